@@ -1,0 +1,114 @@
+"""Aliases: names that mean one version at a time, moved by compare-and-swap, with history (M-3, M-7)."""
+
+import json
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model_store.errors import AliasConflict, CorruptVersion, NotFound
+from model_store.storage import Storage
+
+PRODUCTION = "production"
+CANDIDATE = "candidate"
+KEPT_HISTORY = 100
+REACHABLE_HISTORY = 3
+
+
+class Target(BaseModel):
+    """The version that an alias meant from `since` on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = Field(ge=1)
+    digest: str
+    since: datetime
+
+
+class Alias(BaseModel):
+    """An alias as it stands; `history` holds what it meant before, newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    target: Target
+    history: tuple[Target, ...] = ()
+
+    @property
+    def reachable(self) -> tuple[Target, ...]:
+        """The present target and the last three before it: what stays loadable and is never collected."""
+        return (self.target, *self.history[:REACHABLE_HISTORY])
+
+
+class AliasBook:
+    """Reads and moves the aliases of one storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def list(self, name: str) -> dict[str, Alias]:
+        """Every alias of a model by its name."""
+        return {alias: self.read(name, alias) for alias in self._storage.aliases(name)}
+
+    def find(self, name: str, alias: str) -> Alias | None:
+        """The alias, or None when it was never set. Raises CorruptVersion: when its file is damaged."""
+        stamped = self._storage.read_alias(name, alias)
+        return None if stamped is None else _decode(stamped.data, f"{name}@{alias}")
+
+    def read(self, name: str, alias: str) -> Alias:
+        """The alias. Raises NotFound: when it was never set."""
+        found = self.find(name, alias)
+        if found is None:
+            raise NotFound(f"no alias {name}@{alias}")
+        return found
+
+    def move(self, name: str, alias: str, version: int, digest: str, *, expect: int | None = None) -> Alias:
+        """Make the alias mean `version`, remembering what it meant.
+
+        Setting it to what it already means changes nothing.
+        Raises AliasConflict: when `expect` is given and the alias does not mean that version (0: unset),
+        or when another process moved the alias meanwhile.
+        """
+        stamped = self._storage.read_alias(name, alias)
+        before = _decode(stamped.data, f"{name}@{alias}") if stamped else None
+        current = before.target.version if before else 0
+        if expect is not None and expect != current:
+            raise AliasConflict(f"alias {name}@{alias} means version {current}, expected {expect}")
+        if before and before.target.version == version and before.target.digest == digest:
+            return before
+        after = Alias(
+            target=Target(version=version, digest=digest, since=datetime.now(UTC)),
+            history=(before.target, *before.history)[:KEPT_HISTORY] if before else (),
+        )
+        self._storage.swap_alias(name, alias, _encode(after), stamped.stamp if stamped else None)
+        return after
+
+    def rollback(self, name: str, alias: str) -> Alias:
+        """Make the alias mean what it meant before; the undone target leaves the history.
+
+        Raises NotFound: when there is nothing before.
+        """
+        stamped = self._storage.read_alias(name, alias)
+        if stamped is None:
+            raise NotFound(f"no alias {name}@{alias}")
+        before = _decode(stamped.data, f"{name}@{alias}")
+        if not before.history:
+            raise NotFound(f"alias {name}@{alias} has no earlier version than {before.target.version}")
+        earlier = before.history[0]
+        after = Alias(
+            target=Target(version=earlier.version, digest=earlier.digest, since=datetime.now(UTC)),
+            history=before.history[1:],
+        )
+        self._storage.swap_alias(name, alias, _encode(after), stamped.stamp)
+        return after
+
+
+def _encode(alias: Alias) -> bytes:
+    return (json.dumps(alias.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode()
+
+
+def _decode(data: bytes, where: str) -> Alias:
+    try:
+        return Alias.model_validate_json(data)
+    except ValidationError as error:
+        raise CorruptVersion(f"alias {where} is damaged: {error.errors()[0]['msg']}") from error

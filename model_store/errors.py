@@ -1,0 +1,29 @@
+"""Errors of the model store; every message names the model, the version and the file concerned."""
+
+
+class StoreError(Exception):
+    """The model store cannot do what was asked."""
+
+
+class InvalidName(StoreError):
+    """A model, alias or file name is not of the strict form, so it never reaches the file system."""
+
+
+class NotFound(StoreError):
+    """No such model, version, alias or space."""
+
+
+class CorruptVersion(StoreError):
+    """A version's files are not the ones that were published."""
+
+
+class UnsupportedSchema(StoreError):
+    """A file was written in a schema that this build cannot read."""
+
+
+class AliasConflict(StoreError):
+    """An alias does not point where the caller expected; nothing was changed."""
+
+
+class RefusedVersion(StoreError):
+    """A draft did not pass its checks, so nothing was published."""

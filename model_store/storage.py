@@ -1,0 +1,194 @@
+"""Where versions and aliases are kept. `LocalStorage` keeps them in a directory.
+
+Layout: `<root>/<name>/<number>/…`, `<root>/<name>/aliases/<alias>.json`, `<root>/<name>/.highest`,
+`<root>/.staging/<random>/…`. A version appears by one rename of a complete, synced directory, so a
+reader sees all of it or none of it, also after a crash (M-1).
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from model_store.errors import AliasConflict, NotFound
+from model_store.names import check_file, check_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamped:
+    """Bytes and the stamp that a later conditional write must name; None stands for "not there"."""
+
+    data: bytes
+    stamp: str
+
+
+class Storage(Protocol):
+    """Keeps immutable versions and small mutable alias files."""
+
+    def names(self) -> list[str]:
+        """Model names, sorted."""
+
+    def numbers(self, name: str) -> list[int]:
+        """Version numbers of a model, ascending; empty when there are none."""
+
+    def fetch(self, name: str, number: int, file: str) -> Path:
+        """A local path of one file. Raises NotFound: when the version or the file is not there."""
+
+    @property
+    def place(self) -> str:
+        """Where this storage is, for error messages on this machine."""
+
+    def staging(self) -> AbstractContextManager[Path]:
+        """Context manager: an empty local directory, removed afterwards unless committed."""
+
+    def commit(self, name: str, staged: Path) -> int:
+        """Make a staged directory the next version of `name` and return its number. Atomic."""
+
+    def aliases(self, name: str) -> list[str]:
+        """Alias names of a model, sorted."""
+
+    def read_alias(self, name: str, alias: str) -> Stamped | None:
+        """An alias file, or None when the alias was never set."""
+
+    def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None) -> None:
+        """Replace an alias file. Raises AliasConflict: unless it still carries `stamp`."""
+
+
+class LocalStorage:
+    """`Storage` in a directory; safe for many processes through flock and rename."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def place(self) -> str:
+        return str(self.root)
+
+    def names(self) -> list[str]:
+        if not self.root.is_dir():
+            raise NotFound(f"no model store at {self.root}")
+        return sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    def numbers(self, name: str) -> list[int]:
+        folder = self._folder(name)
+        if not folder.is_dir():
+            return []
+        return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir())
+
+    def fetch(self, name: str, number: int, file: str) -> Path:
+        path = self._folder(name) / str(int(number)) / check_file(file)
+        if not path.is_file():
+            raise NotFound(f"{name}/{number} has no file {file}" if path.parent.is_dir() else f"no version {name}/{number}")
+        return path
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        parent = self.root / ".staging"
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        claim = parent / f"{uuid.uuid4().hex}.lock"
+        directory = claim.with_suffix("")
+        with _locked(claim):
+            directory.mkdir()
+            try:
+                yield directory
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
+                claim.unlink(missing_ok=True)
+
+    def commit(self, name: str, staged: Path) -> int:
+        folder = self._folder(name)
+        folder.mkdir(exist_ok=True)
+        for path in staged.iterdir():
+            _sync(path)
+        _sync(staged)
+        with _locked(folder / ".lock"):
+            number = max([self._highest(folder), *self.numbers(name)]) + 1
+            # Written first: a crash here skips a number, and a skipped number is harmless.
+            _replace(folder / ".highest", f"{number}\n".encode())
+            os.rename(staged, folder / str(number))
+            _sync(folder)
+        _sync(self.root)
+        return number
+
+    def aliases(self, name: str) -> list[str]:
+        return sorted(p.stem for p in (self._folder(name) / "aliases").glob("*.json"))
+
+    def read_alias(self, name: str, alias: str) -> Stamped | None:
+        try:
+            data = self._alias(name, alias).read_bytes()
+        except FileNotFoundError:
+            return None
+        return Stamped(data=data, stamp=hashlib.sha256(data).hexdigest())
+
+    def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None) -> None:
+        path = self._alias(name, alias)
+        path.parent.mkdir(exist_ok=True)
+        with _locked(path.parent.parent / ".lock"):
+            present = self.read_alias(name, alias)
+            if (present.stamp if present else None) != stamp:
+                raise AliasConflict(f"alias {name}@{alias} was moved by someone else meanwhile")
+            _replace(path, data)
+
+    def _folder(self, name: str) -> Path:
+        return self.root / check_name(name, "model name")
+
+    def _alias(self, name: str, alias: str) -> Path:
+        return self._folder(name) / "aliases" / f"{check_name(alias, 'alias')}.json"
+
+    @staticmethod
+    def _highest(folder: Path) -> int:
+        try:
+            return int((folder / ".highest").read_text())
+        except FileNotFoundError:
+            return 0
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+        _sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed publishers left: staging directories whose lock nobody holds."""
+    for claim in parent.glob("*.lock"):
+        descriptor = os.open(claim, os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(claim.with_suffix(""), ignore_errors=True)
+            claim.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
