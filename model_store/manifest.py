@@ -7,13 +7,13 @@ it, and it covers the hash of every file beside it, so one flipped byte anywhere
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_store.errors import CorruptVersion, UnsupportedSchema
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 MANIFEST_FILE = "manifest.json"
 
 
@@ -187,7 +187,7 @@ def decode(data: bytes, where: str) -> Manifest:
         found = body.get("schema_version")
         if isinstance(found, int) and found != SCHEMA_VERSION:
             raise UnsupportedSchema(f"{where} has schema version {found}, this build reads {SCHEMA_VERSION}")
-        body.pop("digest"), body.pop("space_id")
+        del body["digest"], body["space_id"]
         manifest = Manifest.model_validate(body)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise CorruptVersion(f"{where} is not a manifest: {_first_line(error)}") from error

@@ -15,7 +15,9 @@ def check_name(name: str, what: str) -> str:
     Raises InvalidName: for anything else, naming `what` it was meant for.
     """
     if len(name) > LONGEST or not _NAME.fullmatch(name):
-        raise InvalidName(f"{what} {_shown(name)} is not lower-case words joined by hyphens, at most {LONGEST} characters")
+        raise InvalidName(
+            f"{what} {_shown(name)} is not lower-case words joined by hyphens, at most {LONGEST} characters"
+        )
     return name
 
 

@@ -84,7 +84,11 @@ class LocalStorage:
     def fetch(self, name: str, number: int, file: str) -> Path:
         path = self._folder(name) / str(int(number)) / check_file(file)
         if not path.is_file():
-            raise NotFound(f"{name}/{number} has no file {file}" if path.parent.is_dir() else f"no version {name}/{number}")
+            raise NotFound(
+                f"{name}/{number} has no file {file}"
+                if path.parent.is_dir()
+                else f"no version {name}/{number}"
+            )
         return path
 
     @contextmanager
@@ -112,7 +116,7 @@ class LocalStorage:
             number = max([self._highest(folder), *self.numbers(name)]) + 1
             # Written first: a crash here skips a number, and a skipped number is harmless.
             _replace(folder / ".highest", f"{number}\n".encode())
-            os.rename(staged, folder / str(number))
+            staged.rename(folder / str(number))
             _sync(folder)
         _sync(self.root)
         return number
@@ -155,7 +159,7 @@ def _replace(path: Path, data: bytes) -> None:
     try:
         temporary.write_bytes(data)
         _sync(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)

@@ -2,13 +2,13 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model_store import manifest as manifests
-from model_store.aliases import PRODUCTION, AliasBook
+from model_store.aliases import PRODUCTION, AliasBook, Target
 from model_store.errors import CorruptVersion, NotFound, StoreError
 from model_store.manifest import MANIFEST_FILE, FileEntry, Manifest
 from model_store.names import check_file
@@ -103,7 +103,7 @@ class ModelStore:
         target = self.aliases.read(name, alias).target
         version = self.open(name, target.version)
         if version.digest != target.digest:
-            raise CorruptVersion(f"{version}/{MANIFEST_FILE} is not the version that {name}@{alias} was moved to")
+            raise CorruptVersion(f"{version}/{MANIFEST_FILE} is not the version that {name}@{alias} means")
         return version
 
     def verify(self, version: Version) -> None:
@@ -165,13 +165,13 @@ class ModelStore:
                 )
         return Manifest.model_validate({**draft.manifest, "files": files})
 
-    def _readable_aliases(self, name: str) -> Iterator[tuple[Any, ...]]:
+    def _readable_aliases(self, name: str) -> Iterator[tuple[Target, ...]]:
         for alias in self._storage.aliases(name):
             found = self.aliases.find(name, alias)
             if found is not None:
                 yield found.reachable
 
-    def _existing(self, keys: Any) -> Iterator[Version]:
+    def _existing(self, keys: Iterable[tuple[str, int]]) -> Iterator[Version]:
         for name, number in keys:
             try:
                 yield self.open(name, number)

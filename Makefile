@@ -1,0 +1,71 @@
+# `make` or `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+IMAGES ?=
+KILLS ?= 20
+WORKERS ?= 2
+
+PROTOS = $(shell find protos/atelier -name '*.proto' | sort)
+# google/rpc/status.proto comes with googleapis-common-protos.
+GOOGLE = $(shell $(BIN)/python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])')
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test test-fast lint format protos lock audit crash clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## Make .venv and install what everything below needs
+
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED)  ## Publish, train, serve, rank and recommend; IMAGES=dir uses your photographs
+	@$(BIN)/atelier demo $(if $(IMAGES),--images "$(IMAGES)")
+
+up: $(INSTALLED)  ## Run the services in the foreground on the models in var/models
+	@$(BIN)/atelier up
+
+test: lint  ## Everything: lint, then every test with coverage
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+
+test-fast: $(INSTALLED)  ## The tests that take less than a second each
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+lint: $(INSTALLED)  ## Ruff, mypy, import rules, protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@mkdir -p var
+	$(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --include_source_info --include_imports -o var/protos.binpb $(PROTOS)
+	$(BIN)/buf lint var/protos.binpb --config buf.yaml
+
+format: $(INSTALLED)  ## Let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
+	$(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --python_out=protos --pyi_out=protos --grpc_python_out=protos $(PROTOS)
+
+lock: $(INSTALLED)  ## Pin every dependency with its hashes, for any platform, without addresses
+	$(BIN)/pip install --quiet uv
+	for extra in dev train serve; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	    --no-emit-index-url --no-header --no-annotate --no-config pyproject.toml --extra $$extra \
+	    -o requirements/$$extra.txt || exit 1; \
+	done
+
+audit: $(INSTALLED)  ## Look for known vulnerabilities in the pinned dependencies
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/dev.txt
+
+crash: $(INSTALLED)  ## The kill -9 tests with their figures; KILLS=50 for more
+	ATELIER_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow -k "kill" -s
+
+clean:  ## Remove what was built and made; keep .venv
+	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* *.egg-info

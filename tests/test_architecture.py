@@ -1,0 +1,46 @@
+"""The rooms stay apart: import rules, and a serving install without torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINING = ("torch", "transformers", "open_clip", "lightning", "wandb", "sklearn", "pandas", "torchvision")
+
+
+@pytest.mark.slow
+def test_the_import_rules_hold() -> None:
+    """import-linter keeps every contract of pyproject.toml."""
+    linter = Path(sys.executable).parent / "lint-imports"
+    run = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "module",
+    ["services.embedder.__main__", "services.ranker.__main__", "services.recommender.__main__", "cli.main"],
+)
+def test_serving_imports_nothing_of_training(module: str) -> None:
+    """Importing a service or the console brings in no training framework, directly or indirectly."""
+    code = f"import sys, {module}; print([name for name in {TRAINING!r} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_serving_lock_holds_no_training_framework() -> None:
+    """requirements/serve.txt, from which the serving image is made, names no torch."""
+    locked = {
+        line.split("==")[0]
+        for line in (ROOT / "requirements/serve.txt").read_text().splitlines()
+        if "==" in line
+    }
+
+    assert not locked & {*TRAINING, "scikit-learn", "open-clip-torch"}
+    assert {"grpcio", "onnxruntime-gpu", "hnswlib", "sqlalchemy"} <= locked
