@@ -1,0 +1,74 @@
+"""The call in progress: what a server reads from a call's metadata and a client hands on to the next hop."""
+
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+REQUEST_ID = "x-request-id"
+TRACEPARENT = "traceparent"
+_REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_TRACEPARENT_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call, from its admission to its reply."""
+
+    request_id: str
+    traceparent: str
+    deadline: float  # time.monotonic() seconds
+    notes: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the deadline, negative once it has passed."""
+        return self.deadline - time.monotonic()
+
+
+_present: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def open_call(metadata: Mapping[str, str], remaining_s: float) -> Call:
+    """The call that `metadata` tells of; an id or a traceparent of another form is not believed."""
+    request_id = metadata.get(REQUEST_ID, "")
+    traceparent = metadata.get(TRACEPARENT, "")
+    return Call(
+        request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else uuid.uuid4().hex,
+        traceparent=traceparent if _TRACEPARENT_FORM.fullmatch(traceparent) else "",
+        deadline=time.monotonic() + remaining_s,
+    )
+
+
+@contextmanager
+def entered(call: Call) -> Iterator[Call]:
+    """Make `call` the present one for the body."""
+    token = _present.set(call)
+    try:
+        yield call
+    finally:
+        _present.reset(token)
+
+
+def present_call() -> Call | None:
+    """The call that this code runs for; None outside of any."""
+    return _present.get()
+
+
+def note(**figures: object) -> None:
+    """Add figures, such as `queue_ms`, to the present call's log line; outside a call nothing happens."""
+    call = _present.get()
+    if call is not None:
+        call.notes.update(figures)
+
+
+def forwarded_metadata() -> tuple[tuple[str, str], ...]:
+    """The present call's request id and traceparent, as metadata for the next hop."""
+    call = _present.get()
+    if call is None:
+        return ()
+    trace = ((TRACEPARENT, call.traceparent),) if call.traceparent else ()
+    return ((REQUEST_ID, call.request_id), *trace)

@@ -1,0 +1,68 @@
+"""Log lines as JSON and metrics of calls; never a payload, never a peer's address."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.context import present_call
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: the fixed message, the record's `extra` fields, the present call's ids."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        call = present_call()
+        if call is not None:
+            line["request_id"] = call.request_id
+            if call.traceparent:
+                line["traceparent"] = call.traceparent
+        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure_logging(service: str, level: str) -> None:
+    """Send every logger of this process to stderr, as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(service))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class CallMetrics:
+    """Counts and durations of calls, by method and code."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("grpc_service", "grpc_method")
+        self._handled = Counter(
+            "grpc_server_handled", "Calls answered.", (*labels, "grpc_code"), registry=registry
+        )
+        self._seconds = Histogram(
+            "grpc_server_handling_seconds", "Time to answer.", labels, buckets=_SECONDS, registry=registry
+        )
+        self.in_flight = Gauge("grpc_server_in_flight", "Calls in progress.", registry=registry)
+
+    def observe(self, method: str, code: str, seconds: float) -> None:
+        """Count one answered call; `method` is `/package.Service/Method`."""
+        service, _, name = method.lstrip("/").partition("/")
+        self._handled.labels(service, name, code).inc()
+        self._seconds.labels(service, name).observe(seconds)
