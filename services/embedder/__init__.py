@@ -1,0 +1,1 @@
+"""The embedder: pictures and attribute records in, vectors out."""
