@@ -1,0 +1,189 @@
+"""What every VectorIndex does. Brute force is the oracle."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.vector_index.drawing import DIMENSION, brute, draw, make_index, settle
+from vector_index.errors import DimensionMismatch, InvalidCount, InvalidLabels, InvalidVector
+
+
+def labels(*numbers):
+    return np.array(numbers, dtype=np.int64)
+
+
+def filled(index, count):
+    rows = draw(count)
+    for start in range(0, count, 5):
+        stop = min(start + 5, count)
+        index.update(np.arange(start + 1, stop + 1), rows[start:stop], revision=stop)
+    settle(index)
+    return {label + 1: row for label, row in enumerate(rows)}
+
+
+@pytest.mark.parametrize("count", [1, 7, 60, 200])
+def test_nearest_rows_are_those_of_brute_force(index, count):
+    """Neighbours come nearest first with their cosine, whatever lies in segments and delta."""  # proves R-6
+    rows = filled(index, 60)
+    query = draw(1, seed=1)[0]
+
+    found = index.view().search(query, count)
+
+    wanted, similarity = brute(rows, query, count)
+    assert found.labels.tolist() == wanted.tolist()
+    assert found.similarities == pytest.approx(similarity, abs=1e-6)
+    assert found.labels.dtype == np.int64
+    assert found.similarities.dtype == np.float32
+
+
+def test_empty_index_finds_nothing(index):
+    """An index without rows answers with no neighbours."""
+    found = index.view().search(draw(1)[0], 3)
+
+    assert found.labels.tolist() == []
+    assert index.view().counts.live == 0
+
+
+def test_equal_rows_tie_in_the_order_of_labels(index):
+    """Equal rows have equal similarities, in segments as in the delta, and come by label."""
+    row = draw(1)[0]
+    for label in range(1, 31):
+        index.update(labels(label), row[None], revision=label)
+    settle(index)
+
+    found = index.view().search(draw(1, seed=3)[0], 30)
+
+    assert found.labels.tolist() == list(range(1, 31))
+    assert len(set(found.similarities.tolist())) == 1
+
+
+def test_removed_rows_are_never_found(index):
+    """A removed row is gone at once, from segments and delta."""
+    rows = filled(index, 40)
+    gone = np.arange(1, 41, 2)
+
+    removed = index.update(labels(), np.empty((0, DIMENSION)), removed=gone, revision=41)
+
+    settle(index)
+    assert removed == 20
+    assert index.view().counts.live == 20
+    found = index.view().search(rows[1], 40)
+    assert sorted(found.labels.tolist()) == list(range(2, 41, 2))
+
+
+def test_a_change_is_visible_at_once_and_whole(index):
+    """Removal and addition of one update are in one view, with its revision; older views stay."""
+    filled(index, 20)
+    before = index.view()
+
+    removed = index.update(labels(99), draw(1, seed=9), removed=labels(3, 1000), revision=99)
+
+    after = index.view()
+    assert removed == 1
+    assert (before.revision, after.revision) == (20, 99)
+    assert 3 in before.search(draw(1)[0], 50).labels
+    assert 99 not in before.search(draw(1)[0], 50).labels
+    assert 3 not in after.search(draw(1)[0], 50).labels
+    assert 99 in after.search(draw(1)[0], 50).labels
+
+
+@pytest.mark.parametrize("share", [2, 9])
+def test_filtered_search_is_complete(index, share):
+    """As many allowed rows come back as there are, nearest first, however few are allowed."""  # proves R-3
+    rows = filled(index, 60)
+    allowed = np.arange(1, 61, share)
+    query = draw(1, seed=5)[0]
+
+    found = index.view().search(query, 20, allowed=allowed[::-1], excluded=labels(1))
+
+    kept = {label: row for label, row in rows.items() if label in allowed and label != 1}
+    assert found.labels.tolist() == brute(kept, query, 20)[0].tolist()
+
+
+def test_nothing_allowed_finds_nothing(index):
+    """An empty set of allowed labels gives no neighbours."""
+    filled(index, 30)
+
+    found = index.view().search(draw(1)[0], 5, allowed=labels())
+
+    assert found.labels.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("vectors", "error", "message"),
+    [
+        (np.ones((1, 3)), DimensionMismatch, "index holds 16 dimensions, vector has 3"),
+        (np.zeros((1, DIMENSION)), InvalidVector, "no direction"),
+        (np.full((1, DIMENSION), np.nan), InvalidVector, "not finite"),
+        (np.full((1, DIMENSION), np.inf), InvalidVector, "not finite"),
+        (np.ones((2, DIMENSION)), InvalidLabels, "2 vectors have 1 labels"),
+    ],
+)
+def test_bad_rows_are_refused_and_change_nothing(index, vectors, error, message):
+    """A row that cannot be searched is refused by name; the index stays as it was."""  # proves S-5
+    filled(index, 20)
+    before = index.view()
+
+    with pytest.raises(error, match=message):
+        index.update(labels(50), vectors, removed=labels(1), revision=50)
+
+    assert index.view() is before
+
+
+@pytest.mark.parametrize("given_labels", [(1, 60), (60, 60), (0, 60)])
+def test_labels_are_never_used_twice(index, given_labels):
+    """A label that a row has, that is given twice, or that is not positive is refused."""
+    filled(index, 20)
+
+    with pytest.raises(InvalidLabels):
+        index.update(labels(*given_labels), draw(2), revision=60)
+
+
+def test_bad_queries_are_refused(index):
+    """A query of another length names both lengths; NaN, zeros and a count below one are refused."""
+    view = index.view()
+    with pytest.raises(DimensionMismatch, match="index holds 16 dimensions, query has 4"):
+        view.search(np.ones(4), 1)
+    with pytest.raises(InvalidVector):
+        view.search(np.full(DIMENSION, np.nan), 1)
+    with pytest.raises(InvalidVector):
+        view.search(np.zeros(DIMENSION), 1)
+    with pytest.raises(InvalidCount):
+        view.search(np.ones(DIMENSION), 0)
+
+
+STEP = st.tuples(st.sampled_from(["add", "remove", "replace"]), st.integers(0, 10**6))
+
+
+@pytest.mark.parametrize("kind", ["exact", "one", "four"])
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=st.lists(STEP, min_size=1, max_size=60))
+def test_any_sequence_of_changes_leaves_the_oracle_s_rows(kind, steps):
+    """After any sequence of additions, removals and replacements a search is that of brute force."""
+    index, rows, pool = make_index(kind), {}, draw(80, seed=8)
+    try:
+        for revision, (step, seed) in enumerate(steps, start=1):
+            old = sorted(rows)[seed % len(rows)] if rows and step != "add" else None
+            removed = labels() if old is None else labels(old)
+            added = labels() if step == "remove" else labels(revision)
+            index.update(added, pool[seed % 80][None][: len(added)], removed=removed, revision=revision)
+            rows.pop(old, None)
+            rows |= {revision: pool[seed % 80]} if len(added) else {}
+
+            found = index.view().search(pool[0], 80)
+
+            assert found.labels.tolist() == brute(rows, pool[0], 80)[0].tolist() or ties_only(found, rows)
+            assert index.view().counts.live == len(rows)
+    finally:
+        index.close()
+
+
+def ties_only(found, rows):
+    """Whether the same rows were found and only differ in how float64 rounds equal cosines."""
+    return sorted(found.labels.tolist()) == sorted(rows) and np.all(np.diff(found.similarities) <= 0)

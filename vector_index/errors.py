@@ -1,0 +1,28 @@
+"""Errors of the vector index; a message about two numbers names both."""
+
+
+class VectorIndexError(Exception):
+    """The index cannot do what was asked."""
+
+
+class DimensionMismatch(VectorIndexError):
+    """A vector has another length than the index holds."""
+
+    def __init__(self, what: str, *, held: int, given: int) -> None:
+        super().__init__(f"index holds {held} dimensions, {what} has {given}")
+
+
+class InvalidVector(VectorIndexError):
+    """A vector has no direction: it is all zeros, or has a component that is not finite."""
+
+
+class InvalidLabels(VectorIndexError):
+    """Labels are not new, distinct, positive and as many as the vectors."""
+
+
+class InvalidCount(VectorIndexError):
+    """Fewer than one neighbour was asked for."""
+
+
+class DamagedFile(VectorIndexError):
+    """A segment's file is missing, incomplete, not what was written, or of other settings."""

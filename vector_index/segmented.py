@@ -1,0 +1,247 @@
+"""The index that serves: at most a few immutable HNSW segments, an exact delta, tombstones.
+
+A write copies what it changes and swaps one frozen view; readers take the view and no lock. When the
+delta is full, a thread in the background seals it into a segment. When that would be one segment too
+many, the smallest are merged into it and their dead rows dropped. Rows of the delta stay searchable
+until the moment the segment replaces them, so a row is never missing and never found twice.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vector_index.errors import InvalidLabels
+from vector_index.protocol import Counts, Neighbours
+from vector_index.rows import Rows, Selection, first, new_rows, sorted_labels, unit_query
+from vector_index.segment import GraphSettings, Part, Segment
+
+EXACT_BELOW = 2000
+_NO_LABELS = np.empty(0, np.int64)
+
+Keep = Callable[[Sequence[Segment], int], None]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSettings:
+    """The shape of an index: rows that the delta holds until it is sealed, segments, graph, exact bound."""
+
+    delta_rows: int = 1024
+    segments: int = 4
+    exact_below: int = EXACT_BELOW
+    graph: GraphSettings = field(default_factory=GraphSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentedView:
+    """Segments and delta at one moment."""
+
+    revision: int
+    parts: tuple[Part, ...]
+    delta: Rows
+    exact_below: int
+
+    @property
+    def dimension(self) -> int:
+        return int(self.delta.vector_ND.shape[1])
+
+    @property
+    def counts(self) -> Counts:
+        segment = sum(len(part.segment) for part in self.parts)
+        dead = sum(part.dead_count for part in self.parts)
+        delta = len(self.delta)
+        return Counts(live=segment - dead + delta, segment=segment, delta=delta, dead=dead)
+
+    def search(
+        self,
+        query_D: np.ndarray,
+        count: int,
+        *,
+        allowed: np.ndarray | None = None,
+        excluded: np.ndarray | None = None,
+    ) -> Neighbours:
+        """The nearest rows; see `protocol.View.search`. Where a graph falls short, its rows are compared."""
+        query = unit_query(query_D, self.dimension, count)
+        selection = Selection(allowed=sorted_labels(allowed), excluded=sorted_labels(excluded))
+        few = self.counts.live if allowed is None else min(self.counts.live, len(allowed))
+        exact = few < self.exact_below
+        found = [self.delta.nearest(query, count, selection.accepts(self.delta.labels))]
+        found += [part.nearest(query, count, selection, exact=exact) for part in self.parts]
+        return first(
+            np.concatenate([one.labels for one in found]),
+            np.concatenate([one.similarities for one in found]),
+            count,
+        )
+
+    def live_labels(self) -> np.ndarray:
+        """Labels of every live row, ascending."""
+        return np.sort(
+            np.concatenate([self.delta.labels, *(p.segment.rows.labels[p.live_N] for p in self.parts)])
+        )
+
+
+class SegmentedIndex:
+    """An index of any size. `keep` is given every new set of segments, in the background, to write down."""
+
+    def __init__(
+        self, dimension: int, settings: IndexSettings | None = None, *, keep: Keep | None = None
+    ) -> None:
+        self._settings = settings or IndexSettings()
+        self._keep = keep
+        self._writing = threading.Lock()
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="seal")
+        self._sealing: Future[None] | None = None
+        self._closed = False
+        self._view = SegmentedView(
+            revision=0, parts=(), delta=Rows.empty(dimension), exact_below=self._settings.exact_below
+        )
+
+    @property
+    def dimension(self) -> int:
+        return self._view.dimension
+
+    def view(self) -> SegmentedView:
+        """The index as it stands now."""
+        return self._view
+
+    def update(
+        self, labels: np.ndarray, vector_ND: np.ndarray, *, removed: np.ndarray | None = None, revision: int
+    ) -> int:
+        """How many of the removed labels were there; see `protocol.VectorIndex.update`."""
+        added = new_rows(labels, vector_ND, self.dimension)
+        gone = np.unique(_NO_LABELS if removed is None else np.asarray(removed, dtype=np.int64))
+        with self._writing:
+            before = self._view
+            self._check_new(added.labels)
+            kept = before.delta.only(~_among(before.delta.labels, gone))
+            after = SegmentedView(
+                revision=revision,
+                parts=tuple(part.without(gone) for part in before.parts),
+                delta=Rows.joined([kept, added]) if len(added) else kept,
+                exact_below=before.exact_below,
+            )
+            self._view = after
+            self._seal_when_due()
+        return before.counts.live + len(added) - after.counts.live
+
+    def restore(self, segments: Sequence[Segment], live: np.ndarray, *, revision: int) -> np.ndarray:
+        """Start from kept segments; the labels among `live` that none of them has, to be added.
+
+        Rows that are not in `live` are dead. Where two segments hold a label, the first one's row lives.
+        """
+        wanted = np.unique(np.asarray(live, dtype=np.int64))
+        parts = []
+        for segment in segments:
+            live_N = _among(segment.rows.labels, wanted)
+            wanted = wanted[~segment.rows.holds(wanted)]
+            if live_N.any():
+                parts.append(Part.of(segment, live_N))
+        with self._writing:
+            self._view = SegmentedView(
+                revision=revision,
+                parts=tuple(parts),
+                delta=Rows.empty(self.dimension),
+                exact_below=self._settings.exact_below,
+            )
+        return wanted
+
+    def build(self, labels: np.ndarray, vector_ND: np.ndarray, *, revision: int) -> None:
+        """Replace everything by these rows: one segment, or the delta alone when they fit into it."""
+        rows = new_rows(labels, vector_ND, self.dimension)
+        small = len(rows) < self._settings.delta_rows
+        parts: tuple[Part, ...] = ()
+        if not small:
+            segment = Segment.build(rows, self._settings.graph)
+            parts = (Part.of(segment, np.ones(len(rows), dtype=bool)),)
+        with self._writing:
+            self._view = SegmentedView(
+                revision=revision,
+                parts=parts,
+                delta=rows if small else Rows.empty(self.dimension),
+                exact_below=self._settings.exact_below,
+            )
+        self._write_down()
+
+    def settle(self, timeout: float | None = None) -> None:
+        """Wait until nothing is being sealed. Raises TimeoutError."""
+        while (sealing := self._sealing) is not None and not sealing.done():
+            sealing.result(timeout)
+
+    def close(self) -> None:
+        """Stop sealing; the last view can still be searched."""
+        with self._writing:
+            self._closed = True
+        self._sealer.shutdown(wait=True, cancel_futures=True)
+
+    def _check_new(self, labels: np.ndarray) -> None:
+        for rows in (self._view.delta, *(part.segment.rows for part in self._view.parts)):
+            used = rows.holds(labels)
+            if used.any():
+                raise InvalidLabels(f"label {labels[used][0]} is used already")
+
+    def _seal_when_due(self) -> None:
+        busy = self._sealing is not None and not self._sealing.done()
+        if not self._closed and not busy and self._due(self._view):
+            self._sealing = self._sealer.submit(self._seal)
+
+    def _due(self, view: SegmentedView) -> bool:
+        return len(view.delta) >= self._settings.delta_rows or any(map(self._wasteful, view.parts))
+
+    def _wasteful(self, part: Part) -> bool:
+        return part.dead_count >= self._settings.delta_rows and part.dead_count > part.live_count
+
+    def _seal(self) -> None:
+        try:
+            while not self._closed and self._due(self._view):
+                before = self._view
+                merged = self._merged(before.parts)
+                rows = Rows.joined([before.delta, *(part.live_rows() for part in merged)])
+                segment = Segment.build(rows, self._settings.graph) if len(rows) else None
+                self._install(segment, merged)
+                self._write_down()
+        except Exception:
+            # The delta goes on growing and is searched exactly; the next write tries again.
+            log.exception("sealing failed")
+
+    def _merged(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """The parts that the next segment takes in: wasteful ones, and the smallest where one is too many."""
+        by_size = sorted(parts, key=lambda part: (not self._wasteful(part), part.live_count))
+        wasteful = sum(map(self._wasteful, parts))
+        return tuple(by_size[: max(wasteful, len(parts) + 1 - self._settings.segments)])
+
+    def _install(self, segment: Segment | None, merged: tuple[Part, ...]) -> None:
+        """Swap the sealed rows for their segment, with the removals that came while it was built."""
+        taken = {id(part.segment) for part in merged}
+        with self._writing:
+            now = self._view
+            parts = [part for part in now.parts if id(part.segment) not in taken]
+            delta = now.delta
+            if segment is not None:
+                sources = [now.delta.labels]
+                sources += [p.segment.rows.labels[p.live_N] for p in now.parts if id(p.segment) in taken]
+                alive = np.sort(np.concatenate(sources))
+                part = Part.of(segment, _among(segment.rows.labels, alive))
+                parts += [part] if part.live_count else []
+                delta = delta.only(~segment.rows.holds(delta.labels))
+            self._view = SegmentedView(
+                revision=now.revision, parts=tuple(parts), delta=delta, exact_below=now.exact_below
+            )
+
+    def _write_down(self) -> None:
+        if self._keep is None:
+            return
+        view = self._view
+        try:
+            self._keep([part.segment for part in view.parts], view.revision)
+        except OSError as error:
+            # Files only save time at the next start.
+            log.warning("segment files were not written", extra={"error": error.strerror})
+
+
+def _among(labels: np.ndarray, sorted_N: np.ndarray) -> np.ndarray:
+    return Selection(allowed=sorted_N, excluded=None).accepts(labels)
