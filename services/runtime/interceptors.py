@@ -69,7 +69,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 started, code = time.perf_counter(), Code.OK
                 self._enter()
                 try:
-                    return await self._bounded(_run(handler, behaviour, request, context), call)
+                    self._admit()
+                    return await _within(call, _run(handler, behaviour, request, context))
                 except asyncio.CancelledError:
                     code = Code.CANCELLED if call.remaining_s > 0 else Code.DEADLINE_EXCEEDED
                     raise
@@ -87,17 +88,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         remaining_s = context.time_remaining()
         return open_call(metadata, self._default_deadline_s if remaining_s is None else remaining_s)
 
-    async def _bounded(self, run: Awaitable[Any], call: Call) -> Any:
-        """The handler's answer. Raises DeadlineExceeded: when it is not there in time."""
-        try:
-            async with asyncio.timeout(call.remaining_s) as timer:
-                if self._draining:
-                    raise Unavailable("the service is stopping", reason="STOPPING", retry_after_s=1.0)
-                return await run
-        except TimeoutError as error:
-            if timer.expired():
-                raise DeadlineExceeded("the deadline passed before the answer was ready") from error
-            raise
+    def _admit(self) -> None:
+        if self._draining:
+            raise Unavailable("the service is stopping", reason="STOPPING", retry_after_s=1.0)
 
     def _enter(self) -> None:
         self._in_flight += 1
@@ -112,6 +105,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         _log.info("call", extra={**call.notes, **figures})
         if self._in_flight == 0:
             self._idle.set()
+
+
+async def _within(call: Call, run: Awaitable[Any]) -> Any:
+    """The handler's answer. Raises DeadlineExceeded: when it is not there in time."""
+    try:
+        async with asyncio.timeout(call.remaining_s) as timer:
+            return await run
+    except TimeoutError as error:
+        if timer.expired():
+            raise DeadlineExceeded("the deadline passed before the answer was ready") from error
+        raise
 
 
 async def _run(handler: Any, behaviour: Any, request: Any, context: Any) -> Any:

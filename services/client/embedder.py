@@ -1,0 +1,248 @@
+"""Clients of the embedder: pictures and attribute records into vectors of one space."""
+
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from atelier.types.v1 import types_pb2
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
+from google.rpc import status_pb2
+
+from services.client.channel import DEADLINE_S, Connection, InnerConnection
+from services.client.chunks import chunked
+from services.client.errors import AtelierError, from_items
+
+PREPARE_S: Final = 600.0  # a backbone of gigabytes, hashed, loaded and warmed from a slow disk
+STREAM_S: Final = 3_600.0
+NOT_LOADED: Final = "MODEL_NOT_LOADED"
+
+Inputs = Sequence[embedder_pb2.EmbedInput]
+
+
+def image_input(data: bytes, item_id: str = "") -> embedder_pb2.EmbedInput:
+    """An encoded picture as an input."""
+    return embedder_pb2.EmbedInput(id=item_id, image=data)
+
+
+def attributes_input(record: Mapping[str, object], item_id: str = "") -> embedder_pb2.EmbedInput:
+    """An attribute record as an input."""
+    return embedder_pb2.EmbedInput(id=item_id, attributes=ParseDict(dict(record), Struct()))
+
+
+class EmbedderClient:
+    """The blocking client, outermost: it retries what is UNAVAILABLE."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = Connection(address, "embedder")
+        self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
+
+    def embed(
+        self,
+        inputs: Inputs,
+        *,
+        space_id: str,
+        no_store: bool = False,
+        priority: embedder_pb2.Priority = embedder_pb2.PRIORITY_INTERACTIVE,
+        deadline_s: float = DEADLINE_S,
+    ) -> embedder_pb2.EmbedResponse:
+        """One result an input, in order; more inputs than a message holds go in several.
+
+        A model that is not in memory is prepared first. Raises AtelierError: also when every input failed.
+        """
+        end = time.monotonic() + deadline_s
+        requests = _requests(inputs, space_id, no_store=no_store, priority=priority)
+        return _refuse_all_failed(_merged([self._part(request, end) for request in requests]))
+
+    def embed_stream(
+        self,
+        inputs: Iterable[embedder_pb2.EmbedInput],
+        *,
+        space_id: str,
+        no_store: bool = False,
+        deadline_s: float = STREAM_S,
+    ) -> Iterator[embedder_pb2.EmbedStreamResponse]:
+        """One result an input at bulk priority, in any order; the index tells which. Raises AtelierError."""
+        end = time.monotonic() + deadline_s
+        self.prepare_model(space_id, deadline_s=deadline_s)
+        requests = _stream(inputs, space_id, no_store=no_store)
+        yield from self._connection.stream(self._stub.EmbedStream, requests, end - time.monotonic())
+
+    def prepare_model(self, space_id: str, *, deadline_s: float = PREPARE_S) -> types_pb2.ServedModel:
+        """The model of a space, once it is loaded, verified and warm. Raises AtelierError."""
+        request = embedder_pb2.PrepareModelRequest(space_id=space_id)
+        reply = self._connection.call(self._stub.PrepareModel, lambda: request, deadline_s)
+        model: types_pb2.ServedModel = reply.model
+        return model
+
+    def list_models(self, *, deadline_s: float = DEADLINE_S) -> embedder_pb2.ListModelsResponse:
+        """The models that aliases reach, with their state. Raises AtelierError."""
+        reply: embedder_pb2.ListModelsResponse = self._connection.call(
+            self._stub.ListModels, embedder_pb2.ListModelsRequest, deadline_s
+        )
+        return reply
+
+    def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
+        """The bounds that the service enforces. Raises AtelierError."""
+        reply = self._connection.call(self._stub.GetLimits, embedder_pb2.GetLimitsRequest, deadline_s)
+        limits: types_pb2.Limits = reply.limits
+        return limits
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
+        try:
+            reply = self._connection.call(self._stub.Embed, lambda: request, end - time.monotonic())
+        except AtelierError as error:
+            if error.item_errors:
+                return _all_failed(request, error)
+            if error.reason != NOT_LOADED:
+                raise
+            self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
+            reply = self._connection.call(self._stub.Embed, lambda: request, end - time.monotonic())
+        part: embedder_pb2.EmbedResponse = reply
+        return part
+
+
+class AsyncEmbedderClient:
+    """The client inside services: never retries, spends what is left of the present call."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = InnerConnection(address, "embedder")
+        self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
+
+    async def embed(
+        self,
+        inputs: Inputs,
+        *,
+        space_id: str,
+        no_store: bool = False,
+        priority: embedder_pb2.Priority = embedder_pb2.PRIORITY_INTERACTIVE,
+        deadline_s: float = DEADLINE_S,
+    ) -> embedder_pb2.EmbedResponse:
+        """One result an input, in order, also when every input failed: that is for the caller to judge.
+
+        A model that is not in memory is prepared first, within the deadline.
+        Raises AtelierError: UNAVAILABLE with a time to retry within a second when the embedder is gone.
+        """
+        end = time.monotonic() + deadline_s
+        requests = _requests(inputs, space_id, no_store=no_store, priority=priority)
+        return _merged([await self._part(request, end) for request in requests])
+
+    async def embed_stream(
+        self,
+        inputs: AsyncIterator[embedder_pb2.EmbedInput],
+        *,
+        space_id: str,
+        no_store: bool = False,
+        deadline_s: float = STREAM_S,
+    ) -> AsyncIterator[embedder_pb2.EmbedStreamResponse]:
+        """One result an input at bulk priority, in any order; the index tells which. Raises AtelierError."""
+        end = time.monotonic() + deadline_s
+        await self.prepare_model(space_id, deadline_s=deadline_s)
+        requests = _async_stream(inputs, space_id, no_store=no_store)
+        async for reply in self._connection.stream(self._stub.EmbedStream, requests, end - time.monotonic()):
+            yield reply
+
+    async def prepare_model(self, space_id: str, *, deadline_s: float = PREPARE_S) -> types_pb2.ServedModel:
+        """The model of a space, once it is loaded, verified and warm. Raises AtelierError."""
+        request = embedder_pb2.PrepareModelRequest(space_id=space_id)
+        reply = await self._connection.call(self._stub.PrepareModel, request, deadline_s)
+        model: types_pb2.ServedModel = reply.model
+        return model
+
+    async def close(self) -> None:
+        """Give the connection up."""
+        await self._connection.close()
+
+    async def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
+        try:
+            reply = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
+        except AtelierError as error:
+            if error.item_errors:
+                return _all_failed(request, error)
+            if error.reason != NOT_LOADED:
+                raise
+            await self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
+            reply = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
+        part: embedder_pb2.EmbedResponse = reply
+        return part
+
+
+def _requests(
+    inputs: Inputs, space_id: str, *, no_store: bool, priority: embedder_pb2.Priority
+) -> list[embedder_pb2.EmbedRequest]:
+    return [
+        embedder_pb2.EmbedRequest(space_id=space_id, inputs=chunk, no_store=no_store, priority=priority)
+        for chunk in list(chunked(inputs)) or [[]]
+    ]
+
+
+def _all_failed(request: embedder_pb2.EmbedRequest, error: AtelierError) -> embedder_pb2.EmbedResponse:
+    """The reply that says of each input what the failed call said, in detail where that fitted."""
+    known = {item.index: item.status for item in error.item_errors}
+    other = status_pb2.Status(code=error.status.code, message=error.status.message)
+    return embedder_pb2.EmbedResponse(
+        results=[
+            embedder_pb2.EmbedResult(index=index, id=item.id, error=known.get(index, other))
+            for index, item in enumerate(request.inputs)
+        ]
+    )
+
+
+def _merged(parts: Sequence[embedder_pb2.EmbedResponse]) -> embedder_pb2.EmbedResponse:
+    """One reply of several: results in the order of all inputs, times added up."""
+    whole = embedder_pb2.EmbedResponse()
+    for part in parts:
+        offset = len(whole.results)
+        whole.results.extend(part.results)
+        for position in range(offset, len(whole.results)):
+            whole.results[position].index = position
+        if part.HasField("model"):
+            whole.model.CopyFrom(part.model)
+        for field in ("queue_ms", "decode_ms", "compute_ms", "hop_ms"):
+            setattr(whole.timings, field, getattr(whole.timings, field) + getattr(part.timings, field))
+    return whole
+
+
+def _refuse_all_failed(reply: embedder_pb2.EmbedResponse) -> embedder_pb2.EmbedResponse:
+    if not reply.results or any(result.HasField("vector") for result in reply.results):
+        return reply
+    raise from_items(
+        [types_pb2.ItemError(index=one.index, id=one.id, status=one.error) for one in reply.results]
+    )
+
+
+def _first(space_id: str, *, no_store: bool) -> Iterator[dict[str, Any]]:
+    """Fields of the stream's messages beside the input: the options in the first, nothing in the rest."""
+    yield {"space_id": space_id, "no_store": no_store}
+    while True:
+        yield {}
+
+
+def _stream(
+    inputs: Iterable[embedder_pb2.EmbedInput], space_id: str, *, no_store: bool
+) -> Iterator[embedder_pb2.EmbedStreamRequest]:
+    options = _first(space_id, no_store=no_store)
+    for item in inputs:
+        yield embedder_pb2.EmbedStreamRequest(input=item, **next(options))
+
+
+async def _async_stream(
+    inputs: AsyncIterator[embedder_pb2.EmbedInput], space_id: str, *, no_store: bool
+) -> AsyncIterator[embedder_pb2.EmbedStreamRequest]:
+    options = _first(space_id, no_store=no_store)
+    async for item in inputs:
+        yield embedder_pb2.EmbedStreamRequest(input=item, **next(options))

@@ -1,0 +1,191 @@
+"""Client of the recommender: what belongs here, the catalogue behind it, and its index."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from atelier.recommender.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    index_pb2,
+    index_pb2_grpc,
+    recommender_pb2,
+    recommender_pb2_grpc,
+    resources_pb2,
+)
+from atelier.types.v1 import types_pb2
+
+from services.client.channel import DEADLINE_S, Connection
+from services.client.chunks import chunked
+from services.client.errors import AtelierError, from_items
+
+FASHION: Final = "fashion"
+UPSERT_S: Final = 600.0
+REBUILD_S: Final = 3_600.0
+PAGE_SIZE: Final = 100
+DELETED_AT_ONCE: Final = 1_000
+
+
+class RecommenderClient:
+    """The blocking client, outermost: it retries what is UNAVAILABLE."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = Connection(address, "recommender")
+        channel = self._connection.channel
+        self._recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._catalog: Any = catalog_pb2_grpc.CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._index: Any = index_pb2_grpc.IndexServiceStub(channel)  # type: ignore[no-untyped-call]
+
+    def recommend(
+        self, request: recommender_pb2.RecommendRequest, *, deadline_s: float = DEADLINE_S
+    ) -> recommender_pb2.RecommendResponse:
+        """The nearest items to the request's query and examples. Raises AtelierError."""
+        reply: recommender_pb2.RecommendResponse = self._call(
+            self._recommender.Recommend, request, deadline_s
+        )
+        return reply
+
+    def upsert_items(
+        self,
+        items: Iterable[catalog_pb2.UpsertItem],
+        *,
+        collection: str = FASHION,
+        deadline_s: float = UPSERT_S,
+    ) -> catalog_pb2.UpsertItemsResponse:
+        """One result an item, in order, sent in messages of at most 128 items and 64 MiB.
+
+        Raises AtelierError: when every item failed, or a message failed otherwise than by its items. The
+        messages before it are durable; upserting the same items again changes nothing about them.
+        """
+        end, whole = time.monotonic() + deadline_s, catalog_pb2.UpsertItemsResponse()
+        for chunk in chunked(items):
+            request = catalog_pb2.UpsertItemsRequest(collection=collection, items=chunk)
+            part = self._upsert(request, end - time.monotonic())
+            offset = len(whole.results)
+            whole.results.extend(part.results)
+            for position in range(offset, len(whole.results)):
+                whole.results[position].index = position
+            whole.catalogue_revision = max(whole.catalogue_revision, part.catalogue_revision)
+            if part.models:
+                del whole.models[:]
+                whole.models.extend(part.models)
+        return _refuse_all_failed(whole)
+
+    def delete_items(
+        self, item_ids: Sequence[str], *, collection: str = FASHION, deadline_s: float = DEADLINE_S
+    ) -> int:
+        """How many of the items were there and are gone. Raises AtelierError."""
+        end, deleted = time.monotonic() + deadline_s, 0
+        for start in range(0, len(item_ids), DELETED_AT_ONCE):
+            request = catalog_pb2.DeleteItemsRequest(
+                collection=collection, item_ids=item_ids[start : start + DELETED_AT_ONCE]
+            )
+            deleted += self._call(self._catalog.DeleteItems, request, end - time.monotonic()).deleted_count
+        return deleted
+
+    def get_item(
+        self,
+        item_id: str,
+        *,
+        collection: str = FASHION,
+        include_picture: bool = False,
+        deadline_s: float = DEADLINE_S,
+    ) -> catalog_pb2.GetItemResponse:
+        """One item, with its picture when asked for. Raises NotFound: when it is not there."""
+        request = catalog_pb2.GetItemRequest(
+            collection=collection, item_id=item_id, include_picture=include_picture
+        )
+        reply: catalog_pb2.GetItemResponse = self._call(self._catalog.GetItem, request, deadline_s)
+        return reply
+
+    def list_items(
+        self, *, collection: str = FASHION, page_size: int = PAGE_SIZE, deadline_s: float = DEADLINE_S
+    ) -> Iterator[resources_pb2.Item]:
+        """Every item in the order of identifiers; `deadline_s` is for each page. Raises AtelierError."""
+        request = catalog_pb2.ListItemsRequest(collection=collection, page_size=page_size)
+        while True:
+            reply = self._call(self._catalog.ListItems, request, deadline_s)
+            yield from reply.items
+            if not reply.next_page_token:
+                return
+            request.page_token = reply.next_page_token
+
+    def get_status(
+        self, *, collection: str = FASHION, deadline_s: float = DEADLINE_S
+    ) -> index_pb2.GetStatusResponse:
+        """The state of a collection's index. Raises AtelierError."""
+        request = index_pb2.GetStatusRequest(collection=collection)
+        reply: index_pb2.GetStatusResponse = self._call(self._index.GetStatus, request, deadline_s)
+        return reply
+
+    def rebuild(
+        self, *, collection: str = FASHION, deadline_s: float = REBUILD_S
+    ) -> index_pb2.RebuildResponse:
+        """The outcome of building a collection's index anew. Raises AtelierError."""
+        request = index_pb2.RebuildRequest(collection=collection)
+        reply: index_pb2.RebuildResponse = self._call(self._index.Rebuild, request, deadline_s)
+        return reply
+
+    def list_models(self, *, deadline_s: float = DEADLINE_S) -> recommender_pb2.ListModelsResponse:
+        """The followed leads and the models that they pin. Raises AtelierError."""
+        reply: recommender_pb2.ListModelsResponse = self._call(
+            self._recommender.ListModels, recommender_pb2.ListModelsRequest(), deadline_s
+        )
+        return reply
+
+    def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
+        """The bounds that the service enforces. Raises AtelierError."""
+        request = recommender_pb2.GetLimitsRequest()
+        limits: types_pb2.Limits = self._call(self._recommender.GetLimits, request, deadline_s).limits
+        return limits
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _upsert(
+        self, request: catalog_pb2.UpsertItemsRequest, deadline_s: float
+    ) -> catalog_pb2.UpsertItemsResponse:
+        try:
+            reply: catalog_pb2.UpsertItemsResponse = self._call(
+                self._catalog.UpsertItems, request, deadline_s
+            )
+        except AtelierError as error:
+            if not error.item_errors:
+                raise
+            return _all_failed(request, error)
+        return reply
+
+    def _call(self, method: Any, request: Any, deadline_s: float) -> Any:
+        return self._connection.call(method, lambda: request, deadline_s)
+
+
+def _all_failed(
+    request: catalog_pb2.UpsertItemsRequest, error: AtelierError
+) -> catalog_pb2.UpsertItemsResponse:
+    known = {item.index: item.status for item in error.item_errors}
+    return catalog_pb2.UpsertItemsResponse(
+        results=[
+            catalog_pb2.UpsertItemResult(
+                index=index, item_id=item.item_id, error=known.get(index, error.status)
+            )
+            for index, item in enumerate(request.items)
+        ]
+    )
+
+
+def _refuse_all_failed(reply: catalog_pb2.UpsertItemsResponse) -> catalog_pb2.UpsertItemsResponse:
+    if not reply.results or any(result.HasField("revision") for result in reply.results):
+        return reply
+    raise from_items(
+        [types_pb2.ItemError(index=one.index, id=one.item_id, status=one.error) for one in reply.results]
+    )
