@@ -1,0 +1,147 @@
+"""`atelier catalog …`: fill and look through what can be recommended."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from atelier.recommender.v1 import catalog_pb2
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
+from rich.progress import track
+
+from cli.errors import USAGE, CommandError, reported
+from cli.images import find_images
+from cli.output import as_json as to_json
+from cli.output import console, print_json, print_table, progress_console
+from cli.recommend import DEFAULT_ADDRESS, Address
+from services.client.chunks import chunked
+from services.client.recommender import RecommenderClient
+
+app = typer.Typer(no_args_is_help=True, help="Import, list and delete the items of a collection.")
+
+Collection = Annotated[str, typer.Option(help="Collection.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_LIST_SEPARATOR = "|"
+_OWN_COLUMNS = frozenset({"image", "item_id"})
+
+
+@app.command("import")
+def import_items(
+    images: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    attributes: Annotated[
+        Path | None,
+        typer.Option(help="CSV or JSONL with a column `image` and one a field; lists separated by '|'."),
+    ] = None,
+    collection: Collection = "fashion",
+    address: Address = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Upsert every picture of a folder; the item's identifier is the file's name without its suffix."""
+    with reported():
+        records = _records(attributes, images) if attributes else {path: {} for path in find_images([images])}
+        with RecommenderClient(address) as recommender:
+            items = track(
+                _items(records), "importing", total=len(records), console=progress_console, disable=as_json
+            )
+            failures, revision = [], 0
+            # A message at a time, so that the bar tells of what is durable and memory stays bounded.
+            for chunk in chunked(items):
+                reply = recommender.upsert_items(chunk, collection=collection)
+                revision = reply.catalogue_revision
+                failures += [r for r in reply.results if r.HasField("error")]
+        _tell(len(records), failures, revision, as_json=as_json)
+
+
+@app.command("list")
+def list_items(
+    collection: Collection = "fashion", address: Address = DEFAULT_ADDRESS, as_json: Json = False
+) -> None:
+    """List the items of a collection."""
+    with reported(), RecommenderClient(address) as recommender:
+        items = list(recommender.list_items(collection=collection))
+        if as_json:
+            print_json([to_json(item) for item in items])
+            return
+        rows = [(item.item_id, "yes" if item.in_stock else "no", item.revision) for item in items]
+        print_table("", ("item", "in stock", "#revision"), rows)
+
+
+@app.command()
+def delete(
+    item_ids: Annotated[list[str], typer.Argument(help="Items to delete.")],
+    collection: Collection = "fashion",
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Delete items of a collection."""
+    with reported(), RecommenderClient(address) as recommender:
+        deleted = recommender.delete_items(item_ids, collection=collection)
+        console.print(f"deleted {deleted} of {len(item_ids)}", markup=False, highlight=False)
+
+
+def _items(records: Mapping[Path, Mapping[str, Any]]) -> Iterator[catalog_pb2.UpsertItem]:
+    for path, record in records.items():
+        yield catalog_pb2.UpsertItem(
+            item_id=str(record.get("item_id") or path.stem),
+            image=path.read_bytes(),
+            attributes=ParseDict({k: v for k, v in record.items() if k not in _OWN_COLUMNS}, Struct()),
+        )
+
+
+def _records(table: Path, images: Path) -> dict[Path, dict[str, Any]]:
+    """Rows by the path of their picture. Raises CommandError: naming every row whose picture is not there."""
+    found: dict[Path, dict[str, Any]] = {}
+    wrong: list[str] = []
+    for number, row in enumerate(_rows(table), 1):
+        name = str(row.get("image") or "")
+        path = images / name
+        if not name or not path.resolve().is_relative_to(images.resolve()) or not path.is_file():
+            wrong.append(f"row {number}: no picture {name or '(empty)'} in {images}")
+        else:
+            found[path] = row
+    if wrong:
+        raise CommandError(
+            f"{len(wrong)} rows of {table} have no picture: " + "; ".join(wrong[:20]), code=USAGE
+        )
+    return found
+
+
+def _rows(table: Path) -> Iterator[dict[str, Any]]:
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        if table.suffix.lower() == ".csv":
+            for row in csv.DictReader(stream):
+                yield {key: _cell(value) for key, value in row.items() if key and value}
+            return
+        for number, line in enumerate(stream, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise CommandError(f"{table} line {number} is not JSON: {error}", code=USAGE) from error
+            yield row
+
+
+def _cell(text: str) -> str | list[str]:
+    return (
+        [part.strip() for part in text.split(_LIST_SEPARATOR) if part.strip()]
+        if _LIST_SEPARATOR in text
+        else text
+    )
+
+
+def _tell(count: int, failures: list[Any], revision: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {"items": count, "failed": [to_json(each) for each in failures], "catalogue_revision": revision}
+        )
+    else:
+        for failure in failures:
+            console.print(
+                f"not imported: {failure.item_id}: {failure.error.message}", markup=False, highlight=False
+            )
+        console.print(
+            f"imported {count - len(failures)} of {count}; catalogue revision {revision}", highlight=False
+        )
+    if failures:
+        raise CommandError(f"{len(failures)} of {count} items were not imported")

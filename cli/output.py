@@ -1,0 +1,46 @@
+"""What commands print: tables for people, JSON for machines."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+console = Console()
+progress_console = Console(stderr=True)
+
+
+def print_json(body: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+
+
+def as_json(message: Message) -> dict[str, Any]:
+    """A message as plain JSON values, field names as in the protos, zero values included."""
+    body: dict[str, Any] = json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return body
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout; columns whose name starts with '#' are right-aligned numbers."""
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for column in columns:
+        numeric = column.startswith("#")
+        table.add_column(column.removeprefix("#"), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        # Text, not markup: names and file names are printed as they are.
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    console.print(table)
+
+
+def describe_model(model: Any) -> str:
+    """One line on a ModelIdentity: name/version, digest, and whether it was trained."""
+    trained = "" if model.trained else " (untrained)"
+    return f"{model.name}/{model.version} {model.digest[:12]}{trained}"

@@ -1,0 +1,80 @@
+"""`atelier rank`: pictures from best to worst."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from atelier.ranker.v1 import ranker_pb2
+
+from cli.errors import CommandError, reported
+from cli.images import find_images
+from cli.output import as_json as to_json
+from cli.output import console, describe_model, print_json, print_table
+from cli.pictures import Tile, save_sheet
+from services.client.ranker import RankerClient, picture
+
+STRIP_LENGTH = 40
+
+
+def rank(
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
+    address: Annotated[
+        str, typer.Option(help="The ranker.", envvar="ATELIER_RANKER_ADDRESS")
+    ] = "127.0.0.1:50052",
+    tie_margin: Annotated[
+        float | None, typer.Option(help="Score difference up to which pictures tie.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the ranking as a picture.")] = None,
+    deadline: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 300.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Order pictures from best to worst; unreadable ones are listed and the exit code is 1."""
+    with reported():
+        pictures = {str(path): path.read_bytes() for path in find_images(images)}
+        candidates = [picture(data, name) for name, data in pictures.items()]
+        with RankerClient(address) as ranker:
+            ranking = ranker.rank(
+                candidates, ranker_pb2.RankOptions(tie_margin=tie_margin), deadline_s=deadline
+            )
+        if save:
+            save_ranking(save, pictures, ranking)
+        if as_json:
+            print_json(to_json(ranking))
+        else:
+            print_ranking(ranking)
+        if ranking.errors:
+            raise CommandError(f"{len(ranking.errors)} of {len(pictures)} pictures could not be ranked")
+
+
+def print_ranking(ranking: ranker_pb2.RankResponse) -> None:
+    """The ranking as a table, what could not be ranked, and the models that judged."""
+    rows = [
+        (
+            placement.place,
+            placement.id,
+            f"{placement.score:.4f}",
+            f"{placement.probability_over_next:.2f}" if placement.HasField("probability_over_next") else "",
+        )
+        for placement in ranking.placements
+    ]
+    print_table("", ("#place", "picture", "#score", "#P(over next)"), rows)
+    for error in ranking.errors:
+        console.print(f"not ranked: {error.id}: {error.status.message}", markup=False, highlight=False)
+    console.print(
+        "judged by " + ", ".join(map(describe_model, ranking.models)), markup=False, highlight=False
+    )
+
+
+def save_ranking(path: Path, pictures: dict[str, bytes], ranking: ranker_pb2.RankResponse) -> Path:
+    """Save the best pictures, at most `STRIP_LENGTH`, in their order, eight a row."""
+    tiles = [
+        Tile(
+            picture=pictures[placement.id],
+            caption=f"{placement.place}. {Path(placement.id).name}",
+            detail=f"score {placement.score:.3f}",
+        )
+        for placement in ranking.placements[:STRIP_LENGTH]
+    ]
+    if not tiles:
+        raise CommandError("no picture could be ranked, so there is none to save")
+    return save_sheet(path, "best first", [tiles[start : start + 8] for start in range(0, len(tiles), 8)])

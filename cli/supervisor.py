@@ -1,0 +1,167 @@
+"""Runs the services as child processes: starts, waits, restarts what dies, stops all cleanly."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cli.errors import CommandError
+
+_TAIL_LINES = 5
+_SETTLED_S = 30.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """A service to run: its name, which is also its module under `services`, and its settings.
+
+    needs: services that must listen first; their addresses are handed on as ATELIER_<NAME>_ADDRESS.
+    """
+
+    name: str
+    environment: Mapping[str, str]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a running service listens."""
+
+    grpc: str
+    metrics: str
+
+
+@dataclass(slots=True)
+class _Child:
+    spec: ServiceSpec
+    process: subprocess.Popen[bytes]
+    started_at: float
+    restarts: int = 0
+    address: Address | None = None
+    not_before: float = field(default=0.0)
+
+
+class Supervisor:
+    """A set of service processes, in the order they depend on each other.
+
+    directory: where log files (`<name>.log`) and ready files go.
+    """
+
+    def __init__(self, specs: Sequence[ServiceSpec], directory: Path) -> None:
+        self._specs = specs
+        self._directory = directory
+        self._children: dict[str, _Child] = {}
+
+    def start(self, timeout_s: float = 60.0) -> dict[str, Address]:
+        """Start every service and return where each listens.
+
+        Raises CommandError: when one exits or does not listen within `timeout_s`; all are stopped then.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            deadline = time.monotonic() + timeout_s
+            for spec in self._specs:
+                for name in spec.needs:
+                    self._await_address(self._children[name], deadline)
+                self._children[spec.name] = self._spawn(spec)
+            return {name: self._await_address(each, deadline) for name, each in self._children.items()}
+        except BaseException:
+            self.stop()
+            raise
+
+    def log(self, name: str) -> Path:
+        """The log file of a service."""
+        return self._directory / f"{name}.log"
+
+    def process_id(self, name: str) -> int:
+        """The process id of a service's present process."""
+        return self._children[name].process.pid
+
+    def watch(self, report: Callable[[str], None]) -> None:
+        """Restart services that have died, later each time; to be called about once a second."""
+        for child in list(self._children.values()):
+            code = child.process.poll()
+            if code is None or time.monotonic() < child.not_before:
+                continue
+            if time.monotonic() - child.started_at > _SETTLED_S:
+                child.restarts = 0
+            if child.not_before == 0.0:
+                wait = min(30.0, 0.2 * 2**child.restarts)
+                child.not_before = time.monotonic() + wait
+                name = child.spec.name
+                report(f"{name} exited with {code}; restarting in {wait:.1f} s ({self.log(name)})")
+                continue
+            replacement = self._spawn(child.spec, pinned=child.address)
+            replacement.restarts = child.restarts + 1
+            self._children[child.spec.name] = replacement
+
+    def stop(self, timeout_s: float = 15.0) -> dict[str, int]:
+        """Stop every service, dependants first, and return the exit codes."""
+        children = list(reversed(self._children.values()))
+        for child in children:
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + timeout_s
+        for child in children:
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+        return {child.spec.name: child.process.returncode for child in children}
+
+    def _spawn(self, spec: ServiceSpec, pinned: Address | None = None) -> _Child:
+        ready = self._ready(spec.name)
+        ready.unlink(missing_ok=True)
+        environment = {**os.environ, **spec.environment, "ATELIER_READY_FILE": str(ready)}
+        for name in spec.needs:
+            environment[f"ATELIER_{name.upper()}_ADDRESS"] = self._children[name].address.grpc
+        if pinned:  # a restarted service must come back where its clients look for it
+            environment[f"ATELIER_{spec.name.upper()}_PORT"] = pinned.grpc.rpartition(":")[2]
+        with self.log(spec.name).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"services.{spec.name}"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops them in order
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        return _Child(spec=spec, process=process, started_at=time.monotonic(), address=pinned)
+
+    def _await_address(self, child: _Child, deadline: float) -> Address:
+        if child.address is not None:
+            return child.address
+        name = child.spec.name
+        ready = self._ready(name)
+        while not ready.exists():
+            if child.process.poll() is not None:
+                raise CommandError(
+                    f"{child.spec.name} exited with {child.process.returncode}", self._tail(child.spec.name)
+                )
+            if time.monotonic() > deadline:
+                raise CommandError(f"{child.spec.name} did not listen in time", self._tail(child.spec.name))
+            time.sleep(0.02)  # between two looks for a file, not for an event to have happened
+        body = json.loads(ready.read_text())
+        child.address = Address(grpc=body["address"], metrics=body.get("metrics_address") or "")
+        return child.address
+
+    def _ready(self, name: str) -> Path:
+        return self._directory / f"{name}.ready.json"
+
+    def _tail(self, name: str) -> str:
+        lines = self.log(name).read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        return f"the end of {self.log(name)}:\n" + "\n".join(lines)
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: have Linux end it when the supervisor is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

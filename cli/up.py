@@ -1,0 +1,86 @@
+"""`atelier up`: every service in the foreground, supervised, until Ctrl-C."""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from cli.errors import CommandError, reported
+from cli.output import console, print_json, print_table
+from cli.supervisor import Address, ServiceSpec, Supervisor
+
+SERVICES = ("embedder", "ranker", "recommender")
+
+
+def specs(store: Path, data: Path, *, any_port: bool = False) -> list[ServiceSpec]:
+    """The three services over one store and one data directory.
+
+    any_port: let each choose a free port instead of its usual one.
+    """
+    shared = {
+        "ATELIER_STORE": str(store),
+        "ATELIER_CACHE": str(data / "cache"),
+        "ATELIER_CATALOGUE": str(data / "catalogue"),
+    }
+    if any_port:
+        for name in SERVICES:
+            shared[f"ATELIER_{name.upper()}_PORT"] = "0"
+            shared[f"ATELIER_{name.upper()}_METRICS_PORT"] = "0"
+    return [
+        ServiceSpec(name="embedder", environment=shared),
+        ServiceSpec(name="ranker", environment=shared, needs=("embedder",)),
+        ServiceSpec(name="recommender", environment=shared, needs=("embedder",)),
+    ]
+
+
+def up(
+    store: Annotated[Path, typer.Option(help="Model store.", envvar="ATELIER_STORE")] = Path("var/models"),
+    data: Annotated[Path, typer.Option(help="Where cache, catalogue and logs go.")] = Path("var"),
+    any_port: Annotated[bool, typer.Option("--any-port", help="Choose free ports.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
+) -> None:
+    """Run embedder, ranker and recommender until Ctrl-C; restart what dies."""
+    with reported():
+        if not store.is_dir():
+            raise CommandError(f"no model store at {store}", "`python trainer/export.py` publishes models")
+        supervisor = Supervisor(specs(store, data, any_port=any_port), data / "run")
+        stopping = _stop_on_signal()
+        addresses = supervisor.start()
+        try:
+            _announce(addresses, supervisor, as_json=as_json)
+            while not stopping.wait(0.5):
+                supervisor.watch(lambda line: console.print(line, markup=False))
+        finally:
+            codes = supervisor.stop()
+        if any(codes.values()):
+            raise CommandError(f"not every service stopped cleanly: {codes}")
+        if not as_json:
+            console.print("all services stopped")
+
+
+def _announce(addresses: dict[str, Address], supervisor: Supervisor, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                name: {"grpc": a.grpc, "metrics": a.metrics, "log": str(supervisor.log(name))}
+                for name, a in addresses.items()
+            }
+        )
+        return
+    rows = [(name, a.grpc, a.metrics, supervisor.log(name)) for name, a in addresses.items()]
+    print_table("", ("service", "gRPC", "metrics", "log"), rows)
+    console.print("Ctrl-C stops them all.")
+
+
+def _stop_on_signal() -> threading.Event:
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stopping

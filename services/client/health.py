@@ -1,0 +1,41 @@
+"""Whether a service answers, by the standard health protocol."""
+
+import time
+from typing import Final
+
+import grpc
+from google.rpc import code_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.client.channel import Connection
+from services.client.errors import AtelierError, failure, from_rpc_error
+
+_PAUSE_S: Final = 0.05
+
+
+def await_serving(address: str, service: str, *, timeout_s: float) -> None:
+    """Return once the fully named `service` at `address` is SERVING.
+
+    Raises AtelierError: UNAVAILABLE when it is not by then, saying whether it answered at all.
+    """
+    connection = Connection(address, service)
+    stub = health_pb2_grpc.HealthStub(connection.channel)
+    end = time.monotonic() + timeout_s
+    try:
+        while (state := _state(stub, service)) != "SERVING":
+            if time.monotonic() > end:
+                raise failure(
+                    code_pb2.UNAVAILABLE, f"{service} at {address} is {state} after {timeout_s:.0f} s"
+                )
+            time.sleep(_PAUSE_S)  # between two looks: the protocol's Watch would need a second thread
+    finally:
+        connection.close()
+
+
+def _state(stub: health_pb2_grpc.HealthStub, service: str) -> str:
+    try:
+        reply = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=1.0)
+    except grpc.RpcError as error:
+        known: AtelierError = from_rpc_error(error, service)
+        return f"not reached ({known})"
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
