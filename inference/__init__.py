@@ -1,0 +1,1 @@
+"""From bytes to vectors: decode → session → check, the same in training, evaluation and serving."""

@@ -1,0 +1,316 @@
+"""Encoders: decode → run → check. One picture or record in, one vector out.
+
+Shapes: B batch, D dimensions of the space; H, W, C as in `inference.pixels`.
+
+Every vector that leaves is finite and within the norm range of its manifest; an answer never depends
+on the batch mates of its input.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Protocol
+
+import numpy as np
+
+from inference.attributes import AttributeSchema, Record
+from inference.errors import (
+    BadOutput,
+    DeviceOutOfMemory,
+    InferenceError,
+    InvalidAttributes,
+    InvalidImage,
+    InvalidInput,
+    InvalidVector,
+    RefusedModel,
+)
+from inference.loading import LoadedModel
+from inference.pixels import ImageLimits, decode_image
+from inference.vector_cache import VectorCache, cache_key
+from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest, VectorPreprocessing
+
+Content = bytes | Record
+Outcome = np.ndarray | InferenceError
+
+_log = logging.getLogger(__name__)
+# The area of one patch of 14 by 14: the measure of work where the graph's own patch is not known.
+_PATCH_PIXELS: Final = 196
+_DECODERS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """One decoded input: the graph's tensors with a leading axis of 1, and its cost in patch tokens."""
+
+    tensors: Mapping[str, np.ndarray]
+    cost: int
+
+
+class Encoder(Protocol):
+    """Makes vectors of one space. `decode` and `run` may be called from several threads."""
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model that makes the vectors."""
+
+    def decode(self, content: Content) -> Prepared:
+        """One input ready to run. Raises InvalidInput: saying what is wrong with it."""
+
+    def run(self, batch: Sequence[Prepared]) -> np.ndarray:
+        """float32 vector_BD in the order of `batch`, unchecked.
+
+        Raises DeviceOutOfMemory: when the batch does not fit. Raises InferenceError: when it cannot be run.
+        """
+
+    def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
+        """What is wrong with each vector, None for a good one."""
+
+
+class ImageEncoder:
+    """Encoded pictures to vectors."""
+
+    def __init__(self, model: LoadedModel, preprocessing: ImagePreprocessing, limits: ImageLimits) -> None:
+        self.model = model
+        self._preprocessing = preprocessing
+        self._limits = limits
+        self._input = model.session.inputs[0].name
+        self._cost = math.ceil(preprocessing.height * preprocessing.width / _PATCH_PIXELS)
+
+    def decode(self, content: Content) -> Prepared:
+        """A picture's pixels. Raises InvalidImage: as `decode_image`, or for an attribute record."""
+        if not isinstance(content, bytes):
+            raise InvalidImage(f"{self.model.version.name} takes pictures, not attribute records")
+        image_HWC = decode_image(content, self._preprocessing, self._limits)
+        return Prepared(tensors={self._input: image_HWC[None]}, cost=self._cost)
+
+    def run(self, batch: Sequence[Prepared]) -> np.ndarray:
+        """float32 vector_BD; see `Encoder.run`."""
+        return _run(self.model, batch)
+
+    def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
+        """What is wrong with each vector; see `Encoder.check`."""
+        return check_vectors(vector_BD, self.model.manifest)
+
+
+class AttributeEncoder:
+    """Attribute records to vectors."""
+
+    def __init__(self, model: LoadedModel, preprocessing: AttributePreprocessing) -> None:
+        self.model = model
+        self.schema = AttributeSchema(preprocessing)
+
+    def decode(self, content: Content) -> Prepared:
+        """A record's tensors. Raises InvalidAttributes: as `AttributeSchema.normalise`, or for a picture."""
+        if isinstance(content, bytes):
+            raise InvalidAttributes(f"{self.model.version.name} takes attribute records, not pictures")
+        return Prepared(tensors=self.schema.tensors([content]), cost=1)
+
+    def run(self, batch: Sequence[Prepared]) -> np.ndarray:
+        """float32 vector_BD; see `Encoder.run`."""
+        return _run(self.model, batch)
+
+    def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
+        """What is wrong with each vector; see `Encoder.check`."""
+        return check_vectors(vector_BD, self.model.manifest)
+
+
+class Head:
+    """A graph over vectors of another space, such as the ranker's projector with its score."""
+
+    def __init__(self, model: LoadedModel, preprocessing: VectorPreprocessing) -> None:
+        self.model = model
+        self.dimension = preprocessing.dimension
+        self._input = model.session.inputs[0].name
+
+    def run(self, feature_BD: np.ndarray) -> dict[str, np.ndarray]:
+        """Every output of the graph by name, one row a feature; the main output is checked.
+
+        feature_BD: finite numbers, shape (B, dimension), B at least 1; taken as float32.
+        Raises InvalidVector: for another shape, naming both, or numbers that are not finite.
+        Raises BadOutput: when any output is not finite, or the main one outside its norm range.
+        """
+        if feature_BD.ndim != 2 or feature_BD.shape[1] != self.dimension or not len(feature_BD):
+            shape = "x".join(map(str, feature_BD.shape))
+            raise InvalidVector(
+                f"features are {shape}, {self.model.version.name} takes rows of {self.dimension}"
+            )
+        feature_BD = np.ascontiguousarray(feature_BD, dtype=np.float32)
+        for row in np.flatnonzero(~np.isfinite(feature_BD).all(axis=1)):
+            raise InvalidVector(f"feature {row} holds NaN or infinity")
+        outputs = self.model.session.run({self._input: feature_BD})
+        self._check(outputs, len(feature_BD))
+        return outputs
+
+    def _check(self, outputs: Mapping[str, np.ndarray], count: int) -> None:
+        for name, value in outputs.items():
+            if len(value) != count or not np.isfinite(value).all():
+                raise BadOutput(f"{self.model.version}: output {name} is not {count} rows of finite numbers")
+        vector_BD = outputs[self.model.manifest.output].astype(np.float32)
+        for bad in check_vectors(vector_BD, self.model.manifest):
+            if bad is not None:
+                raise bad
+
+
+def open_encoder(model: LoadedModel, limits: ImageLimits = ImageLimits()) -> Encoder:
+    """The encoder of a loaded model. Raises RefusedModel: for a head, which takes vectors."""
+    match model.manifest.preprocessing:
+        case ImagePreprocessing() as preprocessing:
+            return ImageEncoder(model, preprocessing, limits)
+        case AttributePreprocessing() as preprocessing:
+            return AttributeEncoder(model, preprocessing)
+        case VectorPreprocessing():
+            raise RefusedModel(f"{model.version} takes vectors: it is a head, not an encoder")
+
+
+def open_head(model: LoadedModel) -> Head:
+    """The head of a loaded model. Raises RefusedModel: for an encoder, which takes pictures or records."""
+    preprocessing = model.manifest.preprocessing
+    if not isinstance(preprocessing, VectorPreprocessing):
+        raise RefusedModel(f"{model.version} takes {preprocessing.kind} input: it is an encoder, not a head")
+    return Head(model, preprocessing)
+
+
+def check_vectors(vector_BD: np.ndarray, manifest: Manifest) -> list[BadOutput | None]:
+    """What is wrong with each vector by its manifest: NaN, infinity or a norm out of range; else None."""
+    low, high = manifest.norm_range
+    norm_B = np.linalg.norm(vector_BD.astype(np.float64), axis=1)
+    return [_judge(float(norm), low, high) for norm in norm_B]
+
+
+def run_checked(encoder: Encoder, batch: Sequence[Prepared]) -> list[Outcome]:
+    """A checked vector or the error of each input, in order.
+
+    A batch that the device cannot hold is halved until it fits; an input that fails alone carries
+    DeviceOutOfMemory. Raises InferenceError: when the graph cannot be run at all.
+    """
+    if not batch:
+        return []
+    try:
+        vector_BD = encoder.run(batch)
+    except DeviceOutOfMemory as error:
+        if len(batch) == 1:
+            return [error]
+        half = len(batch) // 2
+        _log.warning("device out of memory: batch halved", extra={"batch": len(batch), "half": half})
+        return run_checked(encoder, batch[:half]) + run_checked(encoder, batch[half:])
+    return [bad or vector for vector, bad in zip(vector_BD, encoder.check(vector_BD), strict=True)]
+
+
+def encode(
+    encoder: Encoder,
+    contents: Iterable[Content],
+    *,
+    batch_size: int = 16,
+    cache: VectorCache | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Outcome]:
+    """The vector, or the error, of each input in order: for the trainer and the tools.
+
+    Equal inputs are encoded once. The next batch is decoded while one runs. `progress` is called after
+    each batch with the number of inputs that it finished.
+    Raises InferenceError: when the graph cannot be run; what was made by then is in the cache.
+    """
+    keys: list[str | InvalidInput] = []
+    known: dict[str, Outcome] = {}
+    source = iter(contents)
+    with ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode") as pool:
+        ahead: list[_Batch] = []
+        while block := list(islice(source, batch_size)):
+            fresh = _fresh(encoder, block, keys, known, cache)
+            pending = {key: pool.submit(encoder.decode, content) for key, content in fresh.items()}
+            ahead.append(_Batch(size=len(block), pending=pending))
+            if len(ahead) > 1:
+                _finish(encoder, ahead.pop(0), known, cache, progress)
+        for batch in ahead:
+            _finish(encoder, batch, known, cache, progress)
+    return [known[key] if isinstance(key, str) else key for key in keys]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Inputs being decoded, by key, and how many inputs they stand for."""
+
+    size: int
+    pending: Mapping[str, Future[Prepared]]
+
+
+# Holds the place of an input that is being made.
+_PENDING: Final = InferenceError("not made yet")
+
+
+def _fresh(
+    encoder: Encoder,
+    block: Sequence[Content],
+    keys: list[str | InvalidInput],
+    known: dict[str, Outcome],
+    cache: VectorCache | None,
+) -> dict[str, Content]:
+    """The inputs of a block that must be made; notes every input's key, and what the cache holds."""
+    fresh: dict[str, Content] = {}
+    for content in block:
+        try:
+            key = cache_key(content, encoder.model.version.space_id)
+        except InvalidInput as error:
+            keys.append(error)
+            continue
+        keys.append(key)
+        if key not in known:
+            fresh[key] = content
+            known[key] = _PENDING
+    found = {} if cache is None else cache.get_many(fresh)
+    known.update(found)
+    return {key: content for key, content in fresh.items() if key not in found}
+
+
+def _finish(
+    encoder: Encoder,
+    batch: _Batch,
+    known: dict[str, Outcome],
+    cache: VectorCache | None,
+    progress: Callable[[int], None] | None,
+) -> None:
+    prepared: dict[str, Prepared] = {}
+    for key, future in batch.pending.items():
+        try:
+            prepared[key] = future.result()
+        except InvalidInput as error:
+            known[key] = error
+    made = dict(zip(prepared, run_checked(encoder, list(prepared.values())), strict=True))
+    known.update(made)
+    if cache is not None:
+        cache.put_many({key: vector for key, vector in made.items() if isinstance(vector, np.ndarray)})
+    if progress is not None:
+        progress(batch.size)
+
+
+def _run(model: LoadedModel, batch: Sequence[Prepared]) -> np.ndarray:
+    """The main output for `batch`, float32; inputs of one shape run together."""
+    vector_BD = np.empty((len(batch), model.manifest.dimension), dtype=np.float32)
+    for places in _by_shape(batch):
+        rows = [batch[place].tensors for place in places]
+        inputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        made = model.session.run(inputs)[model.manifest.output]
+        if made.shape != (len(places), model.manifest.dimension):
+            expected = (len(places), model.manifest.dimension)
+            raise InferenceError(f"{model.version} gave the shape {made.shape}, expected {expected}")
+        vector_BD[places] = made
+    return vector_BD
+
+
+def _by_shape(batch: Sequence[Prepared]) -> Iterator[list[int]]:
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for place, prepared in enumerate(batch):
+        signature = tuple(prepared.tensors[name].shape for name in sorted(prepared.tensors))
+        groups.setdefault(signature, []).append(place)
+    yield from groups.values()
+
+
+def _judge(norm: float, low: float, high: float) -> BadOutput | None:
+    if not math.isfinite(norm):
+        return BadOutput("the vector holds NaN or infinity")
+    if not low <= norm <= high:
+        return BadOutput(f"the vector has norm {norm:.4g}, expected {low:g} to {high:g}")
+    return None

@@ -1,0 +1,206 @@
+"""Golden sets: inputs with the outputs that they must give, checked at publishing and at every load (M-4).
+
+A file `golden.npz` holds one array a tensor, named `input.<name>` and `output.<name>`, all with the
+same number of rows. `python -m inference.golden` is the check in a child process: a crafted
+graph that crashes or swells takes the child with it and nothing else.
+"""
+
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from inference.child import run_watched
+from inference.errors import RefusedModel
+from inference.session import CPU, Provider, Session, SessionSettings, open_session
+from inference.signature import check_signature, check_weights, graph_file
+from model_store.manifest import Manifest
+
+MEMORY_BYTES: Final = 12 << 30
+TIMEOUT_S: Final = 600.0
+
+_INPUT, _OUTPUT = "input.", "output."
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenReport:
+    """How near the rows came: the largest absolute difference of all of them."""
+
+    count: int
+    worst: float
+
+
+def write_golden(path: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+    """Write a golden set: arrays by tensor name, rows along the first axis.
+
+    Raises ValueError: unless every array has the same number of rows, 1 or more, and outputs are finite.
+    """
+    arrays = {f"{_INPUT}{k}": v for k, v in inputs.items()} | {f"{_OUTPUT}{k}": v for k, v in outputs.items()}
+    rows = {name: len(array) for name, array in arrays.items()}
+    if not inputs or not outputs or len(set(rows.values())) != 1 or 0 in rows.values():
+        raise ValueError(f"golden arrays need one row count, 1 or more: {rows}")
+    if not all(np.isfinite(array).all() for array in outputs.values()):
+        raise ValueError("golden outputs must be finite")
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # the stub mistakes them for options
+
+
+def check_golden(
+    session: Session, manifest: Manifest, golden_path: Path, count: int | None = None
+) -> GoldenReport:
+    """Run the first `count` golden rows (None: all), one at a time, and compare every output.
+
+    A row passes within `golden.atol` on the CPU; on another provider with a cosine of at least
+    `golden.cosine`, where an output of one number may differ by what that cosine allows a vector.
+    Raises RefusedModel: naming the file, the row, the output and both figures.
+    """
+    golden = manifest.golden
+    if golden is None:
+        raise RefusedModel(f"{manifest.name} has no golden set")
+    inputs, outputs = _read(golden_path, session, golden.count)
+    rows = golden.count if count is None else min(count, golden.count)
+    worst = 0.0
+    for row in range(rows):
+        found = session.run({name: array[row : row + 1] for name, array in inputs.items()})
+        for name, array in outputs.items():
+            where = f"{golden_path.name} row {row}, output {name}"
+            worst = max(worst, _compare(found[name], array[row : row + 1], session, manifest, where))
+        _check_norm(found[manifest.output], manifest, f"{golden_path.name} row {row}")
+    return GoldenReport(count=rows, worst=worst)
+
+
+def check_in_child(
+    directory: Path,
+    manifest: Manifest,
+    *,
+    provider: Provider = "cpu",
+    threads: int = 0,
+    memory_bytes: int = MEMORY_BYTES,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Run onnx.checker, the signature check and the whole golden set in a child process.
+
+    Fits `ModelStore.publish` as `validate`. `memory_bytes` bounds the child's resident memory.
+    Raises RefusedModel: naming the model and the file, with the child's one-line reason.
+    """
+    graph = graph_file(manifest)
+    command = [sys.executable, "-m", "inference.golden", str(directory.resolve()), provider, str(threads)]
+    # The folder that holds this package, so that the child finds it wherever it is started.
+    home = Path(__file__).resolve().parents[1]
+    given = manifest.model_dump_json().encode()
+    outcome = run_watched(command, given, home=home, memory_bytes=memory_bytes, timeout_s=timeout_s)
+    reason = outcome.failure or _reason(outcome.output)
+    if reason is not None:
+        tail = outcome.complaint.decode(errors="replace")[-2000:]
+        _log.warning("check in a child process failed", extra={"model": manifest.name, "stderr": tail})
+        raise RefusedModel(f"{manifest.name}: {graph}: {reason}")
+
+
+def _reason(output: bytes) -> str | None:
+    """Why a child that ended by itself refused the model; None when it did not."""
+    try:
+        answer = json.loads(output)
+        return None if answer["passed"] else str(answer["reason"])
+    except (ValueError, KeyError, TypeError):
+        return "the check ended without an answer"
+
+
+def _read(path: Path, session: Session, count: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except Exception as error:
+        raise RefusedModel(f"{path.name} is not a golden set") from error
+    inputs = {name.removeprefix(_INPUT): a for name, a in arrays.items() if name.startswith(_INPUT)}
+    outputs = {name.removeprefix(_OUTPUT): a for name, a in arrays.items() if name.startswith(_OUTPUT)}
+    for what, held, specs in (("inputs", inputs, session.inputs), ("outputs", outputs, session.outputs)):
+        expected = {spec.name for spec in specs}
+        if held.keys() != expected:
+            raise RefusedModel(
+                f"{path.name} holds the {what} {_listed(held)}, the graph has {_listed(expected)}"
+            )
+    for name, array in arrays.items():
+        if array.ndim < 1 or len(array) != count:
+            rows = len(array) if array.ndim else 0
+            raise RefusedModel(f"{path.name} holds {rows} rows of {name}, the manifest says {count}")
+    return inputs, outputs
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _compare(
+    found: np.ndarray, wanted: np.ndarray, session: Session, manifest: Manifest, where: str
+) -> float:
+    if found.shape != wanted.shape:
+        raise RefusedModel(f"{where}: shape {found.shape}, expected {wanted.shape}")
+    if not np.isfinite(found).all():
+        raise RefusedModel(f"{where}: holds NaN or infinity")
+    assert manifest.golden is not None
+    a, b = found.astype(np.float64).ravel(), wanted.astype(np.float64).ravel()
+    worst = float(np.max(np.abs(a - b), initial=0.0))
+    if session.actual == CPU or a.size == 1:
+        bound = manifest.golden.atol if session.actual == CPU else _scalar_bound(manifest.golden.cosine, b)
+        if worst > bound:
+            raise RefusedModel(
+                f"{where}: differs by {worst:.3g}, the bound is {bound:.3g} ({session.actual})"
+            )
+        return worst
+    cosine = float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-30))
+    if cosine < manifest.golden.cosine:
+        bound = manifest.golden.cosine
+        raise RefusedModel(f"{where}: cosine {cosine:.6f}, the bound is {bound:g} ({session.actual})")
+    return worst
+
+
+def _scalar_bound(cosine: float, wanted: np.ndarray) -> float:
+    """How far two vectors of equal norm are apart at this cosine, for a number of this size."""
+    return math.sqrt(2 * (1 - cosine)) * max(1.0, float(np.abs(wanted).max()))
+
+
+def _check_norm(vector_BD: np.ndarray, manifest: Manifest, where: str) -> None:
+    low, high = manifest.norm_range
+    norm = float(np.linalg.norm(vector_BD.astype(np.float64)))
+    if not low <= norm <= high:
+        raise RefusedModel(f"{where}: norm {norm:.4g} of {manifest.output} is outside {low:g} to {high:g}")
+
+
+def _check(directory: Path, manifest: Manifest, settings: SessionSettings) -> GoldenReport:
+    path = directory / graph_file(manifest)
+    check_weights(path, manifest)
+    session = open_session(path, settings)
+    check_signature(session, manifest)
+    if manifest.golden is None:
+        raise RefusedModel("there is no golden set")
+    return check_golden(session, manifest, directory / manifest.golden.file)
+
+
+def main(arguments: list[str]) -> int:
+    """Check DIRECTORY PROVIDER THREADS against the manifest on standard input; answer in one line of JSON."""
+    # Native code writes where it likes: only the answer goes to the real standard output.
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        manifest = Manifest.model_validate_json(sys.stdin.buffer.read())
+        directory, provider, threads = arguments
+        settings = SessionSettings(provider="cuda" if provider == "cuda" else "cpu", threads=int(threads))
+        report = _check(Path(directory), manifest, settings)
+        result: dict[str, object] = {"passed": True, "count": report.count, "worst": report.worst}
+    except Exception as error:  # noqa: BLE001 - the answer must say what went wrong, whatever it was
+        _log.exception("the check failed")
+        result = {"passed": False, "reason": str(error) or type(error).__name__}
+    with answer:
+        json.dump(result, answer)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

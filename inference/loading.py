@@ -1,0 +1,130 @@
+"""Loading: a published version becomes a session only after its hashes and golden inputs hold (M-4)."""
+
+import hashlib
+import json
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
+from inference.golden import check_golden, check_in_child
+from inference.pixels import PIXEL_PATH
+from inference.session import (
+    CPU,
+    CUDA,
+    Session,
+    SessionSettings,
+    cuda_devices,
+    device_name,
+    open_session,
+    runtime_version,
+)
+from inference.signature import check_signature, graph_file
+from model_store.errors import StoreError
+from model_store.manifest import ImagePreprocessing, Manifest
+from model_store.store import ModelStore, Version
+
+GOLDEN_AT_LOAD: Final = 2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A version whose files are verified, and its session."""
+
+    version: Version
+    session: Session
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of the version."""
+        return self.version.manifest
+
+
+def load_model(
+    store: ModelStore, version: Version, *, session: SessionSettings, stamps: Path | None
+) -> LoadedModel:
+    """A version, verified and ready to run.
+
+    Hashes every file, runs two golden inputs in this process on the real provider and, when `stamps`
+    has no pass for this (space, provider, runtime, device), the whole golden set in a child process
+    first. Without a `stamps` directory the child runs every time.
+    Raises RefusedModel: naming the model, the version and the file. Nothing of it was run but checks.
+    Raises UnsupportedFormat: for a format that needs an extra, naming the model and the extra.
+    Raises DeviceOutOfMemory: when the device is full.
+    """
+    manifest = version.manifest
+    _check_supported(version)
+    try:
+        store.verify(version)
+        graph = version.path(graph_file(manifest))
+        stamp = None if stamps is None else stamps / _stamp_name(version, session)
+        if stamp is None or not stamp.is_file():
+            check_in_child(graph.parent, manifest, provider=_provider(session), threads=session.threads)
+        opened = open_session(graph, session)
+        check_signature(opened, manifest)
+        assert manifest.golden is not None
+        check_golden(opened, manifest, version.path(manifest.golden.file), GOLDEN_AT_LOAD)
+    except DeviceOutOfMemory:
+        raise
+    except (StoreError, InferenceError) as error:
+        raise RefusedModel(_naming(version, str(error))) from error
+    if stamp is not None and not stamp.is_file():
+        _write_stamp(stamp, version, opened)
+    return LoadedModel(version=version, session=opened)
+
+
+def _check_supported(version: Version) -> None:
+    manifest = version.manifest
+    if manifest.kind != "graph" or manifest.format == "none":
+        raise RefusedModel(f"{version} is of the kind {manifest.kind}: it has no graph to run")
+    if manifest.format == "torchscript":
+        raise UnsupportedFormat(
+            f"{version} is TorchScript, which needs the extra 'torchscript': it is not installed"
+        )
+    if isinstance(manifest.preprocessing, ImagePreprocessing) and manifest.pixel_path != PIXEL_PATH:
+        raise RefusedModel(
+            f"{version} was made with pixel path {manifest.pixel_path}, this build has {PIXEL_PATH}"
+        )
+    if manifest.golden is None:
+        raise RefusedModel(f"{version} has no golden set")
+
+
+def _naming(version: Version, reason: str) -> str:
+    """`reason` with the version in front, unless it begins with it."""
+    plain = reason.removeprefix(f"{version.name}: ")
+    return plain if plain.startswith(str(version)) else f"{version}: {plain}"
+
+
+def _provider(settings: SessionSettings) -> Literal["cpu", "cuda"]:
+    """Where a session of these settings is going to run, as far as the driver tells."""
+    return "cuda" if settings.provider != "cpu" and cuda_devices().count else "cpu"
+
+
+def _stamp_name(version: Version, settings: SessionSettings) -> str:
+    provider = CUDA if _provider(settings) == "cuda" else CPU
+    parts = (version.space_id, provider, runtime_version(), device_name(provider))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32] + ".json"
+
+
+def _write_stamp(path: Path, version: Version, session: Session) -> None:
+    """Remember a pass; a cache that cannot be written costs only time, so it is no error."""
+    body = {
+        "version": str(version),
+        "space_id": version.space_id,
+        "provider": session.actual,
+        "runtime": runtime_version(),
+        "device": device_name(session.actual),
+        "passed_at": datetime.now(UTC).isoformat(),
+    }
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(body, indent=2) + "\n")
+        temporary.replace(path)
+    except OSError:
+        _log.warning("pass stamp could not be written", extra={"model": str(version)}, exc_info=True)

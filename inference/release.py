@@ -1,0 +1,300 @@
+"""Releases: one alias followed, one frozen release in service, swapped without a failed request (S-3).
+
+A keeper polls its alias. When the alias moves, the new version is prepared beside the present one and
+swapped in; the old release is retired once its last holder has left. A request holds one release from
+admission to reply. All methods belong to the event loop that runs the keeper; files are read on a
+thread of its own, so a hanging disk stalls the polling and nothing else.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeVar
+
+from inference.errors import NoRelease, RefusedModel
+from model_store.aliases import Target
+from model_store.errors import NotFound, StoreError
+from model_store.manifest import MANIFEST_FILE
+from model_store.store import ModelStore, Version
+
+T = TypeVar("T")
+R = TypeVar("R")
+State = Literal["absent", "preparing", "serving", "refused", "orphaned"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(Generic[T]):
+    """The version that an alias meant, and what was prepared for it."""
+
+    lead: Version
+    value: T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseStatus:
+    """What a keeper serves and what it waits for; `version` is the one in service, None when none is."""
+
+    state: State
+    detail: str
+    version: Version | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Seconds between attempts at one version: from `first`, doubling up to `longest`."""
+
+    first: float
+    longest: float
+
+    def delay(self, failures: int) -> float:
+        """How long to wait after so many failures in a row."""
+        return min(self.longest, self.first * 2 ** min(failures - 1, 32))
+
+
+# A version that was refused rarely heals, and hashing it again is dear.
+REFUSED_BACKOFF: Final = Backoff(first=5.0, longest=60.0)
+# Anything else, such as a service that is down, must be found well again within 2 s.
+FAILED_BACKOFF: Final = Backoff(first=0.25, longest=1.0)
+
+
+class _Slot(Generic[T]):
+    """A release in memory with the number of those who hold it."""
+
+    def __init__(self, release: Release[T]) -> None:
+        self.release = release
+        self._holders = 0
+        self._left = asyncio.Event()
+        self._left.set()
+
+    @contextmanager
+    def hold(self) -> Iterator[Release[T]]:
+        self._holders += 1
+        self._left.clear()
+        try:
+            yield self.release
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self._left.set()
+
+    async def drained(self) -> None:
+        """Return once nobody holds the release."""
+        await self._left.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """The last attempt that failed, and when the next is due."""
+
+    target: Target
+    reason: str
+    count: int
+    due: float
+
+
+class ReleaseKeeper(Generic[T]):
+    """Keeps one alias's version prepared and in service.
+
+    `prepare` makes what is served from a version; `retire` gives it up once nobody holds it. A version
+    that cannot be prepared leaves the present one in service, and is tried again when the alias moves
+    or after a back-off.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        name: str,
+        alias: str,
+        prepare: Callable[[Version], Awaitable[T]],
+        retire: Callable[[T], Awaitable[None]],
+        poll_s: float = 0.5,
+        *,
+        refused: Backoff = REFUSED_BACKOFF,
+        failed: Backoff = FAILED_BACKOFF,
+    ) -> None:
+        self._store, self._name, self._alias = store, name, alias
+        self._prepare, self._retire = prepare, retire
+        self._poll_s, self._refused, self._failed = poll_s, refused, failed
+        self._slot: _Slot[T] | None = None
+        self._failure: _Failure | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._first = asyncio.Event()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix=f"release-{name}")
+        self._state: State = "absent"
+        self._detail = f"{name}@{alias} has not been looked at yet"
+
+    @property
+    def status(self) -> ReleaseStatus:
+        """What is in service now, and one line on what is not as it should be."""
+        version = self._slot.release.lead if self._slot else None
+        return ReleaseStatus(state=self._state, detail=self._detail, version=version)
+
+    @contextmanager
+    def hold(self) -> Iterator[Release[T]]:
+        """The release in service, kept from retirement until the context ends.
+
+        Raises NoRelease: when none is in service yet, saying why.
+        """
+        if self._slot is None:
+            raise NoRelease(self._detail)
+        with self._slot.hold() as release:
+            yield release
+
+    async def wait_first(self, timeout: float | None = None) -> Release[T]:  # noqa: ASYNC109 - callers hold a deadline
+        """The first release, once there is one.
+
+        Raises NoRelease: when `timeout` seconds pass first, saying what is waited for.
+        """
+        try:
+            await asyncio.wait_for(self._first.wait(), timeout)
+        except TimeoutError as error:
+            raise NoRelease(self._detail) from error
+        assert self._slot is not None
+        return self._slot.release
+
+    async def run(self) -> None:
+        """Follow the alias until cancelled. What is in service then stays so until `close`."""
+        while True:
+            try:
+                await self._step()
+            except Exception:
+                _log.exception("release keeper failed", extra={"model": self._name, "alias": self._alias})
+            await asyncio.sleep(self._poll_s)
+
+    async def close(self, drain_s: float = 10.0) -> None:
+        """Give up every release: retire each when its holders have left, or after `drain_s` seconds.
+
+        Cancel `run` first. `hold` is refused from here on.
+        """
+        if self._slot is not None:
+            slot, self._slot = self._slot, None
+            self._state, self._detail = "absent", f"{self._name}@{self._alias} is closed"
+            self._give_up(slot, drain_s)
+        if self._retiring:
+            _, late = await asyncio.wait(self._retiring, timeout=drain_s + 1)
+            for task in late:
+                task.cancel()
+        self._disk.shutdown(wait=False, cancel_futures=True)
+
+    async def _step(self) -> None:
+        """Look once at the alias, and act on it."""
+        try:
+            target = await self._on_disk(self._target)
+        except (StoreError, OSError) as error:
+            self._without_store(_line(error))
+            return
+        if self._slot is not None and _is(self._slot.release.lead, target):
+            self._failure = None
+            await self._look_after(self._slot.release.lead)
+        elif self._failure is None or self._failure.target != target or time.monotonic() >= self._failure.due:
+            await self._take_up(target)
+
+    def _target(self) -> Target:
+        """What the alias means now. Raises NotFound: when it is not there, or the store is not."""
+        found = self._store.aliases.find(self._name, self._alias)
+        if found is None:
+            self._store.names()  # says it when the whole store is gone
+            raise NotFound(f"no alias {self._name}@{self._alias}")
+        return found.target
+
+    def _without_store(self, reason: str) -> None:
+        """The alias cannot be read: what is loaded serves on."""
+        if self._slot is None:
+            self._set("absent", reason)
+        else:
+            self._set("serving", f"{self._slot.release.lead} serves from memory: {reason}")
+
+    async def _look_after(self, lead: Version) -> None:
+        try:
+            await self._on_disk(lambda: lead.path(MANIFEST_FILE))
+        except NotFound:
+            self._set("orphaned", f"{lead} serves from memory: it is no longer in the store")
+        except (StoreError, OSError) as error:
+            self._without_store(_line(error))
+        else:
+            self._set("serving", "")
+
+    async def _take_up(self, target: Target) -> None:
+        present = self._slot.release.lead if self._slot else None
+        self._set("preparing", f"{self._name}/{target.version} is being prepared{_beside(present)}")
+        try:
+            version = await self._on_disk(lambda: self._resolve(target))
+            value = await self._prepare(version)
+        except Exception as error:  # noqa: BLE001 - whatever refuses a version, the present one serves on
+            self._note_failure(target, error)
+            return
+        self._failure = None
+        self._swap(Release(lead=version, value=value))
+
+    def _resolve(self, target: Target) -> Version:
+        """The version of a target. Raises RefusedModel: when its digest is another."""
+        version = self._store.open(self._name, target.version)
+        if version.digest != target.digest:
+            raise RefusedModel(f"{version} is not the version that {self._name}@{self._alias} was moved to")
+        return version
+
+    def _note_failure(self, target: Target, error: Exception) -> None:
+        last = self._failure
+        count = last.count + 1 if last is not None and last.target == target else 1
+        backoff = self._refused if isinstance(error, RefusedModel | StoreError) else self._failed
+        due = time.monotonic() + backoff.delay(count)
+        reason = _line(error)
+        self._failure = _Failure(target=target, reason=reason, count=count, due=due)
+        present = self._slot.release.lead if self._slot else None
+        self._set("refused", f"{self._name}/{target.version} is refused: {reason}{_beside(present)}")
+        if count == 1:
+            _log.warning("version refused", extra={"model": self._name, "reason": reason}, exc_info=error)
+
+    def _swap(self, release: Release[T]) -> None:
+        old, self._slot = self._slot, _Slot(release)
+        self._set("serving", "")
+        self._first.set()
+        _log.info(
+            "release swapped",
+            extra={"from": str(old.release.lead) if old else None, "to": str(release.lead)},
+        )
+        if old is not None:
+            self._give_up(old, None)
+
+    def _give_up(self, slot: _Slot[T], drain_s: float | None) -> None:
+        task = asyncio.create_task(self._retire_when_drained(slot, drain_s))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _retire_when_drained(self, slot: _Slot[T], drain_s: float | None) -> None:
+        try:
+            await asyncio.wait_for(slot.drained(), drain_s)
+        except TimeoutError:
+            _log.warning("release retired while held", extra={"version": str(slot.release.lead)})
+        try:
+            await self._retire(slot.release.value)
+        except Exception:
+            _log.exception("release was not retired cleanly", extra={"version": str(slot.release.lead)})
+
+    async def _on_disk(self, work: Callable[[], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    def _set(self, state: State, detail: str) -> None:
+        if (state, detail) != (self._state, self._detail):
+            extra = {"model": self._name, "alias": self._alias, "state": state, "detail": detail}
+            _log.info("release state", extra=extra)
+        self._state, self._detail = state, detail
+
+
+def _is(version: Version, target: Target) -> bool:
+    return (version.number, version.digest) == (target.version, target.digest)
+
+
+def _beside(present: Version | None) -> str:
+    return "" if present is None else f"; {present} serves"
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

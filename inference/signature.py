@@ -1,0 +1,115 @@
+"""What a graph file must look like before it runs: its file, its tensors, its weights."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from inference.errors import RefusedModel
+from inference.session import Session
+from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest, TensorSpec
+
+
+def graph_file(manifest: Manifest) -> str:
+    """The name of the graph file that a session opens; weights beside it are found by the graph.
+
+    Raises RefusedModel: when there is none, or more than one.
+    """
+    graphs = [
+        name for name, entry in manifest.files.items() if entry.role == "graph" and name.endswith(".onnx")
+    ]
+    if len(graphs) != 1:
+        raise RefusedModel(
+            f"{manifest.name} has {len(graphs)} files ending in .onnx with the role graph, expected 1"
+        )
+    return graphs[0]
+
+
+def check_signature(session: Session, manifest: Manifest) -> None:
+    """Refuse a graph whose inputs or outputs are not those that its manifest names.
+
+    Raises RefusedModel: naming the tensor and both sides.
+    """
+    for what, found, declared in (
+        ("input", session.inputs, manifest.inputs),
+        ("output", session.outputs, manifest.outputs),
+    ):
+        in_graph, in_manifest = ({spec.name: spec for spec in side} for side in (found, declared))
+        if in_graph.keys() != in_manifest.keys():
+            raise RefusedModel(
+                f"the graph's {what}s are {_names(in_graph)}, the manifest's {_names(in_manifest)}"
+            )
+        for name, spec in in_graph.items():
+            if not _same(spec, in_manifest[name]):
+                sides = f"{_shown(spec)} in the graph, {_shown(in_manifest[name])} in the manifest"
+                raise RefusedModel(f"{what} {name} is {sides}")
+    _check_roles(manifest)
+
+
+def check_weights(path: Path, manifest: Manifest) -> None:
+    """Run onnx.checker on a graph and refuse weights in files whose hash the manifest does not hold.
+
+    Raises RefusedModel: with the checker's first line, or naming the file that is read.
+    """
+    import onnx  # only a child process checks: a serving process never pays for this import
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        onnx.checker.check_model(str(path))
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise RefusedModel(f"onnx.checker: {line}") from error
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    for tensor in (*model.graph.initializer, *_constants(nodes)):
+        if uses_external_data(tensor):
+            place = ExternalDataInfo(tensor).location
+            if place not in manifest.files:
+                raise RefusedModel(f"weights are read from {place!r}, which the manifest does not name")
+
+
+def _constants(nodes: Iterable[Any]) -> Iterator[Any]:
+    """The tensors inside nodes, at any depth."""
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for graph in (attribute.g, *attribute.graphs):
+            yield from graph.initializer
+            yield from _constants(graph.node)
+
+
+def _check_roles(manifest: Manifest) -> None:
+    """Refuse a manifest whose tensors are not what its preprocessing makes or its output promises."""
+    shapes = {spec.name: (spec.dtype, spec.shape[1:]) for spec in manifest.inputs}
+    output = next((spec for spec in manifest.outputs if spec.name == manifest.output), None)
+    if output is None or output.shape[1:] != (manifest.dimension,):
+        raise RefusedModel(f"output {manifest.output} is not a row of {manifest.dimension} numbers an input")
+    match manifest.preprocessing:
+        case ImagePreprocessing(height=height, width=width):
+            expected = [("uint8", (height, width, 3))]
+            if list(shapes.values()) != expected:
+                raise RefusedModel(f"a graph of pictures takes one input {expected[0]}, not {shapes}")
+        case AttributePreprocessing(fields=fields):
+            names = {name for field in fields for name in input_names(field.name, multiple=field.multiple)}
+            if shapes.keys() != names:
+                raise RefusedModel(f"a graph of these fields takes {_names(names)}, not {_names(shapes)}")
+        case vectors:
+            if list(shapes.values()) != [("float32", (vectors.dimension,))]:
+                raise RefusedModel(f"a head takes one float32 row of {vectors.dimension}, not {shapes}")
+
+
+def input_names(field: str, *, multiple: bool) -> tuple[str, ...]:
+    """The graph inputs of one attribute field."""
+    return (f"{field}_index_BL", f"{field}_mask_BL") if multiple else (f"{field}_index_B",)
+
+
+def _same(found: TensorSpec, declared: TensorSpec) -> bool:
+    """Equal types and sizes; a size that varies matches one that varies, whatever its name."""
+    sizes = [[size if isinstance(size, int) else None for size in spec.shape] for spec in (found, declared)]
+    return found.dtype == declared.dtype and sizes[0] == sizes[1]
+
+
+def _shown(spec: TensorSpec) -> str:
+    return f"{spec.dtype}{list(spec.shape)}".replace("'", "")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
