@@ -54,8 +54,7 @@ def test_whatever_passes_is_one_plain_path_component(name: str) -> None:
     """No string that passes can leave its folder."""
     try:
         check_name(name, "model name")
-    except InvalidName as error:
-        assert str(error).isascii()
-    else:
-        assert name.isascii()
-        assert not set(name) & set("/\\.\0%")
+    except InvalidName:
+        return
+    assert name.isascii()
+    assert not set(name) & set("/\\.\0%")
