@@ -60,7 +60,7 @@ def submit(engine, payload, request, cost=1):
 
 
 def values(futures):
-    done, late = wait(futures, timeout=20)
+    _, late = wait(futures, timeout=20)
     assert not late
     return [future.result().value for future in futures]
 
@@ -182,7 +182,8 @@ def test_a_lone_input_is_told_that_the_device_is_free():
 
 
 def test_a_run_far_past_its_time_is_found(engine, device):
-    """A run past ten times its expected time and past the floor is reported; one within is not."""  # proves S-9
+    """A run past ten times its expected time and past the floor is reported; one within is not."""
+    # proves S-9
     values([submit(engine, 1, Request(lane="x"))])
     assert engine.stuck(0.0) is None
     device.gate.clear()

@@ -1,0 +1,295 @@
+"""Which models are in memory: prepared once however many ask, kept while asked for, bounded (S-3, M-4)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol, TypeVar
+
+from inference.errors import RefusedModel
+from model_store.aliases import PRODUCTION
+from model_store.errors import CorruptVersion, InvalidName, NotFound, StoreError, UnsupportedSchema
+from model_store.manifest import Manifest
+from model_store.store import ModelStore, Version
+from services.embedder.errors import (
+    MemoryBound,
+    ModelNotLoaded,
+    ModelRefused,
+    StoreUnavailable,
+    UnknownModel,
+)
+from services.embedder.spaces import Space, check_embeddable
+from services.embedder.survey import find_space, survey
+
+T = TypeVar("T")
+
+IDLE_S: Final = 600.0
+REFUSED_S: Final = 5.0  # a refused version is not hashed again for every caller that asks
+
+_log = logging.getLogger(__name__)
+
+
+class State(Enum):
+    """Whether a model answers calls; the wire's ModelState."""
+
+    AVAILABLE = "available"
+    PREPARING = "preparing"
+    SERVING = "serving"
+    REFUSED = "refused"
+    ORPHANED = "orphaned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One model as it stands here; `manifest` is None when it cannot be read."""
+
+    name: str
+    number: int
+    digest: str
+    alias: str
+    state: State
+    detail: str = ""
+    manifest: Manifest | None = None
+    space: Space | None = None
+
+
+class Loader(Protocol):
+    """Turns versions into spaces. Blocking."""
+
+    def memory_bytes(self, manifest: Manifest) -> int:
+        """Estimated memory of a loaded version."""
+
+    def load(self, version: Version) -> Space:
+        """A verified, warm space. Raises RefusedModel: naming the version and the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What may stay in memory: bytes in all, and seconds without anyone asking."""
+
+    memory_bytes: int
+    idle_s: float = IDLE_S
+    refused_s: float = REFUSED_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    detail: str
+    until: float
+
+
+class Models:
+    """The loaded spaces of one process. Its methods belong to one event loop."""
+
+    def __init__(
+        self,
+        store: ModelStore,
+        loader: Loader,
+        retention: Retention,
+        *,
+        dropped: Callable[[Space], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._loader = loader
+        self._retention = retention
+        self._dropped = dropped
+        self._loaded: dict[str, Space] = {}
+        self._preparing: dict[str, asyncio.Task[Space]] = {}
+        self._booked: dict[str, int] = {}
+        self._refused: dict[str, _Refusal] = {}
+        self._reading = ThreadPoolExecutor(1, "store")
+        self._loading = ThreadPoolExecutor(1, "load")
+
+    @property
+    def loaded(self) -> tuple[Space, ...]:
+        """The spaces in memory."""
+        return tuple(self._loaded.values())
+
+    @contextmanager
+    def hold(self, space_id: str) -> Iterator[Space]:
+        """A loaded space that stays loaded for the body.
+
+        Raises ModelNotLoaded: when it is not in memory.
+        """
+        space = self._loaded.get(space_id)
+        if space is None:
+            raise ModelNotLoaded(f"the model of space {space_id[:12]} is not in memory: prepare it first")
+        space.asked_at = time.monotonic()
+        space.holders += 1
+        try:
+            yield space
+        finally:
+            space.holders -= 1
+
+    async def prepare(self, space_id: str) -> Space:
+        """The loaded space; the first of several callers loads it for all.
+
+        Raises UnknownModel: when nothing reachable has the space.
+        Raises ModelRefused: when it fails a check, naming the version and the file.
+        Raises MemoryBound: when there is no room for it, naming both numbers.
+        Raises StoreUnavailable: when the store cannot be read.
+        """
+        return await self._loaded_by(space_id, lambda: self._find(space_id))
+
+    async def prepare_version(self, version: Version) -> Space:
+        """The loaded space of a version that an alias means. Raises as `prepare`."""
+
+        async def known() -> Version:
+            return version
+
+        return await self._loaded_by(version.space_id, known)
+
+    async def resolve(self, name: str, alias: str) -> Version:
+        """The version that an alias means.
+
+        Raises UnknownModel, ModelRefused or StoreUnavailable.
+        """
+        version = await self._read(lambda: self._store.resolve(name, alias or PRODUCTION))
+        check_embeddable(version.manifest, str(version))
+        return version
+
+    async def reports(self) -> list[Report]:
+        """The models that aliases reach and those in memory, with their state here."""
+        loaded = self.loaded
+        try:
+            listed = await self._read(lambda: survey(self._store, [space.version for space in loaded]))
+        except StoreUnavailable as error:
+            return [self._report(space.version, "", detail=str(error)) for space in loaded]
+        return [
+            self._report(entry.version, entry.alias, gone=entry.gone)
+            if entry.version
+            else Report(
+                name=entry.name,
+                number=entry.number,
+                digest=entry.digest,
+                alias=entry.alias,
+                state=State.REFUSED,
+                detail=entry.detail,
+            )
+            for entry in listed
+        ]
+
+    async def check_store(self) -> None:
+        """Raises StoreUnavailable: naming the place, when the store cannot be read."""
+        await self._read(self._store.names)
+
+    def drop_idle(self) -> None:
+        """Let go of what nobody asked for lately and nobody holds."""
+        now = time.monotonic()
+        for space_id, space in list(self._loaded.items()):
+            if not space.holders and now - space.asked_at > self._retention.idle_s:
+                del self._loaded[space_id]
+                _log.info("model dropped", extra={"model": str(space.version), "reason": "idle"})
+                self._dropped(space)
+
+    async def close(self) -> None:
+        """Give up what is being prepared and end the threads, the one that loads once it is done."""
+        for task in self._preparing.values():
+            task.cancel()
+        self._reading.shutdown(wait=True, cancel_futures=True)
+        self._loading.shutdown(wait=True, cancel_futures=True)
+        self._loaded.clear()
+
+    async def _loaded_by(self, space_id: str, find: Callable[[], Awaitable[Version]]) -> Space:
+        space = self._loaded.get(space_id)
+        if space is not None:
+            space.asked_at = time.monotonic()
+            return space
+        task = self._preparing.get(space_id)
+        if task is None:
+            task = asyncio.create_task(self._prepare(space_id, find))
+            task.add_done_callback(lambda done: self._prepared(space_id, done))
+            self._preparing[space_id] = task
+        # Shielded: a caller that gives up doesn't take the model away from the others.
+        return await asyncio.shield(task)
+
+    async def _prepare(self, space_id: str, find: Callable[[], Awaitable[Version]]) -> Space:
+        refusal = self._refused.get(space_id)
+        if refusal is not None and time.monotonic() < refusal.until:
+            raise ModelRefused(refusal.detail)
+        version = await find()
+        self._book(version)
+        started = time.monotonic()
+        try:
+            loop = asyncio.get_running_loop()
+            space = await loop.run_in_executor(self._loading, self._loader.load, version)
+        except RefusedModel as error:
+            until = time.monotonic() + self._retention.refused_s
+            self._refused[space_id] = _Refusal(str(error), until)
+            _log.exception("model refused", extra={"model": str(version)})
+            raise ModelRefused(str(error)) from error
+        finally:
+            self._booked.pop(space_id, None)
+        self._refused.pop(space_id, None)
+        space.asked_at = time.monotonic()
+        self._loaded[space_id] = space
+        seconds = round(space.asked_at - started, 2)
+        _log.info("model loaded", extra={"model": str(version), "seconds": seconds})
+        return space
+
+    def _prepared(self, space_id: str, task: "asyncio.Task[Space]") -> None:
+        del self._preparing[space_id]
+        if not task.cancelled():
+            task.exception()  # seen, also when every caller has gone
+
+    async def _find(self, space_id: str) -> Version:
+        version = await self._read(lambda: find_space(self._store, space_id))
+        check_embeddable(version.manifest, str(version))
+        return version
+
+    def _book(self, version: Version) -> None:
+        """Set memory aside for a version, after dropping what is idle. Raises MemoryBound."""
+        self.drop_idle()
+        needed = self._loader.memory_bytes(version.manifest)
+        used = sum(space.memory_bytes for space in self.loaded) + sum(self._booked.values())
+        bound = self._retention.memory_bytes
+        if used + needed > bound:
+            raise MemoryBound(
+                f"{version} needs about {needed} bytes; {used} of {bound} are taken by models in use"
+            )
+        self._booked[version.space_id] = needed
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        """`work` on the store's own thread, its errors as the embedder's."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, work)
+        except (CorruptVersion, UnsupportedSchema) as error:
+            raise ModelRefused(str(error)) from error
+        except (NotFound, InvalidName) as error:
+            await self._refuse_without_store(error)
+            raise UnknownModel(str(error)) from error
+        except (StoreError, OSError) as error:
+            raise StoreUnavailable(f"the model store at {self._store.place} cannot be read") from error
+
+    async def _refuse_without_store(self, cause: Exception) -> None:
+        """A name that is not found in a store that is not there is no fault of the caller's."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._reading, self._store.names)
+        except (StoreError, OSError):
+            raise StoreUnavailable(f"the model store at {self._store.place} cannot be read") from cause
+
+    def _report(self, version: Version, alias: str, *, gone: bool = False, detail: str = "") -> Report:
+        space = self._loaded.get(version.space_id)
+        refusal = self._refused.get(version.space_id)
+        state = State.AVAILABLE
+        if space is not None:
+            state = State.ORPHANED if gone else State.SERVING
+            detail = "its version is no longer in the store" if gone else detail
+        elif version.space_id in self._preparing:
+            state = State.PREPARING
+        elif refusal is not None:
+            state, detail = State.REFUSED, refusal.detail
+        return Report(
+            name=version.name,
+            number=version.number,
+            digest=version.digest,
+            alias=alias,
+            state=state,
+            detail=detail,
+            manifest=version.manifest,
+            space=space,
+        )

@@ -1,0 +1,87 @@
+"""What the store says of its models: reachable, damaged, or gone. Blocking; runs on the store's thread."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from model_store.errors import CorruptVersion, NotFound, StoreError
+from model_store.manifest import MANIFEST_FILE
+from model_store.store import ModelStore, Version
+from services.embedder.errors import ModelRefused
+from services.embedder.spaces import check_embeddable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A version as the store tells of it; `version` is None when its manifest is damaged or gone."""
+
+    name: str
+    number: int
+    digest: str
+    alias: str = ""
+    version: Version | None = None
+    detail: str = ""
+    gone: bool = False
+
+
+def survey(store: ModelStore, loaded: Iterable[Version]) -> list[Entry]:
+    """The models that aliases reach, then other reachable ones, then those of `loaded` that are neither."""
+    entries = list(_aliased(store))
+    seen = {entry.digest for entry in entries}
+    for version in store.reachable():
+        if version.digest not in seen and _is_embeddable(version):
+            seen.add(version.digest)
+            entries.append(_entry(version))
+    unseen = (version for version in loaded if version.digest not in seen)
+    return [*entries, *(_entry(version, gone=not _is_there(store, version)) for version in unseen)]
+
+
+def _aliased(store: ModelStore) -> Iterator[Entry]:
+    for name in store.names():
+        for alias, found in store.aliases.list(name).items():
+            target = found.target
+            try:
+                version = store.resolve(name, alias)
+            except StoreError as error:
+                yield Entry(
+                    name=name, number=target.version, digest=target.digest, alias=alias, detail=str(error)
+                )
+                continue
+            if _is_embeddable(version):
+                yield _entry(version, alias)
+
+
+def _entry(version: Version, alias: str = "", *, gone: bool = False) -> Entry:
+    return Entry(
+        name=version.name,
+        number=version.number,
+        digest=version.digest,
+        alias=alias,
+        version=version,
+        gone=gone,
+    )
+
+
+def _is_embeddable(version: Version) -> bool:
+    try:
+        check_embeddable(version.manifest, str(version))
+    except ModelRefused:
+        return False
+    return True
+
+
+def _is_there(store: ModelStore, version: Version) -> bool:
+    try:
+        return store.open(version.name, version.number).digest == version.digest
+    except StoreError:
+        return False
+
+
+def find_space(store: ModelStore, space_id: str) -> Version:
+    """The reachable version of a space; where none is found, a damaged manifest may be why."""
+    try:
+        return store.find_space(space_id)
+    except NotFound as error:
+        damage = [entry.detail for entry in _aliased(store) if entry.version is None]
+        if damage:
+            raise CorruptVersion(f"{error}; {MANIFEST_FILE} damaged: {'; '.join(damage)}") from error
+        raise
