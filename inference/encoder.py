@@ -28,7 +28,7 @@ from inference.errors import (
     RefusedModel,
 )
 from inference.loading import LoadedModel
-from inference.pixels import ImageLimits, decode_image
+from inference.pixels import DEFAULT_LIMITS, ImageLimits, decode_image
 from inference.vector_cache import VectorCache, cache_key
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest, VectorPreprocessing
 
@@ -154,7 +154,7 @@ class Head:
                 raise bad
 
 
-def open_encoder(model: LoadedModel, limits: ImageLimits = ImageLimits()) -> Encoder:
+def open_encoder(model: LoadedModel, limits: ImageLimits = DEFAULT_LIMITS) -> Encoder:
     """The encoder of a loaded model. Raises RefusedModel: for a head, which takes vectors."""
     match model.manifest.preprocessing:
         case ImagePreprocessing() as preprocessing:

@@ -53,6 +53,9 @@ class ImageLimits:
     frame_count: int = 256
 
 
+DEFAULT_LIMITS: Final = ImageLimits()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
     """What the header says; width and height are as stored, before orientation."""
@@ -62,7 +65,7 @@ class ImageInfo:
     height: int
 
 
-def inspect_image(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageInfo:
+def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageInfo:
     """What the header of an encoded picture says, decoding no pixel.
 
     Raises InvalidImage: as `decode_image` does for what a header shows.
@@ -72,7 +75,7 @@ def inspect_image(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageInfo
 
 
 def decode_image(
-    data: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits = ImageLimits()
+    data: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits = DEFAULT_LIMITS
 ) -> np.ndarray:
     """The pixels that the graph takes: uint8 image_HWC, shape (height, width, 3), contiguous.
 
@@ -87,7 +90,7 @@ def decode_image(
 def open_upright(
     data: bytes,
     background: tuple[int, int, int] = (255, 255, 255),
-    limits: ImageLimits = ImageLimits(),
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Image.Image:
     """The whole picture at its own size, RGB, oriented, over `background`: for cutting crops.
 

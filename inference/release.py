@@ -54,7 +54,7 @@ class Backoff:
 
     def delay(self, failures: int) -> float:
         """How long to wait after so many failures in a row."""
-        return min(self.longest, self.first * 2 ** min(failures - 1, 32))
+        return min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
 
 
 # A version that was refused rarely heals, and hashing it again is dear.
@@ -155,7 +155,8 @@ class ReleaseKeeper(Generic[T]):
             await asyncio.wait_for(self._first.wait(), timeout)
         except TimeoutError as error:
             raise NoRelease(self._detail) from error
-        assert self._slot is not None
+        if self._slot is None:
+            raise NoRelease(self._detail)
         return self._slot.release
 
     async def run(self) -> None:
@@ -163,7 +164,7 @@ class ReleaseKeeper(Generic[T]):
         while True:
             try:
                 await self._step()
-            except Exception:
+            except Exception:  # noqa: BLE001 - the keeper outlives whatever one look at the store raises
                 _log.exception("release keeper failed", extra={"model": self._name, "alias": self._alias})
             await asyncio.sleep(self._poll_s)
 
@@ -230,7 +231,22 @@ class ReleaseKeeper(Generic[T]):
             self._note_failure(target, error)
             return
         self._failure = None
-        self._swap(Release(lead=version, value=value))
+        release = Release(lead=version, value=value)
+        if await self._still_wanted(release, target):
+            self._swap(release)
+        else:
+            self._give_up(_Slot(release), None)
+
+    async def _still_wanted(self, release: Release[T], target: Target) -> bool:
+        """Whether the alias means what was prepared; preparing may have taken minutes."""
+        try:
+            now = await self._on_disk(self._target)
+        except (StoreError, OSError):
+            return True
+        except asyncio.CancelledError:
+            self._give_up(_Slot(release), None)
+            raise
+        return (now.version, now.digest) == (target.version, target.digest)
 
     def _resolve(self, target: Target) -> Version:
         """The version of a target. Raises RefusedModel: when its digest is another."""
@@ -274,7 +290,7 @@ class ReleaseKeeper(Generic[T]):
             _log.warning("release retired while held", extra={"version": str(slot.release.lead)})
         try:
             await self._retire(slot.release.value)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a release that fails to close must not take its keeper along
             _log.exception("release was not retired cleanly", extra={"version": str(slot.release.lead)})
 
     async def _on_disk(self, work: Callable[[], R]) -> R:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -165,7 +165,7 @@ class VectorCache:
             if tables == 0:
                 connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {SCHEMA};COMMIT;")
             elif schema != SCHEMA:
-                raise sqlite3.DatabaseError(f"cache has schema {schema}, this build has {SCHEMA}")
+                _refuse_schema(schema)
             total, used = connection.execute("SELECT total(byte_count), max(used) FROM entry").fetchone()
         except BaseException:
             connection.close()
@@ -314,6 +314,10 @@ def _decode(key: object, data: object, checksum: object) -> np.ndarray | None:
 def _pieces(keys: list[bytes]) -> Iterator[list[bytes]]:
     for start in range(0, len(keys), _VARIABLES):
         yield keys[start : start + _VARIABLES]
+
+
+def _refuse_schema(schema: int) -> NoReturn:
+    raise sqlite3.DatabaseError(f"cache has schema {schema}, this build has {SCHEMA}")
 
 
 def _is_broken(error: sqlite3.Error) -> bool:
