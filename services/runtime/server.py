@@ -135,12 +135,17 @@ async def running(
 def run_service(settings: ServiceSettings, service: Service) -> int:
     """Serve until SIGTERM or SIGINT, drain, return the exit code; a second signal ends the drain."""
     configure_logging(service.name, settings.log_level)
+    exit_code = 0
     try:
         asyncio.run(_until_signal(settings, service))
-    except CannotListen as error:
-        _log.critical(str(error))
-        return 1
-    return 0
+    except* CannotListen as group:  # a service that builds with a task group lets it out in a group
+        _log.critical(str(_first(group)))
+        exit_code = 1
+    return exit_code
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _until_signal(settings: ServiceSettings, service: Service) -> None:
