@@ -1,0 +1,260 @@
+"""The ring around every call."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from prometheus_client import generate_latest
+
+from services.context import note, present_call
+from services.runtime.errors import InvalidArgument, NotFound
+from services.runtime.telemetry import JsonFormatter
+
+from .conftest import SERVICE, SHAPES, TEXT, Serve
+
+SECRET = "picture-bytes"
+
+
+async def texts(*values: str) -> AsyncIterator[TEXT]:
+    for value in values:
+        yield TEXT(value=value)
+
+
+async def call(stub: Any, name: str, *values: str, **options: Any) -> list[str]:
+    """Replies of a method of any shape."""
+    request = texts(*values) if name.startswith("Stream") else TEXT(value="".join(values))
+    method = getattr(stub, name)(request, **options)
+    if name.endswith("Stream"):
+        return [reply.value async for reply in method]
+    return [(await method).value]
+
+
+def refusing(error: BaseException) -> dict[str, Any]:
+    async def one(request: Any, context: Any) -> TEXT:
+        raise error
+
+    async def many(request: Any, context: Any) -> AsyncIterator[TEXT]:
+        yield TEXT(value="first")
+        raise error
+
+    return {"UnaryUnary": one, "StreamUnary": one, "UnaryStream": many, "StreamStream": many}
+
+
+def told(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    trailer = dict(error.trailing_metadata())
+    return status_pb2.Status.FromString(trailer["grpc-status-details-bin"])
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_an_exception_becomes_a_rich_status_in_every_shape(name: str, serve: Serve) -> None:
+    """Whatever the shape of the method, the caller gets code, text and details."""  # proves S-1
+
+    async def scenario() -> grpc.aio.AioRpcError:
+        table = {KeyError: lambda error: NotFound("no such thing", reason="GONE", retry_after_s=2.0)}
+        async with serve(table, **refusing(KeyError("x"))) as it:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(it.stub, name, "a")
+            return caught.value
+
+    error = asyncio.run(scenario())
+
+    info = error_details_pb2.ErrorInfo()
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert error.details() == "no such thing"
+    assert told(error).details[0].Unpack(info)
+    assert info.reason == "GONE"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_an_unknown_exception_is_internal_without_its_repr(
+    name: str, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller reads 'internal error'; the trace is in the log."""  # proves S-5
+
+    async def scenario() -> grpc.aio.AioRpcError:
+        async with serve(**refusing(ValueError(SECRET))) as it:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(it.stub, name, "a")
+            return caught.value
+
+    error = asyncio.run(scenario())
+
+    assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, "internal error")
+    assert SECRET not in str(error.trailing_metadata())
+    assert SECRET in caplog.text
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_replies_pass_in_every_shape(name: str, serve: Serve) -> None:
+    """What a handler returns or yields is what the caller gets."""
+
+    async def one(request: Any, context: Any) -> TEXT:
+        parts = [request] if isinstance(request, TEXT) else [part async for part in request]
+        return TEXT(value="+".join(part.value for part in parts))
+
+    async def many(request: Any, context: Any) -> AsyncIterator[TEXT]:
+        parts = [request] if isinstance(request, TEXT) else [part async for part in request]
+        for part in parts:
+            yield TEXT(value=part.value.upper())
+
+    async def scenario() -> list[str]:
+        handlers = {"UnaryUnary": one, "StreamUnary": one, "UnaryStream": many, "StreamStream": many}
+        async with serve(**handlers) as it:
+            return await call(it.stub, name, "a", "b")
+
+    expected = {
+        "UnaryUnary": ["ab"],
+        "UnaryStream": ["AB"],
+        "StreamUnary": ["a+b"],
+        "StreamStream": ["A", "B"],
+    }
+    assert asyncio.run(scenario()) == expected[name]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_bytes_that_are_no_message_are_an_invalid_argument(name: str, serve: Serve) -> None:
+    """A malformed message is the caller's fault, and the server says so in plain words."""  # proves S-5
+
+    async def one(request: Any, context: Any) -> TEXT:
+        async for _ in request if not isinstance(request, TEXT) else texts():
+            pass
+        return TEXT()
+
+    async def many(request: Any, context: Any) -> AsyncIterator[TEXT]:
+        yield await one(request, context)
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"\xff\xff\xff"
+
+    async def scenario() -> grpc.aio.AioRpcError:
+        handlers = {"UnaryUnary": one, "StreamUnary": one, "UnaryStream": many, "StreamStream": many}
+        async with serve(**handlers) as it:
+            method = getattr(it.channel, SHAPES[name])(f"/{SERVICE}/{name}")
+            answer = method(broken() if name.startswith("Stream") else b"\xff\xff\xff")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await (anext(aiter(answer)) if name.endswith("Stream") else answer)
+            return caught.value
+
+    error = asyncio.run(scenario())
+
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "not a message" in error.details()
+
+
+class Sleeper:
+    """A handler that waits, and remembers what became of it."""
+
+    def __init__(self) -> None:
+        self.remaining_s = 0.0
+        self.cancelled = asyncio.Event()
+        self.entered = asyncio.Event()
+
+    async def __call__(self, request: Any, context: Any) -> TEXT:
+        self.remaining_s = present_call().remaining_s
+        self.entered.set()
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return TEXT()
+
+
+def test_a_call_without_a_deadline_gets_one(serve: Serve) -> None:
+    """The server's own deadline ends the handler, and the caller reads why."""  # proves S-7
+
+    async def scenario() -> tuple[grpc.aio.AioRpcError, Sleeper, float]:
+        sleeper, started = Sleeper(), time.monotonic()
+        async with serve(settings={"default_deadline_s": 0.2}, UnaryUnary=sleeper) as it:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(it.stub, "UnaryUnary", "a")
+            await asyncio.wait_for(sleeper.cancelled.wait(), 1)
+        return caught.value, sleeper, time.monotonic() - started
+
+    error, sleeper, took_s = asyncio.run(scenario())
+
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert 0.1 < sleeper.remaining_s <= 0.2
+    assert took_s < 2
+
+
+def test_the_callers_deadline_cancels_the_handler(serve: Serve) -> None:
+    """A handler does not go on for a caller who no longer waits."""  # proves S-1
+
+    async def scenario() -> Sleeper:
+        sleeper = Sleeper()
+        async with serve(UnaryUnary=sleeper) as it:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(it.stub, "UnaryUnary", "a", timeout=0.3)
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            await asyncio.wait_for(sleeper.cancelled.wait(), 1)
+        return sleeper
+
+    assert asyncio.run(scenario()).remaining_s <= 0.3
+
+
+def test_a_cancelled_call_is_no_error(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """When the caller goes away the handler is cancelled and the log says CANCELLED, not error."""
+
+    async def scenario() -> None:
+        sleeper = Sleeper()
+        async with serve(UnaryUnary=sleeper) as it:
+            pending = it.stub.UnaryUnary(TEXT(value="a"))
+            await asyncio.wait_for(sleeper.entered.wait(), 2)
+            pending.cancel()
+            await asyncio.wait_for(sleeper.cancelled.wait(), 1)
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(scenario())
+
+    lines = [record for record in caplog.records if record.name == "services.call"]
+    assert [line.code for line in lines] == ["CANCELLED"]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_one_log_line_and_one_count_a_call(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """The line says method, code, duration, ids and noted figures; nothing of the payload."""  # proves S-11
+
+    async def answer(request: Any, context: Any) -> TEXT:
+        note(queue_ms=3.5)
+        if request.value != SECRET:
+            raise InvalidArgument("no")
+        return TEXT(value=SECRET)
+
+    class Keep(logging.Handler):
+        lines: list[str] = []  # noqa: RUF012
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.lines.append(JsonFormatter("shape").format(record))
+
+    async def scenario() -> str:
+        async with serve(UnaryUnary=answer) as it:
+            await call(it.stub, "UnaryUnary", SECRET, metadata=(("x-request-id", "abc-1"),))
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(it.stub, "UnaryUnary", "other")
+            assert dict(caught.value.trailing_metadata())["x-request-id"]
+            return generate_latest(it.server.registry).decode()
+
+    log, keep = logging.getLogger("services.call"), Keep()
+    log.addHandler(keep)
+    try:
+        with caplog.at_level(logging.INFO):
+            metrics = asyncio.run(scenario())
+    finally:
+        log.removeHandler(keep)
+
+    first, second = (json.loads(line) for line in keep.lines)
+    assert first["method"] == f"/{SERVICE}/UnaryUnary"
+    assert (first["code"], first["request_id"], first["queue_ms"]) == ("OK", "abc-1", 3.5)
+    assert first["duration_ms"] >= 0
+    assert second["code"] == "INVALID_ARGUMENT"
+    assert not any(SECRET in line or "127.0.0.1" in line for line in keep.lines)
+    for code in ("OK", "INVALID_ARGUMENT"):
+        labels = f'grpc_code="{code}",grpc_method="UnaryUnary",grpc_service="{SERVICE}"'
+        assert f"grpc_server_handled_total{{{labels}}} 1.0" in metrics

@@ -1,0 +1,36 @@
+"""The call in progress."""
+
+import pytest
+
+from services.context import entered, forwarded_metadata, note, open_call, present_call
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_ids_of_the_right_form_are_taken_over_and_forwarded() -> None:
+    """A caller's request id and traceparent go on to the next hop."""  # proves S-11
+    call = open_call({"x-request-id": "order-7.a_B", "traceparent": TRACE}, 1.0)
+
+    with entered(call):
+        assert forwarded_metadata() == (("x-request-id", "order-7.a_B"), ("traceparent", TRACE))
+    assert forwarded_metadata() == ()
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "x" * 65, "a\nb", "naïve", '"quoted"', "{}"])
+def test_an_id_of_another_form_is_replaced(bad: str) -> None:
+    """What is not a plain short word never reaches a log or another service."""  # proves S-11
+    call = open_call({"x-request-id": bad, "traceparent": bad}, 1.0)
+
+    assert call.request_id != bad
+    assert len(call.request_id) == 32
+    assert call.traceparent == ""
+
+
+def test_notes_belong_to_the_present_call() -> None:
+    """Figures that a handler notes are kept with its call, and nowhere outside of one."""
+    note(queue_ms=1.0)
+    with entered(open_call({}, 1.0)) as call:
+        note(queue_ms=2.0)
+
+        assert call.notes == {"queue_ms": 2.0}
+    assert present_call() is None
