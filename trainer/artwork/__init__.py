@@ -1,0 +1,1 @@
+"""Which picture is better: pairwise ranking of artworks by tier."""

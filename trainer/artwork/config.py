@@ -1,0 +1,67 @@
+"""Every setting of an artwork model and of its training (A-5 … A-9, A-20, A-21)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class BackboneSettings(Settings):
+    """The frozen network and the pictures that it sees."""
+
+    source: str = "facebook/dinov2-large"
+    height: int = Field(768, ge=14, le=4096)
+    width: int = Field(768, ge=14, le=4096)
+    fit: Literal["squash", "letterbox", "crop"] = "squash"
+    pooling: Literal["cls", "cls+mean+std"] = "cls"
+
+
+class HeadSettings(Settings):
+    """The projector and the score head."""
+
+    hidden_dim: Positive = 512
+    output_dim: Positive = 256
+    score_dim: Positive = 64
+    dropout: float = Field(0.1, ge=0, lt=1)
+    depth: int = Field(2, ge=2, le=4)
+
+
+class TrainingConfig(Settings):
+    """How a head is trained."""
+
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    margin: float = Field(1.0, gt=0)
+    batch_size: int = Field(32, ge=2)
+    max_epochs: Positive = 100
+    gradient_clip_norm: float = Field(1.0, gt=0)
+    early_stopping_patience: Positive = 10
+    scheduler_t_max: Positive = 100
+    scheduler_eta_min: float = Field(1e-6, ge=0)
+    checkpoint_dir: str = "checkpoints"
+    save_every_n_epochs: Positive = 5
+    wandb_enabled: bool = True
+    wandb_project: str = "mirip-ranking"
+    wandb_run_name: str | None = None
+    device: Literal["cuda", "cpu"] = "cuda"
+    seed: int = Field(42, ge=0)
+
+
+class ArtworkConfig(Settings):
+    """An artwork run."""
+
+    backbone: BackboneSettings = BackboneSettings()
+    head: HeadSettings = HeadSettings()
+    training: TrainingConfig = TrainingConfig()
+
+
+def read_artwork_config(
+    path: Path | None = None, overrides: Mapping[str, object] | None = None
+) -> ArtworkConfig:
+    """The settings in `path`, or those of `config/artwork.yml`. Raises InvalidConfig: naming the field."""
+    return read_settings(ArtworkConfig, path or CONFIG_DIRECTORY / "artwork.yml", overrides)

@@ -1,0 +1,196 @@
+"""The artwork models into the store: backbone, head and the two as one graph (A-5 … A-8)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from inference.pixels import PIXEL_PATH
+from model_store.manifest import Calibration, ImagePreprocessing, VectorPreprocessing
+from model_store.store import ModelStore, Version
+from trainer.artwork.config import ArtworkConfig, BackboneSettings
+from trainer.artwork.model import HeadGraph, PairwiseRankingModel
+from trainer.artwork.train import KIND, restore_head
+from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
+from trainer.backbones.weights import weights_digest
+from trainer.checkpoints import load_checkpoint
+from trainer.errors import InvalidCheckpoint
+from trainer.golden_inputs import golden_pictures
+from trainer.graphs import (
+    GRAPH_FILE,
+    PARITY_BATCHES,
+    Signature,
+    compose,
+    export_graph,
+    measure_parity,
+    open_graph,
+    opened,
+    prove_parity,
+)
+from trainer.publishing import Making, Product, Published, Shelf, publish, reference
+
+BACKBONE, HEAD, ENCODER = "artwork-backbone", "artwork-head", "artwork-encoder"
+IMAGE, FEATURE, EMBEDDING, SCORE = "image_BHWC", "feature_BD", "embedding_BD", "score_B"
+
+
+def export_artwork_backbone(settings: BackboneSettings, shelf: Shelf) -> Published:
+    """Publish DINOv2 as `artwork-backbone`: uint8 image_BHWC → feature_BD.
+
+    Raises BackboneUnavailable: when the backbone does not load. Raises NotFaithful: when the graph differs.
+    """
+    shelf.tell(f"loading {settings.source}")
+    loaded = load_dinov2(settings.source)
+    module = DINOv2Features(
+        loaded.model, height=settings.height, width=settings.width, pooling=settings.pooling
+    )
+    signature = Signature(inputs=(IMAGE,), outputs=(FEATURE,), axes={IMAGE: {0: "batch"}})
+    pictures = golden_pictures(settings.height, settings.width)
+    shelf.tell(f"exporting {BACKBONE}")
+    graph = export_graph(module, {IMAGE: pictures[:2]}, signature)
+    batches = [{IMAGE: np.resize(pictures, (count, *pictures.shape[1:]))} for count in PARITY_BATCHES]
+    parity = prove_parity(module, graph, batches, signature)
+    product = Product(
+        name=BACKBONE,
+        graph=graph,
+        output=FEATURE,
+        golden_inputs={IMAGE: pictures},
+        making=Making(
+            source=loaded.origin.source, trained=loaded.origin.trained, licence=loaded.origin.licence
+        ),
+        about={
+            "preprocessing": ImagePreprocessing(
+                height=settings.height, width=settings.width, fit=settings.fit
+            ),
+            "pooling": settings.pooling,
+            "pixel_path": PIXEL_PATH,
+            "metrics": {"parity": parity, "weights_sha256": weights_digest(loaded.model)},
+        },
+    )
+    return publish(product, shelf)
+
+
+def export_artwork_head(
+    config: ArtworkConfig, shelf: Shelf, *, checkpoint: Path | None = None, backbone: Version | None = None
+) -> Published:
+    """Publish projector and score head as `artwork-head`: feature_BD → embedding_BD, score_B.
+
+    Without a checkpoint the weights are random and the version is called untrained; it accepts `backbone`,
+    by default `artwork-backbone@production`. A checkpoint names its own backbone.
+    Raises InvalidCheckpoint: when the store has no backbone of the space that it was trained on.
+    """
+    if checkpoint is None:
+        backbone = backbone or shelf.store.resolve(BACKBONE)
+        model, temperature, making = _fresh_head(config, backbone.manifest.dimension), 1.0, _untrained(config)
+    else:
+        body = load_checkpoint(checkpoint, KIND)
+        backbone = _trained_on(shelf.store, body["space_id"], checkpoint)
+        model, temperature, making = restore_head(body), float(body["temperature"]), _trained(body)
+    features = _golden_features(backbone)
+    signature = Signature(inputs=(FEATURE,), outputs=(EMBEDDING, SCORE), axes={FEATURE: {0: "batch"}})
+    module = HeadGraph(model)
+    shelf.tell(f"exporting {HEAD}")
+    graph = export_graph(module, {FEATURE: features[:2]}, signature)
+    parity = prove_parity(module, graph, [{FEATURE: features[:count]} for count in PARITY_BATCHES], signature)
+    product = Product(
+        name=HEAD,
+        graph=graph,
+        output=EMBEDDING,
+        golden_inputs={FEATURE: features},
+        making=making,
+        about={
+            "preprocessing": VectorPreprocessing(dimension=backbone.manifest.dimension),
+            "accepts": (backbone.space_id,),
+            "calibration": Calibration(temperature=temperature),
+            "metrics": {"parity": parity} | ({} if checkpoint is None else dict(body["metrics"])),
+        },
+    )
+    return publish(product, shelf)
+
+
+def export_artwork_encoder(backbone: Version, head: Version, shelf: Shelf) -> Published:
+    """Publish both as one graph, `artwork-encoder`, composed from the two files and equal to their chain.
+
+    Raises NotFaithful: when the composed graph gives something else than the chain.
+    """
+    shelf.tell(f"composing {ENCODER}")
+    parts = [onnx.load(version.path(GRAPH_FILE)) for version in (backbone, head)]
+    graph = compose(parts[0], parts[1], FEATURE)
+    preprocessing = backbone.manifest.preprocessing
+    assert isinstance(preprocessing, ImagePreprocessing)
+    pictures = golden_pictures(preprocessing.height, preprocessing.width)
+    first, second = (open_graph(version.path(GRAPH_FILE)) for version in (backbone, head))
+    with opened(graph) as session:
+        pairs = [
+            (session.run({IMAGE: batch}), second.run({FEATURE: first.run({IMAGE: batch})[FEATURE]}))
+            for batch in (pictures[:count] for count in PARITY_BATCHES)
+        ]
+    trained = backbone.manifest.provenance.trained and head.manifest.provenance.trained
+    product = Product(
+        name=ENCODER,
+        graph=graph,
+        output=EMBEDDING,
+        golden_inputs={IMAGE: pictures},
+        making=Making(
+            source=f"{backbone} + {head}",
+            trained=trained,
+            licence=backbone.manifest.provenance.licence,
+            data_version=head.manifest.provenance.data_version,
+            seed=head.manifest.provenance.seed,
+            wandb_run=head.manifest.provenance.wandb_run,
+        ),
+        about={
+            "preprocessing": preprocessing,
+            "pooling": backbone.manifest.pooling,
+            "pixel_path": PIXEL_PATH,
+            "composed_of": (reference(backbone), reference(head)),
+            "calibration": head.manifest.calibration,
+            "metrics": {"parity_with_chain": measure_parity(pairs)},
+        },
+    )
+    return publish(product, shelf)
+
+
+def _fresh_head(config: ArtworkConfig, input_dim: int) -> PairwiseRankingModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        return PairwiseRankingModel.build(input_dim, config.head).eval()
+
+
+def _untrained(config: ArtworkConfig) -> Making:
+    return Making(source="random initialisation", trained=False, seed=config.training.seed)
+
+
+def _trained(body: dict[str, Any]) -> Making:
+    return Making(
+        source="trainer.artwork.train",
+        trained=True,
+        data_version=body["data_version"],
+        seed=body["seed"],
+        wandb_run=body["wandb_run"],
+        notes=(f"epoch {body['epoch']}",),
+    )
+
+
+def _trained_on(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
+    for number in reversed(store.numbers(BACKBONE)):
+        version = store.open(BACKBONE, number)
+        if version.space_id == space_id:
+            return version
+    raise InvalidCheckpoint(
+        f"{checkpoint} was trained on the space {space_id[:12]}; the store has no {BACKBONE} of that space: "
+        "export the backbone with the settings of the training first"
+    )
+
+
+def _golden_features(backbone: Version) -> np.ndarray:
+    """Features that the backbone gives for its golden pictures, and as many drawn around them."""
+    preprocessing = backbone.manifest.preprocessing
+    assert isinstance(preprocessing, ImagePreprocessing)
+    pictures = golden_pictures(preprocessing.height, preprocessing.width)
+    session = open_graph(backbone.path(GRAPH_FILE))
+    real = np.concatenate([session.run({IMAGE: picture[None]})[FEATURE] for picture in pictures])
+    rng = np.random.default_rng(0)
+    drawn = real + rng.normal(0, 0.5, real.shape) * real.std()
+    return np.concatenate((real, drawn)).astype(np.float32)

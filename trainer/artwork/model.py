@@ -1,0 +1,90 @@
+"""The trained part: backbone features to an embedding and a score (A-7, A-8).
+
+Shapes: B batch, D backbone feature, E embedding.
+
+The score is a small network over the embedding. Minus the norm of the embedding would not do: the
+projector ends in a LayerNorm, so that norm is the same for every picture at the start.
+"""
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import nn
+
+from trainer.artwork.config import HeadSettings
+
+
+class Projector(nn.Module):
+    """feature_BD → embedding_BE: Linear, LayerNorm, GELU, Dropout, …, Linear, LayerNorm.
+
+    `depth` counts the Linear layers; those beyond two are Linear(hidden, hidden) with the same dressing.
+    """
+
+    def __init__(
+        self,
+        input_dim: int = 1024,
+        hidden_dim: int = 512,
+        output_dim: int = 256,
+        dropout: float = 0.1,
+        depth: int = 2,
+    ) -> None:
+        super().__init__()
+        widths = (input_dim, *(hidden_dim for _ in range(depth - 1)))
+        layers: list[nn.Module] = []
+        for wide, narrow in pairwise(widths):
+            layers += [nn.Linear(wide, narrow), nn.LayerNorm(narrow), nn.GELU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], output_dim), nn.LayerNorm(output_dim))
+
+    def forward(self, feature_BD: torch.Tensor) -> torch.Tensor:
+        return cast("torch.Tensor", self.layers(feature_BD))
+
+
+class PairwiseRankingModel(nn.Module):
+    """A projector with its score head; scores say which of two pictures is better."""
+
+    def __init__(self, projector: Projector, score_head: nn.Module) -> None:
+        super().__init__()
+        self.projector, self.score_head = projector, score_head
+
+    @classmethod
+    def build(cls, input_dim: int, settings: HeadSettings) -> "PairwiseRankingModel":
+        """A fresh model with the widths of `settings` over features of `input_dim` numbers."""
+        projector = Projector(
+            input_dim, settings.hidden_dim, settings.output_dim, settings.dropout, depth=settings.depth
+        )
+        head = nn.Sequential(
+            nn.Linear(settings.output_dim, settings.score_dim), nn.GELU(), nn.Linear(settings.score_dim, 1)
+        )
+        return cls(projector, head)
+
+    def forward_single(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The embedding_BE and the score_B of each picture; a higher score is better."""
+        embedding_BE = self.projector(feature_BD)
+        return embedding_BE, self.score_head(embedding_BE).squeeze(-1)
+
+    def forward(self, a_BD: torch.Tensor, b_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The score_B of each first and of each second picture."""
+        return self.forward_single(a_BD)[1], self.forward_single(b_BD)[1]
+
+    @torch.inference_mode()
+    def predict(self, a_BD: torch.Tensor, b_BD: torch.Tensor) -> torch.Tensor:
+        """int64 (B,): +1 where the first picture is better, −1 where the second is, 0 for equal scores."""
+        training = self.training
+        self.eval()
+        try:
+            score_a_B, score_b_B = self(a_BD, b_BD)
+        finally:
+            self.train(training)
+        return torch.sign(score_a_B - score_b_B).long()
+
+
+class HeadGraph(nn.Module):
+    """feature_BD → (embedding_BE, score_B); the form in which a head is exported."""
+
+    def __init__(self, model: PairwiseRankingModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.model.forward_single(feature_BD)

@@ -1,0 +1,1 @@
+"""Frozen networks: loaded once, exported once, never trained."""

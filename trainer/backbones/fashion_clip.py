@@ -1,0 +1,189 @@
+"""The image tower of FashionCLIP, frozen: a garment's picture to a unit vector of 512 dimensions (F-8).
+
+Shapes: B batch, H height, W width, C colour channel, D vector.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, is_marked_untrained, loading, read_json
+from trainer.errors import BackboneUnavailable
+
+DIMENSION = 512
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+LICENCES = {"hf-hub:Marqo/marqo-fashionCLIP": "Apache-2.0", "patrickjohncyh/fashion-clip": "MIT"}
+
+Fit = Literal["squash", "letterbox", "crop"]
+_FITS: dict[str, Fit] = {"shortest": "crop", "squash": "squash", "longest": "letterbox"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FashionCLIP:
+    """An image tower, what its pixels must look like, and its origin."""
+
+    tower: nn.Module
+    size: int
+    fit: Fit
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    origin: Origin
+
+
+class FashionCLIPVectors(nn.Module):
+    """uint8 image_BHWC of one fixed size → vector_BD of length 1; the form in which the tower is exported."""
+
+    mean_C11: torch.Tensor  # noqa: N815 - the shape suffix
+    std_C11: torch.Tensor  # noqa: N815 - the shape suffix
+
+    def __init__(self, clip: FashionCLIP) -> None:
+        super().__init__()
+        self.tower, self.height, self.width = clip.tower, clip.size, clip.size
+        self.register_buffer("mean_C11", torch.tensor(clip.mean).view(3, 1, 1))
+        self.register_buffer("std_C11", torch.tensor(clip.std).view(3, 1, 1))
+        freeze(self)
+
+    def forward(self, image_BHWC: torch.Tensor) -> torch.Tensor:
+        image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
+        vector_BD = self.tower((image_BCHW - self.mean_C11) / self.std_C11)
+        return functional.normalize(vector_BD, dim=-1)
+
+
+class _ProjectedTower(nn.Module):
+    """A transformers vision model as an open_clip tower: pixels → projected features."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image_BCHW: torch.Tensor) -> torch.Tensor:
+        feature_BD: torch.Tensor = self.model(pixel_values=image_BCHW).image_embeds
+        return feature_BD
+
+
+def load_fashion_clip(source: str) -> FashionCLIP:
+    """The frozen tower at `hf-hub:OWNER/NAME` or in a directory (`local-dir:DIR` or plain) through open_clip.
+
+    A plain hub id (`patrickjohncyh/fashion-clip`) or a directory without `open_clip_config.json` is read
+    through transformers. Weights are read without unpickling foreign objects.
+    Raises BackboneUnavailable: when it cannot be downloaded or read, or does not give 512 dimensions.
+    """
+    place = source.removeprefix("local-dir:")
+    with loading(place):
+        if source.startswith("hf-hub:"):
+            clip = _through_open_clip(source, None)
+        elif (Path(place) / CONFIG_FILE).is_file():
+            clip = _through_open_clip(f"local-dir:{place}", Path(place))
+        else:
+            clip = _through_transformers(place)
+        _check_dimension(clip, place)
+    return clip
+
+
+def save_untrained_clip(
+    directory: Path,
+    *,
+    width: int = 128,
+    layers: int = 3,
+    image_size: int = 64,
+    patch: int = 16,
+    seed: int = 42,
+) -> Path:
+    """Write a small, randomly initialised open_clip ViT as `local-dir:` expects and return its directory.
+
+    Its `open_clip_config.json` says that it is untrained, and whatever is exported from it says so too.
+    """
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    shape: dict[str, Any] = {
+        "embed_dim": DIMENSION,
+        "quick_gelu": True,
+        "vision_cfg": {
+            "image_size": image_size,
+            "layers": layers,
+            "width": width,
+            "patch_size": patch,
+            "head_width": 32,
+        },
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = CLIP(**shape)
+    directory.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: tensor.contiguous() for name, tensor in model.state_dict().items()}, directory / WEIGHTS_FILE
+    )
+    body = {UNTRAINED_KEY: True, "model_cfg": shape, "preprocess_cfg": {"mean": CLIP_MEAN, "std": CLIP_STD}}
+    (directory / CONFIG_FILE).write_text(json.dumps(body, indent=2), encoding="utf-8")
+    return directory
+
+
+def _through_open_clip(name: str, directory: Path | None) -> FashionCLIP:
+    import open_clip
+
+    model = open_clip.create_model(name, precision="fp32", require_pretrained=True, weights_only=True)
+    visual = model.visual
+    freeze(visual)
+    cfg = visual.preprocess_cfg
+    size = cfg["size"][0] if isinstance(cfg["size"], tuple | list) else cfg["size"]
+    untrained = directory is not None and is_marked_untrained(directory / CONFIG_FILE)
+    return FashionCLIP(
+        tower=visual,
+        size=int(size),
+        fit=_FITS[cfg["resize_mode"]],
+        mean=tuple(cfg["mean"]),
+        std=tuple(cfg["std"]),
+        origin=Origin(
+            source=directory.name if directory else name, trained=not untrained, licence=LICENCES.get(name)
+        ),
+    )
+
+
+def _through_transformers(source: str) -> FashionCLIP:
+    from transformers import CLIPVisionModelWithProjection
+
+    directory = Path(source)
+    loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
+        source,
+        use_safetensors=True,
+        output_loading_info=True,
+        attn_implementation="sdpa",
+        dtype=torch.float32,
+    )
+    model, found = loaded
+    if found["missing_keys"]:
+        raise BackboneUnavailable(
+            f"{source} lacks weights of a CLIP image tower: {sorted(found['missing_keys'])[:3]}"
+        )
+    tower = _ProjectedTower(model)
+    freeze(tower)
+    local = directory.is_dir()
+    untrained = local and bool(read_json(directory / "config.json").get(UNTRAINED_KEY, False))
+    return FashionCLIP(
+        tower=tower,
+        size=int(model.config.image_size),
+        fit="crop",
+        mean=CLIP_MEAN,
+        std=CLIP_STD,
+        origin=Origin(
+            source=directory.name if local else source, trained=not untrained, licence=LICENCES.get(source)
+        ),
+    )
+
+
+def _check_dimension(clip: FashionCLIP, source: str) -> None:
+    probe = torch.zeros(1, 3, clip.size, clip.size)
+    with torch.no_grad():
+        dimension = clip.tower(probe).shape[-1]
+    if dimension != DIMENSION:
+        raise BackboneUnavailable(f"{source} gives {dimension} dimensions, fashion vectors have {DIMENSION}")

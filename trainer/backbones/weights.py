@@ -1,0 +1,99 @@
+"""What every frozen network has in common: where it came from and the digest of its weights."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.errors import BackboneUnavailable
+
+UNTRAINED_KEY = "atelier_untrained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where weights come from. `trained` is False for randomly initialised ones."""
+
+    source: str
+    trained: bool
+    licence: str | None
+
+
+def weights_digest(module: nn.Module) -> str:
+    """sha256, hexadecimal, of every parameter and buffer: equal before and after means frozen."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def freeze(module: nn.Module) -> None:
+    """Put a module into evaluation mode without gradients."""
+    module.eval()
+    module.requires_grad_(False)
+
+
+def is_marked_untrained(config_file: Path) -> bool:
+    """Whether the configuration beside local weights says that they were never trained."""
+    return bool(read_json(config_file).get(UNTRAINED_KEY, False))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises BackboneUnavailable: when it is not one, naming the file."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneUnavailable(f"{path} is not readable as JSON") from error
+    if not isinstance(body, dict):
+        raise BackboneUnavailable(f"{path} does not hold a JSON object")
+    return body
+
+
+@contextmanager
+def loading(source: str) -> Iterator[None]:
+    """Turns whatever a hub library raises or logs into one line with the way out."""
+    try:
+        with _quiet():
+            yield
+    except BackboneUnavailable:
+        raise
+    except Exception as error:
+        logging.getLogger(__name__).debug("backbone did not load", exc_info=True)
+        if Path(source).is_dir():
+            raise BackboneUnavailable(
+                f"backbone directory {source} cannot be loaded: {_first_line(error)}"
+            ) from error
+        raise BackboneUnavailable(
+            f"backbone {source} is no directory here and not loadable from the hub ({type(error).__name__}); "
+            "without network, give a local copy: --backbone DIR"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The hub libraries log each retry and draw a bar for each file; one error line says the same."""
+    from transformers.utils import logging as bars
+
+    levels = {
+        name: logging.getLogger(name).level for name in ("huggingface_hub", "transformers", "open_clip")
+    }
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    bars.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,39 @@
+"""Checkpoints: written whole or not at all, read without unpickling code (A-14, A-22)."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.errors import InvalidCheckpoint
+
+SCHEMA_VERSION = 1
+
+
+def save_checkpoint(path: Path, body: Mapping[str, Any]) -> None:
+    """Write tensors, numbers, texts, lists and mappings; the file before stays until the new one is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save({"schema_version": SCHEMA_VERSION, **body}, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
+    """A checkpoint of `kind`, on the CPU.
+
+    Raises InvalidCheckpoint: when it is not there, holds more than data, or is of another kind or schema.
+    """
+    try:
+        body = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InvalidCheckpoint(f"{path}: not a checkpoint ({type(error).__name__})") from error
+    if not isinstance(body, dict) or body.get("schema_version") != SCHEMA_VERSION:
+        raise InvalidCheckpoint(f"{path}: not of schema version {SCHEMA_VERSION}")
+    if body.get("kind") != kind:
+        raise InvalidCheckpoint(f"{path}: of kind {body.get('kind')}, expected {kind}")
+    return body

@@ -1,0 +1,1 @@
+"""Which garment belongs here: attribute records in the space of garment pictures."""

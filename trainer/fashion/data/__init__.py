@@ -1,0 +1,1 @@
+"""Garments with their attribute records."""

@@ -1,0 +1,1 @@
+"""Attribute records to vectors."""

@@ -1,0 +1,74 @@
+"""Vectors of pictures, made by the published graph and by nothing else (A-15).
+
+Shapes: N pictures, D vector.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from inference.encoder import Encoder, encode, open_encoder
+from inference.errors import InferenceError
+from inference.loading import load_model
+from inference.session import runtime_key
+from inference.vector_cache import VectorCache
+from model_store.store import Version
+from trainer.errors import InvalidData
+from trainer.workspace import Workspace
+
+CACHE_BYTES = 8 << 30
+BATCH_SIZE = 16
+_SHOWN = 20
+
+
+class DINOv2FeatureExtractor:
+    """Backbone features of encoded pictures: a thin name over `inference` (A-22)."""
+
+    def __init__(self, encoder: Encoder, cache: VectorCache | None = None) -> None:
+        self._encoder = encoder
+        self._cache = cache
+
+    def extract(self, picture: bytes) -> np.ndarray:
+        """float32 feature_D of one encoded picture. Raises InvalidInput: when it is not readable."""
+        found = encode(self._encoder, [picture], cache=self._cache)[0]
+        if isinstance(found, InferenceError):
+            raise found
+        return found
+
+    def extract_batch(self, pictures: Sequence[bytes]) -> np.ndarray:
+        """float32 feature_ND. Raises InvalidInput: for the first picture that is not readable."""
+        rows = encode(self._encoder, pictures, batch_size=BATCH_SIZE, cache=self._cache)
+        for row in rows:
+            if isinstance(row, InferenceError):
+                raise row
+        return np.stack([row for row in rows if isinstance(row, np.ndarray)])
+
+
+def vectors_of_files(
+    paths: Sequence[Path], version: Version, space: Workspace, stage: str = "features"
+) -> np.ndarray:
+    """float32 vector_ND of picture files in order; each goes through the graph once, ever.
+
+    Raises InvalidData: listing every file that cannot be encoded.
+    """
+    model = load_model(space.store, version, session=space.session, stamps=space.cache / "stamps")
+    with closing(VectorCache.open(space.cache / "vectors", CACHE_BYTES, runtime_key(model.session))) as cache:
+        found = encode(
+            open_encoder(model),
+            (path.read_bytes() for path in paths),
+            batch_size=BATCH_SIZE,
+            cache=cache,
+            progress=_told(space, stage, len(paths)),
+        )
+    bad = [
+        f"{path}: {row}" for path, row in zip(paths, found, strict=True) if isinstance(row, InferenceError)
+    ]
+    if bad:
+        raise InvalidData(f"{len(bad)} pictures cannot be encoded\n  " + "\n  ".join(bad[:_SHOWN]))
+    return np.stack([row for row in found if isinstance(row, np.ndarray)]).astype(np.float32)
+
+
+def _told(space: Workspace, stage: str, total: int) -> Callable[[int], None]:
+    return lambda done: space.progress(stage, done, total)

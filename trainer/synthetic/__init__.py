@@ -1,0 +1,1 @@
+"""Pictures that need no download: deterministic, seeded, drawn with numpy and Pillow."""

@@ -1,0 +1,100 @@
+"""Every run is tracked in wandb: online with a key and a network, offline by itself otherwise (A-13)."""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from trainer.errors import InvalidConfig
+
+_log = logging.getLogger(__name__)
+_ONLINE_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracked:
+    """Which run this is: where it is written, its project, its name and its settings."""
+
+    directory: Path
+    project: str
+    name: str | None
+    enabled: bool
+    settings: Mapping[str, Any]
+
+
+class Tracker(Protocol):
+    """Takes figures, one mapping an epoch."""
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id in wandb; None for an untracked run."""
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        """Record the figures of one step."""
+
+
+class _Untracked:
+    run_id: str | None = None
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        _log.debug("untracked figures", extra={"step": step, "figures": dict(figures)})
+
+
+class _Wandb:
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        self.run_id: str | None = run.id
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        self._run.log(dict(figures), step=step)
+
+
+@contextmanager
+def tracking(run: Tracked) -> Iterator[Tracker]:
+    """The tracker of a run, finished when the block ends, marked as failed when it raises.
+
+    Raises InvalidConfig: when tracking is switched off anywhere but under tests.
+    """
+    if not run.enabled:
+        if "pytest" not in sys.modules:
+            raise InvalidConfig(
+                "wandb_enabled is false: a run without tracking is refused except under tests"
+            )
+        yield _Untracked()
+        return
+    run.directory.mkdir(parents=True, exist_ok=True)
+    wandb_run = _start(run)
+    try:
+        yield _Wandb(wandb_run)
+    except BaseException:
+        wandb_run.finish(exit_code=1)
+        raise
+    wandb_run.finish()
+
+
+def _start(run: Tracked) -> Any:
+    import wandb
+
+    def init(mode: Literal["online", "offline"]) -> Any:
+        return wandb.init(
+            project=run.project,
+            name=run.name,
+            dir=str(run.directory),
+            config=dict(run.settings),
+            mode=mode,
+            settings=wandb.Settings(silent=True, console="off", init_timeout=_ONLINE_TIMEOUT_S),
+        )
+
+    if wandb.api.api_key is None:
+        _log.info("tracking offline: no wandb key", extra={"directory": str(run.directory)})
+        return init("offline")
+    try:
+        return init("online")
+    except (wandb.errors.CommError, wandb.errors.AuthenticationError, TimeoutError) as error:
+        _log.warning(
+            "tracking offline", extra={"reason": type(error).__name__, "directory": str(run.directory)}
+        )
+        return init("offline")
