@@ -215,18 +215,20 @@ class Engine:
         seconds = time.monotonic() - started
         self._measure(taken, seconds)
         waited = [started - task.queued_at for task in taken.batch]
+        self._tell(taken, max(waited), seconds)
         for task, value, waited_s in zip(taken.batch, results, waited, strict=True):
             _call(task, Outcome(value=value, waited_s=waited_s, ran_s=seconds, run=number))
-        self._report(
-            RunReport(
-                engine=self.name,
-                priority=taken.priority,
-                count=len(taken.batch),
-                cost=taken.cost,
-                waited_s=max(waited),
-                seconds=seconds,
-            )
+
+    def _tell(self, taken: Taken, waited_s: float, seconds: float) -> None:
+        report = RunReport(
+            engine=self.name,
+            priority=taken.priority,
+            count=len(taken.batch),
+            cost=taken.cost,
+            waited_s=waited_s,
+            seconds=seconds,
         )
+        _guarded(self._report, report)
 
     def _measure(self, taken: Taken, seconds: float) -> None:
         with self._changed:
@@ -260,7 +262,11 @@ def _deliver(task: Task, error: Exception, now: float) -> None:
 
 
 def _call(task: Task, outcome: Outcome) -> None:
+    _guarded(task.done, outcome)
+
+
+def _guarded(receiver: Callable[[Any], None], value: Any) -> None:
     try:
-        task.done(outcome)
+        receiver(value)
     except Exception:  # noqa: BLE001  # a receiver's mistake must not end a worker
         _log.exception("a receiver of results failed")

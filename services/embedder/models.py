@@ -160,7 +160,7 @@ class Models:
         except StoreUnavailable as error:
             return [self._report(space.version, "", detail=str(error)) for space in loaded]
         return [
-            self._report(entry.version, entry.alias, gone=entry.gone)
+            self._report(entry.version, entry.alias, gone=entry.gone, detail=entry.detail)
             if entry.version
             else Report(
                 name=entry.name,
@@ -278,7 +278,7 @@ class Models:
         state = State.AVAILABLE
         if space is not None:
             state = State.ORPHANED if gone else State.SERVING
-            detail = "its version is no longer in the store" if gone else detail
+            detail = detail or ("its version is no longer in the store" if gone else "")
         elif version.space_id in self._preparing:
             state = State.PREPARING
         elif refusal is not None:

@@ -1,7 +1,7 @@
 """What the store says of its models: reachable, damaged, or gone. Blocking; runs on the store's thread."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from model_store.errors import CorruptVersion, NotFound, StoreError
 from model_store.manifest import MANIFEST_FILE
@@ -25,14 +25,23 @@ class Entry:
 
 def survey(store: ModelStore, loaded: Iterable[Version]) -> list[Entry]:
     """The models that aliases reach, then other reachable ones, then those of `loaded` that are neither."""
-    entries = list(_aliased(store))
+    in_memory = {version.digest: version for version in loaded}
+    entries = [_unless_gone(entry, in_memory) for entry in _aliased(store)]
     seen = {entry.digest for entry in entries}
     for version in store.reachable():
         if version.digest not in seen and _is_embeddable(version):
             seen.add(version.digest)
             entries.append(_entry(version))
-    unseen = (version for version in loaded if version.digest not in seen)
+    unseen = (version for version in in_memory.values() if version.digest not in seen)
     return [*entries, *(_entry(version, gone=not _is_there(store, version)) for version in unseen)]
+
+
+def _unless_gone(entry: Entry, in_memory: Mapping[str, Version]) -> Entry:
+    """A version that the store cannot give any more is the one in memory, if it is there."""
+    version = in_memory.get(entry.digest)
+    if entry.version is not None or version is None:
+        return entry
+    return replace(entry, version=version, gone=True)
 
 
 def _aliased(store: ModelStore) -> Iterator[Entry]:

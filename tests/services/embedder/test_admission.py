@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.embedder.admission import Admission, Load
@@ -27,6 +27,7 @@ def second_a_ten(lane, cost):
 loads = st.builds(Load, cost=st.integers(0, 60), byte_count=st.integers(0, 600))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(loads, st.sampled_from([PERSON, IMPORT]), st.booleans()), max_size=40))
 def test_a_request_is_accepted_whole_or_not_at_all(steps):
     """What is accepted is exactly the sum of the accepted loads, never past the bound; all comes back."""
@@ -47,6 +48,7 @@ def test_a_request_is_accepted_whole_or_not_at_all(steps):
     assert admission.accepted == Load()
 
 
+@settings(deadline=None)
 @given(loads, st.lists(st.integers(0, 30), max_size=6))
 def test_a_place_comes_back_piece_by_piece_and_only_once(load, pieces):
     """However pieces are given back, also too many or too late, the queue ends empty and never below."""

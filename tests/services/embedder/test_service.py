@@ -1,0 +1,164 @@
+"""The process: health, the store at start, a stuck run, start and stop."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import grpc
+import pytest
+from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from grpc_health.v1 import health_pb2
+
+from services.embedder.engine import Engine
+from services.embedder.schedule import Request, Task
+from services.embedder.service import machine_memory_bytes, watch_engines
+from services.embedder.settings import EmbedderSettings
+from services.embedder.spaces import choose_device
+from tests.services.embedder.conftest import PICTURES, failure, image_input, picture, request
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_the_service_serves_as_soon_as_the_store_can_be_read(place, caplog):
+    """Without a store the process lives, names it in the log and waits; when it comes, it serves."""
+    # proves S-8
+    gone = place.root.with_name("gone")
+    place.root.rename(gone)
+
+    async def scene():
+        async with place.serving() as served:
+            await asyncio.sleep(0.2)
+            states = await served.health(), await served.health("")
+            failed = await failure(served.stub.Embed(request(PICTURES, [image_input(picture(1))])))
+            gone.rename(place.root)
+            await served.serving()
+            return states, failed, await served.stub.Embed(request(PICTURES, [image_input(picture(1))]))
+
+    states, failed, reply = asyncio.run(scene())
+
+    assert states == (NOT_SERVING, SERVING)
+    assert failed.reason == "STORE_UNAVAILABLE"
+    assert str(place.root) in caplog.text
+    assert reply.results[0].HasField("vector")
+
+
+def test_a_stuck_run_ends_the_process_after_health_has_told_it():
+    """A run far past its time: NOT_SERVING first, then an exit code that a supervisor restarts on."""
+    # proves S-9
+    gate, begun, told = threading.Event(), threading.Event(), []
+
+    def run(lane, payloads, *, alone):
+        begun.set()
+        assert gate.wait(20)
+        return payloads
+
+    engine = Engine("test", run, workers=1, batch_cost=1)
+    task = Task(request=Request(lane="x"), payload=1, cost=1, done=lambda _: None, queued_at=time.monotonic())
+
+    async def set_serving(serving):
+        told.append(serving)
+
+    async def scene():
+        watch = watch_engines([engine], 0.05, set_serving, told.append, poll_s=0.01)
+        watching = asyncio.create_task(watch)
+        await asyncio.sleep(0.1)
+        assert told == []
+        engine.submit(task)
+        await asyncio.wait_for(watching, 10)
+
+    asyncio.run(scene())
+    gate.set()
+    engine.close()
+
+    assert begun.is_set()
+    assert told == [False, 70]
+
+
+def test_zeros_stand_for_the_defaults_of_the_machine():
+    """Many one-thread workers on a CPU, unless told otherwise."""
+    device = choose_device("cpu", threads=4, workers=0, batch_cost=0)
+
+    assert (device.workers, device.threads, device.batch_cost, device.lone) == (4, 1, 1024, True)
+    assert choose_device("cpu", threads=4, workers=1, batch_cost=9).threads == 4
+    assert not choose_device("cpu", threads=4, workers=1, batch_cost=9).lone
+    assert machine_memory_bytes() > 1 << 28
+
+
+def test_settings_come_from_the_environment(monkeypatch, tmp_path):
+    """ATELIER_ variables reach the settings; bounds of images too."""
+    monkeypatch.setenv("ATELIER_EMBEDDER_PORT", "0")
+    monkeypatch.setenv("ATELIER_STORE", str(tmp_path))
+    monkeypatch.setenv("ATELIER_EMBEDDER_MEMORY_BYTES", "12345")
+    monkeypatch.setenv("ATELIER_LIMITS__IMAGE_BYTES", "99")
+
+    settings = EmbedderSettings()
+
+    assert (settings.embedder_port, settings.store, settings.embedder_memory_bytes) == (0, tmp_path, 12345)
+    assert settings.limits.image_bytes == 99
+
+
+def test_the_metrics_tell_of_queues_batches_and_models(place):
+    """The metrics page has the engine's figures after a call."""
+
+    async def scene():
+        async with place.serving() as served:
+            await served.stub.Embed(request(PICTURES, [image_input(picture(n)) for n in range(3)]))
+            names = {sample.name for family in served.context.registry.collect() for sample in family.samples}
+            return names, served.metric("atelier_loaded_models"), served.metric("atelier_models_fell_back")
+
+    names, loaded, fell_back = asyncio.run(scene())
+
+    assert {
+        "atelier_engine_queue_depth",
+        "atelier_engine_batch_size_sum",
+        "atelier_engine_batch_cost_sum",
+        "atelier_engine_run_seconds_sum",
+        "atelier_engine_wait_seconds_sum",
+        "atelier_accepted_cost",
+        "atelier_vector_cache_lookups_total",
+    } <= names
+    assert (loaded, fell_back) == (1, 0)
+
+
+@pytest.mark.slow
+def test_the_process_starts_answers_and_drains(place, tmp_path):
+    """`python -m services.embedder` writes its ready file, answers, and ends with 0 on SIGTERM."""
+    # proves S-1
+    ready = tmp_path / "ready.json"
+    environment = {
+        **os.environ,
+        "ATELIER_STORE": str(place.root),
+        "ATELIER_CACHE": str(place.cache),
+        "ATELIER_EMBEDDER_PORT": "0",
+        "ATELIER_EMBEDDER_METRICS_PORT": "0",
+        "ATELIER_READY_FILE": str(ready),
+        "ATELIER_PROVIDER": "cpu",
+        "ATELIER_THREADS": "1",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "services.embedder"], env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while not ready.is_file():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        told = json.loads(ready.read_text())
+        with grpc.insecure_channel(told["address"]) as channel:
+            stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
+            reply = stub.Embed(request(PICTURES, [image_input(picture(1))]), timeout=30)
+            models = stub.ListModels(embedder_pb2.ListModelsRequest(), timeout=30).models
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(30)
+    finally:
+        process.kill()
+        process.wait(30)
+
+    assert reply.results[0].HasField("vector")
+    assert models
+    assert (code, told["pid"], told["service"]) == (0, process.pid, "embedder")
+    assert not ready.exists()
