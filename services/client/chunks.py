@@ -12,13 +12,17 @@ _BOUNDS = Limits()
 _FRAMING_BYTES = 16  # tag, length and envelope of one item
 
 
-def chunked(items: Iterable[_Item], item_count: int = _BOUNDS.message_images) -> Iterator[list[_Item]]:
-    """Runs of consecutive items: at most `item_count` and 64 MiB each, an oversized item alone."""
+def chunked(
+    items: Iterable[_Item],
+    item_count: int = _BOUNDS.message_images,
+    byte_count: int = _BOUNDS.message_bytes,
+) -> Iterator[list[_Item]]:
+    """Runs of consecutive items: at most `item_count` and `byte_count` each, an oversized item alone."""
     chunk: list[_Item] = []
     size = 0
     for item in items:
         item_size = item.ByteSize() + _FRAMING_BYTES
-        if chunk and (len(chunk) == item_count or size + item_size > _BOUNDS.message_bytes):
+        if chunk and (len(chunk) == item_count or size + item_size > byte_count):
             yield chunk
             chunk, size = [], 0
         chunk.append(item)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
@@ -122,8 +123,9 @@ async def _run(handler: Any, behaviour: Any, request: Any, context: Any) -> Any:
     request = _well_formed_stream(request) if handler.request_streaming else _well_formed(request)
     if not handler.response_streaming:
         return await behaviour(request, context)
-    async for response in behaviour(request, context):
-        await context.write(response)
+    async with aclosing(behaviour(request, context)) as responses:
+        async for response in responses:
+            await context.write(response)
     return None
 
 
