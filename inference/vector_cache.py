@@ -192,8 +192,12 @@ class VectorCache:
         """Meet a byte bound that is lower than at the last opening, and give the room back."""
         if self._bytes > self.byte_count:
             self._write({}, [])
-            if self._connection is not None:
-                self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+            try:
+                if self._connection is not None:
+                    # A script, because `execute` takes one step, which frees one page.
+                    self._connection.executescript("PRAGMA incremental_vacuum")
+            except sqlite3.Error as error:
+                self._failed(error)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -20,7 +20,12 @@ from inference.attributes import AttributeSchema
 from inference.golden import write_golden
 from inference.loading import LoadedModel, load_model
 from inference.session import SessionSettings, open_session
-from model_store.manifest import AttributeField, AttributePreprocessing, ImagePreprocessing, VectorPreprocessing
+from model_store.manifest import (
+    AttributeField,
+    AttributePreprocessing,
+    ImagePreprocessing,
+    VectorPreprocessing,
+)
 from model_store.store import Draft, ModelStore, Version
 
 CPU = SessionSettings(provider="cpu", threads=1)
@@ -114,7 +119,10 @@ def head_graph(seed: int) -> onnx.ModelProto:
     """feature_BD → linear → layer norm → embedding_BD; → GELU → linear → score_B."""
     draw = Sketch(np.random.default_rng(seed))
     x = draw.add("Gemm", ["feature_BD", draw.weight("in", WIDTH, 8), draw.weight("in_bias", 8)], "hidden_BD")
-    scale, shift = draw.constant("scale", np.ones(8, np.float32)), draw.constant("shift", np.zeros(8, np.float32))
+    scale, shift = (
+        draw.constant("scale", np.ones(8, np.float32)),
+        draw.constant("shift", np.zeros(8, np.float32)),
+    )
     x = draw.add("LayerNormalization", [x, scale, shift], "embedding_BD")
     x = draw.add("Gelu", [x], "gelu_BD")
     x = draw.add("MatMul", [x, draw.weight("out", 8, 1)], "score_B1")
@@ -150,7 +158,14 @@ class Workshop:
     store: ModelStore
 
     def draft(
-        self, kind: str, *, seed: int = 0, model: onnx.ModelProto | None = None, external: bool = False, **changes: Any
+        self,
+        kind: str,
+        /,
+        *,
+        seed: int = 0,
+        model: onnx.ModelProto | None = None,
+        external: bool = False,
+        **changes: Any,
     ) -> Draft:
         """A draft with a graph, four golden rows that fit it, and `changes` to its manifest."""
         folder = self.folder / f"draft-{len(list(self.folder.glob('draft-*')))}"
@@ -158,9 +173,7 @@ class Workshop:
         path, golden = folder / "model.onnx", folder / "golden.npz"
         graph = model or GRAPHS[kind](seed)
         if external:
-            onnx.save(
-                graph, path, save_as_external_data=True, location="model.onnx.data", size_threshold=0
-            )
+            onnx.save(graph, path, save_as_external_data=True, location="model.onnx.data", size_threshold=0)
         else:
             onnx.save(graph, path)
         session = open_session(path, CPU)
@@ -170,9 +183,21 @@ class Workshop:
         fields = self._fields(kind, session) | changes
         return Draft(manifest=fields, graph=files, golden={"golden.npz": golden}, payload={})
 
-    def publish(self, kind: str, **options: Any) -> Version:
+    def publish(self, kind: str, /, **options: Any) -> Version:
         """A version, published without a child process."""
         return self.store.publish(self.draft(kind, **options), lambda _directory, _manifest: None)
+
+    @staticmethod
+    def fragile_graph() -> onnx.ModelProto:
+        """A graph that gives NaN, 0 / 0, for a black picture: no bias, and no guard under its L2."""
+        model = image_graph(0)
+        graph = model.graph
+        del next(node for node in graph.node if node.op_type == "Gemm").input[2]
+        graph.node.remove(graph.node[-1])
+        graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "axis"))
+        graph.node.append(helper.make_node("ReduceL2", ["long_BD", "axis"], ["norm_B1"], keepdims=1))
+        graph.node.append(helper.make_node("Div", ["long_BD", "norm_B1"], ["vector_BD"]))
+        return model
 
     def promote(self, version: Version, alias: str = "production") -> None:
         self.store.aliases.move(version.name, alias, version.number, version.digest)
@@ -200,7 +225,11 @@ class Workshop:
             "preprocessing": KINDS[kind].model_dump(mode="json"),
             "pixel_path": 1 if kind == "image" else None,
             "golden": {"count": 4},
-            "provenance": {"created_at": datetime(2026, 1, 2, tzinfo=UTC), "source": "test", "trained": False},
+            "provenance": {
+                "created_at": datetime(2026, 1, 2, tzinfo=UTC),
+                "source": "test",
+                "trained": False,
+            },
         }
 
 
