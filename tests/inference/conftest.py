@@ -233,16 +233,24 @@ class Workshop:
         }
 
 
+def _workshop(root: Path) -> Workshop:
+    return Workshop(folder=root / "workshop", store=ModelStore.at(root / "store"))
+
+
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(folder=tmp_path / "workshop", store=ModelStore.at(tmp_path / "store"))
+    return _workshop(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_workshop() -> Callable[[Path], Workshop]:
+    return _workshop
 
 
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LoadedModel]:
     """One loaded model of each kind."""
-    root = tmp_path_factory.mktemp("loaded")
-    shop = Workshop(folder=root / "workshop", store=ModelStore.at(root / "store"))
+    shop = _workshop(tmp_path_factory.mktemp("loaded"))
     return {kind: shop.load(shop.publish(kind)) for kind in KINDS}
 
 
