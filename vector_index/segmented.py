@@ -78,6 +78,14 @@ class SegmentedView:
             count,
         )
 
+    def holds(self, labels: np.ndarray) -> np.ndarray:
+        """bool, one for each of `labels`: whether a live row has it."""
+        held = self.delta.holds(labels)
+        for part in self.parts:
+            there = part.segment.rows.holds(labels)
+            held[there] |= part.live_N[part.segment.rows.positions(labels)]
+        return held
+
     def live_labels(self) -> np.ndarray:
         """Labels of every live row, ascending."""
         return np.sort(
@@ -165,7 +173,18 @@ class SegmentedIndex:
                 delta=rows if small else Rows.empty(self.dimension),
                 exact_below=self._settings.exact_below,
             )
-        self._write_down()
+        self.write_down()
+
+    def write_down(self) -> None:
+        """Hand the present segments to `keep`, which writes the new ones."""
+        if self._keep is None:
+            return
+        view = self._view
+        try:
+            self._keep([part.segment for part in view.parts], view.revision)
+        except OSError as error:
+            # Files only save time at the next start.
+            log.warning("segment files were not written", extra={"error": error.strerror})
 
     def settle(self, timeout: float | None = None) -> None:
         """Wait until nothing is being sealed. Raises TimeoutError."""
@@ -203,7 +222,7 @@ class SegmentedIndex:
                 rows = Rows.joined([before.delta, *(part.live_rows() for part in merged)])
                 segment = Segment.build(rows, self._settings.graph) if len(rows) else None
                 self._install(segment, merged)
-                self._write_down()
+                self.write_down()
         except Exception:
             # The delta goes on growing and is searched exactly; the next write tries again.
             log.exception("sealing failed")
@@ -231,16 +250,6 @@ class SegmentedIndex:
             self._view = SegmentedView(
                 revision=now.revision, parts=tuple(parts), delta=delta, exact_below=now.exact_below
             )
-
-    def _write_down(self) -> None:
-        if self._keep is None:
-            return
-        view = self._view
-        try:
-            self._keep([part.segment for part in view.parts], view.revision)
-        except OSError as error:
-            # Files only save time at the next start.
-            log.warning("segment files were not written", extra={"error": error.strerror})
 
 
 def _among(labels: np.ndarray, sorted_N: np.ndarray) -> np.ndarray:

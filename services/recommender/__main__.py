@@ -1,0 +1,32 @@
+"""`python -m services.recommender`: the recommender as a process."""
+
+import logging
+import sys
+
+from services.recommender.catalog import Catalogue
+from services.recommender.errors import CatalogueError
+from services.recommender.service import recommender_service
+from services.recommender.settings import RecommenderSettings
+from services.runtime.server import run_service
+from services.runtime.telemetry import configure_logging
+
+log = logging.getLogger("services.recommender")
+
+
+def main() -> int:
+    """Serve until told to stop; the process's exit code, 1 when the catalogue cannot be opened."""
+    settings = RecommenderSettings()
+    configure_logging("recommender", settings.log_level)
+    try:
+        catalogue = Catalogue(settings.catalogue)
+    except (CatalogueError, OSError) as error:
+        log.critical("the catalogue cannot be opened", extra={"reason": str(error)})
+        return 1
+    try:
+        return run_service(settings, recommender_service(settings, catalogue))
+    finally:
+        catalogue.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

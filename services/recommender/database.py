@@ -1,0 +1,188 @@
+"""The catalogue's SQLite file: who may open it, its schema, its connections.
+
+One connection writes and checkpoints, since SQLite before 3.51.3 can corrupt a WAL that several
+connections write. Others only read. One process at a time: the lock file names the holder.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from services.recommender.errors import CatalogueHeld, DamagedCatalogue, DiskFull, NewerSchema
+
+FILE = "catalogue.db"
+LOCK = "catalogue.lock"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_READERS = 8
+
+log = logging.getLogger(__name__)
+
+
+class Database:
+    """The open file, migrated and held by this process alone.
+
+    Raises CatalogueHeld: when another process holds it, naming that. Raises NewerSchema: naming both
+    schemas. Raises DiskFull. Raises DamagedCatalogue: when the file is not a database.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self._lock = _hold(root / LOCK)
+        try:
+            self._writer = _writing_engine(root / FILE)
+            with _readable():
+                _migrate(self._writer, root)
+            self._reader = _reading_engine(root / FILE)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A write transaction, committed and on disk when the body ends. Raises DiskFull."""
+        try:
+            with self._writer.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            if _is_full(error):
+                raise DiskFull("the catalogue's disk is full") from error
+            raise
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull("the catalogue's disk is full") from error
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read transaction: everything in the body sees one state."""
+        with self._reader.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close readers first, so that the writing connection is the one that checkpoints."""
+        self._reader.dispose()
+        self._writer.dispose()
+        os.close(self._lock)
+
+
+def _hold(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise CatalogueHeld(f"the catalogue in {path.parent} is held by process {holder}") from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _writing_engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    _prepare(
+        engine,
+        begin="BEGIN IMMEDIATE",
+        pragmas=("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=1000"),
+    )
+    return engine
+
+
+def _reading_engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///file:{path.resolve()}?mode=ro&uri=true",
+        poolclass=QueuePool,
+        pool_size=_READERS,
+        connect_args={"check_same_thread": False},
+    )
+    _prepare(engine, begin="BEGIN", pragmas=("query_only=ON", "wal_autocheckpoint=0", "busy_timeout=5000"))
+    return engine
+
+
+def _prepare(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
+    def connected(connection: sqlite3.Connection, _record: Any) -> None:
+        # The driver's own transactions begin too late to cover what is read first.
+        connection.isolation_level = None
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    def began(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", began)
+
+
+def _migrate(engine: Engine, root: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    head = scripts.get_current_head()
+    assert head is not None
+    with engine.begin() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found == head:
+        return
+    if found is not None:
+        if found not in {script.revision for script in scripts.walk_revisions()}:
+            raise NewerSchema(f"the catalogue has schema {found}, this build reads up to {head}")
+        _back_up(root, found)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    log.info("catalogue migrated", extra={"from_schema": found, "to_schema": head})
+
+
+def _back_up(root: Path, schema: str) -> None:
+    staged, kept = root / f".{FILE}.backup", root / f"{FILE}.schema-{schema}.backup"
+    staged.unlink(missing_ok=True)
+    source, target = sqlite3.connect(root / FILE), sqlite3.connect(staged)
+    try:
+        source.backup(target)
+    finally:
+        target.close()
+        source.close()
+    sync(staged)
+    staged.replace(kept)
+    sync(root)
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or a directory's names, survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if _is_full(error):
+            raise DiskFull("the catalogue's disk is full") from error
+        raise
+    except DatabaseError as error:
+        raise DamagedCatalogue(f"{FILE} is not a catalogue: {error.orig}") from error
+
+
+def _is_full(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

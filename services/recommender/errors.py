@@ -1,0 +1,71 @@
+"""Errors of the recommender, and what each means to a caller."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from inference.errors import InvalidInput, NoRelease
+from services.client.errors import AtelierError
+from services.runtime.errors import (
+    Code,
+    ErrorTable,
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+    ServiceError,
+    Unavailable,
+    from_status,
+)
+from vector_index.errors import VectorIndexError
+
+RETRY_AFTER_S = 1.0
+
+
+class CatalogueError(Exception):
+    """The catalogue cannot do what was asked."""
+
+
+class CatalogueHeld(CatalogueError):
+    """Another process holds the catalogue; the message names it."""
+
+
+class NewerSchema(CatalogueError):
+    """The catalogue was written by a newer build; the message names both schemas."""
+
+
+class DamagedCatalogue(CatalogueError):
+    """What the catalogue kept is not what was written; the message names the item or the picture."""
+
+
+class DiskFull(CatalogueError):
+    """There is no room to write; what was written before can be read."""
+
+
+class UpgradeBlocked(Exception):
+    """Some items cannot follow the collection to another space; the message says which and why."""
+
+
+class DataLoss(ServiceError):
+    """Something kept is damaged."""
+
+    code = Code.DATA_LOSS
+
+
+def _told(kind: type[ServiceError], reason: str, **options: Any) -> Callable[[Exception], ServiceError]:
+    return lambda error: kind(str(error), reason=reason, **options)
+
+
+def _from_client(error: Exception) -> ServiceError:
+    assert isinstance(error, AtelierError)
+    return from_status(error.status)
+
+
+_TABLE: Mapping[type[Exception], Callable[[Exception], ServiceError]] = {
+    AtelierError: _from_client,
+    InvalidInput: _told(InvalidArgument, "INVALID_INPUT"),
+    VectorIndexError: _told(InvalidArgument, "INVALID_VECTOR"),
+    NoRelease: _told(Unavailable, "NO_RELEASE", retry_after_s=RETRY_AFTER_S),
+    DamagedCatalogue: _told(DataLoss, "DAMAGED"),
+    DiskFull: _told(ResourceExhausted, "DISK_FULL", retry_after_s=10.0),
+    UpgradeBlocked: _told(FailedPrecondition, "UPGRADE_BLOCKED"),
+}
+ERRORS: ErrorTable = _TABLE

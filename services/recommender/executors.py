@@ -1,0 +1,67 @@
+"""Threads for blocking work, never asyncio's default ones, and bounds on what may wait for them."""
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from services.runtime.errors import ResourceExhausted
+
+T = TypeVar("T")
+
+
+class Executors:
+    """One thread that writes to the disk, a few that read and search, one that builds indexes."""
+
+    def __init__(self) -> None:
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        self._read = ThreadPoolExecutor(4, thread_name_prefix="read")
+        self._build = ThreadPoolExecutor(1, thread_name_prefix="build")
+
+    async def write(self, work: Callable[[], T]) -> T:
+        """The outcome of `work` on the only thread that writes; in the order of the calls."""
+        return await _run(self._disk, work)
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """The outcome of `work` on a thread that reads."""
+        return await _run(self._read, work)
+
+    async def build(self, work: Callable[[], T]) -> T:
+        """The outcome of `work` that takes seconds of computing."""
+        return await _run(self._build, work)
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        for executor in (self._build, self._read, self._disk):
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+class Admission:
+    """Lets at most `bound` calls of a kind in; the next is told at once to come back."""
+
+    def __init__(self, bound: int, what: str) -> None:
+        self._bound = bound
+        self._what = what
+        self._inside = 0
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Be counted for the body. Raises ResourceExhausted: when the bound is reached."""
+        if self._inside >= self._bound:
+            raise ResourceExhausted(
+                f"{self._inside} {self._what} calls are in progress, the bound is {self._bound}",
+                reason="QUEUE_FULL",
+                retry_after_s=0.5,
+            )
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+
+async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(executor, lambda: context.run(work))

@@ -1,0 +1,251 @@
+"""Taking items in: checked, embedded, written, findable; then acknowledged (R-4, R-6).
+
+While the collection moves to another space every item is embedded in both. Under the write lock the
+spaces that must be fed are looked at again; where the collection moved meanwhile, the items are
+embedded once more.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from inference.errors import InvalidInput
+from services.recommender.catalog import Catalogue, Change, Entry, SourceVector
+from services.recommender.collection import Collection
+from services.recommender.embedding import Embedded, Embedding
+from services.recommender.errors import ERRORS
+from services.recommender.executors import Executors
+from services.recommender.pictures import picture_digest
+from services.recommender.query import Vector
+from services.recommender.records import normalise_record
+from services.recommender.serving import Models, Serving
+from services.runtime.errors import Aborted, Internal, ServiceError, to_service_error
+
+ATTEMPTS: Final = 3
+# More items than a person changes at once are an import, which waits behind people.
+INTERACTIVE_ITEMS: Final = 8
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An item as a caller brings it: a picture or a vector."""
+
+    item_id: str
+    picture: bytes | None
+    vector: Vector | None
+    record: Mapping[str, Any]
+    released_us: int | None
+    in_stock: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """One revision or error a draft; the models that took part; the time that embedding took."""
+
+    outcomes: tuple[int | ServiceError, ...]
+    revision: int
+    models: Models
+    embedded: Embedded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Drafts on their way: entries or errors, pictures by digest, vectors by space and content."""
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    errors: dict[int, ServiceError] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def lacks(self, space_id: str) -> bool:
+        """Whether an item has no vector in a space."""
+        found = self.vectors.get(space_id, {})
+        return any(entry.source not in found for entry in self.entries.values())
+
+    def refuse(self, source: str, error: ServiceError) -> None:
+        """Give up every item of a content."""
+        for index in [index for index, entry in self.entries.items() if entry.source == source]:
+            self.errors[index] = error
+            del self.entries[index]
+
+
+class Intake:
+    """Writes the items of every collection."""
+
+    def __init__(self, catalogue: Catalogue, executors: Executors, embedding: Embedding) -> None:
+        self._catalogue = catalogue
+        self._executors = executors
+        self._embedding = embedding
+
+    async def upsert(self, collection: Collection, drafts: Sequence[Draft]) -> Taken:
+        """Insert or replace items; what is acknowledged is durable and can be found.
+
+        Bad items fail alone. Raises NoRelease, AtelierError, DiskFull: then nothing was written.
+        """
+        for _ in range(ATTEMPTS):
+            with collection.hold() as serving:
+                batch = await self._executors.read(partial(self._batch, drafts, serving))
+                embedded = await self._embed(batch, collection, serving)
+                change = await _whole(self._commit(batch, collection))
+                if change is not None:
+                    return _taken(batch, change, len(drafts), serving.models, embedded)
+        raise Aborted(f"the collection {collection.name} moved to another space during the write")
+
+    async def delete(self, collection: Collection, item_ids: Sequence[str]) -> Change:
+        """Remove items; durable and not to be found any more on return. Raises DiskFull."""
+        return await _whole(self._delete(collection, item_ids))
+
+    def _batch(self, drafts: Sequence[Draft], serving: Serving) -> _Batch:
+        batch = _Batch()
+        for index, draft in enumerate(drafts):
+            try:
+                batch.entries[index] = _entry(draft, serving, batch)
+            except (ServiceError, InvalidInput) as error:
+                batch.errors[index] = to_service_error(error, ERRORS)
+        return batch
+
+    async def _embed(self, batch: _Batch, collection: Collection, serving: Serving) -> Embedded:
+        """Give each picture a vector in every space that is fed; how long the present space took."""
+        embedded = await self._feed(batch, serving.models)
+        incoming = collection.incoming
+        if incoming is not None and incoming.serving.models.space_id != serving.models.space_id:
+            present = dict(batch.entries)
+            await self._feed(batch, incoming.serving.models)
+            if not incoming.complete:
+                # The upgrade meets this item again and says what is wrong with it.
+                batch.entries.update(present)
+                for index in present:
+                    batch.errors.pop(index, None)
+        return embedded
+
+    async def _feed(self, batch: _Batch, models: Models) -> Embedded:
+        sources = {entry.source: entry.picture_digest for entry in batch.entries.values()}
+        known = await self._executors.read(lambda: self._catalogue.vectors_of(list(sources), models.space_id))
+        found = batch.vectors.setdefault(models.space_id, {})
+        found |= known
+        unknown = [(s, digest) for s, digest in sources.items() if digest and s not in found]
+        embedded = await self._embedding.pictures(
+            [batch.pictures[digest] for _, digest in unknown],
+            models.image,
+            no_store=False,
+            bulk=len(unknown) > INTERACTIVE_ITEMS,
+        )
+        for (source, _), outcome in zip(unknown, embedded.outcomes, strict=True):
+            if isinstance(outcome, ServiceError):
+                batch.refuse(source, outcome)
+            else:
+                found[source] = outcome
+        return embedded
+
+    async def _commit(self, batch: _Batch, collection: Collection) -> Change | None:
+        """What was written; None when a space that must be fed by now lacks a vector."""
+        async with collection.writing:
+            targets = _targets(collection)
+            if any(batch.lacks(target.models.space_id) for target in targets):
+                return None
+            return await self._executors.write(lambda: self._write(batch, collection.name, targets))
+
+    def _write(self, batch: _Batch, name: str, targets: Sequence[Serving]) -> Change:
+        entries = list(batch.entries.values())
+        wanted = {entry.source for entry in entries}
+        change = self._catalogue.upsert(
+            name,
+            entries,
+            found=[
+                SourceVector(source=source, space_id=space_id, vector_D=vector)
+                for space_id, found in batch.vectors.items()
+                for source, vector in found.items()
+                if source in wanted
+            ],
+            pictures={
+                entry.picture_digest: batch.pictures[entry.picture_digest]
+                for entry in entries
+                if entry.picture_digest
+            },
+        )
+        for target in targets:
+            _follow(target, change, batch.vectors[target.models.space_id])
+        return change
+
+    async def _delete(self, collection: Collection, item_ids: Sequence[str]) -> Change:
+        def write() -> Change:
+            change = self._catalogue.delete(collection.name, item_ids)
+            for target in targets:
+                _follow(target, change, {})
+            return change
+
+        async with collection.writing:
+            targets = _targets(collection)
+            return await self._executors.write(write)
+
+
+def _entry(draft: Draft, serving: Serving, batch: _Batch) -> Entry:
+    """The entry of a draft; its picture or vector is put into the batch."""
+    attributes = normalise_record(draft.record, serving.models.schema)
+    digest = ""
+    if draft.picture is not None:
+        digest = picture_digest(draft.picture)
+        source = f"p:{digest}"
+        batch.pictures[digest] = draft.picture
+    else:
+        assert draft.vector is not None
+        vector = serving.check_vector(draft.vector, comparable=False)
+        space_id = serving.models.space_id
+        source = f"v:{hashlib.sha256(space_id.encode() + vector.astype('<f4').tobytes()).hexdigest()}"
+        batch.vectors.setdefault(space_id, {})[source] = vector
+    return Entry(
+        item_id=draft.item_id,
+        attributes=attributes,
+        released_us=draft.released_us,
+        in_stock=draft.in_stock,
+        picture_digest=digest,
+        source=source,
+    )
+
+
+def _targets(collection: Collection) -> list[Serving]:
+    """The releases whose indexes follow every write: the present one, and the next once it is whole."""
+    present, incoming = collection.present, collection.incoming
+    targets = [] if present is None else [present]
+    if (
+        incoming is not None
+        and incoming.complete
+        and incoming.serving.index not in [t.index for t in targets]
+    ):
+        targets.append(incoming.serving)
+    return targets
+
+
+def _follow(target: Serving, change: Change, found: Mapping[str, np.ndarray]) -> None:
+    try:
+        target.index.apply(change, found)
+    except Exception:
+        # The catalogue is the truth: what the index missed is taken from there.
+        log.exception("the index did not follow a write", extra={"collection": target.index.collection})
+        target.index.reconcile()
+
+
+def _taken(batch: _Batch, change: Change, count: int, models: Models, embedded: Embedded) -> Taken:
+    outcomes: list[int | ServiceError] = []
+    for index in range(count):
+        entry = batch.entries.get(index)
+        if entry is not None:
+            outcomes.append(change.revisions[entry.item_id])
+        else:
+            outcomes.append(batch.errors.get(index, Internal("internal error")))
+    return Taken(outcomes=tuple(outcomes), revision=change.revision, models=models, embedded=embedded)
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of a write, which goes on when its caller leaves: half of one is never seen."""
+    return await asyncio.shield(asyncio.ensure_future(work))

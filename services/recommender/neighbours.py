@@ -1,0 +1,126 @@
+"""The index of one collection in one space: loaded from verified files, or built from the catalogue.
+
+Every difference between the two is found by comparing labels, so a lost, old or half-written set of
+files costs time and never an answer. `apply` runs right after each commit, on the thread that writes.
+"""
+
+import logging
+import shutil
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from services.recommender.catalog import Catalogue, Change
+from vector_index.files import SegmentDirectory
+from vector_index.segment import Segment
+from vector_index.segmented import SegmentedIndex, SegmentedView
+
+_NAME_LENGTH = 16
+
+log = logging.getLogger(__name__)
+
+
+class SpaceIndex:
+    """What of a collection can be found in one space."""
+
+    def __init__(
+        self, catalogue: Catalogue, root: Path, *, collection: str, space_id: str, dimension: int
+    ) -> None:
+        self.collection = collection
+        self.space_id = space_id
+        self.dimension = dimension
+        self._catalogue = catalogue
+        self._files = SegmentDirectory(
+            root / collection / space_id[:_NAME_LENGTH], space=space_id, dimension=dimension
+        )
+        self._saving = threading.Lock()
+        self._changing = threading.Lock()
+        self._index = self._fresh()
+
+    def open(self) -> None:
+        """Load what the files have, and take the rest from the catalogue."""
+        contents = self._catalogue.contents(self.collection)
+        self._index.restore(self._files.load().segments, contents.labels, revision=contents.revision)
+        self.reconcile()
+
+    def view(self) -> SegmentedView:
+        """The index as it stands now."""
+        return self._index.view()
+
+    def apply(self, change: Change, found: Mapping[str, np.ndarray]) -> None:
+        """Follow a write of the catalogue. found: the vectors of the contents that came."""
+        with self._changing:
+            labels = np.array(list(change.added), dtype=np.int64)
+            # What a reconciliation took from the catalogue meanwhile is here already.
+            new = ~self._index.view().holds(labels)
+            sources = [source for source, is_new in zip(change.added.values(), new, strict=True) if is_new]
+            self._index.update(
+                labels[new],
+                _matrix([found[source] for source in sources], self.dimension),
+                removed=np.array(change.removed, dtype=np.int64),
+                revision=change.revision,
+            )
+
+    def reconcile(self) -> list[str]:
+        """Make the index hold what the catalogue does; the contents that have no readable vector."""
+        with self._changing:
+            return self._reconcile(self._index)
+
+    def rebuild(self) -> int:
+        """How many rows live in the index, built anew from the catalogue; the old one serves meanwhile."""
+        fresh = self._fresh()
+        contents = self._catalogue.contents(self.collection)
+        found = self._catalogue.vectors_of(contents.sources, self.space_id)
+        here = np.array([source in found for source in contents.sources], dtype=bool)
+        rows = _matrix([found[source] for source in contents.sources if source in found], self.dimension)
+        fresh.build(contents.labels[here], rows, revision=contents.revision)
+        with self._changing:
+            self._reconcile(fresh)
+            self._index, before = fresh, self._index
+        before.close()
+        fresh.write_down()
+        return fresh.view().counts.live
+
+    def close(self) -> None:
+        """Stop working in the background; views go on answering."""
+        self._files.stop()
+        self._index.close()
+
+    def _fresh(self) -> SegmentedIndex:
+        def keep(segments: Sequence[Segment], revision: int) -> None:
+            with self._saving:
+                if fresh is self._index:
+                    self._files.save(segments, revision)
+
+        fresh = SegmentedIndex(self.dimension, keep=keep)
+        return fresh
+
+    def _reconcile(self, index: SegmentedIndex) -> list[str]:
+        contents = self._catalogue.contents(self.collection)
+        held = index.view().live_labels()
+        absent = ~np.isin(contents.labels, held, assume_unique=True)
+        wanted = [source for source, is_absent in zip(contents.sources, absent, strict=True) if is_absent]
+        found = self._catalogue.vectors_of(wanted, self.space_id)
+        here = np.array([source in found for source in wanted], dtype=bool)
+        index.update(
+            contents.labels[absent][here],
+            _matrix([found[source] for source in wanted if source in found], self.dimension),
+            removed=np.setdiff1d(held, contents.labels, assume_unique=True),
+            revision=contents.revision,
+        )
+        return [source for source in wanted if source not in found]
+
+
+def forget_indexes(root: Path, collection: str, kept: Collection[str]) -> None:
+    """Remove the files of every space but those in `kept`; their vectors stay in the catalogue."""
+    names = {space_id[:_NAME_LENGTH] for space_id in kept}
+    folder = root / collection
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in names:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _matrix(rows: Sequence[np.ndarray], dimension: int) -> np.ndarray:
+    return np.stack(rows) if rows else np.empty((0, dimension), np.float32)

@@ -1,0 +1,106 @@
+"""Pictures as they were received, named by their sha256, so that a later model can embed them again.
+
+A picture is on disk before the row that names it is committed, and removed after the last row that
+names it is gone. What a crash leaves between the two is swept at the next start. Only the one thread
+that writes the catalogue calls `kept`, `drop` and `sweep`.
+"""
+
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.recommender.database import sync
+from services.recommender.errors import DamagedCatalogue
+
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_STAGED = ".staged-"
+
+
+def picture_digest(data: bytes) -> str:
+    """sha256 of the bytes, 64 hexadecimal characters."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class Pictures:
+    """A directory of pictures: `<first two characters>/<digest>`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def kept(self, pictures: Mapping[str, bytes]) -> Iterator[None]:
+        """Write pictures by their digests; on disk when the body begins. Raises OSError.
+
+        What was not there before is removed again when writing or the body fails.
+        """
+        written: list[Path] = []
+        try:
+            for digest, data in pictures.items():
+                path = self._path(digest)
+                if not self._is_whole(digest):
+                    written.append(path)
+                    self._write(path, data)
+            for folder in sorted({path.parent for path in written}):
+                sync(folder)
+            if written:
+                sync(self._root)
+            yield
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a picture. Raises DamagedCatalogue: when they are gone or not what was kept."""
+        try:
+            data = self._path(digest).read_bytes()
+        except OSError as error:
+            raise DamagedCatalogue(f"picture {digest[:12]} cannot be read: {error.strerror}") from error
+        if picture_digest(data) != digest:
+            raise DamagedCatalogue(f"picture {digest[:12]} is not what was kept: its hash differs")
+        return data
+
+    def drop(self, digests: Iterable[str]) -> None:
+        """Remove pictures; those that are not there count as removed."""
+        for digest in digests:
+            self._path(digest).unlink(missing_ok=True)
+
+    def sweep(self, named: Collection[str]) -> int:
+        """How many files were removed: every one that is not a picture among `named`."""
+        removed = 0
+        for folder in self._root.iterdir():
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.name not in named:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            self.read(digest)
+        except DamagedCatalogue:
+            return False
+        return True
+
+    def _path(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError("not a digest")
+        return self._root / digest[:2] / digest
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(exist_ok=True)
+        staged = path.with_name(f"{_STAGED}{uuid.uuid4().hex}")
+        try:
+            with staged.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            staged.replace(path)
+        except OSError:
+            staged.unlink(missing_ok=True)
+            raise

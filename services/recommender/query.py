@@ -1,0 +1,131 @@
+"""Queries and examples into one direction to look in. Legend: D dimensions, P positives, N negatives."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from services.recommender.catalog import Catalogue, Item, ItemConditions
+from services.recommender.neighbours import SpaceIndex
+from services.runtime.errors import InvalidArgument, ServiceError
+
+NEGATIVE_WEIGHT = 0.5
+# Rows beyond those asked for, in place of items that are deleted between the search and its reading.
+_SPARE = 16
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """An encoded picture."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemIds:
+    """Items of the collection, counting equally."""
+
+    item_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An attribute record."""
+
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vector:
+    """A vector and the space it says that it is of. values_D: float32."""
+
+    space_id: str
+    values_D: np.ndarray  # noqa: N815 - the shape suffix
+
+
+Content = Picture | ItemIds | Record | Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a caller asks. An example that could not be read is its error."""
+
+    query: Content | None
+    positives: tuple[Content | ServiceError, ...] = ()
+    negatives: tuple[Content | ServiceError, ...] = ()
+    item_count: int = 10
+    filter_words: Mapping[str, Any] = field(default_factory=dict)
+    in_stock: bool | None = None
+    released_from_us: int | None = None
+    excluded_ids: tuple[str, ...] = ()
+
+    @property
+    def named_ids(self) -> tuple[str, ...]:
+        """Items that are left out: those that the caller names to be left out, in the query, in examples."""
+        contents = (self.query, *self.positives, *self.negatives)
+        named = [item_id for one in contents if isinstance(one, ItemIds) for item_id in one.item_ids]
+        return (*self.excluded_ids, *named)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Items nearest first, and the revision that the search reflects."""
+
+    items: tuple[tuple[Item, float], ...]
+    revision: int
+
+
+def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> np.ndarray:
+    """The direction to look in: mean(positives) − 0.5 · mean(negatives), each of norm 1 first; norm 1.
+
+    The query is one of the positives, so two liked examples outweigh it two to one. The mean keeps many
+    dislikes from outweighing the likes; 0.5 turns away from them without looking for their opposite
+    (Rocchio's formula, with β = 1 and γ = 0.5). positives, negatives: shape (D,) each, float.
+    Raises InvalidArgument: when nothing is left to look for.
+    """
+    target = np.mean([_unit(one) for one in positives], axis=0)
+    if negatives:
+        target = target - NEGATIVE_WEIGHT * np.mean([_unit(one) for one in negatives], axis=0)
+    norm = float(np.linalg.norm(target))
+    if norm < 1e-6:
+        raise InvalidArgument("the query and the examples cancel out", reason="NO_DIRECTION")
+    direction: np.ndarray = target / norm
+    return direction
+
+
+def search(
+    catalogue: Catalogue,
+    index: SpaceIndex,
+    target_D: np.ndarray,
+    *,
+    count: int,
+    conditions: ItemConditions,
+    left_out: Sequence[str],
+) -> Found:
+    """The `count` items nearest to a direction that satisfy the conditions and are not left out.
+
+    The view is older than what is read of the catalogue, so an item that was deleted meanwhile is not
+    found; when that leaves too few, the search is made again.
+    """
+    for _ in range(_ATTEMPTS):
+        view = index.view()
+        excluded = catalogue.labels(index.collection, left_out) if left_out else None
+        allowed = catalogue.matching(index.collection, conditions) if conditions else None
+        near = view.search(target_D, count + _SPARE, allowed=allowed, excluded=excluded)
+        items = catalogue.by_labels(index.collection, near.labels)
+        pairs = zip(near.labels.tolist(), near.similarities.tolist(), strict=True)
+        kept = tuple((items[label], similarity) for label, similarity in pairs if label in items)[:count]
+        if len(kept) == min(count, len(near.labels)):
+            break
+    return Found(items=kept, revision=view.revision)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    vector = np.asarray(vector, dtype=np.float64)
+    norm = float(np.linalg.norm(vector))
+    if not np.isfinite(norm) or norm < 1e-12:
+        raise InvalidArgument("a vector has no direction: it is zero or not finite", reason="INVALID_VECTOR")
+    unit: np.ndarray = vector / norm
+    return unit

@@ -1,0 +1,90 @@
+"""Attribute records as the catalogue keeps them, and the words that filters ask for.
+
+Fields of the lead's schema are spelt as its manifest says; other fields are kept beside them.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from inference.attributes import AttributeSchema, normalise_text
+from inference.errors import InvalidAttributes
+
+MOST_TERMS: Final = 1_000
+MOST_FIELDS: Final = 256
+LONGEST_FIELD: Final = 128
+LARGEST_RECORD: Final = 64 << 10
+
+
+def normalise_record(record: Mapping[str, Any], schema: AttributeSchema | None) -> dict[str, Any]:
+    """The record in the preferred spelling; a field without a value is left out.
+
+    Raises InvalidAttributes: naming the field that is not a text, a list of texts, a number or a truth
+    value, or the bound that is exceeded.
+    """
+    _check_fields(record)
+    multiple = {one.name: one.multiple for one in schema.fields} if schema else {}
+    spelling = schema.spelling if schema else {}
+    known = {name: value for name, value in record.items() if name in multiple}
+    words = schema.normalise(known) if schema else {}
+    kept: dict[str, Any] = {}
+    for name, value in record.items():
+        if name not in multiple:
+            kept[name] = _metadata(name, value, spelling)
+        elif words[name]:
+            kept[name] = list(words[name]) if multiple[name] else words[name][0]
+    kept = {name: value for name, value in kept.items() if value is not None}
+    size = len(json.dumps(kept, ensure_ascii=False).encode())
+    if size > LARGEST_RECORD:
+        raise InvalidAttributes(f"the record has {size} bytes, the bound is {LARGEST_RECORD}")
+    return kept
+
+
+def filter_words(conditions: Mapping[str, Any], schema: AttributeSchema | None) -> dict[str, tuple[str, ...]]:
+    """Per field the words of which an item must have one, in the preferred spelling.
+
+    Raises InvalidAttributes: naming the field that is not a text or a list of texts, or that is empty.
+    """
+    _check_fields(conditions)
+    spelling = schema.spelling if schema else {}
+    words = {}
+    for name, value in conditions.items():
+        listed = _words(name, [value] if isinstance(value, str) else value, spelling)
+        if not listed:
+            raise InvalidAttributes(f"the filter of field {name!r} has no word, so nothing could satisfy it")
+        words[name] = listed
+    return words
+
+
+def _check_fields(record: Mapping[str, Any]) -> None:
+    if len(record) > MOST_FIELDS:
+        raise InvalidAttributes(f"the record has {len(record)} fields, the bound is {MOST_FIELDS}")
+    for name in record:
+        if not 1 <= len(name) <= LONGEST_FIELD:
+            raise InvalidAttributes(
+                f"a field's name has {len(name)} characters, it must have 1 to {LONGEST_FIELD}"
+            )
+
+
+def _metadata(name: str, value: Any, spelling: Mapping[str, str]) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return normalise_text(value, spelling)
+        case int() | float():
+            if math.isfinite(value):
+                return value
+            raise InvalidAttributes(f"field {name!r} is not a finite number")
+        case _:
+            return list(_words(name, value, spelling))
+
+
+def _words(name: str, value: Any, spelling: Mapping[str, str]) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise InvalidAttributes(f"field {name!r} is neither a text nor a list of texts")
+    if len(value) > MOST_TERMS:
+        raise InvalidAttributes(f"field {name!r} has {len(value)} words, the bound is {MOST_TERMS}")
+    words = (normalise_text(word, spelling) for word in value)
+    return tuple(dict.fromkeys(word for word in words if word))

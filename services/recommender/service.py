@@ -1,0 +1,130 @@
+"""The recommender put together: store, catalogue, embedder, collections, servicers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from atelier.recommender.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    index_pb2,
+    index_pb2_grpc,
+    recommender_pb2,
+    recommender_pb2_grpc,
+)
+
+from model_store.store import ModelStore
+from services.client.embedder import AsyncEmbedderClient
+from services.recommender.catalog import Catalogue
+from services.recommender.collection import Collection
+from services.recommender.collections import Collections
+from services.recommender.embedding import Embedding
+from services.recommender.errors import ERRORS
+from services.recommender.executors import Executors
+from services.recommender.finding import Finder
+from services.recommender.intake import Intake
+from services.recommender.serving import index_root
+from services.recommender.servicers.catalog import CatalogServicer
+from services.recommender.servicers.index import IndexServicer
+from services.recommender.servicers.recommend import RecommenderServicer
+from services.recommender.settings import RecommenderSettings
+from services.runtime.server import ServerContext, Service
+
+
+def recommender_service(
+    settings: RecommenderSettings, catalogue: Catalogue, client: AsyncEmbedderClient | None = None
+) -> Service:
+    """What the recommender's process serves, from a catalogue that it holds. client: another embedder."""
+
+    @asynccontextmanager
+    async def build(server: ServerContext) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            executors = Executors()
+            stack.callback(executors.close)
+            embedder = client or AsyncEmbedderClient(settings.embedder_address)
+            stack.push_async_callback(embedder.close)
+            embedding = Embedding(embedder)
+            collections = _collections(settings, catalogue, executors, embedding)
+            for collection in collections:
+                stack.push_async_callback(collection.close)
+                await collection.start()
+            _add_servicers(server, settings, catalogue, executors, embedding, collections)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            running = [tasks.create_task(collection.run()) for collection in collections]
+            running += [tasks.create_task(_tell_health(server, collections, settings.poll_s))]
+            running += [tasks.create_task(_keep_prepared(collections, settings.prepare_every_s))]
+            yield
+            for task in running:
+                task.cancel()
+
+    return Service(
+        name="recommender",
+        build=build,
+        port=settings.recommender_port,
+        metrics_port=settings.recommender_metrics_port,
+        errors=ERRORS,
+    )
+
+
+def _collections(
+    settings: RecommenderSettings, catalogue: Catalogue, executors: Executors, embedding: Embedding
+) -> Collections:
+    store = ModelStore.at(settings.store)
+    return Collections(
+        {
+            name: Collection(
+                name,
+                leads,
+                store=store,
+                catalogue=catalogue,
+                executors=executors,
+                embedding=embedding,
+                indexes=index_root(settings.catalogue),
+                poll_s=settings.poll_s,
+            )
+            for name, leads in settings.collections.items()
+        }
+    )
+
+
+def _add_servicers(
+    server: ServerContext,
+    settings: RecommenderSettings,
+    catalogue: Catalogue,
+    executors: Executors,
+    embedding: Embedding,
+    collections: Collections,
+) -> None:
+    server.add(
+        recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
+        recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
+        RecommenderServicer(collections, Finder(catalogue, executors, embedding), embedding, settings),
+    )
+    server.add(
+        catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+        catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
+        CatalogServicer(collections, catalogue, Intake(catalogue, executors, embedding), executors, settings),
+    )
+    server.add(
+        index_pb2.DESCRIPTOR.services_by_name["IndexService"],
+        index_pb2_grpc.add_IndexServiceServicer_to_server,
+        IndexServicer(collections, catalogue, executors),
+    )
+
+
+async def _tell_health(server: ServerContext, collections: Collections, every_s: float) -> None:
+    """SERVING while some collection has a release; the embedder's absence changes nothing."""
+    told = False
+    while True:
+        serving = any(collection.present is not None for collection in collections)
+        if serving != told:
+            await server.set_serving(serving)
+            told = serving
+        await asyncio.sleep(min(every_s, 0.1))
+
+
+async def _keep_prepared(collections: Collections, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        for collection in collections:
+            await collection.keep_prepared()

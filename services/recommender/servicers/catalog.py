@@ -1,0 +1,116 @@
+"""CatalogService: what is acknowledged is durable and can be found."""
+# ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
+
+from typing import Any
+
+from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc
+
+from services.recommender import wire
+from services.recommender.catalog import Catalogue
+from services.recommender.collections import Collections
+from services.recommender.executors import Admission, Executors
+from services.recommender.intake import Draft, Intake
+from services.recommender.settings import RecommenderSettings
+from services.runtime.errors import InvalidArgument, NotFound, ServiceError
+
+
+class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
+    """Reads and writes the items of every collection."""
+
+    def __init__(
+        self,
+        collections: Collections,
+        catalogue: Catalogue,
+        intake: Intake,
+        executors: Executors,
+        settings: RecommenderSettings,
+    ) -> None:
+        self._collections = collections
+        self._catalogue = catalogue
+        self._intake = intake
+        self._executors = executors
+        self._limits = settings.limits
+        self._admission = Admission(settings.upsert_queue, "UpsertItems")
+
+    async def UpsertItems(
+        self, request: catalog_pb2.UpsertItemsRequest, context: Any
+    ) -> catalog_pb2.UpsertItemsResponse:
+        """One result an item, in the order of the request."""
+        collection = self._collections.named(request.collection)
+        wire.check_upsert(request, self._limits)
+        ids = {index: item.item_id for index, item in enumerate(request.items)}
+        read = [self._draft(item) for item in request.items]
+        outcomes = {index: one for index, one in enumerate(read) if isinstance(one, ServiceError)}
+        drafts = {index: one for index, one in enumerate(read) if isinstance(one, Draft)}
+        if not drafts:
+            raise wire.refusal(outcomes, ids, "item")
+        with self._admission.admitted():
+            taken = await self._intake.upsert(collection, list(drafts.values()))
+        results: dict[int, int | ServiceError] = {
+            **outcomes,
+            **dict(zip(drafts, taken.outcomes, strict=True)),
+        }
+        errors = {index: one for index, one in results.items() if isinstance(one, ServiceError)}
+        if len(errors) == len(results):
+            raise wire.refusal(errors, ids, "item")
+        return catalog_pb2.UpsertItemsResponse(
+            results=[wire.upsert_result(index, ids[index], results[index]) for index in sorted(results)],
+            models=[wire.identity(version) for version in taken.models.pinned],
+            catalogue_revision=taken.revision,
+            timings=taken.embedded.timings,
+        )
+
+    async def DeleteItems(
+        self, request: catalog_pb2.DeleteItemsRequest, context: Any
+    ) -> catalog_pb2.DeleteItemsResponse:
+        """How many items were there and are gone."""
+        collection = self._collections.named(request.collection)
+        change = await self._intake.delete(collection, wire.check_delete(request))
+        return catalog_pb2.DeleteItemsResponse(
+            deleted_count=len(change.removed), catalogue_revision=change.revision
+        )
+
+    async def GetItem(self, request: catalog_pb2.GetItemRequest, context: Any) -> catalog_pb2.GetItemResponse:
+        """One item, with its picture when asked for."""
+        collection = self._collections.named(request.collection)
+        item_id = wire.check_item_id(request.item_id)
+        found = await self._executors.read(lambda: self._catalogue.find(collection.name, [item_id]))
+        if item_id not in found:
+            raise NotFound(f"the collection {collection.name} has no item {item_id}", reason="NO_ITEM")
+        item = found[item_id]
+        picture = b""
+        if request.include_picture and item.picture_digest:
+            picture = await self._executors.read(lambda: self._catalogue.pictures.read(item.picture_digest))
+        return catalog_pb2.GetItemResponse(item=wire.item(item), picture=picture)
+
+    async def ListItems(
+        self, request: catalog_pb2.ListItemsRequest, context: Any
+    ) -> catalog_pb2.ListItemsResponse:
+        """Items in the order of their identifiers."""
+        collection = self._collections.named(request.collection)
+        size, after = wire.page_size(request), wire.read_page_token(request.page_token)
+        items, total = await self._executors.read(
+            lambda: self._catalogue.page(collection.name, after, size + 1)
+        )
+        more = len(items) > size
+        return catalog_pb2.ListItemsResponse(
+            items=[wire.item(item) for item in items[:size]],
+            next_page_token=wire.page_token(items[size - 1].item_id) if more else "",
+            total_count=total,
+        )
+
+    def _draft(self, item: catalog_pb2.UpsertItem) -> Draft | ServiceError:
+        try:
+            kind = item.WhichOneof("content")
+            if kind is None:
+                raise InvalidArgument("the item has neither a picture nor a vector", reason="NO_CONTENT")
+            return Draft(
+                item_id=wire.check_item_id(item.item_id),
+                picture=wire.check_picture(item.image, self._limits) if kind == "image" else None,
+                vector=wire.read_vector(item.vector) if kind == "vector" else None,
+                record=wire.from_struct(item.attributes),
+                released_us=wire.released_us(item),
+                in_stock=item.in_stock if item.HasField("in_stock") else True,
+            )
+        except ServiceError as error:
+            return error

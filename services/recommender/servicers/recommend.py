@@ -1,0 +1,92 @@
+"""RecommenderService: each call holds one release from its admission to its reply."""
+# ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
+
+from typing import Any
+
+from atelier.recommender.v1 import recommender_pb2, recommender_pb2_grpc
+from atelier.types.v1 import types_pb2
+
+from services.context import note
+from services.limits import to_message
+from services.recommender import wire
+from services.recommender.collections import Collections
+from services.recommender.embedding import Embedding
+from services.recommender.executors import Admission
+from services.recommender.finding import Answer, Finder
+from services.recommender.settings import RecommenderSettings
+
+
+class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
+    """Answers from the release that a collection has when a call comes in."""
+
+    def __init__(
+        self,
+        collections: Collections,
+        finder: Finder,
+        embedding: Embedding,
+        settings: RecommenderSettings,
+    ) -> None:
+        self._collections = collections
+        self._finder = finder
+        self._embedding = embedding
+        self._settings = settings
+        self._admission = Admission(settings.recommend_queue, "Recommend")
+
+    async def Recommend(
+        self, request: recommender_pb2.RecommendRequest, context: Any
+    ) -> recommender_pb2.RecommendResponse:
+        """The items nearest to the query and the liked examples."""
+        collection = self._collections.named(request.collection)
+        question = wire.read_question(request, self._settings.limits)
+        with self._admission.admitted(), collection.hold() as serving:
+            answer = await self._finder.answer(serving, question)
+        _note(answer)
+        return recommender_pb2.RecommendResponse(
+            recommendations=[wire.recommendation(*pair) for pair in answer.found.items],
+            errors=wire.item_errors(answer.errors, _example_ids(request)),
+            models=[wire.identity(version) for version in answer.models.pinned],
+            collection=collection.name,
+            space_id=answer.models.space_id,
+            catalogue_revision=answer.found.revision,
+            timings=answer.embedded.timings,
+        )
+
+    async def ListModels(
+        self, request: recommender_pb2.ListModelsRequest, context: Any
+    ) -> recommender_pb2.ListModelsResponse:
+        """Per collection the lead, then the model of its pictures."""
+        models: list[types_pb2.ServedModel] = []
+        for collection in self._collections:
+            status, serving = collection.status, collection.present
+            if serving is None:
+                models.append(wire.absent(collection.preferred, status))
+                continue
+            lead = serving.models.lead
+            for version in serving.models.pinned:
+                told = self._embedding.served(version.space_id)
+                models.append(wire.served(version, status, told, is_lead=version is lead))
+        return recommender_pb2.ListModelsResponse(models=models)
+
+    async def GetLimits(
+        self, request: recommender_pb2.GetLimitsRequest, context: Any
+    ) -> recommender_pb2.GetLimitsResponse:
+        """The bounds that this service enforces."""
+        settings = self._settings
+        limits = to_message(settings.limits, settings.default_deadline_s)
+        return recommender_pb2.GetLimitsResponse(limits=limits)
+
+
+def _example_ids(request: recommender_pb2.RecommendRequest) -> dict[int, str]:
+    examples = (*request.positive_examples, *request.negative_examples)
+    return {index: example.item_id for index, example in enumerate(examples)}
+
+
+def _note(answer: Answer) -> None:
+    spent = answer.embedded
+    note(
+        queue_ms=round(spent.queue_ms, 1),
+        decode_ms=round(spent.decode_ms, 1),
+        compute_ms=round(spent.compute_ms, 1),
+        hop_ms=round(spent.hop_ms, 1),
+        items=len(answer.found.items),
+    )

@@ -1,0 +1,101 @@
+"""What a collection serves with: the followed lead, the model of its pictures, the index of their space."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inference.attributes import AttributeSchema
+from inference.errors import RefusedModel
+from model_store.manifest import AttributePreprocessing, ImagePreprocessing
+from model_store.store import ModelStore, Version
+from services.recommender.neighbours import SpaceIndex
+from services.recommender.query import Vector
+from services.runtime.errors import FailedPrecondition, InvalidArgument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """The lead and the model of pictures; the same one when the shop has no attributes."""
+
+    lead: Version
+    image: Version
+    schema: AttributeSchema | None
+
+    @property
+    def space_id(self) -> str:
+        """The space of the collection's vectors."""
+        return self.image.space_id
+
+    @property
+    def dimension(self) -> int:
+        """Length of the collection's vectors."""
+        return self.image.manifest.dimension
+
+    @property
+    def pinned(self) -> tuple[Version, ...]:
+        """The versions that the embedder is to have ready, the lead first."""
+        return (self.lead,) if self.lead.space_id == self.image.space_id else (self.lead, self.image)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """One release of a collection, from admission to reply."""
+
+    models: Models
+    index: SpaceIndex
+
+    def check_vector(self, vector: Vector, *, comparable: bool) -> np.ndarray:
+        """The components of a caller's vector. comparable: takes the lead's own space too, for queries.
+
+        Raises InvalidArgument: naming both dimensions, or the first component that is not finite.
+        Raises FailedPrecondition: for another space, naming both.
+        """
+        spaces = {self.models.space_id} | ({self.models.lead.space_id} if comparable else set())
+        if not vector.space_id:
+            raise InvalidArgument("the vector says no space", reason="NO_SPACE")
+        if vector.space_id not in spaces:
+            raise FailedPrecondition(
+                f"the vector is of space {vector.space_id[:64]}, the collection {self.index.collection} "
+                f"of space {self.models.space_id}",
+                reason="OTHER_SPACE",
+            )
+        if len(vector.values_D) != self.models.dimension:
+            raise InvalidArgument(
+                f"the collection {self.index.collection} has {self.models.dimension} dimensions, "
+                f"the vector {len(vector.values_D)}",
+                reason="INVALID_VECTOR",
+            )
+        finite = np.isfinite(vector.values_D)
+        if not finite.all():
+            raise InvalidArgument(
+                f"component {int(np.argmin(finite))} of the vector is not finite", reason="INVALID_VECTOR"
+            )
+        if not vector.values_D.any():
+            raise InvalidArgument("the vector is zero and has no direction", reason="INVALID_VECTOR")
+        return vector.values_D
+
+
+def describe(store: ModelStore, lead: Version) -> Models:
+    """The models that a lead stands for.
+
+    Raises RefusedModel: when it cannot lead a collection. Raises StoreError.
+    """
+    preprocessing = lead.manifest.preprocessing
+    if isinstance(preprocessing, ImagePreprocessing):
+        return Models(lead=lead, image=lead, schema=None)
+    if not isinstance(preprocessing, AttributePreprocessing) or not lead.manifest.accepts:
+        raise RefusedModel(f"{lead} takes neither pictures nor attributes aligned with a space of pictures")
+    image = store.find_space(lead.manifest.accepts[0])
+    if not isinstance(image.manifest.preprocessing, ImagePreprocessing):
+        raise RefusedModel(f"{lead} is aligned with {image}, which takes no pictures")
+    if image.manifest.dimension != lead.manifest.dimension:
+        raise RefusedModel(
+            f"{lead} has {lead.manifest.dimension} dimensions, {image} has {image.manifest.dimension}"
+        )
+    return Models(lead=lead, image=image, schema=AttributeSchema(preprocessing))
+
+
+def index_root(catalogue: Path) -> Path:
+    """Where the files of indexes lie."""
+    return catalogue / "index"
