@@ -1,0 +1,189 @@
+"""What the demo asks of the running services, and what it makes of the answers."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from atelier.ranker.v1 import ranker_pb2
+from atelier.recommender.v1 import catalog_pb2, recommender_pb2, resources_pb2
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
+
+from cli.errors import CommandError
+from cli.output import console, describe_model, print_table
+from cli.pictures import Tile, save_sheet
+from cli.rank import save_ranking
+from cli.recommend import print_recommendation, save_recommendation
+from cli.supervisor import Address
+from services.client.chunks import chunked
+from services.client.health import await_serving
+from services.client.ranker import RankerClient, picture
+from services.client.recommender import RecommenderClient
+
+R = TypeVar("R")
+Record = Mapping[str, object]
+
+_SERVICES = (
+    ("embedder", "atelier.embedder.v1.EmbedderService"),
+    ("ranker", "atelier.ranker.v1.RankerService"),
+    ("recommender", "atelier.recommender.v1.RecommenderService"),
+)
+_REPEATS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What to ask: a graded picture to rank, garments to keep, a picture and a record to look for.
+
+    graded: pictures to rank, by a name that begins with their tier.
+    garments: pictures and records to fill the catalogue with, by item id.
+    """
+
+    graded: Mapping[str, Path]
+    garments: Mapping[str, tuple[Path, Record]]
+    image: Path
+    item_id: str
+    attributes: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What came back, as plain values for `summary.json`."""
+
+    models: Sequence[Mapping[str, Any]]
+    rank: Sequence[Mapping[str, Any]]
+    recommend: Mapping[str, Sequence[str]]
+    latency_ms: Mapping[str, Mapping[str, float]]
+    catalogue_items: int
+    pictures: Sequence[Path]
+
+
+def await_all(addresses: Mapping[str, Address], timeout_s: float = 60.0) -> None:
+    """Return once every service is SERVING. Raises AtelierError: naming the one that is not."""
+    for name, service in _SERVICES:
+        await_serving(addresses[name].grpc, service, timeout_s=timeout_s)
+
+
+def ask(
+    questions: Questions, addresses: Mapping[str, Address], out: Path, tell: Callable[[str, int, int], None]
+) -> Answers:
+    """Fill the catalogue, rank and recommend; print and save what is found.
+
+    Raises CommandError: when an item is refused or an answer is empty. Raises AtelierError.
+    """
+    with (
+        RankerClient(addresses["ranker"].grpc) as ranker,
+        RecommenderClient(addresses["recommender"].grpc) as recommender,
+    ):
+        _fill(recommender, questions.garments, tell)
+        ranking, rank_times = _rank(ranker, questions.graded)
+        queries = _queries(questions)
+        found = {name: _timed(lambda q=query: recommender.recommend(q)) for name, query in queries.items()}
+        saved = [save_ranking(out / "ranked.png", _bytes_of(questions.graded), ranking)]
+        for name, (answer, _) in found.items():
+            if not answer.recommendations:
+                raise CommandError(f"recommending by {name} found nothing")
+            console.print(f"\n[bold]Recommended by {name}[/bold]")
+            print_recommendation(answer)
+            saved.append(
+                save_recommendation(out / f"recommended_by_{name}.png", recommender, queries[name], answer)
+            )
+        used = {model.digest: model for model in ranking.models}
+        used |= {model.digest: model for answer, _ in found.values() for model in answer.models}
+        return Answers(
+            models=[_identity(model) for model in used.values()],
+            rank=_placements(ranking),
+            recommend={
+                name: [result.item.item_id for result in answer.recommendations]
+                for name, (answer, _) in found.items()
+            },
+            latency_ms={"rank": rank_times}
+            | {f"recommend_by_{name}": times for name, (_, times) in found.items()},
+            catalogue_items=recommender.get_status().live_count,
+            pictures=saved,
+        )
+
+
+def _fill(
+    recommender: RecommenderClient,
+    garments: Mapping[str, tuple[Path, Record]],
+    tell: Callable[[str, int, int], None],
+) -> None:
+    done = 0
+    items = (
+        catalog_pb2.UpsertItem(
+            item_id=item_id, image=path.read_bytes(), attributes=ParseDict(dict(record), Struct())
+        )
+        for item_id, (path, record) in garments.items()
+    )
+    for chunk in chunked(items):
+        reply = recommender.upsert_items(chunk)
+        for result in reply.results:
+            if result.HasField("error"):
+                raise CommandError(f"{result.item_id} was not kept: {result.error.message}")
+        done += len(reply.results)
+        tell("filling the catalogue", done, len(garments))
+
+
+def _rank(
+    ranker: RankerClient, graded: Mapping[str, Path]
+) -> tuple[ranker_pb2.RankResponse, Mapping[str, float]]:
+    candidates = [picture(path.read_bytes(), name) for name, path in graded.items()]
+    ranking, times = _timed(lambda: ranker.rank(candidates))
+    if len(ranking.placements) != len(candidates):
+        raise CommandError(f"{len(candidates)} pictures were sent, {len(ranking.placements)} were ranked")
+    console.print("\n[bold]Ranked[/bold] (names begin with the tier that each was made for)")
+    rows = [(each.place, each.id, f"{each.score:.3f}") for each in ranking.placements]
+    print_table("", ("#place", "picture", "#score"), rows)
+    console.print(", ".join(map(describe_model, ranking.models)), markup=False, highlight=False)
+    return ranking, times
+
+
+def _queries(questions: Questions) -> dict[str, recommender_pb2.RecommendRequest]:
+    request = recommender_pb2.RecommendRequest
+    return {
+        "image": request(image=questions.image.read_bytes(), item_count=8),
+        "item": request(items=resources_pb2.ItemIds(item_ids=[questions.item_id]), item_count=8),
+        "attributes": request(attributes=ParseDict(dict(questions.attributes), Struct()), item_count=8),
+    }
+
+
+def _timed(call: Callable[[], R]) -> tuple[R, Mapping[str, float]]:
+    """The first answer, and percentiles of `_REPEATS` further calls: what a warm service takes."""
+    answer = call()
+    times = []
+    for _ in range(_REPEATS):
+        started = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - started) * 1e3)
+    cuts = statistics.quantiles(times, n=20, method="inclusive")
+    return answer, {"p50": round(statistics.median(times), 2), "p95": round(cuts[18], 2), "calls": _REPEATS}
+
+
+def _bytes_of(pictures: Mapping[str, Path]) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in pictures.items()}
+
+
+def _placements(ranking: ranker_pb2.RankResponse) -> list[dict[str, Any]]:
+    return [
+        {"id": each.id, "place": each.place, "score": round(each.score, 4)} for each in ranking.placements
+    ]
+
+
+def _identity(model: Any) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "digest": model.digest,
+        "space_id": model.space_id,
+        "trained": model.trained,
+    }
+
+
+def save_gallery(path: Path, title: str, pictures: Mapping[str, Path]) -> Path:
+    """Save a sheet of the first 24 pictures with their names."""
+    tiles = [Tile(picture=file.read_bytes(), caption=name) for name, file in list(pictures.items())[:24]]
+    return save_sheet(path, title, [tiles[at : at + 8] for at in range(0, len(tiles), 8)])
