@@ -173,8 +173,13 @@ class Models:
             for entry in listed
         ]
 
+    @property
+    def place(self) -> str:
+        """Where the store is, for messages on this machine."""
+        return self._store.place
+
     async def check_store(self) -> None:
-        """Raises StoreUnavailable: naming the place, when the store cannot be read."""
+        """Raises StoreUnavailable: when the store cannot be read."""
         await self._read(self._store.names)
 
     def drop_idle(self) -> None:
@@ -263,14 +268,14 @@ class Models:
             await self._refuse_without_store(error)
             raise UnknownModel(str(error)) from error
         except (StoreError, OSError) as error:
-            raise StoreUnavailable(f"the model store at {self._store.place} cannot be read") from error
+            raise StoreUnavailable("the model store cannot be read") from error
 
     async def _refuse_without_store(self, cause: Exception) -> None:
         """A name that is not found in a store that is not there is no fault of the caller's."""
         try:
             await asyncio.get_running_loop().run_in_executor(self._reading, self._store.names)
         except (StoreError, OSError):
-            raise StoreUnavailable(f"the model store at {self._store.place} cannot be read") from cause
+            raise StoreUnavailable("the model store cannot be read") from cause
 
     def _report(self, version: Version, alias: str, *, gone: bool = False, detail: str = "") -> Report:
         space = self._loaded.get(version.space_id)

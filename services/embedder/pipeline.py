@@ -16,11 +16,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from inference.errors import BadOutput, InvalidInput
+from inference.errors import BadOutput, DeviceOutOfMemory, InvalidInput
 from inference.vector_cache import cache_key
 from services.embedder.admission import Admission, Load, Reservation
 from services.embedder.engine import Engine
-from services.embedder.errors import DeadlineUnmeetable, QueueFull, RequestTooDear, WrongKind
+from services.embedder.errors import DeadlineUnmeetable, EmbedderError, QueueFull, RequestTooDear, WrongKind
 from services.embedder.metrics import EmbedderMetrics
 from services.embedder.schedule import Outcome, Request, Task
 from services.embedder.spaces import Content, Space
@@ -266,8 +266,12 @@ class _Step:
 
     def computed(self, outcome: Outcome) -> None:
         self.collector.computed[self.key] = outcome
-        if isinstance(outcome.value, BadOutput):
+        error = outcome.value
+        if isinstance(error, BadOutput):
             self.metrics.bad_output(self.space)
+            _log.error("vector withheld", extra={"model": str(self.space.version), "reason": str(error)})
+        elif isinstance(error, Exception) and not isinstance(error, EmbedderError | DeviceOutOfMemory):
+            _log.error("run failed", extra={"model": str(self.space.version)}, exc_info=error)
         self._end(outcome.value)
 
     def _end(self, value: Any) -> None:

@@ -107,9 +107,9 @@ async def watch_store(models: Models, set_serving: SetServing, poll_s: float) ->
     while True:
         try:
             await models.check_store()
-        except StoreUnavailable as error:
+        except StoreUnavailable:
             if attempt % _TELL_EVERY == 0:
-                _log.warning(str(error), extra={"retry_s": poll_s})
+                _log.warning("the model store at %s cannot be read, trying again", models.place)
             attempt += 1
             await asyncio.sleep(poll_s)
         else:
