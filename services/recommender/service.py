@@ -23,10 +23,10 @@ from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
 from services.recommender.finding import Finder
 from services.recommender.intake import Intake
-from services.recommender.serving import index_root
 from services.recommender.servicers.catalog import CatalogServicer
 from services.recommender.servicers.index import IndexServicer
 from services.recommender.servicers.recommend import RecommenderServicer
+from services.recommender.serving import index_root
 from services.recommender.settings import RecommenderSettings
 from services.runtime.server import ServerContext, Service
 

@@ -1,0 +1,340 @@
+import time
+
+import pytest
+from atelier.recommender.v1 import recommender_pb2, resources_pb2
+from atelier.types.v1 import types_pb2
+from google.protobuf import timestamp_pb2
+
+from services.client import errors
+from services.recommender.wire import to_struct
+from tests.services.recommender.world import DIMENSION, call, example, ids, item, vector_of
+
+
+@pytest.fixture
+def stocked(recommender):
+    """Five garments; the words of a picture decide what is near."""
+    recommender.upsert(
+        item("knit-retro", "knit retro red", attributes={"category": "knit", "style": ["retr0"]}),
+        item(
+            "knit-retro-2", "knit retro blue", attributes={"category": "knit", "style": ["retro", "resort"]}
+        ),
+        item("skirt-resort", "skirt resort green", attributes={"category": "skirt", "style": ["resort"]}),
+        item("skirt-sold", "skirt resort white", in_stock=False, attributes={"category": "skirt"}),
+        item(
+            "old",
+            "boots leather black",
+            released_at=timestamp_pb2.Timestamp(seconds=1_000_000),
+            attributes={"brand": "Nord", "price": 12.5},
+        ),
+    )
+    return recommender
+
+
+def test_by_picture(stocked, models):
+    """A picture finds the garments that look like it, nearest first, and says what made the answer."""
+    # proves R-2, R-3, S-2
+    reply = stocked.recommend(image=b"knit retro red", item_count=2)
+
+    assert ids(reply) == ["knit-retro", "knit-retro-2"]
+    assert reply.recommendations[0].similarity == pytest.approx(1, abs=1e-6)
+    lead, image = models
+    assert [(m.name, m.version, m.digest) for m in reply.models] == [
+        ("fashion-attributes", 1, lead.digest),
+        ("fashion-image", 1, image.digest),
+    ]
+    assert (reply.collection, reply.space_id) == ("fashion", image.space_id)
+    assert reply.catalogue_revision == 5
+    assert reply.timings.compute_ms == 1.0
+
+
+def test_a_customers_picture_is_never_kept(stocked, embedder):
+    """The embedder is told to keep neither the picture nor its vector, and the catalogue does not."""
+    # proves S-11
+    stocked.recommend(image=b"a customer", positive_examples=[example("another customer")])
+
+    assert embedder.fake.requests[-1].no_store
+    assert [one.image for one in embedder.fake.requests[-1].inputs] == [b"a customer", b"another customer"]
+    assert len(list(stocked.catalogue.pictures._root.glob("*/*"))) == 5
+
+
+def test_by_attributes(stocked):
+    """An attribute record finds garments through the lead, whose space is aligned with that of pictures."""
+    # proves R-3
+    reply = stocked.recommend(attributes=to_struct({"category": "skirt", "style": ["resort"]}), item_count=2)
+
+    assert set(ids(reply)) == {"skirt-resort", "skirt-sold"}
+
+
+def test_by_items(stocked):
+    """Items as the query find others like them; they are left out themselves."""  # proves R-1, R-3
+    reply = stocked.recommend(items=of_items("knit-retro"), item_count=10)
+
+    assert ids(reply)[0] == "knit-retro-2"
+    assert "knit-retro" not in ids(reply)
+    assert len(ids(reply)) == 4
+
+
+def of_items(*item_ids):
+    return resources_pb2.ItemIds(item_ids=item_ids)
+
+
+@pytest.mark.parametrize("which", ["image", "lead"])
+def test_by_vector(stocked, models, which):
+    """A vector of the collection's space, or of the lead's that is aligned with it, is a query."""
+    lead, image = models
+    values = vector_of(["knit", "retro", "red"], image.space_id)
+    space_id = (image if which == "image" else lead).space_id
+
+    reply = stocked.recommend(vector=types_pb2.SpaceVector(space_id=space_id, values=values))
+
+    assert ids(reply)[0] == "knit-retro"
+
+
+def test_likes_and_dislikes(stocked):
+    """Liked examples draw the answer near, disliked ones push it away; both are left out."""  # proves R-2
+    liked = stocked.recommend(positive_examples=[example(item_id="skirt-resort"), example("skirt red")])
+    away = stocked.recommend(
+        image=b"knit retro skirt resort", negative_examples=[example("knit retro"), example("knit retro red")]
+    )
+
+    assert ids(liked)[0] == "skirt-sold"
+    assert "skirt-resort" not in ids(liked)
+    assert ids(away)[0].startswith("skirt")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({"attributes": to_struct({"category": "knit"})}, {"knit-retro", "knit-retro-2"}),
+        ({"attributes": to_struct({"style": ["resort", "nothing"]})}, {"knit-retro-2", "skirt-resort"}),
+        ({"attributes": to_struct({"style": "retr0"})}, {"knit-retro", "knit-retro-2"}),
+        ({"attributes": to_struct({"category": "skirt", "style": "resort"})}, {"skirt-resort"}),
+        ({"attributes": to_struct({"brand": "Nord"})}, {"old"}),
+        ({"in_stock": False}, {"skirt-sold"}),
+        ({"in_stock": True, "attributes": to_struct({"category": "skirt"})}, {"skirt-resort"}),
+        (
+            {"released_after": timestamp_pb2.Timestamp(seconds=2_000_000)},
+            {"knit-retro", "knit-retro-2", "skirt-resort", "skirt-sold"},
+        ),
+        ({"attributes": to_struct({"category": "none"})}, set()),
+    ],
+)
+def test_filters(stocked, conditions, expected):
+    """Results satisfy every condition, words in any spelling, and are all that do."""  # proves R-3
+    reply = stocked.recommend(image=b"boots", filter=resources_pb2.ItemFilter(**conditions))
+
+    assert set(ids(reply)) == expected
+
+
+def test_excluded_items_are_left_out(stocked):
+    """Items that the caller has seen are not returned; unknown identifiers do no harm."""
+    reply = stocked.recommend(image=b"knit retro red", excluded_item_ids=["knit-retro", "nobody"])
+
+    assert ids(reply)[0] == "knit-retro-2"
+    assert "knit-retro" not in ids(reply)
+
+
+def test_bad_examples_fail_alone(stocked):
+    """Examples that cannot be read are told with their place; the others answer."""  # proves S-5
+    reply = stocked.recommend(
+        positive_examples=[
+            example("broken"),
+            example(item_id="knit-retro"),
+            example(item_id="nobody"),
+            resources_pb2.Example(),
+        ],
+        negative_examples=[example(vector=types_pb2.SpaceVector(space_id="x", values=[1.0]))],
+    )
+
+    assert ids(reply)[0] == "knit-retro-2"
+    found = [(one.index, one.id, one.status.code) for one in reply.errors]
+    assert found == [(0, "", 3), (2, "nobody", 5), (3, "", 3), (4, "", 9)]
+    assert "nobody" in reply.errors[1].status.message
+
+
+def test_when_all_fail_the_call_fails(stocked):
+    """A call of which nothing can be read fails with the first error."""  # proves S-5
+    with pytest.raises(errors.InvalidArgument, match="cannot be decoded"):
+        stocked.recommend(image=b"broken")
+    with pytest.raises(errors.NotFound, match="nobody"):
+        stocked.recommend(positive_examples=[example(item_id="nobody"), example("broken")])
+
+
+REFUSED = {
+    "nothing": ({}, errors.InvalidArgument, "neither a query nor positive examples"),
+    "count 0": ({"image": b"x", "item_count": 0}, errors.InvalidArgument, "item_count is 0"),
+    "count 1001": ({"image": b"x", "item_count": 1001}, errors.InvalidArgument, "1 to 1000"),
+    "unknown item": ({"items": of_items("nobody")}, errors.NotFound, "no item nobody"),
+    "no items": ({"items": of_items()}, errors.InvalidArgument, "has 0 items"),
+    "hostile id": (
+        {"items": of_items("../../etc/passwd")},
+        errors.InvalidArgument,
+        "is not 1 to 128 letters",
+    ),
+    "collection": ({"image": b"x", "collection": "../x"}, errors.NotFound, "there are fashion"),
+    "empty picture": ({"image": b""}, errors.InvalidArgument, "empty"),
+    "large picture": ({"image": b"x" * (11 << 20)}, errors.InvalidArgument, "11534336 bytes"),
+    "filter number": (
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"price": 3}))},
+        errors.InvalidArgument,
+        "field 'price' is neither a text nor a list of texts",
+    ),
+    "filter empty": (
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"style": []}))},
+        errors.InvalidArgument,
+        "nothing could satisfy it",
+    ),
+    "released": (
+        {
+            "image": b"x",
+            "filter": resources_pb2.ItemFilter(released_after=timestamp_pb2.Timestamp(seconds=10**15)),
+        },
+        errors.InvalidArgument,
+        "released_after",
+    ),
+    "too many": (
+        {"image": b"x", "excluded_item_ids": ["a"] * 10_001},
+        errors.InvalidArgument,
+        "10001 excluded_item_ids",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_requests_are_refused_by_name(stocked, name):
+    """What is wrong with a request is said, and the next one is answered."""  # proves S-5
+    fields, error, message = REFUSED[name]
+
+    with pytest.raises(error, match=message):
+        stocked.recommend(**fields)
+
+    assert ids(stocked.recommend(image=b"knit retro red"))[0] == "knit-retro"
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ([1.0, 2.0], errors.InvalidArgument, "has 64 dimensions, the vector 2"),
+        ([float("nan")] * DIMENSION, errors.InvalidArgument, "component 0 of the vector is not finite"),
+        ([0.0] * DIMENSION, errors.InvalidArgument, "no direction"),
+    ],
+)
+def test_bad_vectors_are_refused(stocked, models, values, error, message):
+    """A vector of another length, with NaN or without direction is refused, naming both numbers."""
+    # proves S-5
+    with pytest.raises(error, match=message):
+        stocked.recommend(vector=types_pb2.SpaceVector(space_id=models[1].space_id, values=values))
+
+
+def test_a_vector_of_another_space_is_refused(stocked, models):
+    """Vectors of two spaces never meet: FAILED_PRECONDITION names both."""  # proves S-2
+    other = types_pb2.SpaceVector(space_id="f" * 64, values=[1.0] * DIMENSION)
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        stocked.recommend(vector=other)
+
+    assert "f" * 64 in str(caught.value)
+    assert models[1].space_id in str(caught.value)
+    with pytest.raises(errors.InvalidArgument, match="no space"):
+        stocked.recommend(vector=types_pb2.SpaceVector(values=[1.0] * DIMENSION))
+
+
+def test_examples_that_cancel_out(stocked, models):
+    """A query and dislikes that leave no direction are refused."""
+    values = vector_of(["a"], models[1].space_id)
+    space_id = models[1].space_id
+    twice = types_pb2.SpaceVector(space_id=space_id, values=values)
+    against = types_pb2.SpaceVector(space_id=space_id, values=-values)
+
+    with pytest.raises(errors.InvalidArgument, match="cancel out"):
+        stocked.recommend(vector=twice, positive_examples=[example(vector=against)])
+
+
+def test_without_the_embedder_the_catalogue_still_answers(stocked, models, embedder):
+    """Embedder gone: items and vectors answer; pictures and attributes fail within 1 s, with RetryInfo."""
+    # proves S-8
+    embedder.stop()
+
+    values = vector_of(["knit"], models[1].space_id)
+    assert ids(stocked.recommend(items=of_items("knit-retro")))[0] == "knit-retro-2"
+    assert ids(stocked.recommend(positive_examples=[example(item_id="knit-retro")]))
+    assert ids(stocked.recommend(vector=types_pb2.SpaceVector(space_id=models[1].space_id, values=values)))
+    for fields in ({"image": b"knit"}, {"attributes": to_struct({"category": "knit"})}):
+        started = time.monotonic()
+        with pytest.raises(errors.Unavailable) as caught:
+            stocked.recommend(**fields)
+        assert time.monotonic() - started < 1
+        assert caught.value.retry_after_s
+
+    embedder.start()
+    started = time.monotonic()
+    while time.monotonic() - started < 5:
+        try:
+            stocked.recommend(image=b"knit")
+            break
+        except errors.Unavailable:
+            time.sleep(0.05)
+    assert time.monotonic() - started < 2
+
+
+def test_a_model_that_the_embedder_dropped_is_prepared_at_once(stocked, embedder):
+    """MODEL_NOT_LOADED after a restart of the embedder is mended within the call."""  # proves S-8
+    embedder.fake.prepared.clear()
+    embedder.fake.needs_preparing = True
+
+    assert ids(stocked.recommend(image=b"knit retro red"))[0] == "knit-retro"
+
+
+def test_what_is_pinned_is_prepared_again_and_again(models, serve, embedder):
+    """Every interval the embedder is asked to keep the lead and the image model."""
+    serve(prepare_every_s=0.05)
+    embedder.fake.preparations.clear()
+    time.sleep(0.5)
+
+    assert set(embedder.fake.preparations) == {model.space_id for model in models}
+
+
+def test_models_and_limits_are_told(recommender, models):
+    """ListModels gives the lead and the image model as they serve; GetLimits the one table."""  # proves S-7
+    lead, image = recommender.models()
+
+    assert (lead.identity.digest, lead.alias, lead.state) == (models[0].digest, "production", 3)
+    assert (image.identity.digest, image.alias, image.state) == (models[1].digest, "", 3)
+    assert list(lead.accepted_space_ids) == [models[1].space_id]
+    assert image.actual_provider == "CPUExecutionProvider"
+    limits = call(recommender.stubs.recommender.GetLimits, recommender_pb2.GetLimitsRequest()).limits
+    assert (limits.item_count, limits.message_images) == (1000, 128)
+
+
+def test_an_empty_collection_recommends_nothing(recommender):
+    """Without items the answer is empty, not an error."""
+    assert ids(recommender.recommend(image=b"knit")) == []
+
+
+def test_overload_is_told_at_once(models, serve, embedder):
+    """Beyond the bound calls get RESOURCE_EXHAUSTED with a time to retry; those inside are answered."""
+    # proves S-4
+    recommender = serve(recommend_queue=1)
+    embedder.fake.slow_spaces.add(models[1].space_id)
+    embedder.fake.gate.clear()
+    waiting = recommender.stubs.recommender.Recommend.future(recommender_pb2.RecommendRequest(image=b"knit"))
+    while not embedder.fake.requests:
+        time.sleep(0.01)
+
+    with pytest.raises(errors.ResourceExhausted, match="the bound is 1") as caught:
+        recommender.recommend(image=b"knit")
+
+    assert caught.value.retry_after_s
+    embedder.fake.gate.set()
+    assert waiting.result(10).collection == "fashion"
+
+
+def test_a_shop_without_attributes(shelf, serve):
+    """Following fashion-image, pictures answer and attributes are FAILED_PRECONDITION naming the lead."""
+    image = shelf.image()
+    recommender = serve()
+    recommender.upsert(item("a", "knit red", attributes={"style": "retro"}))
+
+    assert ids(recommender.recommend(image=b"knit")) == ["a"]
+    assert [m.digest for m in recommender.recommend(image=b"knit").models] == [image.digest]
+    with pytest.raises(errors.FailedPrecondition, match="fashion-image, which reads no attributes"):
+        recommender.recommend(attributes=to_struct({"style": "retro"}))
