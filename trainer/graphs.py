@@ -53,6 +53,8 @@ def export_graph(module: nn.Module, sample: Arrays, signature: Signature) -> onn
         # The exporter's own internals warn of their own deprecations; nothing here can act on it.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
+        # One name for an axis that several inputs share is what is meant here.
+        warnings.filterwarnings("ignore", "# The axis name", category=UserWarning)
         program = torch.onnx.export(
             module.eval(),
             arguments,

@@ -88,7 +88,7 @@ def _start(run: Tracked) -> Any:
             settings=wandb.Settings(silent=True, console="off", init_timeout=_ONLINE_TIMEOUT_S),
         )
 
-    if wandb.api.api_key is None:
+    if not wandb.login(prompt=False):
         _log.info("tracking offline: no wandb key", extra={"directory": str(run.directory)})
         return init("offline")
     try:

@@ -3,12 +3,10 @@
 Shapes: N artworks, B batch, D backbone feature, P pairs.
 """
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,14 @@ from torch import nn
 
 from model_store.store import Version
 from trainer.artwork.calibration import fit_temperature
-from trainer.artwork.config import ArtworkConfig, TrainingConfig
+from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy, evaluate_scores
 from trainer.artwork.metadata import Artwork, data_version
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.splits import Split, check_no_leak, split_artworks, write_split
 from trainer.checkpoints import load_checkpoint, save_checkpoint
 from trainer.features import vectors_of_files
+from trainer.runs import Patience, choose_device, gpu_memory, one_thread, write_report
 from trainer.tracking import Tracked, Tracker, tracking
 from trainer.workspace import Workspace
 
@@ -69,7 +68,7 @@ def train_artwork(
     space.out.mkdir(parents=True, exist_ok=True)
     split = split_artworks(artworks, config.training.seed)
     write_split(split, space.out / "split.json")
-    device = _device(config.training)
+    device = choose_device(config.training.device)
     seen = (*split.train, *split.val)
     check_no_leak(seen, split.test)
     feature_ND = vectors_of_files([a.path for a in seen], backbone, space, "artwork features")
@@ -83,13 +82,11 @@ def train_artwork(
         enabled=config.training.wandb_enabled,
         settings=config.model_dump(mode="json"),
     )
-    with tracking(tracked) as tracker:
+    with tracking(tracked) as tracker, one_thread():
         history = _Fit(config, space, header | {"wandb_run": tracker.run_id}).run(train, val, tracker)
     checkpoint = space.out / config.training.checkpoint_dir / "best_model.pt"
     test = _test(checkpoint, split, backbone, space)
     body = {
-        "schema_version": 1,
-        "created_at": datetime.now(UTC).isoformat(),
         "device": str(device),
         "backbone": {"version": str(backbone), "space_id": backbone.space_id},
         "split": {"digest": split.digest, "seed": split.seed, **split.report()},
@@ -98,10 +95,7 @@ def train_artwork(
         "test": test,
         "seconds": round(time.monotonic() - started, 2),
     }
-    (space.out / "report.json").write_text(
-        json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    return ArtworkReport(checkpoint=checkpoint, body=body)
+    return ArtworkReport(checkpoint=checkpoint, body=write_report(space.out / "report.json", body))
 
 
 def restore_head(checkpoint: Mapping[str, Any]) -> PairwiseRankingModel:
@@ -119,7 +113,7 @@ class _Fit:
         settings = config.training
         torch.manual_seed(settings.seed)
         self.settings, self.space, self.header = settings, space, header
-        self.device = _device(settings)
+        self.device = choose_device(settings.device)
         self.model = PairwiseRankingModel.build(int(header["input_dim"]), config.head).to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -134,7 +128,7 @@ class _Fit:
     def run(self, train: _Graded, val: _Graded, tracker: Tracker) -> list[dict[str, float]]:
         """Figures of each epoch; the checkpoints are on disk."""
         history: list[dict[str, float]] = []
-        patience = _Patience(self.settings.early_stopping_patience)
+        patience = Patience(self.settings.early_stopping_patience)
         for epoch in range(1, self.settings.max_epochs + 1):
             started = time.monotonic()
             lr = float(self.scheduler.get_last_lr()[0])
@@ -147,7 +141,7 @@ class _Fit:
             figures |= {"val/loss": self._loss(val), "val/accuracy": _accuracy(self.model, val)}
             figures |= {
                 "system/epoch_time": time.monotonic() - started,
-                "system/gpu_memory": _gpu_memory(self.device),
+                "system/gpu_memory": gpu_memory(self.device),
             }
             tracker.log(figures, epoch)
             history.append({"epoch": epoch, **figures})
@@ -213,18 +207,6 @@ class _Fit:
             save_checkpoint(folder / "best_model.pt", body)
 
 
-class _Patience:
-    """Counts how often a loss has not fallen."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._lowest, self._waited = limit, float("inf"), 0
-
-    def exhausted(self, loss: float) -> bool:
-        self._waited = 0 if loss < self._lowest else self._waited + 1
-        self._lowest = min(loss, self._lowest)
-        return self._waited >= self._limit
-
-
 def _graded(artworks: tuple[Artwork, ...], feature_ND: np.ndarray, device: torch.device) -> _Graded:
     rank_N = torch.tensor([a.rank for a in artworks], device=device)
     return _Graded(features=torch.from_numpy(feature_ND).to(device), ranks=rank_N)
@@ -269,15 +251,3 @@ def _header(
         "data_version": data_version(artworks),
         "seed": config.training.seed,
     }
-
-
-def _device(settings: TrainingConfig) -> torch.device:
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        _log.warning("no CUDA device: training on the CPU")
-        return torch.device("cpu")
-    return torch.device(settings.device)
-
-
-def _gpu_memory(device: torch.device) -> float:
-    """Peak memory of this process on the device, MiB; 0 on the CPU."""
-    return torch.cuda.max_memory_allocated(device) / (1 << 20) if device.type == "cuda" else 0.0

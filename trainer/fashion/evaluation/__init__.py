@@ -1,0 +1,1 @@
+"""How well records find their pictures."""

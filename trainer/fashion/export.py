@@ -1,0 +1,130 @@
+"""The fashion models into the store: the image tower and the attribute encoder (F-4, F-7, F-8)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from inference.pixels import PIXEL_PATH
+from model_store.manifest import AttributePreprocessing, ImagePreprocessing
+from model_store.store import ModelStore, Version
+from trainer.backbones.fashion_clip import FashionCLIPVectors, load_fashion_clip
+from trainer.backbones.weights import weights_digest
+from trainer.checkpoints import load_checkpoint
+from trainer.errors import InvalidCheckpoint
+from trainer.fashion.config import FashionConfig, ImageSettings
+from trainer.fashion.encoders.pooled import PooledEncoder
+from trainer.fashion.train import KIND, restore_encoder
+from trainer.golden_inputs import golden_pictures, golden_records
+from trainer.graphs import PARITY_BATCHES, Signature, export_graph, prove_parity
+from trainer.publishing import UNIT_NORM, Making, Product, Published, Shelf, publish
+
+IMAGE_MODEL, ATTRIBUTE_MODEL = "fashion-image", "fashion-attributes"
+IMAGE, VECTOR = "image_BHWC", "vector_BD"
+
+
+def export_fashion_image(settings: ImageSettings, shelf: Shelf) -> Published:
+    """Publish the image tower as `fashion-image`: uint8 image_BHWC → vector_BD of length 1.
+
+    Raises BackboneUnavailable: when the tower does not load. Raises NotFaithful: when the graph differs.
+    """
+    shelf.tell(f"loading {settings.source}")
+    clip = load_fashion_clip(settings.source)
+    module = FashionCLIPVectors(clip)
+    signature = Signature(inputs=(IMAGE,), outputs=(VECTOR,), axes={IMAGE: {0: "batch"}})
+    pictures = golden_pictures(clip.size, clip.size)
+    shelf.tell(f"exporting {IMAGE_MODEL}")
+    graph = export_graph(module, {IMAGE: pictures[:2]}, signature)
+    parity = prove_parity(module, graph, [{IMAGE: pictures[:count]} for count in PARITY_BATCHES], signature)
+    product = Product(
+        name=IMAGE_MODEL,
+        graph=graph,
+        output=VECTOR,
+        golden_inputs={IMAGE: pictures},
+        making=Making(source=clip.origin.source, trained=clip.origin.trained, licence=clip.origin.licence),
+        about={
+            "preprocessing": ImagePreprocessing(height=clip.size, width=clip.size, fit=clip.fit),
+            "pixel_path": PIXEL_PATH,
+            "metrics": {"parity": parity, "weights_sha256": weights_digest(clip.tower)},
+        },
+        norm_range=UNIT_NORM,
+    )
+    return publish(product, shelf)
+
+
+def export_fashion_attributes(
+    config: FashionConfig, shelf: Shelf, *, checkpoint: Path | None = None, image: Version | None = None
+) -> Published:
+    """Publish the attribute encoder as `fashion-attributes`, in the space of `fashion-image`.
+
+    Without a checkpoint the weights are random and the version is called untrained; it accepts `image`,
+    by default `fashion-image@production`. A checkpoint names its own image space, schema and spelling.
+    Raises InvalidCheckpoint: when the store has no image model of the space that it was trained on.
+    """
+    if checkpoint is None:
+        image = image or shelf.store.resolve(IMAGE_MODEL)
+        preprocessing, metrics = config.attributes.preprocessing(), {}
+        encoder = _fresh_encoder(config, preprocessing)
+        making = Making(source="random initialisation", trained=False, seed=config.training.seed)
+    else:
+        body = load_checkpoint(checkpoint, KIND)
+        image = _trained_against(shelf.store, body["space_id"], checkpoint)
+        preprocessing = AttributePreprocessing.model_validate(body["preprocessing"])
+        encoder, metrics = restore_encoder(body), dict(body["metrics"])
+        making = Making(
+            source="trainer.fashion.train",
+            trained=True,
+            data_version=body["data_version"],
+            seed=body["seed"],
+            wandb_run=body["wandb_run"],
+            notes=(f"epoch {body['epoch']}",),
+        )
+    records = golden_records(preprocessing)
+    signature = _signature(encoder)
+    shelf.tell(f"exporting {ATTRIBUTE_MODEL}")
+    graph = export_graph(encoder, _first(records, 2), signature)
+    parity = prove_parity(encoder, graph, [_first(records, count) for count in PARITY_BATCHES], signature)
+    product = Product(
+        name=ATTRIBUTE_MODEL,
+        graph=graph,
+        output=VECTOR,
+        golden_inputs=records,
+        making=making,
+        about={
+            "preprocessing": preprocessing,
+            "accepts": (image.space_id,),
+            "metrics": {"parity": parity, **metrics},
+        },
+        norm_range=UNIT_NORM,
+    )
+    return publish(product, shelf)
+
+
+def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing) -> PooledEncoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        return PooledEncoder(preprocessing.fields, config.encoder).eval()
+
+
+def _trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
+    for number in reversed(store.numbers(IMAGE_MODEL)):
+        version = store.open(IMAGE_MODEL, number)
+        if version.space_id == space_id:
+            return version
+    raise InvalidCheckpoint(
+        f"{checkpoint} was trained against the space {space_id[:12]}; the store has no {IMAGE_MODEL} of that "
+        "space: export the image model of the training first"
+    )
+
+
+def _signature(encoder: PooledEncoder) -> Signature:
+    """The batch varies everywhere; each list has a length of its own."""
+    axes = {
+        name: {0: "batch"} | ({1: f"{name.rsplit('_', 2)[0]}_length"} if name.endswith("_BL") else {})
+        for name in encoder.inputs
+    }
+    return Signature(inputs=encoder.inputs, outputs=(VECTOR,), axes=axes)
+
+
+def _first(records: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    return {name: array[:count] for name, array in records.items()}
