@@ -202,9 +202,9 @@ def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
         # The transparent colour of a 16-bit picture; Pillow keeps the high byte of each pixel.
         image.info["transparency"] = tuple(value >> 8 for value in colour)
     layer = image.convert("RGBA")
-    canvas = Image.new("RGBA", layer.size, (*background, 255))
-    canvas.alpha_composite(layer)
-    return canvas.convert("RGB")
+    canvas = Image.new("RGB", layer.size, background)
+    canvas.paste(layer, mask=layer)
+    return canvas
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -139,6 +139,11 @@ def test_a_golden_set_is_whole_when_written(inputs: Any, outputs: Any, tmp_path:
         ("attributes", {"preprocessing": {"kind": "attributes", "fields": []}}, "these fields takes none"),
         (
             "image",
+            {"inputs": [{"name": "image_BHWC", "dtype": "uint8", "shape": [1, 28, 28, 3]}]},
+            "input image_BHWC is uint8\\[B, 28, 28, 3\\] in the graph, uint8\\[1, 28, 28, 3\\] in",
+        ),
+        (
+            "image",
             {"outputs": [{"name": "vector_BD", "dtype": "float16", "shape": ["B", 16]}]},
             "output vector_BD is float32\\[B, 16\\] in the graph, float16\\[B, 16\\] in the manifest",
         ),

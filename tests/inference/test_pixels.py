@@ -165,11 +165,12 @@ def test_exif_orientation_is_applied(orientation: int, kind: str, draw: Draw, en
     assert np.abs(found - np.asarray(upright).astype(int)).mean() < (6 if kind == "JPEG" else 0.01)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0"])
-def test_a_damaged_exif_block_is_ignored(exif: bytes, draw: Draw, encode_as: Encode) -> None:
+def test_a_damaged_exif_block_is_ignored(kind: str, exif: bytes, draw: Draw, encode_as: Encode) -> None:
     """A good picture with a broken EXIF block is read as it is stored."""
     with warnings.catch_warnings(action="ignore"):
-        found = decode_image(encode_as(draw(20, 20), "JPEG", exif=exif), SQUARE)
+        found = decode_image(encode_as(draw(20, 20), kind, exif=exif), SQUARE)
 
     assert found.shape == (16, 16, 3)
 

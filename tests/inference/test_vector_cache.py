@@ -96,6 +96,8 @@ def test_vectors_that_are_not_finite_are_never_kept(cache: VectorCache) -> None:
     cache.put_many({**bad, **good})
 
     assert same(cache.get_many([*bad, *good]), good)
+    assert cache._connection is not None
+    assert cache._connection.execute("SELECT count(*) FROM entry").fetchone() == (1,)
 
 
 def test_the_unused_for_longest_are_dropped_at_the_bound(tmp_path: Path) -> None:
