@@ -60,11 +60,14 @@ class Report:
 class Loader(Protocol):
     """Turns versions into spaces. Blocking."""
 
-    def memory_bytes(self, manifest: Manifest) -> int:
-        """Estimated memory of a loaded version."""
+    def sizes(self, manifest: Manifest) -> tuple[int, ...]:
+        """Estimated memory of a loaded version, in bytes, in the ways it may be loaded; the best first."""
 
-    def load(self, version: Version) -> Space:
-        """A verified, warm space. Raises RefusedModel: naming the version and the file."""
+    def load(self, version: Version, memory_bytes: int) -> Space:
+        """A verified, warm space of one of the `sizes`.
+
+        Raises RefusedModel: naming the version and the file.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,11 +220,11 @@ class Models:
         if refusal is not None and time.monotonic() < refusal.until:
             raise ModelRefused(refusal.detail)
         version = await find()
-        self._book(version)
+        size = self._book(version)
         started = time.monotonic()
         try:
             loop = asyncio.get_running_loop()
-            space = await loop.run_in_executor(self._loading, self._loader.load, version)
+            space = await loop.run_in_executor(self._loading, self._loader.load, version, size)
         except RefusedModel as error:
             until = time.monotonic() + self._retention.refused_s
             self._refused[space_id] = _Refusal(str(error), until)
@@ -246,17 +249,19 @@ class Models:
         check_embeddable(version.manifest, str(version))
         return version
 
-    def _book(self, version: Version) -> None:
-        """Set memory aside for a version, after dropping what is idle. Raises MemoryBound."""
+    def _book(self, version: Version) -> int:
+        """Set memory aside for the best way to load a version that fits. Raises MemoryBound."""
         self.drop_idle()
-        needed = self._loader.memory_bytes(version.manifest)
         used = sum(space.memory_bytes for space in self.loaded) + sum(self._booked.values())
         bound = self._retention.memory_bytes
-        if used + needed > bound:
-            raise MemoryBound(
-                f"{version} needs about {needed} bytes; {used} of {bound} are taken by models in use"
-            )
-        self._booked[version.space_id] = needed
+        sizes = self._loader.sizes(version.manifest)
+        for size in sizes:
+            if used + size <= bound:
+                self._booked[version.space_id] = size
+                return size
+        raise MemoryBound(
+            f"{version} needs about {sizes[-1]} bytes; {used} of {bound} are taken by models in use"
+        )
 
     async def _read(self, work: Callable[[], T]) -> T:
         """`work` on the store's own thread, its errors as the embedder's."""

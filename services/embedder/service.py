@@ -64,6 +64,7 @@ async def _build(
         threads=settings.threads,
         workers=settings.embedder_workers,
         batch_cost=settings.embedder_batch_cost,
+        lone=settings.embedder_lone_session,
     )
     _log.info("device chosen", extra={"provider": device.provider, "workers": device.workers})
     metrics = EmbedderMetrics(context.registry)

@@ -21,6 +21,8 @@ class EmbedderSettings(ServiceSettings):
     embedder_memory_bytes: int = Field(default=0, ge=0)
     # Batches that run at once; 0: one a core on a CPU, one on a GPU.
     embedder_workers: int = Field(default=0, ge=0)
+    # A second session a model, on every core, for an input that is alone; left out where memory is short.
+    embedder_lone_session: bool = True
     # Cost of a batch in patches of 14 × 14 pixels; 0: 1,024 on a CPU, 65,536 on a GPU.
     embedder_batch_cost: int = Field(default=0, ge=0)
     # Accepted, unfinished work: cost, and bytes held. Bulk work fills at most half of either.

@@ -109,7 +109,7 @@ class Device:
         return max(1, self.cores // self.workers)
 
 
-def choose_device(provider: str, *, threads: int, workers: int, batch_cost: int) -> Device:
+def choose_device(provider: str, *, threads: int, workers: int, batch_cost: int, lone: bool = True) -> Device:
     """The device for this process; zeros stand for the defaults measured for its kind.
 
     On a CPU, as many workers as cores, each on one thread, serve a load best, in batches of about four
@@ -123,7 +123,7 @@ def choose_device(provider: str, *, threads: int, workers: int, batch_cost: int)
         cores=cores,
         workers=workers,
         batch_cost=batch_cost or (65_536 if cuda else 1_024),
-        lone=not cuda and workers > 1,
+        lone=lone and not cuda and workers > 1,
     )
 
 
@@ -158,25 +158,26 @@ class SpaceLoader:
     limits: ImageLimits
     stamps: Path | None
 
-    def memory_bytes(self, manifest: Manifest) -> int:
-        """Estimated memory of a loaded version: its graph files × 2, once a session."""
+    def sizes(self, manifest: Manifest) -> tuple[int, ...]:
+        """Estimated memory of a loaded version, its graph files × 2: with a lone session, and without."""
         files = sum(entry.size for entry in manifest.files.values() if entry.role == "graph")
-        return int(files * MEMORY_FACTOR * (2 if self.device.lone else 1))
+        alone = int(files * MEMORY_FACTOR)
+        return (2 * alone, alone) if self.device.lone else (alone,)
 
-    def load(self, version: Version) -> Space:
-        """A verified, warm space. Raises what `inference.loading.load_model` raises."""
+    def load(self, version: Version, memory_bytes: int) -> Space:
+        """A verified, warm space of one of the `sizes`. Raises what `inference.loading.load_model` raises."""
         model = load_model(self.store, version, session=self.requested, stamps=self.stamps)
-        lone = self._lone(model)
+        lone = self._lone(model) if memory_bytes > self.sizes(version.manifest)[-1] else None
         return Space(
             version=version,
             encoder=open_encoder(model, self.limits),
             lone_encoder=None if lone is None else open_encoder(lone, self.limits),
-            memory_bytes=self.memory_bytes(version.manifest),
+            memory_bytes=memory_bytes,
             view="" if model.session.actual == self.device.provider else model.session.actual,
         )
 
     def _lone(self, model: LoadedModel) -> LoadedModel | None:
-        if not self.device.lone or model.session.actual != CPU:
+        if model.session.actual != CPU:
             return None
         path = model.version.path(graph_file(model.manifest))
         return replace(model, session=open_session(path, replace(self.requested, threads=self.device.cores)))

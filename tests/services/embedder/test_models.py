@@ -11,6 +11,7 @@ import pytest
 from atelier.embedder.v1 import embedder_pb2
 from atelier.types.v1 import types_pb2
 
+from services.embedder.errors import MemoryBound
 from services.embedder.models import Models, Retention
 from services.embedder.spaces import Space
 from tests.services.embedder.conftest import (
@@ -224,16 +225,16 @@ class HeldLoader:
     bytes_each: int = 100
     failure: Exception | None = None
 
-    def memory_bytes(self, manifest):
-        return self.bytes_each
+    def sizes(self, manifest):
+        return (2 * self.bytes_each, self.bytes_each)
 
-    def load(self, version):
+    def load(self, version, memory_bytes):
         self.count += 1
         self.begun.set()
         assert self.gate.wait(20)
         if self.failure is not None:
             raise self.failure
-        return Space(version=version, encoder=None, lone_encoder=None, memory_bytes=self.bytes_each)
+        return Space(version=version, encoder=None, lone_encoder=None, memory_bytes=memory_bytes)
 
 
 def test_callers_that_ask_at_once_share_one_load(place):
@@ -260,6 +261,24 @@ def test_callers_that_ask_at_once_share_one_load(place):
     assert (PICTURES, "preparing") in states
     assert isinstance(results[0], asyncio.CancelledError)
     assert len(set(map(id, results[1:]))) == 1
+
+
+def test_where_memory_is_short_a_model_is_loaded_the_smaller_way(place):
+    """The first model takes the larger form, the next one the smaller, and a third is refused."""
+
+    async def scene():
+        loader = HeldLoader()
+        loader.gate.set()
+        models = Models(place.store, loader, Retention(memory_bytes=399))
+        publish(place.store, "third-image", image_graph(3), IMAGE_FIELDS, place.cache / "third")
+        names = (PICTURES, ATTRIBUTES)
+        sizes = [(await models.prepare(place.version(name).space_id)).memory_bytes for name in names]
+        with pytest.raises(MemoryBound, match="needs about 100 bytes; 300 of 399 are taken"):
+            await models.prepare(place.version("third-image").space_id)
+        await models.close()
+        return sizes
+
+    assert asyncio.run(scene()) == [200, 100]
 
 
 def test_a_load_that_fails_unexpectedly_leaves_room_and_may_be_tried_again(place):

@@ -306,6 +306,51 @@ def test_equal_inputs_of_one_request_are_computed_once(place):
     assert [r.index for r in reply.results] == list(range(10))
 
 
+def test_large_pictures_are_looked_up_like_small_ones(place):
+    """Pictures of some megabytes, hashed off the event loop, are found again in the cache."""
+
+    async def scene():
+        async with place.serving() as served:
+            inputs = [image_input(picture(n, (600, 600), "PNG")) for n in range(2)]
+            replies = [await served.stub.Embed(request(PICTURES, inputs)) for _ in range(2)]
+            return replies, served.metric("atelier_vector_cache_lookups_total", result="hit")
+
+    (first, second), hits = asyncio.run(scene())
+
+    assert hits == 2
+    np.testing.assert_array_equal(vectors(first), vectors(second))
+
+
+def test_a_message_beyond_the_byte_bound_is_refused_naming_both(place):
+    """The bound on a message is told by name, with the size that came."""
+    # proves S-7
+
+    async def scene():
+        async with place.serving(limits={"message_bytes": 5000}) as served:
+            return await failure(served.stub.Embed(request(PICTURES, [image_input(b"x" * 6000)])))
+
+    failed = asyncio.run(scene())
+
+    assert failed.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "bytes, the bound is 5000" in failed.message
+
+
+def test_without_a_usable_cache_directory_everything_is_computed(place):
+    """Losing the cache costs only time."""
+    (place.cache / "vectors").write_text("in the way")
+
+    async def scene():
+        async with place.serving() as served:
+            for _ in range(2):
+                reply = await served.stub.Embed(request(PICTURES, [image_input(GOOD)]))
+            return reply, served.metric("atelier_engine_batch_size_sum", engine="compute")
+
+    reply, computed = asyncio.run(scene())
+
+    assert reply.results[0].HasField("vector")
+    assert computed == 2
+
+
 def test_a_vector_is_remembered_unless_the_caller_forbids_it(place):
     """A second call finds the vectors of the first; `no_store` neither writes nor reads the cache."""
 
@@ -486,6 +531,32 @@ def test_a_stream_answers_every_input_with_its_index(place):
     assert by_index.pop(70).error.code == code_pb2.INVALID_ARGUMENT
     assert all(result.HasField("vector") for result in by_index.values())
     assert {response.model.name for response in responses} == {PICTURES}
+
+
+@pytest.mark.slow
+def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
+    """After a cancelled stream nothing of it is computed any more, and the queue is empty."""
+    # proves S-7
+    slow(place)
+
+    async def scene():
+        async with place.serving(embedder_batch_cost=2) as served:
+            inputs = [image_input(picture(n, (SIDE, SIDE), "PNG")) for n in range(100)]
+            target = embedder_pb2.ModelReference(name="slow-image")
+            call = served.stub.EmbedStream(stream(inputs, target))
+            await call.read()
+            call.cancel()
+            await asyncio.sleep(0.3)
+            settled = served.metric("atelier_engine_batch_size_sum", engine="compute")
+            await asyncio.sleep(0.3)
+            later = served.metric("atelier_engine_batch_size_sum", engine="compute")
+            held = served.metric("atelier_accepted_cost"), served.metric("atelier_accepted_bytes")
+            return settled, later, held
+
+    settled, later, held = asyncio.run(scene())
+
+    assert settled == later < 100
+    assert held == (0, 0)
 
 
 def test_a_stream_without_a_target_is_refused(place):
