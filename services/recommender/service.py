@@ -114,12 +114,9 @@ def _add_servicers(
 
 async def _tell_health(server: ServerContext, collections: Collections, every_s: float) -> None:
     """SERVING while some collection has a release; the embedder's absence changes nothing."""
-    told = False
     while True:
-        serving = any(collection.present is not None for collection in collections)
-        if serving != told:
-            await server.set_serving(serving)
-            told = serving
+        # Told again and again: what was told before the server listened is forgotten by it.
+        await server.set_serving(any(collection.present is not None for collection in collections))
         await asyncio.sleep(min(every_s, 0.1))
 
 
