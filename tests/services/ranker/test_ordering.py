@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ranker.ordering import InvalidScores, Placement, pairwise, rank
@@ -33,6 +33,7 @@ def test_near_neighbours_do_not_chain_far_scores_together() -> None:
     assert [p.tie_group for p in found] == [1, 1, 2, 2, 3]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(scores, margins)
 def test_a_group_spans_no_more_than_the_margin(values: list[float], margin: float) -> None:
     """Any two of a group tie; the best of the next group does not tie with the best of this one."""
@@ -46,6 +47,7 @@ def test_a_group_spans_no_more_than_the_margin(values: list[float], margin: floa
     assert all(above - below > margin for above, below in itertools.pairwise(bests))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(scores, margins, st.randoms(use_true_random=False))
 def test_the_answer_does_not_depend_on_the_order_of_the_candidates(
     values: list[float], margin: float, random: object
@@ -71,6 +73,7 @@ def test_the_answer_does_not_depend_on_the_order_of_the_candidates(
     assert told(straight, keys) == told(shuffled, [keys[i] for i in order])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(scores, st.floats(0.01, 10))
 def test_probabilities_follow_the_score_differences(values: list[float], temperature: float) -> None:
     """P(better than the next) is the logistic of the difference, at least a half, absent for the last."""
@@ -84,6 +87,7 @@ def test_probabilities_follow_the_score_differences(values: list[float], tempera
         assert this.probability_over_next >= 0.5
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(scores, st.floats(0.01, 10))
 def test_the_matrix_is_its_own_complement(values: list[float], temperature: float) -> None:
     """P(a > b) + P(b > a) is 1 and the diagonal is a half, however far the scores are apart."""

@@ -239,7 +239,8 @@ def test_one_log_line_and_one_count_a_call(serve: Serve, caplog: pytest.LogCaptu
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(it.stub, "UnaryUnary", "other")
             assert dict(caught.value.trailing_metadata())["x-request-id"]
-            return generate_latest(it.server.registry).decode()
+        # Once the server has stopped: a failure is counted after it was told.
+        return generate_latest(it.server.registry).decode()
 
     log, keep = logging.getLogger("services.call"), Keep()
     log.addHandler(keep)
