@@ -30,6 +30,8 @@ T = TypeVar("T")
 IDLE_S: Final = 600.0
 REFUSED_S: Final = 5.0  # a refused version is not hashed again for every caller that asks
 
+_UNREADABLE: Final = "the model store cannot be read"
+
 _log = logging.getLogger(__name__)
 
 
@@ -183,7 +185,10 @@ class Models:
 
     async def check_store(self) -> None:
         """Raises StoreUnavailable: when the store cannot be read."""
-        await self._read(self._store.names)
+        try:
+            await self._attempt(self._store.names)
+        except UnknownModel as error:
+            raise StoreUnavailable(_UNREADABLE) from error
 
     def drop_idle(self) -> None:
         """Let go of what nobody asked for lately and nobody holds."""
@@ -266,21 +271,21 @@ class Models:
     async def _read(self, work: Callable[[], T]) -> T:
         """`work` on the store's own thread, its errors as the embedder's."""
         try:
+            return await self._attempt(work)
+        except UnknownModel:
+            # A name that is not found in a store that is not there is no fault of the caller's.
+            await self.check_store()
+            return await self._attempt(work)
+
+    async def _attempt(self, work: Callable[[], T]) -> T:
+        try:
             return await asyncio.get_running_loop().run_in_executor(self._reading, work)
         except (CorruptVersion, UnsupportedSchema) as error:
             raise ModelRefused(str(error)) from error
         except (NotFound, InvalidName) as error:
-            await self._refuse_without_store(error)
             raise UnknownModel(str(error)) from error
         except (StoreError, OSError) as error:
-            raise StoreUnavailable("the model store cannot be read") from error
-
-    async def _refuse_without_store(self, cause: Exception) -> None:
-        """A name that is not found in a store that is not there is no fault of the caller's."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._reading, self._store.names)
-        except (StoreError, OSError):
-            raise StoreUnavailable("the model store cannot be read") from cause
+            raise StoreUnavailable(_UNREADABLE) from error
 
     def _report(self, version: Version, alias: str, *, gone: bool = False, detail: str = "") -> Report:
         space = self._loaded.get(version.space_id)

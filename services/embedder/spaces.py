@@ -115,7 +115,7 @@ def choose_device(provider: str, *, threads: int, workers: int, batch_cost: int,
     On a CPU, as many workers as cores, each on one thread, serve a load best, in batches of about four
     pictures of 224 × 224; a GPU is fed by one worker in large batches.
     """
-    cores = threads or len(os.sched_getaffinity(0))
+    cores = threads or _cores()
     cuda = provider != "cpu" and cuda_devices().count > 0
     workers = workers or (1 if cuda else cores)
     return Device(
@@ -125,6 +125,13 @@ def choose_device(provider: str, *, threads: int, workers: int, batch_cost: int,
         batch_cost=batch_cost or (65_536 if cuda else 1_024),
         lone=lone and not cuda and workers > 1,
     )
+
+
+def _cores() -> int:
+    """Cores that this process may use; all of the machine's where the system doesn't say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def input_cost(manifest: Manifest) -> int:
