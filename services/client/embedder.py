@@ -9,7 +9,6 @@ from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from atelier.types.v1 import types_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
-from google.rpc import status_pb2
 
 from services.client.channel import DEADLINE_S, Connection, InnerConnection
 from services.client.chunks import chunked
@@ -107,7 +106,8 @@ class EmbedderClient:
             reply = self._connection.call(self._stub.Embed, lambda: request, end - time.monotonic())
         except AtelierError as error:
             if error.item_errors:
-                return _all_failed(request, error)
+                told, rest = _all_failed(request, error)
+                return _merged([told, self._part(rest, end)]) if rest.inputs else told
             if error.reason != NOT_LOADED:
                 raise
             self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
@@ -172,7 +172,8 @@ class AsyncEmbedderClient:
             reply = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
         except AtelierError as error:
             if error.item_errors:
-                return _all_failed(request, error)
+                told, rest = _all_failed(request, error)
+                return _merged([told, await self._part(rest, end)]) if rest.inputs else told
             if error.reason != NOT_LOADED:
                 raise
             await self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
@@ -190,16 +191,24 @@ def _requests(
     ]
 
 
-def _all_failed(request: embedder_pb2.EmbedRequest, error: AtelierError) -> embedder_pb2.EmbedResponse:
-    """The reply that says of each input what the failed call said, in detail where that fitted."""
-    known = {item.index: item.status for item in error.item_errors}
-    other = status_pb2.Status(code=error.status.code, message=error.status.message)
-    return embedder_pb2.EmbedResponse(
+def _all_failed(
+    request: embedder_pb2.EmbedRequest, error: AtelierError
+) -> tuple[embedder_pb2.EmbedResponse, embedder_pb2.EmbedRequest]:
+    """The reply for the inputs whose failures fitted into a failed call, and the request for the rest."""
+    told = len(error.item_errors)
+    reply = embedder_pb2.EmbedResponse(
         results=[
-            embedder_pb2.EmbedResult(index=index, id=item.id, error=known.get(index, other))
-            for index, item in enumerate(request.inputs)
+            embedder_pb2.EmbedResult(index=index, id=item.id, error=one.status)
+            for index, (item, one) in enumerate(zip(request.inputs, error.item_errors, strict=False))
         ]
     )
+    rest = embedder_pb2.EmbedRequest(
+        space_id=request.space_id,
+        inputs=request.inputs[told:],
+        no_store=request.no_store,
+        priority=request.priority,
+    )
+    return reply, rest
 
 
 def _merged(parts: Sequence[embedder_pb2.EmbedResponse]) -> embedder_pb2.EmbedResponse:

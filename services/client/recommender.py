@@ -61,15 +61,8 @@ class RecommenderClient:
         end, whole = time.monotonic() + deadline_s, catalog_pb2.UpsertItemsResponse()
         for chunk in chunked(items):
             request = catalog_pb2.UpsertItemsRequest(collection=collection, items=chunk)
-            part = self._upsert(request, end - time.monotonic())
-            offset = len(whole.results)
-            whole.results.extend(part.results)
-            for position in range(offset, len(whole.results)):
-                whole.results[position].index = position
-            whole.catalogue_revision = max(whole.catalogue_revision, part.catalogue_revision)
-            if part.models:
-                del whole.models[:]
-                whole.models.extend(part.models)
+            for part in self._upsert(request, end):
+                _add(part, whole)
         return _refuse_all_failed(whole)
 
     def delete_items(
@@ -153,34 +146,38 @@ class RecommenderClient:
         self.close()
 
     def _upsert(
-        self, request: catalog_pb2.UpsertItemsRequest, deadline_s: float
-    ) -> catalog_pb2.UpsertItemsResponse:
+        self, request: catalog_pb2.UpsertItemsRequest, end: float
+    ) -> Iterator[catalog_pb2.UpsertItemsResponse]:
+        """The reply; of a request whose items all fail, one for those that fitted into it and so on."""
         try:
-            reply: catalog_pb2.UpsertItemsResponse = self._call(
-                self._catalog.UpsertItems, request, deadline_s
-            )
+            yield self._call(self._catalog.UpsertItems, request, end - time.monotonic())
         except AtelierError as error:
             if not error.item_errors:
                 raise
-            return _all_failed(request, error)
-        return reply
+            told = len(error.item_errors)
+            yield catalog_pb2.UpsertItemsResponse(
+                results=[
+                    catalog_pb2.UpsertItemResult(item_id=item.item_id, error=one.status)
+                    for item, one in zip(request.items, error.item_errors, strict=False)
+                ]
+            )
+            rest = catalog_pb2.UpsertItemsRequest(collection=request.collection, items=request.items[told:])
+            if rest.items:
+                yield from self._upsert(rest, end)
 
     def _call(self, method: Any, request: Any, deadline_s: float) -> Any:
         return self._connection.call(method, lambda: request, deadline_s)
 
 
-def _all_failed(
-    request: catalog_pb2.UpsertItemsRequest, error: AtelierError
-) -> catalog_pb2.UpsertItemsResponse:
-    known = {item.index: item.status for item in error.item_errors}
-    return catalog_pb2.UpsertItemsResponse(
-        results=[
-            catalog_pb2.UpsertItemResult(
-                index=index, item_id=item.item_id, error=known.get(index, error.status)
-            )
-            for index, item in enumerate(request.items)
-        ]
-    )
+def _add(part: catalog_pb2.UpsertItemsResponse, whole: catalog_pb2.UpsertItemsResponse) -> None:
+    offset = len(whole.results)
+    whole.results.extend(part.results)
+    for position in range(offset, len(whole.results)):
+        whole.results[position].index = position
+    whole.catalogue_revision = max(whole.catalogue_revision, part.catalogue_revision)
+    if part.models:
+        del whole.models[:]
+        whole.models.extend(part.models)
 
 
 def _refuse_all_failed(reply: catalog_pb2.UpsertItemsResponse) -> catalog_pb2.UpsertItemsResponse:
