@@ -145,25 +145,23 @@ class Catalogue:
             _ensure(connection, collection)
             before = _rows(connection, collection, [entry.item_id for entry in entries])
             _add_vectors(connection, found)
-            changed, revisions, added, removed = [], {}, {}, []
-            for entry in entries:
-                old = before.get(entry.item_id)
-                row = _row(collection, entry, old)
-                if old is not None and _same(row, old):
-                    revisions[entry.item_id] = old["revision"]
-                    continue
-                _number(connection, row, old)
-                changed.append(row)
-                revisions[entry.item_id] = row["revision"]
-                if row["label"] == row["revision"]:
-                    added[row["label"]] = row["source"]
-                    removed += [old["label"]] if old is not None else []
+            rows = [_row(collection, entry, before.get(entry.item_id)) for entry in entries]
+            changed = [row for row in rows if not _same(row, before.get(row["item_id"]))]
+            numbers = _take_revisions(connection, len(changed))
+            for row, number in zip(changed, numbers, strict=True):
+                _number(row, number, before.get(row["item_id"]))
             _write_items(connection, changed)
-            replaced = [old for row in changed if (old := before.get(row["item_id"])) is not None]
+            replaced = [before[row["item_id"]] for row in changed if row["item_id"] in before]
             freed = _collect(connection, replaced)
-            revision = _collection_revision(connection, collection, revisions.values() if changed else ())
+            revision = _collection_revision(connection, collection, numbers)
         self.pictures.drop(freed)
-        return Change(revision=revision, revisions=revisions, added=added, removed=tuple(removed))
+        fresh = [row for row in changed if row["label"] == row["revision"]]
+        return Change(
+            revision=revision,
+            revisions={row["item_id"]: row["revision"] for row in [*before.values(), *changed]},
+            added={row["label"]: row["source"] for row in fresh},
+            removed=tuple(before[row["item_id"]]["label"] for row in fresh if row["item_id"] in before),
+        )
 
     def delete(self, collection: str, item_ids: Sequence[str]) -> Change:
         """Remove items; those that are not there count as removed. Durable on return. Raises DiskFull."""
@@ -178,10 +176,7 @@ class Catalogue:
                     [{"gone_id": row["item_id"]} for row in gone],
                 )
                 freed = _collect(connection, gone)
-                number = _next_revision(connection)
-                revision = _collection_revision(connection, collection, [number])
-            else:
-                revision = _collection_revision(connection, collection, ())
+            revision = _collection_revision(connection, collection, _take_revisions(connection, bool(gone)))
         self.pictures.drop(freed)
         return Change(revision=revision, removed=tuple(row["label"] for row in gone))
 
@@ -388,25 +383,28 @@ def _row(collection: str, entry: Entry, old: Mapping[str, Any] | None) -> dict[s
     }
 
 
-def _same(row: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    whole = schema.item_checksum(old) == old["checksum"]
-    return whole and all(old[name] == value for name, value in row.items())
+def _same(row: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
+    if old is None or schema.item_checksum(old) != old["checksum"]:
+        return False
+    return all(old[name] == value for name, value in row.items())
 
 
-def _number(connection: Connection, row: dict[str, Any], old: Mapping[str, Any] | None) -> None:
-    row["revision"] = _next_revision(connection)
-    kept = old is not None and old["source"] == row["source"]
-    row["label"] = old["label"] if old is not None and kept else row["revision"]
+def _number(row: dict[str, Any], number: int, old: Mapping[str, Any] | None) -> None:
+    row["revision"] = number
+    row["label"] = old["label"] if old is not None and old["source"] == row["source"] else number
     row["checksum"] = schema.item_checksum(row)
 
 
-def _next_revision(connection: Connection) -> int:
-    number: int = connection.execute(
+def _take_revisions(connection: Connection, count: int) -> range:
+    """The next revisions of the catalogue, given to nobody else."""
+    if not count:
+        return range(0)
+    last: int = connection.execute(
         update(schema.catalogue)
-        .values(revision=schema.catalogue.c.revision + 1)
+        .values(revision=schema.catalogue.c.revision + count)
         .returning(schema.catalogue.c.revision)
     ).scalar_one()
-    return number
+    return range(last - count + 1, last + 1)
 
 
 def _collection_revision(connection: Connection, collection: str, given: Iterable[int]) -> int:

@@ -39,27 +39,27 @@ class Executors:
 
 
 class Admission:
-    """Lets at most `bound` calls of a kind in; the next is told at once to come back."""
+    """Lets calls in while their costs stay within a bound; the next is told at once to come back."""
 
-    def __init__(self, bound: int, what: str) -> None:
+    def __init__(self, bound: int, unit: str) -> None:
         self._bound = bound
-        self._what = what
+        self._unit = unit
         self._inside = 0
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Be counted for the body. Raises ResourceExhausted: when the bound is reached."""
-        if self._inside >= self._bound:
+    def admitted(self, cost: int = 1) -> Iterator[None]:
+        """Be counted for the body; a call alone is always let in. Raises ResourceExhausted."""
+        if self._inside and self._inside + cost > self._bound:
             raise ResourceExhausted(
-                f"{self._inside} {self._what} calls are in progress, the bound is {self._bound}",
+                f"{self._inside} {self._unit} are in progress, the bound is {self._bound}",
                 reason="QUEUE_FULL",
                 retry_after_s=0.5,
             )
-        self._inside += 1
+        self._inside += cost
         try:
             yield
         finally:
-            self._inside -= 1
+            self._inside -= cost
 
 
 async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:

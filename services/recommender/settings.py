@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from model_store.names import check_name
+from services.limits import MIB
 from services.runtime.settings import ServiceSettings
 
 
@@ -29,7 +30,7 @@ class RecommenderSettings(ServiceSettings):
     )
     prepare_every_s: float = Field(default=60.0, gt=0)
     recommend_queue: int = Field(default=256, ge=1)
-    upsert_queue: int = Field(default=8, ge=1)
+    upsert_queue_bytes: int = Field(default=512 * MIB, ge=1)
 
     @field_validator("collections", mode="before")
     @classmethod

@@ -30,7 +30,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self._intake = intake
         self._executors = executors
         self._limits = settings.limits
-        self._admission = Admission(settings.upsert_queue, "UpsertItems")
+        self._admission = Admission(settings.upsert_queue_bytes, "bytes of UpsertItems calls")
 
     async def UpsertItems(
         self, request: catalog_pb2.UpsertItemsRequest, context: Any
@@ -44,7 +44,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         drafts = {index: one for index, one in enumerate(read) if isinstance(one, Draft)}
         if not drafts:
             raise wire.refusal(outcomes, ids, "item")
-        with self._admission.admitted():
+        with self._admission.admitted(request.ByteSize()):
             taken = await self._intake.upsert(collection, list(drafts.values()))
         results: dict[int, int | ServiceError] = {
             **outcomes,

@@ -30,7 +30,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         self._finder = finder
         self._embedding = embedding
         self._settings = settings
-        self._admission = Admission(settings.recommend_queue, "Recommend")
+        self._admission = Admission(settings.recommend_queue, "Recommend calls")
 
     async def Recommend(
         self, request: recommender_pb2.RecommendRequest, context: Any
