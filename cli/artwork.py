@@ -22,7 +22,9 @@ def train(
     images: Annotated[Path, typer.Option(help="Folder that the paths are relative to.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     config: Annotated[Path | None, typer.Option(help="Settings; config/artwork.yml by default.")] = None,
-    backbone: Annotated[str, typer.Option(help="Published backbone, as MODEL@ALIAS.")] = "artwork-backbone@production",
+    backbone: Annotated[
+        str, typer.Option(help="Published backbone, as MODEL@ALIAS.")
+    ] = "artwork-backbone@production",
     epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a batch.")] = None,
     store: Store = Path("var/models"),
@@ -38,7 +40,9 @@ def train(
         from trainer.workspace import Workspace
 
         overrides = {"training.max_epochs": epochs, "training.batch_size": batch_size}
-        settings = read_artwork_config(config, {key: value for key, value in overrides.items() if value is not None})
+        settings = read_artwork_config(
+            config, {key: value for key, value in overrides.items() if value is not None}
+        )
         models = ModelStore.at(store)
         name, _, alias = backbone.partition("@")
         version = models.resolve(name, alias or "production")
@@ -50,13 +54,17 @@ def train(
             print_json(report.body)
             return
         _print_report(report.body)
-        console.print(f"to publish: python trainer/export.py artwork --checkpoint {report.checkpoint}", markup=False)
+        console.print(
+            f"to publish: python trainer/export.py artwork --checkpoint {report.checkpoint}", markup=False
+        )
 
 
 @app.command()
 def synthesise(
     out: Annotated[Path, typer.Option(help="Folder to write pictures and metadata.csv into.")],
-    images: Annotated[Path | None, typer.Option(help="Grade these pictures instead of painting some.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Grade these pictures instead of painting some.")
+    ] = None,
     count: Annotated[int, typer.Option(min=4, help="Pictures in all; each motif appears once a tier.")] = 240,
     seed: Annotated[int, typer.Option(min=0)] = 42,
 ) -> None:

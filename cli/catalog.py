@@ -17,7 +17,6 @@ from cli.images import find_images
 from cli.output import as_json as to_json
 from cli.output import console, print_json, print_table, progress_console
 from cli.recommend import DEFAULT_ADDRESS, Address
-from services.client.chunks import chunked
 from services.client.recommender import RecommenderClient
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and delete the items of a collection.")
@@ -46,13 +45,9 @@ def import_items(
             items = track(
                 _items(records), "importing", total=len(records), console=progress_console, disable=as_json
             )
-            failures, revision = [], 0
-            # A message at a time, so that the bar tells of what is durable and memory stays bounded.
-            for chunk in chunked(items):
-                reply = recommender.upsert_items(chunk, collection=collection)
-                revision = reply.catalogue_revision
-                failures += [r for r in reply.results if r.HasField("error")]
-        _tell(len(records), failures, revision, as_json=as_json)
+            reply = recommender.upsert_items(items, collection=collection)
+        failures = [result for result in reply.results if result.HasField("error")]
+        _tell(len(records), failures, reply.catalogue_revision, as_json=as_json)
 
 
 @app.command("list")

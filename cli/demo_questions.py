@@ -2,8 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,6 @@ from cli.pictures import Tile, save_sheet
 from cli.rank import save_ranking
 from cli.recommend import print_recommendation, save_recommendation
 from cli.supervisor import Address
-from services.client.chunks import chunked
 from services.client.health import await_serving
 from services.client.ranker import RankerClient, picture
 from services.client.recommender import RecommenderClient
@@ -81,7 +81,7 @@ def ask(
         _fill(recommender, questions.garments, tell)
         ranking, rank_times = _rank(ranker, questions.graded)
         queries = _queries(questions)
-        found = {name: _timed(lambda q=query: recommender.recommend(q)) for name, query in queries.items()}
+        found = {name: _timed(partial(recommender.recommend, query)) for name, query in queries.items()}
         saved = [save_ranking(out / "ranked.png", _bytes_of(questions.graded), ranking)]
         for name, (answer, _) in found.items():
             if not answer.recommendations:
@@ -112,20 +112,16 @@ def _fill(
     garments: Mapping[str, tuple[Path, Record]],
     tell: Callable[[str, int, int], None],
 ) -> None:
-    done = 0
-    items = (
-        catalog_pb2.UpsertItem(
-            item_id=item_id, image=path.read_bytes(), attributes=ParseDict(dict(record), Struct())
-        )
-        for item_id, (path, record) in garments.items()
-    )
-    for chunk in chunked(items):
-        reply = recommender.upsert_items(chunk)
-        for result in reply.results:
-            if result.HasField("error"):
-                raise CommandError(f"{result.item_id} was not kept: {result.error.message}")
-        done += len(reply.results)
-        tell("filling the catalogue", done, len(garments))
+    def items() -> Iterator[catalog_pb2.UpsertItem]:
+        for done, (item_id, (path, record)) in enumerate(garments.items()):
+            tell("filling the catalogue", done, len(garments))
+            attributes = ParseDict(dict(record), Struct())
+            yield catalog_pb2.UpsertItem(item_id=item_id, image=path.read_bytes(), attributes=attributes)
+
+    for result in recommender.upsert_items(items()).results:
+        if result.HasField("error"):
+            raise CommandError(f"{result.item_id} was not kept: {result.error.message}")
+    tell("filling the catalogue", len(garments), len(garments))
 
 
 def _rank(

@@ -30,6 +30,7 @@ def reported() -> Iterator[None]:
     from inference.errors import InferenceError
     from model_store.errors import StoreError
     from services.client.errors import AtelierError, Unavailable
+    from trainer.errors import TrainerError
 
     try:
         yield
@@ -39,7 +40,7 @@ def reported() -> Iterator[None]:
     except Unavailable as error:
         _report(str(error), "are the services running? `atelier up` starts them")
         raise typer.Exit(UNREACHABLE) from error
-    except (AtelierError, StoreError, InferenceError, OSError) as error:
+    except (AtelierError, StoreError, InferenceError, TrainerError, OSError) as error:
         _report(str(error))
         raise typer.Exit(FAILED) from error
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 _TILE = 160
 _CAPTION = 34
@@ -25,8 +26,11 @@ class Tile:
     framed: bool = False
 
 
-def save_sheet(path: Path, title: str, rows: Sequence[Sequence[Tile]]) -> Path:
-    """Save rows of captioned pictures as a PNG and return its path."""
+def save_sheet(path: Path, title: str, rows: Sequence[Sequence[Tile]], description: str = "") -> Path:
+    """Save rows of captioned pictures as a PNG and return its path.
+
+    description: kept in the file's metadata, where any letter can be written.
+    """
     columns = max(len(row) for row in rows)
     width = _GAP + columns * (_TILE + _GAP)
     height = 36 + len(rows) * (_TILE + _CAPTION + _GAP) + _GAP
@@ -38,7 +42,9 @@ def save_sheet(path: Path, title: str, rows: Sequence[Sequence[Tile]]) -> Path:
         for column, tile in enumerate(row):
             _paste(sheet, draw, tile, _GAP + column * (_TILE + _GAP), top)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    notes = PngInfo()
+    notes.add_itxt("Description", description or title)
+    sheet.save(path, pnginfo=notes)
     return path
 
 

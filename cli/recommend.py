@@ -88,12 +88,10 @@ def save_recommendation(
     rows = [row for row in rows if row]
     if not rows:
         raise CommandError("neither query nor results have a picture to save")
-    query = (
-        json.dumps(MessageToDict(request.attributes), ensure_ascii=False)
-        if request.HasField("attributes")
-        else ""
-    )
-    return save_sheet(path, query or "query, then nearest first", rows)
+    if not request.HasField("attributes"):
+        return save_sheet(path, "query, then nearest first", rows)
+    record = json.dumps(MessageToDict(request.attributes), ensure_ascii=False)
+    return save_sheet(path, "nearest to an attribute record", rows, description=record)
 
 
 def _request(

@@ -122,7 +122,7 @@ class Supervisor:
         ready.unlink(missing_ok=True)
         environment = {**os.environ, **spec.environment, "ATELIER_READY_FILE": str(ready)}
         for name in spec.needs:
-            environment[f"ATELIER_{name.upper()}_ADDRESS"] = self._children[name].address.grpc
+            environment[f"ATELIER_{name.upper()}_ADDRESS"] = self._address(name).grpc
         if pinned:  # a restarted service must come back where its clients look for it
             environment[f"ATELIER_{spec.name.upper()}_PORT"] = pinned.grpc.rpartition(":")[2]
         with self.log(spec.name).open("ab") as log:
@@ -153,6 +153,11 @@ class Supervisor:
         body = json.loads(ready.read_text())
         child.address = Address(grpc=body["address"], metrics=body.get("metrics_address") or "")
         return child.address
+
+    def _address(self, name: str) -> Address:
+        address = self._children[name].address
+        assert address is not None, "what is needed is started, and awaited, first"
+        return address
 
     def _ready(self, name: str) -> Path:
         return self._directory / f"{name}.ready.json"

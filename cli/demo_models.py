@@ -1,0 +1,204 @@
+"""The demo's models: pictures made or taken, small backbones published, small heads trained.
+
+The backbones have the architectures of DINOv2 and FashionCLIP at a size that runs anywhere. Their weights
+are random: they are untrained, and every output says so.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.demo_questions import Questions
+from inference.attributes import AttributeSchema
+from model_store.errors import StoreError
+from model_store.store import ModelStore
+from trainer.artwork.config import ArtworkConfig, read_artwork_config
+from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
+from trainer.artwork.metadata import read_metadata
+from trainer.artwork.train import train_artwork
+from trainer.backbones.dinov2 import save_untrained_dinov2
+from trainer.backbones.fashion_clip import save_untrained_clip
+from trainer.fashion.config import FashionConfig, read_fashion_config
+from trainer.fashion.data.records import read_records
+from trainer.fashion.export import export_fashion_attributes, export_fashion_image
+from trainer.fashion.train import train_fashion
+from trainer.publishing import Shelf
+from trainer.synthetic.artworks import write_artworks, write_graded
+from trainer.synthetic.garments import write_garments
+from trainer.workspace import Workspace
+
+MODELS = ("artwork-backbone", "artwork-head", "artwork-encoder", "fashion-image", "fashion-attributes")
+RECIPE = 1  # raise it when anything below changes what is made
+SEED = 42
+GRADED = 160
+GARMENTS = 160
+RANKED_WORKS = 3
+SIDE = 112
+PRODUCTION = "production"
+
+Tell = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """How good the trained heads are on what they did not see; kept between runs of the demo."""
+
+    key: str
+    test_pairwise_accuracy: float
+    val_recall_at_10: float
+    recall_chance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """Where the demo makes things: pictures, backbones, runs, models, cache."""
+
+    root: Path
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def graded(self) -> Path:
+        return self.root / "pictures" / "graded"
+
+    @property
+    def garments(self) -> Path:
+        return self.root / "pictures" / "garments"
+
+    @property
+    def memory(self) -> Path:
+        return self.root / "trained.json"
+
+
+def prepare(
+    shop: Workshop, photographs: Sequence[Path], tell: Tell, progress: Progress
+) -> tuple[Trained, bool]:
+    """Publish and train what is not there yet; how good the heads are, and whether that was now."""
+    key = _key(photographs)
+    known = _known(shop, key)
+    if known:
+        return known, False
+    tell("drawing pictures")
+    if photographs:
+        write_graded(shop.graded, photographs[: GRADED // 4], SEED)
+    else:
+        write_artworks(shop.graded, GRADED, SEED)
+    write_garments(shop.garments, GARMENTS, SEED)
+    store = ModelStore.at(shop.models)
+    shelf = Shelf(store=store, alias=PRODUCTION, tell=tell)
+    accuracy = _artwork(shop, shelf, progress)
+    recall, chance = _fashion(shop, shelf, progress)
+    trained = Trained(key=key, test_pairwise_accuracy=accuracy, val_recall_at_10=recall, recall_chance=chance)
+    shop.memory.write_text(json.dumps(asdict(trained), indent=2) + "\n")
+    return trained, True
+
+
+def questions(shop: Workshop, photographs: Sequence[Path]) -> Questions:
+    """What to ask: works that the head was never trained on, and a catalogue to look through."""
+    split = json.loads((shop.root / "runs" / "artwork" / "split.json").read_text())
+    works = sorted({image_id.rpartition("-")[0] for image_id in split["test"]})[:RANKED_WORKS]
+    graded = {
+        f"{tier} {work}": shop.graded / f"{work.replace('-', '_')}_{tier}.png"
+        for work in works
+        for tier in "SABC"
+    }
+    records = [json.loads(line) for line in (shop.garments / "garments.jsonl").read_text().splitlines()]
+    drawn = {r["item_id"]: (shop.garments / r["path"], r["attributes"]) for r in records}
+    asked = records[0]
+    # The first garment and the first photograph are asked about, so they stay out of the catalogue.
+    held_out = photographs[0] if photographs else drawn.pop(asked["item_id"])[0]
+    taken = {f"photo-{path.stem}"[:128]: (path, _nothing()) for path in photographs[1:]}
+    return Questions(
+        graded=graded,
+        garments={**taken, **drawn},
+        image=held_out,
+        item_id=next(iter(taken or drawn)),
+        attributes={
+            field: asked["attributes"][field]
+            for field in ("category", "colour", "print")
+            if field in asked["attributes"]
+        },
+    )
+
+
+def _artwork(shop: Workshop, shelf: Shelf, progress: Progress) -> float:
+    config = _artwork_config(
+        save_untrained_dinov2(shop.root / "backbones" / "dinov2-small-untrained", image_size=SIDE)
+    )
+    backbone = export_artwork_backbone(config.backbone, shelf).version
+    artworks = read_metadata(shop.graded / "metadata.csv", shop.graded)
+    report = train_artwork(config, artworks, backbone, _space(shop, shelf, "artwork", progress))
+    head = export_artwork_head(config, shelf, checkpoint=report.checkpoint).version
+    export_artwork_encoder(backbone, head, shelf)
+    return report.test_accuracy
+
+
+def _fashion(shop: Workshop, shelf: Shelf, progress: Progress) -> tuple[float, float]:
+    config = _fashion_config(save_untrained_clip(shop.root / "backbones" / "fashion-clip-small-untrained"))
+    image = export_fashion_image(config.image, shelf).version
+    schema = AttributeSchema(config.attributes.preprocessing())
+    garments = read_records(shop.garments / "garments.jsonl", shop.garments, schema)
+    report = train_fashion(config, garments, image, _space(shop, shelf, "fashion", progress))
+    export_fashion_attributes(config, shelf, checkpoint=report.checkpoint)
+    return report.recall_at_10, float(report.body["val"]["chance"]["10"])
+
+
+def _artwork_config(backbone: Path) -> ArtworkConfig:
+    return read_artwork_config(
+        overrides={
+            "backbone.source": str(backbone),
+            "backbone.height": SIDE,
+            "backbone.width": SIDE,
+            "backbone.pooling": "cls+mean+std",  # an untrained CLS token sees little
+            "training.learning_rate": 1e-3,
+            "training.max_epochs": 60,
+            "training.device": "cpu",
+        }
+    )
+
+
+def _fashion_config(tower: Path) -> FashionConfig:
+    return read_fashion_config(
+        overrides={
+            "image.source": str(tower),
+            "training.learning_rate": 1e-3,
+            "training.max_epochs": 30,
+            "training.device": "cpu",
+        }
+    )
+
+
+def _space(shop: Workshop, shelf: Shelf, run: str, progress: Progress) -> Workspace:
+    return Workspace(
+        store=shelf.store, out=shop.root / "runs" / run, cache=shop.root / "cache", progress=progress
+    )
+
+
+def _key(photographs: Sequence[Path]) -> str:
+    lines = [
+        f"recipe {RECIPE} {GRADED} {GARMENTS} {SEED}",
+        *(f"{p.name} {p.stat().st_size}" for p in photographs),
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _known(shop: Workshop, key: str) -> Trained | None:
+    """What an earlier run made, when it made it of the same pictures and its models are still there."""
+    try:
+        trained = Trained(**json.loads(shop.memory.read_text()))
+        store = ModelStore.at(shop.models)
+        for name in MODELS:
+            store.verify(store.resolve(name))
+    except (OSError, ValueError, TypeError, StoreError):
+        return None
+    return trained if trained.key == key else None
+
+
+def _nothing() -> Mapping[str, Any]:
+    return {}

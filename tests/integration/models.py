@@ -1,0 +1,49 @@
+"""Small untrained models of the real architectures, published as `trainer/export.py` does."""
+
+from pathlib import Path
+
+from model_store.store import ModelStore
+from trainer.artwork.config import ArtworkConfig, read_artwork_config
+from trainer.artwork.export import export_artwork_backbone, export_artwork_head
+from trainer.backbones.dinov2 import save_untrained_dinov2
+from trainer.backbones.fashion_clip import save_untrained_clip
+from trainer.fashion.config import FashionConfig, read_fashion_config
+from trainer.fashion.export import export_fashion_attributes, export_fashion_image
+from trainer.publishing import Shelf
+
+SIDE = 56
+
+
+def publish_untrained(store: Path, backbones: Path) -> None:
+    """One version of every model, each under `production`."""
+    shelf = Shelf(store=ModelStore.at(store), alias="production")
+    artwork, fashion = _artwork(backbones, seed=1), _fashion(backbones, seed=1)
+    backbone = export_artwork_backbone(artwork.backbone, shelf).version
+    export_artwork_head(artwork, shelf, backbone=backbone)
+    image = export_fashion_image(fashion.image, shelf).version
+    export_fashion_attributes(fashion, shelf, image=image)
+
+
+def publish_another(kind: str, store: Path, backbones: Path) -> None:
+    """Version 2 of a backbone and of what stands on it, with other weights, under `candidate`."""
+    shelf = Shelf(store=ModelStore.at(store), alias="candidate")
+    if kind == "artwork":
+        artwork = _artwork(backbones, seed=2)
+        backbone = export_artwork_backbone(artwork.backbone, shelf).version
+        export_artwork_head(artwork, shelf, backbone=backbone)
+    else:
+        fashion = _fashion(backbones, seed=2)
+        image = export_fashion_image(fashion.image, shelf).version
+        export_fashion_attributes(fashion, shelf, image=image)
+
+
+def _artwork(backbones: Path, seed: int) -> ArtworkConfig:
+    directory = backbones / f"dinov2-{seed}"
+    save_untrained_dinov2(directory, hidden=48, layers=2, heads=3, image_size=SIDE, seed=seed)
+    overrides = {"backbone.source": str(directory), "backbone.height": SIDE, "backbone.width": SIDE}
+    return read_artwork_config(overrides={**overrides, "training.seed": seed})
+
+
+def _fashion(backbones: Path, seed: int) -> FashionConfig:
+    directory = save_untrained_clip(backbones / f"clip-{seed}", layers=2, seed=seed)
+    return read_fashion_config(overrides={"image.source": str(directory), "training.seed": seed})
