@@ -20,7 +20,7 @@ from inference.session import open_session
 from model_store.store import Draft, ModelStore
 from services.ranker.head import BLOCK_ROWS, Head
 
-from .conftest import CPU, EMBEDDING, WIDTH, Gallery, expected_score, provenance
+from .conftest import CPU, EMBEDDING, WIDTH, Gallery, expected_score, head_graph, provenance
 
 LARGE = 1024
 
@@ -109,6 +109,20 @@ def test_a_score_is_the_same_bits_in_any_company(full_size: Head, rows: list[int
         alone = full_size.judge(FEATURES[row : row + 1])
         assert together.scores[place].tobytes() == alone.scores[0].tobytes()
         assert together.embeddings[place].tobytes() == alone.embeddings[0].tobytes()
+
+
+@pytest.mark.parametrize("count", [1, 16, 40])
+def test_every_run_has_the_same_number_of_rows(gallery: Gallery, tmp_path: Path, count: int) -> None:
+    """A graph that takes no other batch than one block judges any number of candidates."""
+    graph = head_graph(1)
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = BLOCK_ROWS
+    onnx.save(graph, tmp_path / "fixed.onnx")
+    session = open_session(tmp_path / "fixed.onnx", CPU)
+    feature_ND = np.random.default_rng(count).standard_normal((count, WIDTH)).astype(np.float32)
+
+    found = Head(LoadedModel(version=gallery.heads[0], session=session)).judge(feature_ND)
+
+    assert found.scores == pytest.approx(expected_score(1, feature_ND), abs=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 100])

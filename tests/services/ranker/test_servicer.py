@@ -140,6 +140,23 @@ def test_equal_pictures_are_embedded_once(serve: Serve) -> None:
     )
 
 
+def test_a_stream_embeds_equal_pictures_once_over_all_its_messages(serve: Serve) -> None:
+    """What an earlier message brought is not encoded again."""
+    messages = [
+        ranker_pb2.RankStreamRequest(candidates=[picture(PICTURES[n], f"{m} {n}") for n in (m, m + 1)])
+        for m in range(3)
+    ]
+
+    async def question(it: Ranking) -> Any:
+        reply = await it.stub.RankStream(stream(*messages))
+        return reply.ranking, it.embedder.calls
+
+    ranking, calls = ask(serve, question)
+
+    assert len(ranking.placements) == 6
+    assert [len(call.inputs) for call in calls] == [2, 1, 1]
+
+
 def test_bad_candidates_fail_alone(serve: Serve, gallery: Gallery) -> None:
     """Each has its index, id, code and reason; the others are placed."""  # proves S-5
     space_id = gallery.backbone.space_id

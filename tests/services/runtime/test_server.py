@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import time
 import urllib.request
 from collections.abc import AsyncIterator
@@ -100,19 +99,15 @@ def test_the_ready_file_is_there_while_the_port_listens(
 def test_a_taken_port_is_said_and_not_shared(descriptor: ServiceDescriptor) -> None:
     """Two processes never answer on one port by turns."""
 
-    async def scenario(port: int) -> None:
+    async def scenario() -> None:
         service = shape_service(descriptor, {"UnaryUnary": echo})
-        again = Service(name="again", build=service.build, port=port)
-        async with running(ServiceSettings(), again):
-            raise AssertionError("listening twice")
+        async with running(ServiceSettings(), service) as server:
+            port = int(server.address.rpartition(":")[2])
+            again = Service(name="again", build=service.build, port=port)
+            with pytest.raises(CannotListen, match=server.address):
+                await running(ServiceSettings(), again).__aenter__()
 
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-
-        with pytest.raises(CannotListen, match=f"127.0.0.1:{port}"):
-            asyncio.run(scenario(port))
+    asyncio.run(scenario())
 
 
 def test_messages_up_to_the_bound_pass_both_ways(serve: Serve) -> None:
