@@ -3,9 +3,10 @@
 A graph that the store already holds with the same meaning is not published again.
 """
 
+import logging
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -17,8 +18,8 @@ import onnx
 
 from inference.golden import check_in_child, write_golden
 from model_store.aliases import CANDIDATE, PRODUCTION
-from model_store.errors import AliasConflict
-from model_store.manifest import Calibration, FileEntry, Manifest, Provenance, VersionReference
+from model_store.errors import AliasConflict, StoreError
+from model_store.manifest import FileEntry, Manifest, Provenance, VersionReference
 from model_store.store import Draft, ModelStore, Version, hash_file
 from trainer.graphs import GRAPH_FILE, OPSET, open_graph, save_graph
 
@@ -27,6 +28,8 @@ UNIT_NORM = (0.999, 1.001)
 # Beyond the norms of the golden outputs by this factor, a vector is taken for broken.
 NORM_SLACK = 10.0
 GOLDEN_FILE = "golden.npz"
+
+_log = logging.getLogger(__name__)
 
 Tell = Callable[[str], None]
 
@@ -131,14 +134,14 @@ def point(store: ModelStore, version: Version, alias: str | None = None) -> str:
     return alias
 
 
+def find_version(store: ModelStore, name: str, space_id: str) -> Version | None:
+    """The newest version of a model that has this space, also one that no alias reaches."""
+    return next((version for version in _readable(store, name) if version.space_id == space_id), None)
+
+
 def reference(version: Version) -> VersionReference:
     """How another manifest names this version."""
     return VersionReference(name=version.name, version=version.number, digest=version.digest)
-
-
-def calibration(temperature: float) -> Calibration:
-    """The calibration of a head with this temperature."""
-    return Calibration(temperature=temperature)
 
 
 def _fields(product: Product, files: Mapping[str, Path], golden: Path) -> dict[str, Any]:
@@ -213,11 +216,26 @@ def _twin(store: ModelStore, fields: Mapping[str, Any], files: Mapping[str, Path
         for name, path in files.items()
     }
     wanted = Manifest.model_validate({**fields, "files": entries})
-    for number in reversed(store.numbers(wanted.name)):
-        version = store.open(wanted.name, number)
-        if _meaning(version.manifest) == _meaning(wanted):
-            return version
-    return None
+    same = (v for v in _readable(store, wanted.name) if _meaning(v.manifest) == _meaning(wanted))
+    return next((version for version in same if _is_whole(store, version)), None)
+
+
+def _readable(store: ModelStore, name: str) -> Iterator[Version]:
+    """The versions of a model whose manifest is whole, newest first."""
+    for number in reversed(store.numbers(name)):
+        try:
+            yield store.open(name, number)
+        except StoreError:
+            _log.warning("version left out: its manifest is damaged", extra={"model": f"{name}/{number}"})
+
+
+def _is_whole(store: ModelStore, version: Version) -> bool:
+    """A damaged version is no twin: publishing again is what mends it."""
+    try:
+        store.verify(version)
+    except StoreError:
+        return False
+    return True
 
 
 def _meaning(manifest: Manifest) -> tuple[Any, ...]:

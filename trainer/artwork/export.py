@@ -8,6 +8,7 @@ import onnx
 import torch
 
 from inference.pixels import PIXEL_PATH
+from model_store.errors import NotFound
 from model_store.manifest import Calibration, ImagePreprocessing, VectorPreprocessing
 from model_store.store import ModelStore, Version
 from trainer.artwork.config import ArtworkConfig, BackboneSettings
@@ -29,7 +30,7 @@ from trainer.graphs import (
     opened,
     prove_parity,
 )
-from trainer.publishing import Making, Product, Published, Shelf, publish, reference
+from trainer.publishing import Making, Product, Published, Shelf, find_version, publish, reference
 
 BACKBONE, HEAD, ENCODER = "artwork-backbone", "artwork-head", "artwork-encoder"
 IMAGE, FEATURE, EMBEDDING, SCORE = "image_BHWC", "feature_BD", "embedding_BD", "score_B"
@@ -109,6 +110,15 @@ def export_artwork_head(
     return publish(product, shelf)
 
 
+def backbone_of(store: ModelStore, head: Version) -> Version:
+    """The backbone in whose space a head was trained. Raises NotFound: when the store has it no more."""
+    space_id = head.manifest.accepts[0]
+    found = find_version(store, BACKBONE, space_id)
+    if found is None:
+        raise NotFound(f"{head} stands on the space {space_id[:12]}, and no {BACKBONE} of that space is left")
+    return found
+
+
 def export_artwork_encoder(backbone: Version, head: Version, shelf: Shelf) -> Published:
     """Publish both as one graph, `artwork-encoder`, composed from the two files and equal to their chain.
 
@@ -174,14 +184,13 @@ def _trained(body: dict[str, Any]) -> Making:
 
 
 def _trained_on(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
-    for number in reversed(store.numbers(BACKBONE)):
-        version = store.open(BACKBONE, number)
-        if version.space_id == space_id:
-            return version
-    raise InvalidCheckpoint(
-        f"{checkpoint} was trained on the space {space_id[:12]}; the store has no {BACKBONE} of that space: "
-        "export the backbone with the settings of the training first"
-    )
+    found = find_version(store, BACKBONE, space_id)
+    if found is None:
+        raise InvalidCheckpoint(
+            f"{checkpoint} was trained on the space {space_id[:12]}; the store has no {BACKBONE} of that "
+            "space: export the backbone with the settings of the training first"
+        )
+    return found
 
 
 def _golden_features(backbone: Version) -> np.ndarray:

@@ -17,7 +17,7 @@ from trainer.fashion.encoders.pooled import PooledEncoder
 from trainer.fashion.train import KIND, restore_encoder
 from trainer.golden_inputs import golden_pictures, golden_records
 from trainer.graphs import PARITY_BATCHES, Signature, export_graph, prove_parity
-from trainer.publishing import UNIT_NORM, Making, Product, Published, Shelf, publish
+from trainer.publishing import UNIT_NORM, Making, Product, Published, Shelf, find_version, publish
 
 IMAGE_MODEL, ATTRIBUTE_MODEL = "fashion-image", "fashion-attributes"
 IMAGE, VECTOR = "image_BHWC", "vector_BD"
@@ -107,14 +107,13 @@ def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing)
 
 
 def _trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
-    for number in reversed(store.numbers(IMAGE_MODEL)):
-        version = store.open(IMAGE_MODEL, number)
-        if version.space_id == space_id:
-            return version
-    raise InvalidCheckpoint(
-        f"{checkpoint} was trained against the space {space_id[:12]}; the store has no {IMAGE_MODEL} of that "
-        "space: export the image model of the training first"
-    )
+    found = find_version(store, IMAGE_MODEL, space_id)
+    if found is None:
+        raise InvalidCheckpoint(
+            f"{checkpoint} was trained against the space {space_id[:12]}; the store has no {IMAGE_MODEL} of "
+            "that space: export the image model of the training first"
+        )
+    return found
 
 
 def _signature(encoder: PooledEncoder) -> Signature:

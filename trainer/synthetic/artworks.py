@@ -17,7 +17,7 @@ LONGEST_SIDE = 320
 Motif = tuple[str, Image.Image]
 
 
-def write_artworks(directory: Path, count: int, seed: int = 42, size: int = 224) -> Path:
+def write_artworks(directory: Path, count: int, seed: int = 42, size: int = 192) -> Path:
     """Paint `count` pictures into `directory` and return the path of their metadata (A-1).
 
     Each painting appears once a tier, so `count` is rounded down to a multiple of four.
@@ -56,6 +56,6 @@ def _write(directory: Path, motifs: Iterable[Motif], seed: int) -> Path:
         for work, (maker, picture) in enumerate(motifs):
             for tier in TIERS:
                 name = f"work_{work:04d}_{tier}.png"
-                degrade(picture, tier, seed * 1_000_003 + work).save(directory / name)
+                degrade(picture, tier, seed * 1_000_003 + work).save(directory / name, compress_level=1)
                 writer.writerow((f"work-{work:04d}-{tier}", name, tier, maker))
     return path

@@ -213,8 +213,8 @@ def _texture(cloth: Image.Image, rng: np.random.Generator, material: str) -> Ima
 
 def _relief(rng: np.random.Generator, size: int, material: str) -> Any:
     """Relative brightness of the material, float (H, W), around 0."""
-    down_HW, across_HW = np.mgrid[0:size, 0:size] / size
-    noise_HW = rng.normal(0, 1, (size, size))
+    down_HW, across_HW = (np.mgrid[0:size, 0:size] / size).astype(np.float32)
+    noise_HW = rng.standard_normal((size, size), dtype=np.float32)
     if material == "데님":
         return 0.1 * np.sin((down_HW + across_HW) * 520) + 0.09 * noise_HW
     if material == "니트":

@@ -122,14 +122,14 @@ STYLES: dict[str, Taste] = {
 }
 
 
-def tailor(seed: int, number: int, size: int = 224) -> Garment:
+def tailor(seed: int, number: int, size: int = 160) -> Garment:
     """The garment of that number, `size` × `size` pixels; always the same for the same arguments."""
     rng = np.random.default_rng([seed, 4, number])
     record = _wish(rng)
     return Garment(number=number, record=record, picture=draw(record, rng, size))
 
 
-def write_garments(directory: Path, count: int, seed: int = 42, size: int = 224) -> Path:
+def write_garments(directory: Path, count: int, seed: int = 42, size: int = 160) -> Path:
     """Draw `count` garments into `directory` and return the path of their records.
 
     The records are JSON lines `{"item_id", "path", "attributes"}`; `path` is relative to `directory`.
@@ -139,7 +139,7 @@ def write_garments(directory: Path, count: int, seed: int = 42, size: int = 224)
     for number in range(count):
         garment = tailor(seed, number, size)
         name = f"garment_{number:05d}.png"
-        garment.picture.save(directory / name)
+        garment.picture.save(directory / name, compress_level=1)
         line = {"item_id": f"garment-{number:05d}", "path": name, "attributes": garment.record}
         lines.append(json.dumps(line, ensure_ascii=False))
     path = directory / RECORDS_FILE
@@ -147,7 +147,7 @@ def write_garments(directory: Path, count: int, seed: int = 42, size: int = 224)
     return path
 
 
-def draw(record: Record, rng: np.random.Generator, size: int = 224) -> Image.Image:
+def draw(record: Record, rng: np.random.Generator, size: int = 160) -> Image.Image:
     """An RGB picture of the garment of a record; `rng` decides only what the record leaves open."""
     side = size * 2
     ground = tuple(int(v) for v in rng.integers(218, 250, 3))
@@ -165,7 +165,7 @@ def draw(record: Record, rng: np.random.Generator, size: int = 224) -> Image.Ima
     _sew(picture, shape, record, ground)
     centred = (0, round((0.5 - (shape.shoulder + shape.hem) / 2) * side))
     turned = picture.rotate(
-        float(rng.normal(0, 2.5)), Image.Resampling.BICUBIC, translate=centred, fillcolor=ground
+        float(rng.normal(0, 2.5)), Image.Resampling.BILINEAR, translate=centred, fillcolor=ground
     )
     return turned.resize((size, size), Image.Resampling.LANCZOS)
 

@@ -1,0 +1,95 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.artwork.metadata import TIERS, Artwork
+from trainer.artwork.splits import PARTS, check_no_leak, split_artworks, write_split
+from trainer.errors import InvalidData, LeakDetected
+
+
+def _artwork(number: int, tier: str, artist: str) -> Artwork:
+    return Artwork(
+        image_id=f"i{number}",
+        path=Path(f"{number}.png"),
+        tier=tier,
+        artist=artist,
+        department=None,
+        picture_digest=f"d{number}",
+    )
+
+
+def _collection(works_per_artist: list[int], seed: int = 0) -> tuple[Artwork, ...]:
+    rng = np.random.default_rng(seed)
+    owners = [f"artist{i}" for i, works in enumerate(works_per_artist) for _ in range(works)]
+    return tuple(_artwork(i, TIERS[int(rng.integers(4))], owner) for i, owner in enumerate(owners))
+
+
+def test_ratios_and_tier_shares_are_kept():
+    """1,000 works of uneven artists come within two points of 80/10/10 and of the tier shares."""  # proves A-2
+    artworks = _collection(np.random.default_rng(1).integers(1, 20, 100).tolist())
+
+    report = split_artworks(artworks).report()
+
+    for part, ratio in zip(PARTS, (0.8, 0.1, 0.1), strict=True):
+        assert report[part]["ratio"] == pytest.approx(ratio, abs=0.02)
+        for tier in TIERS:
+            share = sum(a.tier == tier for a in artworks) / len(artworks)
+            assert report[part]["tiers"][tier] == pytest.approx(share, abs=0.03)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(4, 12), min_size=12, max_size=40), st.integers(0, 1000))
+def test_no_artist_is_in_two_parts(works: list[int], seed: int):
+    """Whatever the artists, parts are disjoint and complete and share no artist."""  # proves A-2, A-3
+    artworks = _collection(works, seed)
+
+    split = split_artworks(artworks, seed)
+
+    parts = [getattr(split, part) for part in PARTS]
+    assert sorted(a.image_id for part in parts for a in part) == sorted(a.image_id for a in artworks)
+    artists = [{a.artist for a in part} for part in parts]
+    assert not (artists[0] & artists[1] or artists[0] & artists[2] or artists[1] & artists[2])
+
+
+def test_artists_that_share_a_picture_stay_together():
+    """The same picture under two artists is never in two parts."""  # proves A-3
+    artworks = list(_collection([6] * 20))
+    artworks[-1] = replace(artworks[-1], picture_digest=artworks[0].picture_digest)
+
+    split = split_artworks(tuple(artworks))
+
+    for part in PARTS:
+        found = {a.artist for a in getattr(split, part)} & {artworks[0].artist, artworks[-1].artist}
+        assert len(found) in (0, 2)
+
+
+def test_same_seed_gives_the_same_split(tmp_path: Path):
+    """The digest on disk tells splits apart."""  # proves A-2
+    artworks = _collection([5] * 30)
+    one, same, other = (split_artworks(artworks, seed) for seed in (42, 42, 43))
+
+    write_split(one, tmp_path / "split.json")
+
+    assert one.digest == same.digest != other.digest
+    assert json.loads((tmp_path / "split.json").read_text())["digest"] == one.digest
+
+
+@pytest.mark.parametrize("field", ["image_id", "artist", "picture_digest"])
+def test_a_leak_raises(field: str):
+    """A test image, artist or picture among those of training is an error that names it."""  # proves A-3
+    seen, held = _artwork(1, "S", "kim"), _artwork(2, "A", "lee")
+    leaked = replace(held, **{field: getattr(seen, field)})
+
+    with pytest.raises(LeakDetected, match=getattr(seen, field)):
+        check_no_leak([seen], [leaked])
+
+
+def test_too_few_artists_are_refused():
+    """Two artists cannot fill three parts."""
+    with pytest.raises(InvalidData, match="2 artists"):
+        split_artworks(_collection([10, 10]))

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainer.synthetic.degradations import TIERS, degrade
+from trainer.synthetic.paintings import artist, paint
+
+
+@pytest.fixture
+def painting() -> Image.Image:
+    return paint(artist(3, 0), 3, 0, 96)
+
+
+def test_tier_s_is_untouched(painting: Image.Image):
+    """The best tier is the picture itself."""
+    assert np.array_equal(np.asarray(degrade(painting, "S", 1)), np.asarray(painting))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_each_tier_is_farther_from_the_original(painting: Image.Image, seed: int):
+    """Whatever the faults, they grow from S to C."""
+    original = np.asarray(painting).astype(float)
+    distance = [np.abs(np.asarray(degrade(painting, tier, seed)) - original).mean() for tier in TIERS]
+
+    assert distance == sorted(distance)
+    assert len(set(distance)) == len(TIERS)
+
+
+def test_faults_follow_the_seed(painting: Image.Image):
+    """The same seed gives the same picture, another seed another."""
+    one, same, other = (np.asarray(degrade(painting, "C", seed)) for seed in (1, 1, 2))
+
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_unknown_tier_is_refused(painting: Image.Image):
+    """The message names the tier and those there are."""
+    with pytest.raises(ValueError, match=r"'D'.*S, A, B, C"):
+        degrade(painting, "D", 1)

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.errors import InvalidCheckpoint
+
+
+def test_saved_is_loaded(tmp_path: Path):
+    """Tensors, numbers, texts and lists come back as they were."""
+    path = tmp_path / "deep" / "best.pt"
+    save_checkpoint(path, {"kind": "head", "weights": {"w": torch.arange(3)}, "epoch": 4, "names": ["a"]})
+
+    body = load_checkpoint(path, "head")
+
+    assert torch.equal(body["weights"]["w"], torch.arange(3))
+    assert (body["epoch"], body["names"]) == (4, ["a"])
+    assert [p.name for p in path.parent.iterdir()] == ["best.pt"]
+
+
+def test_pickled_code_is_not_run(tmp_path: Path):
+    """A checkpoint that unpickles to a call is refused, and the call does not happen."""  # proves A-22
+    witness = tmp_path / "witness"
+
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (witness,)
+
+    torch.save({"schema_version": 1, "kind": "head", "x": Bomb()}, tmp_path / "bad.pt")
+
+    with pytest.raises(InvalidCheckpoint):
+        load_checkpoint(tmp_path / "bad.pt", "head")
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("body", [{"kind": "other"}, {"kind": "head", "schema_version": 9}])
+def test_other_kind_or_schema_is_refused(tmp_path: Path, body: dict[str, object]):
+    """The message says what was found and what was expected."""
+    torch.save({"schema_version": 1, **body}, tmp_path / "c.pt")
+
+    with pytest.raises(InvalidCheckpoint, match="expected head|schema version 1"):
+        load_checkpoint(tmp_path / "c.pt", "head")
+
+
+def test_failed_save_leaves_the_old_file(tmp_path: Path):
+    """What cannot be written does not replace what was."""
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, {"kind": "head", "epoch": 1})
+
+    with pytest.raises(Exception, match="pickle"):
+        save_checkpoint(path, {"kind": "head", "epoch": lambda: 2})
+
+    assert load_checkpoint(path, "head")["epoch"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]

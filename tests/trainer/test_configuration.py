@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from trainer.artwork.config import ArtworkConfig, read_artwork_config
+from trainer.errors import InvalidConfig
+from trainer.fashion.config import FashionConfig, read_fashion_config
+
+
+def test_artwork_file_holds_the_defaults():
+    """`config/artwork.yml` says what the code says."""  # proves A-21
+    assert read_artwork_config() == ArtworkConfig()
+
+
+def test_fashion_file_holds_the_vocabularies_of_the_data_set():
+    """Every field has as many words as K-Fashion has, each once."""  # proves F-4
+    fields = read_fashion_config().attributes.preprocessing().fields
+
+    assert {f.name: len(f.vocabulary) for f in fields} == {
+        "category": 21,
+        "style": 23,
+        "silhouette": 7,
+        "material": 25,
+        "detail": 40,
+        "colour": 21,
+        "print": 21,
+        "length": 9,
+        "sleeve": 6,
+        "neckline": 12,
+        "collar": 9,
+    }
+    assert all(len(set(f.vocabulary)) == len(f.vocabulary) for f in fields)
+
+
+def test_core_fields_alone_are_the_query_record():
+    """`extended: false` leaves the five fields of the requirement."""  # proves F-3
+    config = read_fashion_config(overrides={"attributes.extended": False})
+
+    names = [f.name for f in config.attributes.preprocessing().fields]
+    assert names == ["category", "style", "silhouette", "material", "detail"]
+
+
+def test_fashion_defaults_are_those_of_the_requirement():
+    """10 epochs, batch 64, lr 1e-4, temperature 0.1, ties excluded."""  # proves F-9
+    training = FashionConfig.model_validate(
+        {"attributes": read_fashion_config().attributes.model_dump()}
+    ).training
+
+    assert training == read_fashion_config().training
+    assert (training.max_epochs, training.batch_size, training.learning_rate) == (10, 64, 1e-4)
+    assert (training.temperature, training.exclude_ties) == (0.1, True)
+
+
+def test_options_stand_over_the_file():
+    """A dotted name sets one value."""  # proves A-21
+    assert read_artwork_config(overrides={"training.seed": 7}).training.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("training: {learning_rat: 1}", "training.learning_rat"),
+        ("training: {seed: null}", "training.seed"),
+        ("head: {depth: 9}", "head.depth"),
+        ("- 1", "not a mapping"),
+        ("{", "not readable as YAML"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path: Path, body: str, message: str):
+    """The error names the file and the field, in one line."""
+    path = tmp_path / "artwork.yml"
+    path.write_text(body)
+
+    with pytest.raises(InvalidConfig, match=message) as caught:
+        read_artwork_config(path)
+
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,178 @@
+"""`python trainer/export.py [artwork|fashion]`: publish every model to the model store.
+
+Settings come from `config/`; heads without a checkpoint are published untrained and called so.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if __name__ == "__main__":
+    # Started as a file, Python looks for modules beside it first, where this room's own names would
+    # stand before those of libraries.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+if TYPE_CHECKING:
+    from trainer.publishing import Published, Shelf
+
+FAILED = 1
+
+
+class Family(StrEnum):
+    """Which models to publish."""
+
+    ALL = "all"
+    ARTWORK = "artwork"
+    FASHION = "fashion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the command line asks for."""
+
+    family: Family
+    backbone: str | None
+    checkpoint: Path | None
+    config: Path | None
+    settings: dict[str, Any]
+    fused: bool
+
+    @property
+    def exports_backbone(self) -> bool:
+        """A checkpoint names its own backbone, which is in the store already."""
+        return self.checkpoint is None or self.backbone is not None
+
+
+def export(
+    family: Annotated[Family, typer.Argument(help="Which models.")] = Family.ALL,
+    backbone: Annotated[
+        str | None, typer.Option(help="Hub name or directory; that of the configuration by default.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Trained head or attribute encoder.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings; those of config/ by default.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting over the file: backbone.height=518.")
+    ] = None,
+    store: Annotated[Path, typer.Option(help="Model store.", envvar="ATELIER_STORE")] = Path("var/models"),
+    alias: Annotated[
+        str | None, typer.Option(help="Alias to move; else production where unset, or candidate.")
+    ] = None,
+    fused: Annotated[bool, typer.Option(help="Publish artwork-encoder, backbone and head as one.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was published as JSON.")] = False,
+) -> None:
+    """Publish every model to the model store."""
+    if family == Family.ALL and (backbone or checkpoint or config or change):
+        raise typer.BadParameter("--backbone, --checkpoint, --config and --set need `artwork` or `fashion`")
+    wanted = Wanted(
+        family=family,
+        backbone=backbone,
+        checkpoint=checkpoint,
+        config=config,
+        settings=dict(_setting(text) for text in change or ()),
+        fused=fused,
+    )
+    with _reported():
+        from model_store.store import ModelStore
+        from trainer.publishing import Shelf
+
+        shelf = Shelf(store=ModelStore.at(store), alias=alias, tell=_tell)
+        published = list(publish_models(wanted, shelf))
+    if as_json:
+        print(json.dumps([_summary(one) for one in published], indent=2))
+
+
+def publish_models(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
+    """Each model as it is published: what a head stands on before the head."""
+    if wanted.family != Family.FASHION:
+        yield from _artwork(wanted, shelf)
+    if wanted.family != Family.ARTWORK:
+        yield from _fashion(wanted, shelf)
+
+
+def _artwork(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
+    from trainer.artwork import export as artwork
+    from trainer.artwork.config import read_artwork_config
+
+    settings = read_artwork_config(wanted.config, _over(wanted, "backbone.source"))
+    backbone = None
+    if wanted.exports_backbone:
+        made = artwork.export_artwork_backbone(settings.backbone, shelf)
+        backbone = made.version
+        yield made
+    head = artwork.export_artwork_head(settings, shelf, checkpoint=wanted.checkpoint, backbone=backbone)
+    yield head
+    if wanted.fused:
+        yield artwork.export_artwork_encoder(
+            artwork.backbone_of(shelf.store, head.version), head.version, shelf
+        )
+
+
+def _fashion(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
+    from trainer.fashion import export as fashion
+    from trainer.fashion.config import read_fashion_config
+
+    settings = read_fashion_config(wanted.config, _over(wanted, "image.source"))
+    image = None
+    if wanted.exports_backbone:
+        made = fashion.export_fashion_image(settings.image, shelf)
+        image = made.version
+        yield made
+    yield fashion.export_fashion_attributes(settings, shelf, checkpoint=wanted.checkpoint, image=image)
+
+
+def _over(wanted: Wanted, source: str) -> dict[str, Any]:
+    return wanted.settings | ({source: wanted.backbone} if wanted.backbone else {})
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise typer.BadParameter(f"--set {text}: expected NAME=VALUE")
+    return name, yaml.safe_load(value)
+
+
+def _summary(one: "Published") -> dict[str, Any]:
+    version = one.version
+    return {
+        "model": version.name,
+        "version": version.number,
+        "digest": version.digest,
+        "space_id": version.space_id,
+        "alias": one.alias,
+        "fresh": one.fresh,
+        "trained": version.manifest.provenance.trained,
+        "metrics": version.manifest.metrics,
+    }
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """One line for what can be expected to go wrong; a trace for what cannot."""
+    from inference.errors import InferenceError
+    from model_store.errors import StoreError
+    from trainer.errors import TrainerError
+
+    try:
+        yield
+    except (TrainerError, StoreError, InferenceError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(FAILED) from error
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+    typer.run(export)
