@@ -67,6 +67,7 @@ class ServerContext:
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs
         self._names: list[str] = []
+        self._serving = False
         self._draining = False
 
     def add(self, descriptor: ServiceDescriptor, register: Callable[[Any, Any], None], servicer: Any) -> None:
@@ -77,6 +78,7 @@ class ServerContext:
     async def set_serving(self, serving: bool) -> None:
         """Tell health whether every service of this process answers; without effect once draining."""
         if not self._draining:
+            self._serving = serving
             await self._tell(serving)
 
     async def listen(self) -> None:
@@ -93,8 +95,7 @@ class ServerContext:
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {host}:{self._service.port}") from error
         self.address = f"{host}:{port}"
-        for name in self._names:
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._tell(self._serving)
         await self._server.start()
 
     async def stop(self, hurry: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 import urllib.request
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.limits import MIB
-from services.runtime.server import CannotListen, Service, running
+from services.runtime.server import CannotListen, ServerContext, Service, running
 from services.runtime.settings import ServiceSettings
 
 from .conftest import SERVICE, TEXT, Serve, shape_service, shape_stub
@@ -48,6 +49,27 @@ def test_health_tells_the_process_from_the_service(serve: Serve) -> None:
             return states
 
     assert asyncio.run(scenario()) == [(SERVING, NOT_SERVING), (SERVING, SERVING), (SERVING, NOT_SERVING)]
+
+
+def test_a_service_may_be_ready_before_it_listens(descriptor: ServiceDescriptor) -> None:
+    """What was said of health while building holds once the port is open."""
+    inner = shape_service(descriptor, {"UnaryUnary": echo})
+
+    @asynccontextmanager
+    async def build(server: ServerContext) -> AsyncIterator[None]:
+        async with inner.build(server):
+            await server.set_serving(True)
+            yield
+
+    async def scenario() -> int:
+        service = Service(name="early", build=build, port=0)
+        async with (
+            running(ServiceSettings(), service) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            return await health(channel, SERVICE)
+
+    assert asyncio.run(scenario()) == SERVING
 
 
 def test_reflection_lists_every_service(serve: Serve) -> None:
