@@ -247,3 +247,16 @@ def test_no_graph_is_needed_below_the_exact_bound(make, monkeypatch):
     monkeypatch.setattr("vector_index.segment.Segment.candidates", lambda *_: sys.exit("asked"))
 
     assert len(index.view().search(draw(1)[0], 5).labels) == 5
+
+
+def test_a_filter_that_lies_elsewhere_is_still_complete(make):
+    """When none of the rows near the query is allowed, the far ones are found exactly."""  # proves R-3
+    index = make(settings=IndexSettings(exact_below=0, graph=GRAPH))
+    near, far = draw(600) * 0.1 + 1, draw(600, seed=2) * 0.1 - 1
+    index.build(np.arange(1, 1201), np.concatenate([near, far]), revision=1200)
+    allowed = np.arange(601, 1201)
+
+    found = index.view().search(near[0], 10, allowed=allowed)
+
+    wanted, _ = brute({label + 601: row for label, row in enumerate(far)}, near[0], 10)
+    assert found.labels.tolist() == wanted.tolist()

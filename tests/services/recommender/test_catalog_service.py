@@ -288,6 +288,7 @@ def test_without_the_embedder_pictures_are_not_written(recommender, embedder, mo
     assert recommender.list().total_count == 1
 
 
+@pytest.mark.slow
 def test_an_oversized_message_is_told(recommender):
     """A message beyond 64 MiB is INVALID_ARGUMENT naming both sizes."""  # proves S-7
     items = [item(f"a{n}", "x" * (10 << 20) if n else "x" * ((4 << 20) + 1000)) for n in range(7)]

@@ -20,6 +20,7 @@ def test_status_tells_what_the_index_holds(recommender, models):
     assert status.detail == ""
 
 
+@pytest.mark.slow
 def test_rebuild_answers_meanwhile_and_after(recommender, models):
     """While the index is built anew every search is whole, and writes of that time are in it."""
     space_id = models[1].space_id

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
@@ -7,11 +5,33 @@ from google.protobuf import timestamp_pb2
 
 from services.client import errors
 from services.recommender.wire import to_struct
-from tests.services.recommender.world import DIMENSION, call, example, ids, item, vector_of
+from tests.services.recommender.conftest import until
+from tests.services.recommender.world import DIMENSION, World, call, example, ids, item, vector_of
+
+BOTH_STYLES = {"category": "knit", "style": ["retro", "resort"]}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """One shop for every test that changes nothing."""
+    made = World(tmp_path_factory.mktemp("shop"))
+    until(lambda: made.recommender.status().space_id)
+    stock(made.recommender)
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def stocked(recommender):
+def stocked(shop):
+    return shop.recommender
+
+
+@pytest.fixture
+def models(shop):
+    return shop.models
+
+
+def stock(recommender):
     """Five garments; the words of a picture decide what is near."""
     recommender.upsert(
         item("knit-retro", "knit retro red", attributes={"category": "knit", "style": ["retr0"]}),
@@ -27,7 +47,6 @@ def stocked(recommender):
             attributes={"brand": "Nord", "price": 12.5},
         ),
     )
-    return recommender
 
 
 def test_by_picture(stocked, models):
@@ -47,13 +66,17 @@ def test_by_picture(stocked, models):
     assert reply.timings.compute_ms == 1.0
 
 
-def test_a_customers_picture_is_never_kept(stocked, embedder):
+def test_a_customers_picture_is_never_kept(stocked, shop):
     """The embedder is told to keep neither the picture nor its vector, and the catalogue does not."""
     # proves S-11
     stocked.recommend(image=b"a customer", positive_examples=[example("another customer")])
 
-    assert embedder.fake.requests[-1].no_store
-    assert [one.image for one in embedder.fake.requests[-1].inputs] == [b"a customer", b"another customer"]
+    request = shop.embedder.fake.requests[-1]
+    assert request.no_store
+    assert [one.image for one in request.inputs] == [
+        b"a customer",
+        b"another customer",
+    ]
     assert len(list(stocked.catalogue.pictures._root.glob("*/*"))) == 5
 
 
@@ -249,92 +272,13 @@ def test_examples_that_cancel_out(stocked, models):
         stocked.recommend(vector=twice, positive_examples=[example(vector=against)])
 
 
-def test_without_the_embedder_the_catalogue_still_answers(stocked, models, embedder):
-    """Embedder gone: items and vectors answer; pictures and attributes fail within 1 s, with RetryInfo."""
-    # proves S-8
-    embedder.stop()
-
-    values = vector_of(["knit"], models[1].space_id)
-    assert ids(stocked.recommend(items=of_items("knit-retro")))[0] == "knit-retro-2"
-    assert ids(stocked.recommend(positive_examples=[example(item_id="knit-retro")]))
-    assert ids(stocked.recommend(vector=types_pb2.SpaceVector(space_id=models[1].space_id, values=values)))
-    for fields in ({"image": b"knit"}, {"attributes": to_struct({"category": "knit"})}):
-        started = time.monotonic()
-        with pytest.raises(errors.Unavailable) as caught:
-            stocked.recommend(**fields)
-        assert time.monotonic() - started < 1
-        assert caught.value.retry_after_s
-
-    embedder.start()
-    started = time.monotonic()
-    while time.monotonic() - started < 5:
-        try:
-            stocked.recommend(image=b"knit")
-            break
-        except errors.Unavailable:
-            time.sleep(0.05)
-    assert time.monotonic() - started < 2
-
-
-def test_a_model_that_the_embedder_dropped_is_prepared_at_once(stocked, embedder):
-    """MODEL_NOT_LOADED after a restart of the embedder is mended within the call."""  # proves S-8
-    embedder.fake.prepared.clear()
-    embedder.fake.needs_preparing = True
-
-    assert ids(stocked.recommend(image=b"knit retro red"))[0] == "knit-retro"
-
-
-def test_what_is_pinned_is_prepared_again_and_again(models, serve, embedder):
-    """Every interval the embedder is asked to keep the lead and the image model."""
-    serve(prepare_every_s=0.05)
-    embedder.fake.preparations.clear()
-    time.sleep(0.5)
-
-    assert set(embedder.fake.preparations) == {model.space_id for model in models}
-
-
-def test_models_and_limits_are_told(recommender, models):
+def test_models_and_limits_are_told(stocked, models):
     """ListModels gives the lead and the image model as they serve; GetLimits the one table."""  # proves S-7
-    lead, image = recommender.models()
+    lead, image = stocked.models()
 
     assert (lead.identity.digest, lead.alias, lead.state) == (models[0].digest, "production", 3)
     assert (image.identity.digest, image.alias, image.state) == (models[1].digest, "", 3)
     assert list(lead.accepted_space_ids) == [models[1].space_id]
     assert image.actual_provider == "CPUExecutionProvider"
-    limits = call(recommender.stubs.recommender.GetLimits, recommender_pb2.GetLimitsRequest()).limits
+    limits = call(stocked.stubs.recommender.GetLimits, recommender_pb2.GetLimitsRequest()).limits
     assert (limits.item_count, limits.message_images) == (1000, 128)
-
-
-def test_an_empty_collection_recommends_nothing(recommender):
-    """Without items the answer is empty, not an error."""
-    assert ids(recommender.recommend(image=b"knit")) == []
-
-
-def test_overload_is_told_at_once(models, serve, embedder):
-    """Beyond the bound calls get RESOURCE_EXHAUSTED with a time to retry; those inside are answered."""
-    # proves S-4
-    recommender = serve(recommend_queue=1)
-    embedder.fake.slow_spaces.add(models[1].space_id)
-    embedder.fake.gate.clear()
-    waiting = recommender.stubs.recommender.Recommend.future(recommender_pb2.RecommendRequest(image=b"knit"))
-    while not embedder.fake.requests:
-        time.sleep(0.01)
-
-    with pytest.raises(errors.ResourceExhausted, match="the bound is 1") as caught:
-        recommender.recommend(image=b"knit")
-
-    assert caught.value.retry_after_s
-    embedder.fake.gate.set()
-    assert waiting.result(10).collection == "fashion"
-
-
-def test_a_shop_without_attributes(shelf, serve):
-    """Following fashion-image, pictures answer and attributes are FAILED_PRECONDITION naming the lead."""
-    image = shelf.image()
-    recommender = serve()
-    recommender.upsert(item("a", "knit red", attributes={"style": "retro"}))
-
-    assert ids(recommender.recommend(image=b"knit")) == ["a"]
-    assert [m.digest for m in recommender.recommend(image=b"knit").models] == [image.digest]
-    with pytest.raises(errors.FailedPrecondition, match="fashion-image, which reads no attributes"):
-        recommender.recommend(attributes=to_struct({"style": "retro"}))

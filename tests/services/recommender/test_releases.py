@@ -1,12 +1,14 @@
 import shutil
 import threading
 import time
+from types import SimpleNamespace
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.client import errors
+from services.recommender import collection
 from services.recommender.wire import to_struct
 from tests.services.recommender.conftest import until
 from tests.services.recommender.world import ids, item, vector_of
@@ -42,6 +44,7 @@ def test_a_lead_of_the_same_space_is_taken_up_without_re_embedding(recommender, 
     assert ids(recommender.recommend(attributes=to_struct({"style": "knit"}))) == ["a"]
 
 
+@pytest.mark.slow
 def test_upgrade_to_another_space(recommender, models, shelf, embedder):
     """A lead of another space re-embeds every kept picture; then every answer is of the new space."""
     # proves S-2, S-3
@@ -61,6 +64,7 @@ def test_upgrade_to_another_space(recommender, models, shelf, embedder):
         recommender.recommend(vector={"space_id": models[1].space_id, "values": old})
 
 
+@pytest.mark.slow
 def test_during_an_upgrade_everything_goes_on(recommender, models, shelf, embedder):
     """Until the last picture is embedded the old release answers; upserts and deletes of that time count."""
     # proves S-3, S-8
@@ -84,6 +88,64 @@ def test_during_an_upgrade_everything_goes_on(recommender, models, shelf, embedd
     assert ids(recommender.recommend(image=b"boots late", item_count=1)) == ["late"]
     assert "item-3" not in ids(recommender.recommend(image=b"knit", item_count=100))
     assert recommender.status().live_count == 40
+
+
+@pytest.fixture
+def last_moment(monkeypatch):
+    """Holds every collection between the end of its upgrade and its swap."""
+    reached, go = threading.Event(), threading.Event()
+
+    def hold(*_):
+        reached.set()
+        go.wait(30)
+
+    yield SimpleNamespace(
+        hold=lambda: monkeypatch.setattr(collection, "forget_indexes", hold), reached=reached, go=go
+    )
+    go.set()
+
+
+def test_an_upsert_at_the_last_moment_is_in_both_spaces(recommender, models, shelf, embedder, last_moment):
+    """Between the end of an upgrade and the swap, writes reach the present index and the next one."""
+    recommender.upsert(item("a", "knit red"), item("b", "knit blue"))
+    last_moment.hold()
+    lead, _ = next_models(shelf, embedder)
+    last_moment.reached.wait(10)
+
+    recommender.upsert(item("late", "boots"))
+    recommender.delete("a")
+    before = recommender.recommend(image=b"boots")
+    last_moment.go.set()
+    until(serves(recommender, lead))
+
+    after = recommender.recommend(image=b"boots")
+    assert before.models[0].digest == models[0].digest
+    assert ids(before) == ids(after) == ["late", "b"]
+    assert recommender.status().live_count == 2
+
+
+def test_an_upsert_that_was_embedded_before_the_move_is_embedded_again(
+    recommender, models, shelf, embedder, last_moment
+):
+    """An upsert that began before an upgrade and is written after it has a vector of the new space."""
+    recommender.upsert(item("a", "knit red"))
+    embedder.fake.slow_spaces.add(models[1].space_id)
+    embedder.fake.gate.clear()
+    writer = threading.Thread(target=lambda: recommender.upsert(item("late", "boots")))
+    writer.start()
+    until(lambda: any(b"boots" in one.image for r in embedder.fake.requests for one in r.inputs))
+    last_moment.hold()
+    lead, image = next_models(shelf, embedder)
+    last_moment.reached.wait(10)
+
+    embedder.fake.gate.set()
+    writer.join()
+    last_moment.go.set()
+    until(serves(recommender, lead))
+
+    assert ids(recommender.recommend(image=b"boots", item_count=1)) == ["late"]
+    again = [r.space_id for r in embedder.fake.requests for one in r.inputs if one.image == b"boots"]
+    assert again[:2] == [models[1].space_id, image.space_id]
 
 
 @pytest.mark.slow
@@ -128,6 +190,7 @@ def repeat(work, stop, failures):
             failures.append(repr(error))
 
 
+@pytest.mark.slow
 def test_rollback_is_a_load(recommender, models, shelf, embedder):
     """Going back embeds only what came since; vectors of the earlier space were kept."""  # proves S-3
     recommender.upsert(*(item(f"item-{n}", f"knit item-{n}") for n in range(40)))
@@ -145,6 +208,7 @@ def test_rollback_is_a_load(recommender, models, shelf, embedder):
     assert recommender.status().live_count == 41
 
 
+@pytest.mark.slow
 def test_bare_vectors_block_an_upgrade(recommender, models, shelf, embedder):
     """The status counts the items that cannot follow; without them the upgrade goes on by itself."""
     space_id = models[1].space_id
@@ -271,6 +335,7 @@ def test_a_restart_serves_without_anybody(models, serve, embedder, shelf):
     assert reply.models[0].digest == models[0].digest
 
 
+@pytest.mark.slow
 def test_an_interrupted_upgrade_goes_on(models, serve, embedder, shelf):
     """What was embedded before a restart is not embedded again."""
     first = serve()

@@ -299,3 +299,20 @@ def settings_for(tmp_path, embedder, **changes):
         }
         | changes
     )
+
+
+class World:
+    """An embedder, a store with an aligned pair of models in production, and a recommender over them."""
+
+    def __init__(self, tmp_path, **changes):
+        self.embedder = Embedder()
+        self.shelf = Shelf(tmp_path)
+        image = self.shelf.image()
+        lead = self.shelf.attributes(image)
+        self.embedder.fake.aligned[lead.space_id] = image.space_id
+        self.models = (lead, image)
+        self.recommender = Recommender(settings_for(tmp_path, self.embedder, **changes))
+
+    def close(self):
+        self.recommender.close()
+        self.embedder.stop()
