@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from rich.progress import track
 
 from cli.errors import USAGE, CommandError, reported
-from cli.images import find_images
+from cli.images import find_images, item_ids
 from cli.output import as_json as to_json
 from cli.output import console, print_json, print_table, progress_console
 from cli.recommend import DEFAULT_ADDRESS, Address
@@ -38,12 +38,17 @@ def import_items(
     address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
-    """Upsert every picture of a folder; the item's identifier is the file's name without its suffix."""
+    """Upsert every picture of a folder; an item is named by a column `item_id` or by its file."""
     with reported():
         records = _records(attributes, images) if attributes else {path: {} for path in find_images([images])}
+        names = {path: item_id for item_id, path in item_ids(list(records), images).items()}
         with RecommenderClient(address) as recommender:
             items = track(
-                _items(records), "importing", total=len(records), console=progress_console, disable=as_json
+                _items(records, names),
+                "importing",
+                total=len(records),
+                console=progress_console,
+                disable=as_json,
             )
             reply = recommender.upsert_items(items, collection=collection)
         failures = [result for result in reply.results if result.HasField("error")]
@@ -76,10 +81,12 @@ def delete(
         console.print(f"deleted {deleted} of {len(item_ids)}", markup=False, highlight=False)
 
 
-def _items(records: Mapping[Path, Mapping[str, Any]]) -> Iterator[catalog_pb2.UpsertItem]:
+def _items(
+    records: Mapping[Path, Mapping[str, Any]], names: Mapping[Path, str]
+) -> Iterator[catalog_pb2.UpsertItem]:
     for path, record in records.items():
         yield catalog_pb2.UpsertItem(
-            item_id=str(record.get("item_id") or path.stem),
+            item_id=str(record.get("item_id") or names[path]),
             image=path.read_bytes(),
             attributes=ParseDict({k: v for k, v in record.items() if k not in _OWN_COLUMNS}, Struct()),
         )

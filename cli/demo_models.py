@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.demo_questions import Questions
+from cli.images import item_ids
 from inference.attributes import AttributeSchema
 from model_store.errors import StoreError
 from model_store.store import ModelStore
@@ -113,7 +114,8 @@ def questions(shop: Workshop, photographs: Sequence[Path]) -> Questions:
     asked = records[0]
     # The first garment and the first photograph are asked about, so they stay out of the catalogue.
     held_out = photographs[0] if photographs else drawn.pop(asked["item_id"])[0]
-    taken = {f"photo-{path.stem}"[:128]: (path, _nothing()) for path in photographs[1:]}
+    named = item_ids(photographs[1:], Path()) if photographs else {}
+    taken = {item_id: (path, _nothing()) for item_id, path in named.items()}
     return Questions(
         graded=graded,
         garments={**taken, **drawn},

@@ -1,11 +1,12 @@
 """Pictures named on the command line."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from cli.errors import CommandError
-from cli.images import find_images
+from cli.images import find_images, item_ids
 
 
 def test_folders_give_their_pictures_and_files_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -28,3 +29,27 @@ def test_what_is_not_there_is_named(tmp_path: Path, name: str, message: str) -> 
 
     with pytest.raises(CommandError, match=f"{message}.*{name}"):
         find_images([tmp_path / name])
+
+
+def test_any_file_name_becomes_an_identifier_of_its_own(tmp_path: Path) -> None:
+    """Plain names stay; Hangul, spaces, folders and equal stems give distinct, stable, valid identifiers."""
+    names = [
+        "plain.jpg",
+        "with space.jpg",
+        "스커트 01.jpg",
+        "가방.jpg",
+        "deep/plain.jpg",
+        "twin.jpg",
+        "twin.png",
+        ".x.jpg",
+    ]
+    paths = [tmp_path / name for name in names]
+
+    found = item_ids(paths, tmp_path)
+
+    assert list(found.values()) == paths
+    assert list(found)[0] == "plain"
+    assert [each for each in found if each.startswith("twin")] == ["twin.jpg", "twin.png"]
+    assert list(found)[1].startswith("with-space-")
+    assert all(re.fullmatch(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}", each) for each in found)
+    assert item_ids(paths[::-1], tmp_path) == found
