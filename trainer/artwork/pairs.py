@@ -5,7 +5,7 @@ Shapes: N artworks, P pairs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +34,19 @@ def generate_pairs(rank_N: np.ndarray) -> Pairs:
     rank_N: integers, shape (N,), higher is better. Same-tier pairs are left out.
     """
     members = [np.flatnonzero(rank_N == rank).astype(np.int32) for rank in np.unique(rank_N)[::-1]]
-    blocks = [_cross(better, worse) for better, worse in combinations(members, 2)]
-    if not blocks:
-        empty = np.zeros(0, dtype=np.int32)
-        return Pairs(first=empty, second=empty, label=empty.astype(np.int8))
-    return Pairs(
-        first=np.concatenate([a for a, _, _ in blocks]),
-        second=np.concatenate([b for _, b, _ in blocks]),
-        label=np.concatenate([label for _, _, label in blocks]),
+    blocks = list(combinations(members, 2))
+    count = sum(len(better) * len(worse) for better, worse in blocks)
+    pairs = Pairs(
+        first=np.empty(count, dtype=np.int32),
+        second=np.empty(count, dtype=np.int32),
+        label=np.empty(count, dtype=np.int8),
     )
+    start = 0
+    for better, worse in blocks:
+        part = slice(start, start + len(better) * len(worse))
+        _cross(better, worse, [a[part] for a in (pairs.first, pairs.second, pairs.label)])
+        start = part.stop
+    return pairs
 
 
 def write_pairs(pairs: Pairs, image_ids: Sequence[str], path: Path) -> None:
@@ -58,13 +62,16 @@ def write_pairs(pairs: Pairs, image_ids: Sequence[str], path: Path) -> None:
             stream.write("".join(f"{_quoted(a)},{_quoted(b)},{label}\n" for a, b, label in rows))
 
 
-def _cross(better_M: np.ndarray, worse_N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    a_P, b_P = np.repeat(better_M, len(worse_N)), np.tile(worse_N, len(better_M))
-    label_P = np.ones(len(a_P), dtype=np.int8)
-    odd = slice(1, None, 2)
-    a_P[odd], b_P[odd] = b_P[odd].copy(), a_P[odd].copy()
-    label_P[odd] = -1
-    return a_P, b_P, label_P
+def _cross(better_M: np.ndarray, worse_N: np.ndarray, out: Sequence[np.ndarray]) -> None:
+    """Fill `out` (first, second, label) with all of better × worse, the order alternating like a chessboard."""
+    first_MN, second_MN, label_MN = (array.reshape(len(better_M), len(worse_N)) for array in out)
+    for row, column in product((0, 1), (0, 1)):
+        field = (slice(row, None, 2), slice(column, None, 2))
+        one, other = better_M[row::2, None], worse_N[None, column::2]
+        if row != column:
+            one, other = other, one
+        first_MN[field], second_MN[field] = one, other
+        label_MN[field] = 1 if row == column else -1
 
 
 def _quoted(name: str) -> str:

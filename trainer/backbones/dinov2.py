@@ -73,7 +73,18 @@ class DINOv2Features(nn.Module):
         if self.pooling == "cls":
             return cls_BD
         patch_BND = token_BND[:, 1 + self.register_count :]
-        return torch.cat((cls_BD, patch_BND.mean(dim=1), patch_BND.std(dim=1, correction=0)), dim=-1)
+        mean_B1D = self._mean(patch_BND)
+        std_B1D = self._mean((patch_BND - mean_B1D) ** 2).sqrt()
+        return torch.cat((cls_BD, mean_B1D[:, 0], std_B1D[:, 0]), dim=-1)
+
+    def _mean(self, patch_BND: torch.Tensor) -> torch.Tensor:
+        """The mean over patches, (B, 1, D), as a product.
+
+        ONNX Runtime reduces the middle axis in another order when the batch is 1; then a picture's last
+        bits would depend on its batch mates.
+        """
+        count = patch_BND.shape[1]
+        return torch.matmul(torch.full((1, count), 1 / count), patch_BND)
 
 
 def load_dinov2(source: str) -> DINOv2:

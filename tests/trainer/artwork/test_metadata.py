@@ -44,7 +44,8 @@ def test_reads_csv_and_json_alike(images: Path):
 
 def test_all_bad_rows_are_reported_together(images: Path):
     """One error lists every bad row with its number and its fault."""  # proves A-1
-    body = "1,a.png,S,k\n2,b.png,D,k\n3,none.png,A,k\n1,c.png,B,k\n5,broken.png,A,k\n6,../outside.png,A,k\n7,,A,k\n"
+    body = "1,a.png,S,k\n2,b.png,D,k\n3,none.png,A,k\n1,c.png,B,k\n"
+    body += "5,broken.png,A,k\n6,../outside.png,A,k\n7,,A,k\n"
 
     with pytest.raises(InvalidData) as caught:
         read_metadata(_csv(images, HEADER + body), images)

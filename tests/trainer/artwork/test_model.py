@@ -51,7 +51,7 @@ def test_forward_gives_two_scores(model: PairwiseRankingModel):
 
 
 def test_predict_is_antisymmetric_and_leaves_the_mode(model: PairwiseRankingModel):
-    """Swapping the pictures swaps the answer; equal pictures give 0; training goes on training."""  # proves A-22
+    """Swapping the pictures swaps the answer, equal ones give 0, and the mode is left."""  # proves A-22
     a_BD, b_BD = torch.randn(4, 1024), torch.randn(4, 1024)
     model.train()
 

@@ -35,14 +35,14 @@ def test_labels_are_balanced():
 def test_ten_thousand_images_take_a_second():
     """37.5 million pairs are made in the time that the requirement gives."""  # proves A-4
     rank_N = np.repeat([1, 2, 3, 4], 2_500)
-    generate_pairs(rank_N[::100])
-
-    started = time.process_time()
-    pairs = generate_pairs(rank_N)
+    seconds = []
+    for _ in range(3):
+        started = time.process_time()
+        pairs = generate_pairs(rank_N)
+        seconds.append(time.process_time() - started)
 
     assert len(pairs) == 37_500_000
-    # Twice the figure of a free machine: this one may be shared.
-    assert time.process_time() - started < 2.0
+    assert min(seconds) < 1.0
 
 
 def test_pairs_are_written_as_csv(tmp_path: Path):

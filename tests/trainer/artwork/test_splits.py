@@ -30,7 +30,7 @@ def _collection(works_per_artist: list[int], seed: int = 0) -> tuple[Artwork, ..
 
 
 def test_ratios_and_tier_shares_are_kept():
-    """1,000 works of uneven artists come within two points of 80/10/10 and of the tier shares."""  # proves A-2
+    """Works of uneven artists come within two points of 80/10/10, near the tier shares."""  # proves A-2
     artworks = _collection(np.random.default_rng(1).integers(1, 20, 100).tolist())
 
     report = split_artworks(artworks).report()
@@ -53,7 +53,7 @@ def test_no_artist_is_in_two_parts(works: list[int], seed: int):
     parts = [getattr(split, part) for part in PARTS]
     assert sorted(a.image_id for part in parts for a in part) == sorted(a.image_id for a in artworks)
     artists = [{a.artist for a in part} for part in parts]
-    assert not (artists[0] & artists[1] or artists[0] & artists[2] or artists[1] & artists[2])
+    assert len(set.union(*artists)) == sum(len(part) for part in artists)
 
 
 def test_artists_that_share_a_picture_stay_together():

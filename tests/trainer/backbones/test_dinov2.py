@@ -19,7 +19,7 @@ def _pixels(height: int, width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("registers", [0, 4])
 def test_features_are_those_of_transformers(tmp_path: Path, registers: int):
-    """At a size that needs no padding, CLS equals the pooler of the library, with and without registers."""  # proves A-5
+    """Where no padding is needed, CLS equals the pooler of the library."""  # proves A-5
     model = load_dinov2(
         str(save_untrained_dinov2(tmp_path / "m", hidden=48, layers=2, image_size=SIDE, registers=registers))
     ).model

@@ -41,7 +41,7 @@ def test_plain_and_prefixed_directories_load_alike(clip_directory: Path):
 
 
 def test_transformers_weights_load_too(tmp_path: Path):
-    """A directory in the transformers format gives the projected 512 numbers, not the pooler."""  # proves F-8
+    """A directory in the transformers format gives the projected 512 numbers."""  # proves F-8
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+import torch
+
+from inference.encoder import encode, open_encoder, open_head
+from inference.loading import load_model
+from inference.session import SessionSettings
+from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
+from trainer.artwork.train import restore_head, train_artwork
+from trainer.checkpoints import load_checkpoint
+from trainer.errors import InvalidCheckpoint
+from trainer.publishing import Shelf
+
+pytestmark = pytest.mark.slow
+
+
+def _load(gallery, version):
+    return load_model(gallery.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
+
+
+def test_backbone_serves_what_torch_computes(gallery, artworks, dinov2_directory):
+    """Pictures through the published model equal the torch module on its pixels."""  # proves A-5, A-6, A-7
+    from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
+
+    encoder = open_encoder(_load(gallery, gallery.backbone.version))
+    data = artworks[0].path.read_bytes()
+    pixels = encoder.decode(data).tensors["image_BHWC"].copy()
+    module = DINOv2Features(
+        load_dinov2(str(dinov2_directory)).model, height=56, width=56, pooling="cls+mean+std"
+    )
+
+    served = encode(encoder, [data])[0]
+
+    assert np.allclose(served, module(torch.from_numpy(pixels)).numpy()[0], atol=1e-5)
+    manifest = gallery.backbone.version.manifest
+    assert (manifest.pooling, manifest.dimension, manifest.opset) == ("cls+mean+std", 144, 23)
+    assert manifest.metrics["parity"]["feature_BD"] < 1e-4
+
+
+def test_head_accepts_the_space_just_published(gallery):
+    """The head names its backbone's space first, and reads its width."""
+    manifest = gallery.head.version.manifest
+
+    assert manifest.accepts == (gallery.backbone.version.space_id,)
+    assert manifest.preprocessing.dimension == gallery.backbone.version.manifest.dimension
+    assert manifest.calibration is not None
+    assert not manifest.provenance.trained
+
+
+def test_fused_encoder_is_the_chain(gallery, artworks):
+    """One graph gives the embedding and score that backbone and head give one after the other."""
+    backbone = open_encoder(_load(gallery, gallery.backbone.version))
+    head = open_head(_load(gallery, gallery.head.version))
+    fused = _load(gallery, gallery.encoder.version)
+    data = [a.path.read_bytes() for a in artworks[:4]]
+    pixels = np.concatenate([backbone.decode(d).tensors["image_BHWC"] for d in data])
+
+    chained = head.run(np.stack(encode(backbone, data)))
+    joined = fused.session.run({"image_BHWC": pixels})
+
+    assert np.allclose(joined["embedding_BD"], chained["embedding_BD"], atol=1e-5)
+    assert np.allclose(joined["score_B"], chained["score_B"], atol=1e-5)
+    assert joined["embedding_BD"].shape == (4, 256)
+    names = [part.name for part in gallery.encoder.version.manifest.composed_of]
+    assert names == ["artwork-backbone", "artwork-head"]
+
+
+@pytest.mark.parametrize("name", ["backbone", "head", "encoder", "image", "attributes"])
+def test_answers_never_depend_on_batch_mates(gallery, name):
+    """Each golden row gives the same bits alone as in a batch of any size."""
+    version = getattr(gallery, name).version
+    session = _load(gallery, version).session
+    with np.load(version.path("golden.npz")) as golden:
+        inputs = {key.removeprefix("input."): golden[key] for key in golden.files if key.startswith("input.")}
+    inputs = {key: np.concatenate([array] * 3) for key, array in inputs.items()}
+    alone = [
+        session.run({key: array[row : row + 1] for key, array in inputs.items()})
+        for row in range(version.manifest.golden.count * 3)
+    ]
+
+    for count in (2, 3, 7, len(alone)):
+        together = session.run({key: array[:count] for key, array in inputs.items()})
+        for output, array in together.items():
+            assert all(np.array_equal(array[row], alone[row][output][0]) for row in range(count))
+
+
+def test_exporting_again_changes_nothing(gallery, artwork_config):
+    """The same settings lead to the versions that are there: spaces are idempotent."""
+    shelf = Shelf(store=gallery.store)
+
+    backbone = export_artwork_backbone(artwork_config.backbone, shelf)
+    head = export_artwork_head(artwork_config, shelf, backbone=backbone.version)
+    encoder = export_artwork_encoder(backbone.version, head.version, shelf)
+
+    assert not any(one.fresh for one in (backbone, head, encoder))
+    assert gallery.store.numbers("artwork-encoder") == [1]
+
+
+@pytest.fixture
+def trained(gallery, artwork_config, artworks, space):
+    return train_artwork(artwork_config, artworks, gallery.backbone.version, space).checkpoint
+
+
+@pytest.fixture
+def shelf(gallery, artwork_config, tmp_path) -> Shelf:
+    """A store of its own with the same backbone."""
+    from model_store.store import ModelStore
+
+    shelf = Shelf(store=ModelStore.at(tmp_path / "models"))
+    export_artwork_backbone(artwork_config.backbone, shelf)
+    return shelf
+
+
+def test_trained_head_scores_as_its_checkpoint(trained, shelf, artwork_config):
+    """The published head gives the scores of the torch head, with its temperature and its provenance."""
+    version = export_artwork_head(artwork_config, shelf, checkpoint=trained).version
+    body = load_checkpoint(trained, "artwork-head")
+    feature_BD = np.random.default_rng(0).normal(size=(3, 144)).astype(np.float32)
+
+    model = load_model(shelf.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
+    found = open_head(model).run(feature_BD)["score_B"]
+
+    with torch.no_grad():
+        expected = restore_head(body).forward_single(torch.from_numpy(feature_BD))[1].numpy()
+    assert np.allclose(found, expected, atol=1e-5)
+    assert version.manifest.calibration.temperature == body["temperature"]
+    assert version.manifest.provenance.trained
+    assert version.manifest.provenance.data_version == body["data_version"]
+    assert version.manifest.metrics["val/accuracy"] == body["metrics"]["val/accuracy"]
+
+
+def test_checkpoint_of_another_space_is_refused(trained, artwork_config, tmp_path):
+    """A head is never published beside a backbone that it was not trained on."""
+    from model_store.store import ModelStore
+
+    settings = artwork_config.backbone.model_copy(update={"pooling": "cls"})
+    shelf = Shelf(store=ModelStore.at(tmp_path / "models"))
+    export_artwork_backbone(settings, shelf)
+
+    with pytest.raises(InvalidCheckpoint, match="no artwork-backbone of that space"):
+        export_artwork_head(artwork_config, shelf, checkpoint=trained)

@@ -1,0 +1,191 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.artwork import train as training
+from trainer.artwork.config import ArtworkConfig
+from trainer.artwork.metadata import Artwork
+from trainer.artwork.splits import Split
+from trainer.artwork.train import KIND, restore_head, train_artwork
+from trainer.backbones.dinov2 import load_dinov2
+from trainer.backbones.weights import weights_digest
+from trainer.checkpoints import load_checkpoint
+from trainer.errors import InvalidConfig, LeakDetected
+from trainer.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+
+
+def _run(gallery, config: ArtworkConfig, artworks: tuple[Artwork, ...], space: Workspace):
+    return train_artwork(config, artworks, gallery.backbone.version, space)
+
+
+def _with(config: ArtworkConfig, **training_settings: object) -> ArtworkConfig:
+    return config.model_copy(update={"training": config.training.model_copy(update=training_settings)})
+
+
+def test_training_beats_chance_on_works_it_never_saw(gallery, artwork_config, artworks, space):
+    """On graded paintings the head orders test pairs better than a coin, and says how."""  # proves A-9, A-17
+    report = _run(gallery, _with(artwork_config, max_epochs=30), artworks, space)
+
+    assert report.test_accuracy > 0.55
+    assert report.body["epochs"][-1]["train/loss"] < report.body["epochs"][0]["train/loss"]
+    assert report.body["temperature"] > 0
+    assert json.loads((space.out / "report.json").read_text()) == report.body
+    assert {"best_model.pt", "last.pt"} <= {p.name for p in (space.out / "checkpoints").iterdir()}
+
+
+def test_two_runs_give_the_same_weights(gallery, artwork_config, artworks, space, tmp_path):
+    """The seed fixes everything on the CPU."""  # proves A-12
+    runs = [replace(space, out=tmp_path / name) for name in ("one", "other")]
+    heads = [
+        load_checkpoint(_run(gallery, artwork_config, artworks, run).checkpoint, KIND)["model_state_dict"]
+        for run in runs
+    ]
+
+    assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
+
+
+def test_another_seed_gives_other_weights(gallery, artwork_config, artworks, space, tmp_path):
+    """The seed is not decoration."""
+    one, other = (
+        load_checkpoint(
+            _run(
+                gallery,
+                _with(artwork_config, seed=seed, max_epochs=1),
+                artworks,
+                replace(space, out=tmp_path / str(seed)),
+            ).checkpoint,
+            KIND,
+        )["model_state_dict"]
+        for seed in (1, 2)
+    )
+
+    assert not torch.equal(one["score_head.0.weight"], other["score_head.0.weight"])
+
+
+def test_backbone_never_changes(gallery, artwork_config, artworks, space, dinov2_directory):
+    """Weights and published graph are byte for byte the same after training."""  # proves A-5
+    before = weights_digest(load_dinov2(str(dinov2_directory)).model)
+
+    _run(gallery, artwork_config, artworks, space)
+
+    assert weights_digest(load_dinov2(str(dinov2_directory)).model) == before
+    gallery.store.verify(gallery.backbone.version)
+
+
+def test_test_pictures_are_not_read_before_training_ends(
+    gallery, artwork_config, artworks, space, monkeypatch: pytest.MonkeyPatch
+):
+    """No test picture is encoded until the last checkpoint is written."""  # proves A-3
+    encoded: list[tuple[set[Path], bool]] = []
+    real = training.vectors_of_files
+
+    def watched(paths, *rest):
+        encoded.append((set(paths), (space.out / "checkpoints" / "last.pt").exists()))
+        return real(paths, *rest)
+
+    monkeypatch.setattr(training, "vectors_of_files", watched)
+    _run(gallery, artwork_config, artworks, space)
+
+    split = json.loads((space.out / "split.json").read_text())
+    test_paths = {a.path for a in artworks if a.image_id in set(split["test"])}
+    assert [trained for paths, trained in encoded if paths & test_paths] == [True]
+
+
+def test_a_leaking_split_stops_the_run(gallery, artwork_config, artworks, space, monkeypatch):
+    """A split that leaks raises before anything is trained."""  # proves A-3
+    leaking = Split(train=artworks[:80], val=artworks[80:100], test=artworks[99:], seed=42)
+    monkeypatch.setattr(training, "split_artworks", lambda *_: leaking)
+
+    with pytest.raises(LeakDetected):
+        _run(gallery, artwork_config, artworks, space)
+
+    assert not (space.out / "checkpoints").exists()
+
+
+def test_each_picture_goes_through_the_backbone_once(
+    gallery, artwork_config, artworks, space, monkeypatch, tmp_path
+):
+    """A second run on the same cache runs the graph on no picture."""  # proves A-15
+    from inference.encoder import ImageEncoder
+
+    fresh = replace(space, cache=tmp_path / "cache")
+    counts: list[int] = []
+    real = ImageEncoder.run
+    monkeypatch.setattr(
+        ImageEncoder, "run", lambda self, batch: (counts.append(len(batch)), real(self, batch))[1]
+    )
+
+    _run(gallery, artwork_config, artworks, fresh)
+    assert sum(counts) == len(artworks)
+    _run(gallery, artwork_config, artworks, replace(fresh, out=tmp_path / "again"))
+    assert sum(counts) == len(artworks)
+
+
+def test_restored_head_scores_as_the_trained_one(gallery, artwork_config, artworks, space):
+    """Save and load change no score."""  # proves A-14
+    report = _run(gallery, artwork_config, artworks, space)
+    body = load_checkpoint(report.checkpoint, KIND)
+    feature_BD = torch.randn(4, body["input_dim"])
+
+    one, other = (restore_head(body).forward_single(feature_BD)[1] for _ in range(2))
+
+    assert torch.equal(one, other)
+    assert body["space_id"] == gallery.backbone.version.space_id
+    assert {"epoch", "config", "optimizer_state_dict", "model_state_dict"} <= body.keys()
+
+
+def test_early_stopping_ends_a_run_that_does_not_improve(gallery, artwork_config, artworks, space):
+    """A learning rate too small to learn ends the run after the patience."""  # proves A-9
+    config = _with(
+        artwork_config, learning_rate=1e-12, max_epochs=100, early_stopping_patience=3, scheduler_eta_min=0.0
+    )
+
+    epochs = len(_run(gallery, config, artworks, space).body["epochs"])
+
+    assert epochs < 60
+
+
+def test_untracked_run_is_refused_outside_tests(gallery, artwork_config, artworks, space, monkeypatch):
+    """`wandb_enabled: false` is for tests alone."""  # proves A-13
+    import sys
+
+    monkeypatch.delitem(sys.modules, "pytest")
+
+    with pytest.raises(InvalidConfig, match="without tracking"):
+        _run(gallery, artwork_config, artworks, space)
+
+
+def test_unreadable_pictures_are_listed(gallery, artwork_config, artworks, space, tmp_path):
+    """A picture whose pixels are broken stops the run by name."""
+    from trainer.errors import InvalidData
+
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(artworks[0].path.read_bytes()[:200])
+    changed = tuple(replace(a, path=broken) if a.tier == "S" else a for a in artworks)
+
+    with pytest.raises(InvalidData, match=r"broken\.png"):
+        _run(gallery, artwork_config, changed, space)
+
+
+def test_features_are_those_of_the_published_graph(gallery, artworks, space):
+    """The extractor and the batch path give the same rows as the session itself."""  # proves A-22
+    from inference.encoder import open_encoder
+    from inference.loading import load_model
+    from trainer.features import DINOv2FeatureExtractor, vectors_of_files
+
+    paths = [a.path for a in artworks[:5]]
+    model = load_model(
+        gallery.store, gallery.backbone.version, session=space.session, stamps=space.cache / "stamps"
+    )
+    extractor = DINOv2FeatureExtractor(open_encoder(model))
+
+    batch_ND = extractor.extract_batch([p.read_bytes() for p in paths])
+
+    assert np.array_equal(batch_ND[0], extractor.extract(paths[0].read_bytes()))
+    assert np.array_equal(batch_ND, vectors_of_files(paths, gallery.backbone.version, space))

@@ -1,0 +1,138 @@
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from model_store.errors import NotFound
+from model_store.store import ModelStore
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 4
+
+
+def _command(*options: str) -> list[str]:
+    return [sys.executable, str(ROOT / "trainer" / "export.py"), *options]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Offline, one thread, and no store of the machine's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATELIER_", "COV_"))}
+    return kept | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HOME": str(home)}
+
+
+def _export(cwd: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(*options), cwd=cwd, env=_environment(cwd), capture_output=True, text=True, timeout=110
+    )
+
+
+def _artwork(directory: Path) -> tuple[str, ...]:
+    return (
+        *("artwork", "--backbone", str(directory)),
+        *(
+            "--set",
+            "backbone.height=56",
+            "--set",
+            "backbone.width=56",
+            "--set",
+            "backbone.pooling=cls+mean+std",
+        ),
+    )
+
+
+def test_artwork_models_are_published_by_the_command(dinov2_directory: Path, tmp_path: Path):
+    """Three models appear in the default store under production, and the answer is JSON."""  # proves M-5
+    done = _export(tmp_path, *_artwork(dinov2_directory), "--json")
+
+    assert done.returncode == 0, done.stderr
+    published = json.loads(done.stdout)
+    assert [one["model"] for one in published] == ["artwork-backbone", "artwork-head", "artwork-encoder"]
+    assert {one["alias"] for one in published} == {"production"}
+    assert not any(one["trained"] for one in published)
+    store = ModelStore.at(tmp_path / "var" / "models")
+    for name in store.names():
+        store.verify(store.resolve(name))
+
+
+def test_fashion_models_are_published_and_the_fused_one_is_left_out(clip_directory: Path, tmp_path: Path):
+    """`fashion` publishes the pair of encoders where --store says."""
+    done = _export(
+        tmp_path, "fashion", "--backbone", str(clip_directory), "--store", "elsewhere", "--alias", "trial"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "untrained" in done.stderr
+    store = ModelStore.at(tmp_path / "elsewhere")
+    assert store.names() == ["fashion-attributes", "fashion-image"]
+    assert store.resolve("fashion-image", "trial").number == 1
+    with pytest.raises(NotFound):
+        store.resolve("fashion-image")
+
+
+def test_missing_backbone_is_one_line(tmp_path: Path):
+    """The plain command without network says what to do, on one line, and exits with 1."""
+    done = _export(tmp_path)
+
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "--backbone DIR" in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_options_that_need_a_family_are_refused(tmp_path: Path):
+    """--backbone without `artwork` or `fashion` could mean either: exit code 2."""
+    done = _export(tmp_path, "--backbone", "x")
+
+    assert done.returncode == 2
+    assert "artwork" in done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_any_moment_leaves_only_whole_versions(dinov2_directory: Path, tmp_path: Path):
+    """After kill -9 at random moments all that is visible verifies; a last run completes."""  # proves M-1
+    rng = random.Random(5)
+    command = _command(*_artwork(dinov2_directory), "--store", "models")
+    store = ModelStore.at(tmp_path / "models")
+    started = time.monotonic()
+    _export(tmp_path, *_artwork(dinov2_directory), "--store", "probe")
+    whole = time.monotonic() - started
+
+    for _ in range(KILLS):
+        with subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=_environment(tmp_path),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as child:
+            time.sleep(rng.uniform(0.4, 1.0) * whole)
+            child.kill()
+        _all_whole(store)
+
+    done = _export(tmp_path, *_artwork(dinov2_directory), "--store", "models")
+    assert done.returncode == 0, done.stderr
+    assert _all_whole(store) == {"artwork-backbone": 1, "artwork-head": 1, "artwork-encoder": 1}
+    assert [p for p in (tmp_path / "models" / ".staging").iterdir() if p.is_dir()] == []
+
+
+def _all_whole(store: ModelStore) -> dict[str, int]:
+    """How many versions of each model there are, all of them verified."""
+    try:
+        names = store.names()
+    except NotFound:
+        return {}
+    for name in names:
+        for number in store.numbers(name):
+            store.verify(store.open(name, number))
+        for alias in ("production", "candidate"):
+            if store.aliases.find(name, alias):
+                store.resolve(name, alias)
+    return {name: len(store.numbers(name)) for name in names if store.numbers(name)}
