@@ -81,7 +81,7 @@ def _run(images: Path | None, out: Path, limit: int, watch: Stopwatch) -> dict[s
             with watch.measure("ready"):
                 await_all(addresses)
             with watch.measure("questions"):
-                asked = questions(shop, photographs)
+                asked = questions(shop, photographs, images or out)
                 answers = ask(asked, addresses, out, progress)
         finally:
             with watch.measure("stop"):

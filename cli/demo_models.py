@@ -100,8 +100,11 @@ def prepare(
     return trained, True
 
 
-def questions(shop: Workshop, photographs: Sequence[Path]) -> Questions:
-    """What to ask: works that the head was never trained on, and a catalogue to look through."""
+def questions(shop: Workshop, photographs: Sequence[Path], folder: Path) -> Questions:
+    """What to ask: works that the head was never trained on, and a catalogue to look through.
+
+    folder: where the photographs were found; their item identifiers are their places below it.
+    """
     split = json.loads((shop.root / "runs" / "artwork" / "split.json").read_text())
     works = sorted({image_id.rpartition("-")[0] for image_id in split["test"]})[:RANKED_WORKS]
     graded = {
@@ -114,7 +117,7 @@ def questions(shop: Workshop, photographs: Sequence[Path]) -> Questions:
     asked = records[0]
     # The first garment and the first photograph are asked about, so they stay out of the catalogue.
     held_out = photographs[0] if photographs else drawn.pop(asked["item_id"])[0]
-    named = item_ids(photographs[1:], Path()) if photographs else {}
+    named = item_ids(photographs[1:], folder)
     taken = {item_id: (path, _nothing()) for item_id, path in named.items()}
     return Questions(
         graded=graded,

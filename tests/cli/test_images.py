@@ -48,7 +48,7 @@ def test_any_file_name_becomes_an_identifier_of_its_own(tmp_path: Path) -> None:
     found = item_ids(paths, tmp_path)
 
     assert list(found.values()) == paths
-    assert list(found)[0] == "plain"
+    assert next(iter(found)) == "plain"
     assert [each for each in found if each.startswith("twin")] == ["twin.jpg", "twin.png"]
     assert list(found)[1].startswith("with-space-")
     assert all(re.fullmatch(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}", each) for each in found)
