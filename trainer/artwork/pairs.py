@@ -63,7 +63,7 @@ def write_pairs(pairs: Pairs, image_ids: Sequence[str], path: Path) -> None:
 
 
 def _cross(better_M: np.ndarray, worse_N: np.ndarray, out: Sequence[np.ndarray]) -> None:
-    """Fill `out` (first, second, label) with all of better × worse, the order alternating like a chessboard."""
+    """Fill `out` (first, second, label) with better × worse; the order alternates like a chessboard."""
     first_MN, second_MN, label_MN = (array.reshape(len(better_M), len(worse_N)) for array in out)
     for row, column in product((0, 1), (0, 1)):
         field = (slice(row, None, 2), slice(column, None, 2))
