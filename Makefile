@@ -12,7 +12,7 @@ PROTOS = $(shell find protos/atelier -name '*.proto' | sort)
 GOOGLE = $(shell $(BIN)/python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast lint format protos lock audit crash clean
+.PHONY: help install demo up test test-fast test-gpu lint format protos lock audit crash clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: lint  ## Everything: lint, then every test with coverage
 
 test-fast: $(INSTALLED)  ## The tests that take less than a second each
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+test-gpu: $(INSTALLED)  ## What only a CUDA device can prove; ATELIER_STORE=dir adds published models
+	$(BIN)/python -m pytest tests/gpu -s
 
 lint: $(INSTALLED)  ## Ruff, mypy, import rules, protos
 	$(BIN)/ruff check .
