@@ -35,6 +35,7 @@ from services.recommender.wire import to_struct
 from services.runtime.server import running
 
 DIMENSION = 64
+OPTIONS = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 65 << 20)]
 FIELDS = (
     {"name": "category", "multiple": False, "vocabulary": ["knit", "skirt"]},
     {"name": "style", "multiple": True, "vocabulary": ["retro", "resort"]},
@@ -133,7 +134,7 @@ class Embedder:
         return f"127.0.0.1:{self.port}"
 
     def start(self):
-        self.server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+        self.server = grpc.server(ThreadPoolExecutor(8), options=OPTIONS)
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(self.fake, self.server)
         self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
         self.server.start()
