@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, is_marked_untrained, loading
+from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, hushed, is_marked_untrained, loading
 from trainer.errors import BackboneUnavailable
 
 Pooling = Literal["cls", "cls+mean+std"]
@@ -156,7 +156,8 @@ def save_untrained_dinov2(
             )
         else:
             model = Dinov2Model(Dinov2Config(**shape))
-    model.save_pretrained(directory)
+    with hushed():
+        model.save_pretrained(directory)
     return directory
 
 

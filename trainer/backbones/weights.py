@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def loading(source: str) -> Iterator[None]:
     """Turns whatever a hub library raises or logs into one line with the way out."""
     try:
-        with _quiet():
+        with hushed():
             yield
     except BackboneUnavailable:
         raise
@@ -78,8 +79,8 @@ def loading(source: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The hub libraries log each retry and draw a bar for each file; one error line says the same."""
+def hushed() -> Iterator[None]:
+    """Keeps the hub libraries from logging each retry, and from drawing bars where nobody sees them move."""
     from transformers.utils import logging as bars
 
     levels = {
@@ -87,7 +88,8 @@ def _quiet() -> Iterator[None]:
     }
     for name in levels:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    bars.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if not sys.stderr.isatty():
+        bars.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

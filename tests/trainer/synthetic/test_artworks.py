@@ -28,4 +28,5 @@ def test_given_pictures_are_graded(tmp_path: Path, size: tuple[int, int]):
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["tier"] for row in rows] == list(TIERS)
-    assert max(Image.open(tmp_path / "out" / rows[0]["path"]).size) <= 320
+    with Image.open(tmp_path / "out" / rows[0]["path"]) as graded:
+        assert max(graded.size) <= 320

@@ -60,6 +60,15 @@ def test_missing_unknown_and_known_differ(encoder: PooledEncoder):
     assert (similarity - torch.eye(5)).max() < 0.9999
 
 
+def test_missing_is_learnt(encoder: PooledEncoder):
+    """The empty record moves the first row of every table, single or list."""  # proves F-3
+    tensors = AttributeSchema(SCHEMA).tensors([{}])
+
+    encoder(*(torch.from_numpy(tensors[name]) for name in encoder.inputs))[0, 0].backward()
+
+    assert all(table.weight.grad[0].abs().sum() > 0 for table in encoder.tables)
+
+
 def test_field_dropout_makes_fields_missing(encoder: PooledEncoder):
     """At rate 1 every record is the empty one; at rate 0 nothing changes."""  # proves F-22
     record = {"category": "코트", "style": ["모던", "히피"]}
