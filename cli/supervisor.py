@@ -1,6 +1,7 @@
 """Runs the services as child processes: starts, waits, restarts what dies, stops all cleanly."""
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -14,7 +15,10 @@ from pathlib import Path
 from cli.errors import CommandError
 
 _TAIL_LINES = 5
+_LOCK = "supervisor.lock"
 _SETTLED_S = 30.0
+_FIRST_WAIT_S = 0.2
+_LONGEST_WAIT_S = 30.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -58,13 +62,16 @@ class Supervisor:
         self._specs = specs
         self._directory = directory
         self._children: dict[str, _Child] = {}
+        self._lock: int | None = None
 
     def start(self, timeout_s: float = 60.0) -> dict[str, Address]:
         """Start every service and return where each listens.
 
         Raises CommandError: when one exits or does not listen within `timeout_s`; all are stopped then.
+        Also when another supervisor holds the directory: nothing is started then.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
+        self._claim()
         try:
             deadline = time.monotonic() + timeout_s
             for spec in self._specs:
@@ -90,10 +97,10 @@ class Supervisor:
             code = child.process.poll()
             if code is None or time.monotonic() < child.not_before:
                 continue
-            if time.monotonic() - child.started_at > _SETTLED_S:
-                child.restarts = 0
             if child.not_before == 0.0:
-                wait = min(30.0, 0.2 * 2**child.restarts)
+                if time.monotonic() - child.started_at > _SETTLED_S:
+                    child.restarts = 0
+                wait = _restart_wait_s(child.restarts)
                 child.not_before = time.monotonic() + wait
                 name = child.spec.name
                 report(f"{name} exited with {code}; restarting in {wait:.1f} s ({self.log(name)})")
@@ -103,19 +110,40 @@ class Supervisor:
             self._children[child.spec.name] = replacement
 
     def stop(self, timeout_s: float = 15.0) -> dict[str, int]:
-        """Stop every service, dependants first, and return the exit codes."""
-        children = list(reversed(self._children.values()))
-        for child in children:
-            if child.process.poll() is None:
-                child.process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + timeout_s
-        for child in children:
-            try:
-                child.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
-        return {child.spec.name: child.process.returncode for child in children}
+        """Stop every service, each once those that need it are gone, and return the exit codes.
+
+        A call that a service has accepted may still ask another: that one must answer until then.
+        timeout_s: for services that stop at the same time, before they are killed.
+        """
+        left, codes = dict(self._children), dict[str, int]()
+        while left:
+            needed = {name for child in left.values() for name in child.spec.needs}
+            free = [left.pop(name) for name in list(left) if name not in needed]
+            codes |= _end(free, timeout_s)
+        self._release()
+        return codes
+
+    def _claim(self) -> None:
+        """Hold the directory: two supervisors would read each other's ready files."""
+        path = self._directory / _LOCK
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise CommandError(
+                f"services already run over {self._directory}, started by process {holder}",
+                "stop them first, or give these another --data",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._lock = descriptor
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _spawn(self, spec: ServiceSpec, pinned: Address | None = None) -> _Child:
         ready = self._ready(spec.name)
@@ -165,6 +193,25 @@ class Supervisor:
     def _tail(self, name: str) -> str:
         lines = self.log(name).read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         return f"the end of {self.log(name)}:\n" + "\n".join(lines)
+
+
+def _restart_wait_s(restarts: int) -> float:
+    return min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(restarts, 16))
+
+
+def _end(children: Sequence[_Child], timeout_s: float) -> dict[str, int]:
+    """Stop some services together; kill those that take longer. Their exit codes."""
+    for child in children:
+        if child.process.poll() is None:
+            child.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    for child in children:
+        try:
+            child.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+    return {child.spec.name: child.process.returncode for child in children}
 
 
 def _die_with_parent() -> None:
