@@ -107,6 +107,8 @@ def save_graph(model: onnx.ModelProto, directory: Path) -> dict[str, Path]:
     onnx.save_model(
         model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=WEIGHTS_FILE
     )
+    # Saving moves the weights out of the model in memory; whoever holds it still wants them.
+    onnx.load_external_data_for_model(model, str(directory))
     return {GRAPH_FILE: path, WEIGHTS_FILE: directory / WEIGHTS_FILE}
 
 

@@ -93,14 +93,17 @@ def test_composed_graph_is_the_chain(exported: tuple[_Square, onnx.ModelProto]):
 def test_large_weights_lie_beside_the_graph(
     exported: tuple[_Square, onnx.ModelProto], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Beyond the bound the weights are a second file, and the graph still runs."""
+    """Beyond the bound the weights are a second file, the same each time, and the graph still runs."""
     monkeypatch.setattr(graphs, "INLINE_BYTES", 16)
     module = nn.Sequential(nn.Linear(64, 64), _Square(64, 4))
     sample = {"a_BD": np.ones((2, 64), dtype=np.float32)}
     model = export_graph(module, sample, _signature("a_BD", "b_BD"))
 
+    (tmp_path / "first").mkdir()
+    first = save_graph(model, tmp_path / "first")
     files = save_graph(model, tmp_path)
 
+    assert all(files[name].read_bytes() == first[name].read_bytes() for name in files)
     assert sorted(files) == ["model.onnx", "model.onnx.data"]
     found = graphs.open_graph(files["model.onnx"]).run(sample)["b_BD"]
     assert np.allclose(found, module(torch.ones(2, 64)).detach().numpy(), atol=1e-5)
