@@ -14,8 +14,9 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN: Final = "atelier"
+# gRPC peers refuse trailing metadata beyond 8 KiB; some carry what is binary in base64, and the message
+# is in it twice: in the status, and in a header of its own where a byte that is not ASCII takes three.
 LONGEST_MESSAGE: Final = 1_024
-# gRPC peers refuse trailing metadata beyond 8 KiB, and some carry it in base64.
 LARGEST_STATUS: Final = 5_000
 
 _log = logging.getLogger(__name__)
@@ -146,9 +147,10 @@ def to_service_error(error: BaseException, table: ErrorTable) -> ServiceError:
 
 
 def to_status(error: ServiceError) -> status_pb2.Status:
-    """The status of an error: ErrorInfo first, then RetryInfo and BadRequest where they apply, then
-    as many of the error's own details as keep the whole below `LARGEST_STATUS` bytes."""
-    message = error.message[:LONGEST_MESSAGE]
+    """The status of an error, its message cut to what arrives: ErrorInfo first, then RetryInfo and
+    BadRequest where they apply, then as many of the error's own details as keep the whole below
+    `LARGEST_STATUS` bytes."""
+    message = _short(error.message)
     details: list[Message] = [
         error_details_pb2.ErrorInfo(domain=DOMAIN, reason=error.reason, metadata=error.metadata)
     ]
@@ -167,6 +169,16 @@ def to_status(error: ServiceError) -> status_pb2.Status:
             break
         status.details.append(packed)
     return status
+
+
+def _short(message: str) -> str:
+    """As much of a message as takes `LONGEST_MESSAGE` bytes in a header."""
+    taken = 0
+    for position, letter in enumerate(message[:LONGEST_MESSAGE]):
+        taken += 1 if " " <= letter <= "~" and letter != "%" else 3 * len(letter.encode())
+        if taken > LONGEST_MESSAGE:
+            return message[:position]
+    return message[:LONGEST_MESSAGE]
 
 
 def from_status(status: status_pb2.Status) -> ServiceError:

@@ -1,6 +1,8 @@
 """Errors and what they become on the wire."""
 
 import logging
+from base64 import b64encode
+from urllib.parse import quote
 
 import pytest
 from atelier.types.v1 import types_pb2
@@ -20,6 +22,8 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
+
+SAFE = "".join(chr(code) for code in range(32, 127) if chr(code) != "%")
 
 
 class Domain(Exception):
@@ -108,3 +112,15 @@ def test_an_error_of_another_service_is_answered_again_as_it_was(kind: type[Serv
 
     assert type(found) is kind
     assert (found.message, found.reason, found.retry_after_s) == ("text", "WHY", 0.25)
+
+
+@pytest.mark.parametrize("letter", ["가", "😀", "%", "\n", "é", "x"])
+def test_a_message_in_any_script_arrives(letter: str) -> None:
+    """In a header a byte that is not ASCII takes three: status and message stay within 8 KiB together."""
+    # proves S-1, S-5
+    status = to_status(InvalidArgument(letter * 5_000, field="f"))
+
+    header = quote(status.message, safe=SAFE)
+    assert 1_000 < len(header) <= LONGEST_MESSAGE
+    assert len(b64encode(status.SerializeToString())) + len(header) < 8_000
+    assert len(status.details) == 2
