@@ -155,7 +155,8 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         return response
 
     async def _judge_some(self, models: Models, gathering: Gathering) -> Judged:
-        """As `_judge`. Raises ServiceError: the first candidate's, when none can be judged."""
+        """As `_judge`. Raises ServiceError: the first candidate's, when none can be judged or none came."""
+        wire.check_some(gathering.count, self._settings.limits)
         judged = await self._judge(models, gathering)
         if not judged.candidates:
             raise wire.refusal(gathering.failed)

@@ -70,6 +70,14 @@ def read_candidates(
     return candidates
 
 
+def check_some(count: int, limits: Limits) -> None:
+    """Raises InvalidArgument: when a request brought no candidate at all."""
+    if not count:
+        raise InvalidArgument(
+            f"the request has 0 candidates, 1 to {limits.rank_candidates} are needed", field="candidates"
+        )
+
+
 def check_options(options: ranker_pb2.RankOptions) -> None:
     """Raises InvalidArgument: for a tie margin below 0 or not finite."""
     margin = options.tie_margin
@@ -225,10 +233,6 @@ def served_backbone(version: Version, last: types_pb2.ServedModel | None) -> typ
 
 def _check_counts(messages: Sequence[ranker_pb2.Candidate], limits: Limits, offset: int) -> None:
     count = offset + len(messages)
-    if not count:
-        raise InvalidArgument(
-            f"the request has 0 candidates, 1 to {limits.rank_candidates} are needed", field="candidates"
-        )
     if count > limits.rank_candidates:
         raise InvalidArgument(
             f"the request has {count} candidates, the bound is {limits.rank_candidates}",

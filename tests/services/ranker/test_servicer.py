@@ -296,6 +296,26 @@ def test_a_stream_ranks_as_one_message_would(serve: Serve) -> None:
     assert all(call.no_store for call in calls)
 
 
+def test_the_first_message_of_a_stream_may_bring_the_options_alone(serve: Serve) -> None:
+    """The options hold for the candidates of later messages; empty messages between them change nothing."""
+    options = ranker_pb2.RankOptions(tie_margin=1e6)
+    messages = [
+        ranker_pb2.RankStreamRequest(options=options),
+        ranker_pb2.RankStreamRequest(candidates=pictures(0, 1)),
+        ranker_pb2.RankStreamRequest(),
+        ranker_pb2.RankStreamRequest(candidates=pictures(2)),
+    ]
+
+    async def question(it: Ranking) -> Any:
+        reply = await it.stub.RankStream(stream(*messages))
+        return reply.ranking, await refused(it.stub.RankStream(stream(messages[0])))
+
+    ranking, (code, text, _) = ask(serve, question)
+
+    assert [placement.place for placement in ranking.placements] == [1, 1, 1]
+    assert (code, "0 candidates" in text) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+
 def test_a_stream_keeps_the_bounds_over_all_its_messages(serve: Serve) -> None:
     """1,000 candidates in all, ids once in all, 128 pictures a message, and never none."""  # proves S-5
     many = [feature("a" * 64, [0.0])] * 501
