@@ -29,6 +29,8 @@ _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # What gRPC really waits for a ping's answer: a minute unless told. A peer that hangs is given up by it.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     # A peer that is gone is noticed, and found again once it is back, within a second or so.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 800),

@@ -210,6 +210,7 @@ def _options(message_bytes: int) -> list[tuple[str, Any]]:
         ("grpc.max_send_message_length", largest),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),  # what gRPC really waits for a ping's answer
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]

@@ -1,7 +1,10 @@
 """Retries, deadlines and what a service that is gone looks like."""
 
 import asyncio
+import signal
 import socket
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from google.rpc import code_pb2
 
+from services.client import channel
 from services.client.channel import InnerConnection
 from services.client.embedder import AsyncEmbedderClient, EmbedderClient
 from services.client.errors import DeadlineExceeded, FailedPrecondition, Internal, Unavailable
@@ -53,6 +57,15 @@ def free_address() -> str:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
+
+# A server in a process of its own, which can be stopped like one that hangs.
+HANGING = """
+import sys, threading
+from tests.services.client.test_channel import REGISTER, Flaky, serving
+with serving(REGISTER, Flaky()) as address:
+    print(address, flush=True)
+    sys.stdin.read()
+"""
 
 BUSY = status(code_pb2.UNAVAILABLE, "later")
 
@@ -248,3 +261,49 @@ def test_an_answer_without_details_still_reads_well() -> None:
         pytest.raises(Internal, match=r"^line one line two$"),
     ):
         client.embed([INPUT], space_id=SPACE)
+
+
+@pytest.mark.slow
+def test_a_peer_that_hangs_is_given_up_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pings unanswered, it counts as not there: UNAVAILABLE with a time to retry; awake, it answers."""
+    # proves S-8
+    options = dict(channel._OPTIONS) | {"grpc.keepalive_time_ms": 1_000}
+    monkeypatch.setattr(channel, "_OPTIONS", tuple(options.items()))
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+
+        async def scene() -> tuple[float, Unavailable]:
+            client = AsyncEmbedderClient(address)
+            await client.embed([INPUT], space_id=SPACE)
+            process.send_signal(signal.SIGSTOP)
+            started = time.monotonic()
+            with pytest.raises(Unavailable) as caught:
+                await client.embed([INPUT], space_id=SPACE, deadline_s=30)
+            passed_s = time.monotonic() - started
+            process.send_signal(signal.SIGCONT)
+            await answered(client)
+            await client.close()
+            return passed_s, caught.value
+
+        try:
+            passed_s, error = asyncio.run(scene())
+        finally:
+            process.kill()
+
+    assert passed_s < 12
+    assert error.retry_after_s == 1.0
+
+
+async def answered(client: AsyncEmbedderClient) -> None:
+    end = time.monotonic() + 5
+    while True:
+        try:
+            await client.embed([INPUT], space_id=SPACE, deadline_s=2)
+        except (Unavailable, DeadlineExceeded):
+            assert time.monotonic() < end, "it did not answer again"
+            await asyncio.sleep(0.05)
+        else:
+            return
