@@ -6,6 +6,7 @@ from atelier.types.v1 import types_pb2
 from pydantic import BaseModel, ConfigDict, Field
 
 MIB: Final = 1 << 20
+RECORD_BYTES: Final = 256 << 10  # one attribute record as a message; more is not even looked into
 
 
 class Limits(BaseModel):

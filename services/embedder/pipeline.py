@@ -27,6 +27,7 @@ from services.embedder.spaces import Content, Space
 
 _INLINE_BYTES: Final = 1 << 18  # hashed faster than another thread is woken
 _MOST_WRITES: Final = 64
+_WORD_BYTES: Final = 16  # about what one word of a record takes
 
 _log = logging.getLogger(__name__)
 
@@ -203,9 +204,11 @@ class Pipeline:
         def work() -> list[str | Exception]:
             return [_key(space, content) for content in inputs]
 
-        if sum(len(c) for c in inputs if isinstance(c, bytes)) <= _INLINE_BYTES:
-            return work()
-        return await _on(self._hashing, work)
+        return await self.aside(work, sum(map(_weight, inputs)))
+
+    async def aside(self, work: Callable[[], T], byte_count: int) -> T:
+        """The outcome of work on so many bytes; what takes long is done on a thread of its own."""
+        return work() if byte_count <= _INLINE_BYTES else await _on(self._hashing, work)
 
     async def _look_up(
         self, keys: Sequence[str | Exception], inputs: Sequence[Input], *, no_store: bool
@@ -296,6 +299,21 @@ def _of_kind(space: Space, inputs: Sequence[Input]) -> list[Input]:
 def _held_bytes(space: Space, inputs: Sequence[Input]) -> int:
     contents = [content for content in inputs if not isinstance(content, Exception)]
     return sum(len(c) for c in contents if isinstance(c, bytes)) + space.held_bytes * len(contents)
+
+
+def _weight(content: Input) -> int:
+    """About how many bytes an input hashes to."""
+    if isinstance(content, bytes):
+        return len(content)
+    if isinstance(content, Exception):
+        return 0
+    return sum(
+        _WORD_BYTES * len(value) if isinstance(value, list) else _length(value) for value in content.values()
+    )
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, str) else _WORD_BYTES
 
 
 def _key(space: Space, content: Input) -> str | Exception:

@@ -43,7 +43,9 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:  # noqa: ARG002, N802
         """A vector or an error an input, in order."""
-        asked = wire.read_embed(request, self._limits)
+        asked = await self._pipeline.aside(
+            lambda: wire.read_embed(request, self._limits), wire.record_bytes(request, self._limits)
+        )
         version = await self._version(asked.target)
         with self._models.hold(asked.target.space_id or _space_of(version)) as space:
             with _asking(space, asked.priority) as ask:

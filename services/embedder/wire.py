@@ -37,7 +37,7 @@ from services.embedder.models import Report, State
 from services.embedder.pipeline import Embedded, Input, Timings, Vector
 from services.embedder.schedule import Priority
 from services.embedder.spaces import Space
-from services.limits import Limits
+from services.limits import RECORD_BYTES, Limits
 from services.runtime.errors import (
     DeadlineExceeded,
     ErrorTable,
@@ -54,6 +54,7 @@ from services.runtime.errors import (
 
 _RETRY_S: Final = 1.0
 _MOST_ITEM_ERRORS: Final = 128
+_LONGEST_NAME: Final = 64  # of an identifier in a message, which also has to say what is wrong
 
 
 def _as(kind: type[ServiceError], reason: str, retry_after_s: float | None = None) -> Any:
@@ -132,6 +133,15 @@ def read_embed(message: embedder_pb2.EmbedRequest, limits: Limits) -> Asked:
     )
 
 
+def record_bytes(message: embedder_pb2.EmbedRequest, limits: Limits) -> int:
+    """Bytes of the attribute records that `read_embed` will look into; pictures are taken as they are."""
+    return sum(
+        one.attributes.ByteSize()
+        for one in message.inputs[: limits.message_images]
+        if one.HasField("attributes")
+    )
+
+
 def read_target(message: embedder_pb2.EmbedRequest | embedder_pb2.EmbedStreamRequest) -> Target:
     """The target of a request. Raises InvalidArgument: when it names neither a space nor a model."""
     which = message.WhichOneof("target")
@@ -148,7 +158,7 @@ def read_input(message: embedder_pb2.EmbedInput) -> Input:
         case "image":
             return message.image
         case "attributes":
-            return _record(message.attributes)
+            return _attributes(message.attributes)
         case _:
             return WrongKind("the input has no content: give image or attributes")
 
@@ -233,7 +243,7 @@ def _refuse_all_failed(ids: Sequence[str], outcomes: Sequence[Vector | Exception
         types_pb2.ItemError(index=index, id=item_id, status=_status(error))
         for index, (item_id, error) in enumerate(zip(ids, failures, strict=True))
     ]
-    named = f"input 0 ({ids[0]!r})" if ids[0] else "input 0"
+    named = f"input 0 ({ids[0][:_LONGEST_NAME]!r})" if ids[0] else "input 0"
     raise type(first)(
         f"{named}: {first.message}"
         if len(items) == 1
@@ -253,6 +263,14 @@ def _timings(timings: Timings) -> types_pb2.Timings:
     return types_pb2.Timings(
         queue_ms=timings.queue_ms, decode_ms=timings.decode_ms, compute_ms=timings.compute_ms
     )
+
+
+def _attributes(struct: Struct) -> Input:
+    """The record, or the error of one that would take long to read."""
+    size = struct.ByteSize()
+    if size > RECORD_BYTES:
+        return InvalidAttributes(f"the record has {size} bytes as a message, the bound is {RECORD_BYTES}")
+    return _record(struct)
 
 
 def _record(struct: Struct) -> Mapping[str, object]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 
 import grpc
 import numpy as np
@@ -12,6 +13,7 @@ from google.rpc import code_pb2, error_details_pb2
 from grpc_health.v1 import health_pb2
 from PIL import Image
 
+from services.embedder import wire
 from tests.services.embedder.conftest import (
     ATTRIBUTES,
     DIMENSION,
@@ -52,6 +54,7 @@ BAD_RECORDS = {
     "number": {"category": 3},
     "nested": {"material": {"a": "b"}},
     "long": {"material": ["코트"] * 1001},
+    "large": {"category": "가" * 100_000},
 }
 
 
@@ -141,6 +144,26 @@ def test_a_bad_record_fails_alone(place, kind):
 
     assert bad.error.code == code_pb2.INVALID_ARGUMENT
     assert good.HasField("vector")
+
+
+def test_a_message_full_of_words_is_read_beside_the_event_loop(place, monkeypatch):
+    """What takes long to read is read on another thread, so that others are answered meanwhile."""
+    # proves S-4
+    readers = []
+    read = wire.read_embed
+    monkeypatch.setattr(wire, "read_embed", lambda *a: (readers.append(threading.get_ident()), read(*a))[1])
+    large = {"material": [f"{n} {'x' * 180}" for n in range(1_000)]}
+
+    async def scene():
+        async with place.serving() as served:
+            await served.stub.Embed(request(ATTRIBUTES, [attribute_input({})]))
+            await served.stub.Embed(request(ATTRIBUTES, [attribute_input(large)] * 2))
+            return threading.get_ident()
+
+    here = asyncio.run(scene())
+
+    assert readers[0] == here
+    assert readers[1] != here
 
 
 @pytest.mark.parametrize(
