@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from inference.errors import NoRelease
-from inference.release import ReleaseKeeper, ReleaseStatus
+from inference.release import ReleaseKeeper, ReleaseStatus, store_trouble
 from model_store.aliases import PRODUCTION
 from model_store.errors import StoreError
 from model_store.store import ModelStore, Version
@@ -166,7 +166,7 @@ class Collection:
                     return lead
             self._store.names()
         except (StoreError, OSError) as error:
-            self._unfollowed = ReleaseStatus(state="absent", detail=str(error), version=None)
+            self._unfollowed = ReleaseStatus(state="absent", detail=store_trouble(error), version=None)
         else:
             wanted = " or ".join(f"{lead}@{PRODUCTION}" for lead in self._leads)
             self._unfollowed = ReleaseStatus(state="absent", detail=f"no alias {wanted}", version=None)

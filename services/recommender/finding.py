@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.errors import InvalidInput
-from services.recommender.catalog import Catalogue, ItemConditions
+from services.recommender.catalog import Catalogue
 from services.recommender.embedding import Embedded, Embedding
 from services.recommender.errors import ERRORS, DamagedCatalogue
 from services.recommender.executors import Executors
+from services.recommender.items import ItemConditions
 from services.recommender.query import (
     Content,
     Found,

@@ -16,11 +16,12 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from inference.errors import InvalidInput
-from services.recommender.catalog import Catalogue, Change, Entry, SourceVector
+from services.recommender.catalog import Catalogue
 from services.recommender.collection import Collection
 from services.recommender.embedding import Embedded, Embedding
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
+from services.recommender.items import Change, Entry, SourceVector
 from services.recommender.pictures import picture_digest
 from services.recommender.query import Vector
 from services.recommender.records import normalise_record

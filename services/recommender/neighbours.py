@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from services.recommender.catalog import Catalogue, Change
+from services.recommender.catalog import Catalogue
+from services.recommender.items import Change
 from vector_index.files import SegmentDirectory
 from vector_index.segment import Segment
 from vector_index.segmented import SegmentedIndex, SegmentedView

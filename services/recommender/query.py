@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from services.recommender.catalog import Catalogue, Item, ItemConditions
+from services.recommender.catalog import Catalogue
+from services.recommender.items import Item, ItemConditions
 from services.recommender.neighbours import SpaceIndex
 from services.runtime.errors import InvalidArgument, ServiceError
 

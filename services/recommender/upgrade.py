@@ -10,10 +10,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.recommender.catalog import Catalogue, Missing, SourceVector
+from services.recommender.catalog import Catalogue
 from services.recommender.embedding import Embedding
 from services.recommender.errors import DamagedCatalogue, UpgradeBlocked
 from services.recommender.executors import Executors
+from services.recommender.items import Missing, SourceVector
 from services.recommender.serving import Serving
 from services.runtime.errors import ServiceError
 

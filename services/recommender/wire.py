@@ -17,7 +17,7 @@ from inference.release import ReleaseStatus
 from model_store.aliases import PRODUCTION
 from model_store.store import Version
 from services.limits import Limits
-from services.recommender.catalog import Item
+from services.recommender.items import Item
 from services.recommender.query import Content, ItemIds, Picture, Question, Record, Vector
 from services.runtime.errors import Internal, InvalidArgument, ServiceError, from_status, to_status
 

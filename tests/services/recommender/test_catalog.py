@@ -11,8 +11,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from services.recommender import database, schema
-from services.recommender.catalog import Catalogue, Entry, ItemConditions, SourceVector
+from services.recommender.catalog import Catalogue
 from services.recommender.errors import CatalogueHeld, DamagedCatalogue, DiskFull, NewerSchema
+from services.recommender.items import Entry, ItemConditions, SourceVector
 
 SPACE = "a" * 64
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from services.recommender.catalog import Catalogue, Entry, SourceVector
+from services.recommender.catalog import Catalogue
+from services.recommender.items import Entry, SourceVector
 from services.recommender.neighbours import SpaceIndex, forget_indexes
 
 SPACE = "a" * 64

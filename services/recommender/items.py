@@ -1,0 +1,94 @@
+"""Items and what is asked of them, as the catalogue speaks of them. Legend: N rows, D dimensions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Attributes = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """An item as the catalogue has it. released_us: µs since 1970, UTC. picture_digest: '' for none."""
+
+    item_id: str
+    attributes: Attributes
+    released_us: int
+    in_stock: bool
+    picture_digest: str
+    source: str
+    label: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An item to be written. released_us: None keeps what is there, or means now."""
+
+    item_id: str
+    attributes: Attributes
+    released_us: int | None
+    in_stock: bool
+    picture_digest: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceVector:
+    """A vector of one content in one space. vector_D: float32, finite."""
+
+    source: str
+    space_id: str
+    vector_D: np.ndarray  # noqa: N815 - the shape suffix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a write did: revisions by item, labels with their content that came, labels that went."""
+
+    revision: int
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    added: Mapping[int, str] = field(default_factory=dict)
+    removed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemConditions:
+    """What an item must satisfy. words: per field, one of these."""
+
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    in_stock: bool | None = None
+    released_from_us: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.words) or self.in_stock is not None or self.released_from_us is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionState:
+    """What a collection served last; '' and 0 before it served anything."""
+
+    revision: int = 0
+    space_id: str = ""
+    lead_name: str = ""
+    lead_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A picture that has no vector in some space yet, and one of the items that show it."""
+
+    item_id: str
+    source: str
+    picture_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a collection's index is to hold. labels: int64 (N,), ascending; sources: the content of each."""
+
+    revision: int
+    labels: np.ndarray
+    sources: Sequence[str]
