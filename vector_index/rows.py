@@ -35,7 +35,7 @@ class Rows:
     """Rows in the order of their labels. labels: int64 (N,), ascending. vector_ND: float32, norm 1."""
 
     labels: np.ndarray
-    vector_ND: np.ndarray  # noqa: N815 - the shape suffix
+    vector_ND: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -62,7 +62,7 @@ class Part:
     """A segment and which of its rows live, as one view sees it. live_N: bool, shape (N,)."""
 
     segment: Segment
-    live_N: np.ndarray  # noqa: N815 - the shape suffix
+    live_N: np.ndarray
     live_count: int
 
     @classmethod

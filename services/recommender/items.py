@@ -41,7 +41,7 @@ class SourceVector:
 
     source: str
     space_id: str
-    vector_D: np.ndarray  # noqa: N815 - the shape suffix
+    vector_D: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

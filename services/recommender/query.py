@@ -43,7 +43,7 @@ class Vector:
     """A vector and the space it says that it is of. values_D: float32."""
 
     space_id: str
-    values_D: np.ndarray  # noqa: N815 - the shape suffix
+    values_D: np.ndarray
 
 
 Content = Picture | ItemIds | Record | Vector
