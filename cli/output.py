@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-console = Console()
+_PIPED_WIDTH = 160
+
+# A table in a pipe or a file is not cut to a terminal's 80 columns.
+console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 progress_console = Console(stderr=True)
 
 
