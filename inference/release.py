@@ -17,7 +17,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 from inference.errors import NoRelease, RefusedModel
 from model_store.aliases import Target
-from model_store.errors import NotFound, StoreError
+from model_store.errors import NoStore, NotFound, StoreError
 from model_store.manifest import MANIFEST_FILE
 from model_store.store import ModelStore, Version
 
@@ -188,7 +188,7 @@ class ReleaseKeeper(Generic[T]):
         try:
             target = await self._on_disk(self._target)
         except (StoreError, OSError) as error:
-            self._without_store(_line(error))
+            self._without_store(store_trouble(error))
             return
         if self._slot is not None and _is(self._slot.release.lead, target):
             self._failure = None
@@ -217,7 +217,7 @@ class ReleaseKeeper(Generic[T]):
         except NotFound:
             self._set("orphaned", f"{lead} serves from memory: it is no longer in the store")
         except (StoreError, OSError) as error:
-            self._without_store(_line(error))
+            self._without_store(store_trouble(error))
         else:
             self._set("serving", "")
 
@@ -298,7 +298,13 @@ class ReleaseKeeper(Generic[T]):
 
     def _set(self, state: State, detail: str) -> None:
         if (state, detail) != (self._state, self._detail):
-            extra = {"model": self._name, "alias": self._alias, "state": state, "detail": detail}
+            extra = {
+                "model": self._name,
+                "alias": self._alias,
+                "store": self._store.place,
+                "state": state,
+                "detail": detail,
+            }
             _log.info("release state", extra=extra)
         self._state, self._detail = state, detail
 
@@ -311,6 +317,13 @@ def _beside(present: Version | None) -> str:
     return "" if present is None else f"; {present} serves"
 
 
+def store_trouble(error: StoreError | OSError) -> str:
+    """One line on why the store did not answer; it may be told to callers, so it names no path."""
+    return "the model store is not there" if isinstance(error, NoStore) else _line(error)
+
+
 def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"a file cannot be read: {error.strerror}"  # without the path, which is in the log
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__

@@ -46,6 +46,10 @@ class AliasBook:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
+    def names(self, name: str) -> list[str]:
+        """Names of a model's aliases, sorted; also of those that cannot be read."""
+        return self._storage.aliases(name)
+
     def list(self, name: str) -> dict[str, Alias]:
         """Every alias of a model by its name."""
         return {alias: self.read(name, alias) for alias in self._storage.aliases(name)}

@@ -13,8 +13,12 @@ class NotFound(StoreError):
     """No such model, version, alias or space."""
 
 
+class NoStore(NotFound):
+    """There is no store at all where one should be; the message names the place."""
+
+
 class CorruptVersion(StoreError):
-    """A version's files are not the ones that were published."""
+    """A version's files, or an alias's, are not the ones that were written."""
 
 
 class UnsupportedSchema(StoreError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from model_store.errors import AliasConflict, NotFound
+from model_store.errors import AliasConflict, NoStore, NotFound
 from model_store.names import check_file, check_name
 
 
@@ -32,7 +32,7 @@ class Storage(Protocol):
     """Keeps immutable versions and small mutable alias files."""
 
     def names(self) -> list[str]:
-        """Model names, sorted."""
+        """Model names, sorted. Raises NoStore: when there is nothing at all."""
 
     def numbers(self, name: str) -> list[int]:
         """Version numbers of a model, ascending; empty when there are none."""
@@ -72,7 +72,7 @@ class LocalStorage:
 
     def names(self) -> list[str]:
         if not self.root.is_dir():
-            raise NotFound(f"no model store at {self.root}")
+            raise NoStore(f"no model store at {self.root}")
         return sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
     def numbers(self, name: str) -> list[int]:

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class ModelStore:
         return self._storage.place
 
     def names(self) -> list[str]:
-        """Model names, sorted. Raises NotFound: when there is no store."""
+        """Model names, sorted. Raises NoStore: when there is none."""
         return self._storage.names()
 
     def numbers(self, name: str) -> list[int]:
@@ -120,7 +121,11 @@ class ModelStore:
                 raise CorruptVersion(f"{version}/{file} is not what was published: its hash differs")
 
     def reachable(self) -> Iterator[Version]:
-        """Versions that an alias, its last three history entries or a manifest among those name."""
+        """Versions that an alias, its last three history entries or a manifest among those name.
+
+        A damaged alias reaches nothing here, so that it stands in nobody else's way; whoever reads it is
+        told. Nothing may therefore be removed by this alone.
+        """
         seen: set[str] = set()
         queue: list[Version] = []
         for name in self.names():
@@ -166,10 +171,11 @@ class ModelStore:
         return Manifest.model_validate({**draft.manifest, "files": files})
 
     def _readable_aliases(self, name: str) -> Iterator[tuple[Target, ...]]:
-        for alias in self._storage.aliases(name):
-            found = self.aliases.find(name, alias)
-            if found is not None:
-                yield found.reachable
+        for alias in self.aliases.names(name):
+            with suppress(CorruptVersion):
+                found = self.aliases.find(name, alias)
+                if found is not None:
+                    yield found.reachable
 
     def _existing(self, keys: Iterable[tuple[str, int]]) -> Iterator[Version]:
         for name, number in keys:

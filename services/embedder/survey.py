@@ -46,17 +46,21 @@ def _unless_gone(entry: Entry, in_memory: Mapping[str, Version]) -> Entry:
 
 def _aliased(store: ModelStore) -> Iterator[Entry]:
     for name in store.names():
-        for alias, found in store.aliases.list(name).items():
-            target = found.target
-            try:
-                version = store.resolve(name, alias)
-            except StoreError as error:
-                yield Entry(
-                    name=name, number=target.version, digest=target.digest, alias=alias, detail=str(error)
-                )
-                continue
-            if _is_embeddable(version):
-                yield _entry(version, alias)
+        for alias in store.aliases.names(name):
+            entry = _alias_entry(store, name, alias)
+            if entry.version is None or _is_embeddable(entry.version):
+                yield entry
+
+
+def _alias_entry(store: ModelStore, name: str, alias: str) -> Entry:
+    """What an alias means; number 0 when the alias itself cannot be read."""
+    number, digest = 0, ""
+    try:
+        target = store.aliases.read(name, alias).target
+        number, digest = target.version, target.digest
+        return _entry(store.resolve(name, alias), alias)
+    except StoreError as error:
+        return Entry(name=name, number=number, digest=digest, alias=alias, detail=str(error))
 
 
 def _entry(version: Version, alias: str = "", *, gone: bool = False) -> Entry:

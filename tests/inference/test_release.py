@@ -1,6 +1,7 @@
 """Releases: an alias followed, versions swapped under their holders, refusals, a store that goes away."""
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -130,12 +131,17 @@ def test_the_first_release_is_waited_for(play: Any, workshop: Any, versions: lis
     play(story)
 
 
-def test_a_missing_store_is_named_and_waited_for(play: Any, workshop: Any, tmp_path: Path) -> None:
-    """A store that is not there yet is said by name, and found once it is."""  # proves S-8
+def test_a_missing_store_is_named_and_waited_for(
+    play: Any, workshop: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that is not there yet is named in the log, not to callers, and found once it is there."""
+    # proves S-8
 
     async def story(keeper: Keeper, consumer: Consumer) -> None:
-        await until(lambda: f"no model store at {tmp_path / 'store'}" in keeper.status.detail, "the reason")
+        with caplog.at_level(logging.INFO, logger="inference.release"):
+            await until(lambda: keeper.status.detail == "the model store is not there", "the reason")
         assert keeper.status.state == "absent"
+        assert caplog.records[-1].store == str(tmp_path / "store")  # type: ignore[attr-defined]
 
         version = workshop.publish("vector")
         workshop.promote(version)
@@ -343,7 +349,7 @@ def test_a_store_that_goes_away_leaves_the_release_in_service(
         workshop.promote(versions[0])
         await keeper.wait_first(5)
         (tmp_path / "store").rename(tmp_path / "away")
-        await until(lambda: "no model store" in keeper.status.detail, "the loss")
+        await until(lambda: "the model store is not there" in keeper.status.detail, "the loss")
         assert keeper.status.state == "serving"
         with keeper.hold() as release:  # proves S-8
             assert release.value.answer() == 1
@@ -503,3 +509,21 @@ def test_whatever_the_moves_no_held_release_is_retired(
 def shop(tmp_path_factory: pytest.TempPathFactory, make_workshop: Any) -> Any:
     workshop = make_workshop(tmp_path_factory.mktemp("shop"))
     return workshop, [workshop.publish("vector", seed=seed) for seed in range(3)]
+
+
+def test_an_alias_that_cannot_be_read_is_told_without_its_path(
+    play: Any, workshop: Any, versions: list[Version], tmp_path: Path
+) -> None:
+    """What the disk says of a file is told, where the file lies is not: callers read this."""
+
+    async def story(keeper: Keeper, consumer: Consumer) -> None:
+        workshop.promote(versions[0])
+        await keeper.wait_first(5)
+        alias = tmp_path / "store" / versions[0].name / "aliases" / "production.json"
+        alias.unlink()
+        alias.mkdir()
+        await until(lambda: "Is a directory" in keeper.status.detail, "the reason")
+        assert keeper.status.state == "serving"
+        assert str(tmp_path) not in keeper.status.detail
+
+    play(story)

@@ -137,6 +137,22 @@ def test_the_last_three_before_the_present_stay_reachable(
     assert sorted(version.number for version in store.reachable()) == [3, 4, 5, 6]
 
 
+def test_a_damaged_alias_stands_in_nobody_elses_way(
+    store: ModelStore, make_draft: Callable[..., Draft]
+) -> None:
+    """What other aliases reach is found; the damaged one is told to whoever reads it."""  # proves M-3
+    for name in ("artwork-head", "fashion-image"):
+        version = store.publish(make_draft(name, name.encode()), accept)
+        store.aliases.move(name, "production", 1, version.digest)
+    alias = Path(store.place) / "artwork-head" / "aliases" / "production.json"
+    alias.write_bytes(b"\xff")
+
+    assert store.find_space(version.space_id) == version
+    assert store.aliases.names("artwork-head") == ["production"]
+    with pytest.raises(CorruptVersion, match="artwork-head@production is damaged"):
+        store.aliases.read("artwork-head", "production")
+
+
 def test_a_missing_store_is_named(tmp_path: Path) -> None:
     """Reading a store that is not there says where it was looked for."""
     with pytest.raises(NotFound, match="no model store at"):

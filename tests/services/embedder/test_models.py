@@ -100,6 +100,25 @@ def test_the_list_tells_what_aliases_reach_and_its_state_here(place):
     assert HEAD not in {name for name, _, _ in after}
 
 
+def test_a_damaged_alias_takes_no_other_model_away(place):
+    """Another model is listed and loaded; the damaged alias is listed as refused, with the reason."""
+    # proves S-8
+    (place.root / ATTRIBUTES / "aliases" / "production.json").write_bytes(b"garbage")
+
+    async def scene():
+        async with place.serving() as served:
+            space_id = place.version(PICTURES).space_id
+            await prepare(served, space_id)
+            return await embed(served, space_id), await listed(served)
+
+    reply, models = asyncio.run(scene())
+
+    assert reply.results[0].HasField("vector")
+    assert models[PICTURES, 1, "production"].state == ON
+    assert models[ATTRIBUTES, 0, "production"].state == REFUSED
+    assert "is damaged" in models[ATTRIBUTES, 0, "production"].detail
+
+
 def test_a_version_that_is_deleted_serves_from_memory_as_orphaned(place):
     """A loaded version answers on when the store has lost it, and the list says so."""
 
