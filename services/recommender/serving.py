@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from model_store.store import ModelStore, Version
 from services.recommender.neighbours import SpaceIndex
 from services.recommender.query import Vector
 from services.runtime.errors import FailedPrecondition, InvalidArgument
+
+# Of a vector's length: far above what the index and queries still take, so that nothing is written
+# into the catalogue that the index refuses.
+SHORTEST: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +76,11 @@ class Serving:
             raise InvalidArgument(
                 f"component {int(np.argmin(finite))} of the vector is not finite", reason="INVALID_VECTOR"
             )
-        if not vector.values_D.any():
-            raise InvalidArgument("the vector is zero and has no direction", reason="INVALID_VECTOR")
+        length = float(np.linalg.norm(vector.values_D.astype(np.float64)))
+        if length < SHORTEST:
+            raise InvalidArgument(
+                f"the vector has no direction: its length is {length:.3g}", reason="INVALID_VECTOR"
+            )
         return vector.values_D
 
 

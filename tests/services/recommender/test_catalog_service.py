@@ -197,6 +197,21 @@ def test_items_by_vector(recommender, models):
     assert recommender.get("v").item.revision == 1
 
 
+@pytest.mark.parametrize("length", [0.0, 1e-45, 1e-30, 1e-13])
+def test_a_vector_without_direction_is_never_written(recommender, models, serve, length):
+    """One that is too short for the index is refused before it is in the catalogue, which opens again."""
+    # proves S-5
+    space_id = models[1].space_id
+    short = (length * vector_of(["knit"], space_id)).astype(np.float32)
+    with pytest.raises(errors.InvalidArgument, match="no direction"):
+        recommender.upsert(item("short", vector=(space_id, short)))
+
+    with pytest.raises(errors.NotFound):
+        recommender.get("short")
+    recommender.close()
+    assert serve().upsert(item("good", "knit")).results[0].revision == 1
+
+
 def test_deleted_items_are_gone(recommender):
     """Deleted items are neither found nor fetched; deleting them again does no harm."""  # proves R-4, S-7
     recommender.upsert(item("a", "knit"), item("b", "skirt"))
