@@ -96,15 +96,8 @@ class LocalStorage:
         parent = self.root / ".staging"
         parent.mkdir(parents=True, exist_ok=True)
         _sweep(parent)
-        claim = parent / f"{uuid.uuid4().hex}.lock"
-        directory = claim.with_suffix("")
-        with _locked(claim):
-            directory.mkdir()
-            try:
-                yield directory
-            finally:
-                shutil.rmtree(directory, ignore_errors=True)
-                claim.unlink(missing_ok=True)
+        with _claimed(parent) as directory:
+            yield directory
 
     def commit(self, name: str, staged: Path) -> int:
         folder = self._folder(name)
@@ -183,10 +176,31 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def _claimed(parent: Path) -> Iterator[Path]:
+    """A fresh directory whose lock file is held; both are gone afterwards."""
+    while True:
+        claim = parent / f"{uuid.uuid4().hex}.lock"
+        with _locked(claim):
+            if not claim.exists():
+                continue  # swept by another publisher between its creation and its lock
+            directory = claim.with_suffix("")
+            directory.mkdir()
+            try:
+                yield directory
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
+                claim.unlink(missing_ok=True)
+            return
+
+
 def _sweep(parent: Path) -> None:
     """Remove what killed publishers left: staging directories whose lock nobody holds."""
     for claim in parent.glob("*.lock"):
-        descriptor = os.open(claim, os.O_RDWR)
+        try:
+            descriptor = os.open(claim, os.O_RDWR)
+        except FileNotFoundError:
+            continue  # its publisher has just finished
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

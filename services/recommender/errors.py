@@ -6,7 +6,7 @@ from typing import Any
 from inference.errors import InvalidInput, NoRelease
 from services.client.errors import AtelierError
 from services.runtime.errors import (
-    Code,
+    DataLoss,
     ErrorTable,
     FailedPrecondition,
     InvalidArgument,
@@ -42,12 +42,6 @@ class DiskFull(CatalogueError):
 
 class UpgradeBlocked(Exception):
     """Some items cannot follow the collection to another space; the message says which and why."""
-
-
-class DataLoss(ServiceError):
-    """Something kept is damaged."""
-
-    code = Code.DATA_LOSS
 
 
 def _told(kind: type[ServiceError], reason: str, **options: Any) -> Callable[[Exception], ServiceError]:

@@ -122,6 +122,12 @@ class Internal(ServiceError):
     code = Code.INTERNAL
 
 
+class DataLoss(ServiceError):
+    """Something kept is damaged."""
+
+    code = Code.DATA_LOSS
+
+
 ErrorTable = Mapping[type[Exception], Callable[[Exception], ServiceError]]
 
 _BY_CODE: Final[Mapping[int, type[ServiceError]]] = {
