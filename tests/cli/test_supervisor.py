@@ -94,6 +94,7 @@ def test_a_directory_is_free_again_after_a_failed_start(notes: Path, tmp_path: P
     assert again.stop() == {"embedder": 0}
 
 
+@pytest.mark.slow
 def test_restarts_come_later_each_time(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time that a dead service waits to be restarted does not count as time that it lived."""
     monkeypatch.setattr(supervisors, "_SETTLED_S", 1.0)
