@@ -52,8 +52,9 @@ class Catalogue:
     """Items, their pictures and vectors, in one directory that one process holds."""
 
     def __init__(self, root: Path) -> None:
-        self._database = Database(root)
         self.pictures = Pictures(root / "pictures")
+        # Without the rows that name them, every picture would be swept.
+        self._database = Database(root, may_be_new=self.pictures.is_empty)
         with self._database.reading() as connection:
             named = set(connection.execute(select(items.c.picture_digest).distinct()).scalars())
         self.pictures.sweep(named)

@@ -19,6 +19,7 @@ from model_store.store import ModelStore, Version
 from services.client.errors import AtelierError, Unavailable
 from services.recommender.catalog import Catalogue
 from services.recommender.embedding import Embedding
+from services.recommender.errors import DamagedCatalogue
 from services.recommender.executors import Executors
 from services.recommender.neighbours import SpaceIndex, forget_indexes
 from services.recommender.serving import Models, Serving, describe
@@ -103,11 +104,10 @@ class Collection:
         """Serve what the collection served before, where that can still be had."""
         try:
             models = await self._executors.read(self._remembered)
-        except StoreError as error:
+            if models is not None:
+                self._interim = Serving(models=models, index=await self._index(models))
+        except (StoreError, DamagedCatalogue) as error:
             log.warning("the last release is not to be had", extra={"reason": str(error)})
-            return
-        if models is not None:
-            self._interim = Serving(models=models, index=await self._index(models))
 
     async def run(self) -> None:
         """Follow the preferred lead until cancelled."""

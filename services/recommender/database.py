@@ -36,16 +36,17 @@ class Database:
     """The open file, migrated and held by this process alone.
 
     Raises CatalogueHeld: when another process holds it, naming that. Raises NewerSchema: naming both
-    schemas. Raises DiskFull. Raises DamagedCatalogue: when the file is not a database.
+    schemas. Raises DiskFull. Raises DamagedCatalogue: when the file is not a database, or is not there
+    although it may not be new.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, may_be_new: bool = True) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._lock = _hold(root / LOCK)
         try:
             self._writer = _writing_engine(root / FILE)
             with _readable():
-                _migrate(self._writer, root)
+                _migrate(self._writer, root, may_be_new=may_be_new)
             self._reader = _reading_engine(root / FILE)
         except BaseException:
             os.close(self._lock)
@@ -53,13 +54,16 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A write transaction, committed and on disk when the body ends. Raises DiskFull."""
+        """A write transaction, on disk when the body ends. Raises DiskFull, DamagedCatalogue."""
         try:
             with self._writer.begin() as connection:
                 yield connection
         except OperationalError as error:
             if _is_full(error):
                 raise DiskFull("the catalogue's disk is full") from error
+            raise
+        except DatabaseError as error:
+            _refuse_damaged(error)
             raise
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -68,9 +72,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A read transaction: everything in the body sees one state."""
-        with self._reader.begin() as connection:
-            yield connection
+        """A read transaction: everything in the body sees one state. Raises DamagedCatalogue."""
+        try:
+            with self._reader.begin() as connection:
+                yield connection
+        except DatabaseError as error:
+            _refuse_damaged(error)
+            raise
 
     def close(self) -> None:
         """Close readers first, so that the writing connection is the one that checkpoints."""
@@ -129,7 +137,7 @@ def _prepare(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
     event.listen(engine, "begin", began)
 
 
-def _migrate(engine: Engine, root: Path) -> None:
+def _migrate(engine: Engine, root: Path, *, may_be_new: bool) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
@@ -139,6 +147,10 @@ def _migrate(engine: Engine, root: Path) -> None:
         found = MigrationContext.configure(connection).get_current_revision()
     if found == head:
         return
+    if found is None and not may_be_new:
+        raise DamagedCatalogue(
+            f"{FILE} is missing or empty, but pictures of its items are there: put it back, or move them away"
+        )
     if found is not None:
         if found not in {script.revision for script in scripts.walk_revisions()}:
             raise NewerSchema(f"the catalogue has schema {found}, this build reads up to {head}")
@@ -182,6 +194,13 @@ def _readable() -> Iterator[None]:
         raise
     except DatabaseError as error:
         raise DamagedCatalogue(f"{FILE} is not a catalogue: {error.orig}") from error
+
+
+def _refuse_damaged(error: DatabaseError) -> None:
+    """Raises DamagedCatalogue: when SQLite found the file itself to be wrong."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        raise DamagedCatalogue(f"{FILE} is damaged: {error.orig}") from error
 
 
 def _is_full(error: OperationalError) -> bool:

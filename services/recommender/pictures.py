@@ -32,6 +32,11 @@ class Pictures:
         self._root = root
         root.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is not a single file."""
+        return not any(path.is_file() for path in self._root.glob("*/*"))
+
     @contextmanager
     def kept(self, pictures: Mapping[str, bytes]) -> Iterator[None]:
         """Write pictures by their digests; on disk when the body begins. Raises OSError.

@@ -14,6 +14,7 @@ from services.recommender import database, schema
 from services.recommender.catalog import Catalogue
 from services.recommender.errors import CatalogueHeld, DamagedCatalogue, DiskFull, NewerSchema
 from services.recommender.items import Entry, ItemConditions, SourceVector
+from services.recommender.pictures import Pictures
 
 SPACE = "a" * 64
 
@@ -121,6 +122,59 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
         Catalogue(root)
 
     assert (root / database.FILE).read_bytes() == b"garbage" * 1000
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_pictures_of_a_lost_catalogue_are_not_swept(catalogue, open_catalogue, tmp_path, left):
+    """Where the rows are gone but their pictures are there, the catalogue is refused, not begun anew."""
+    write(catalogue, "a")
+    catalogue.close()
+    catalogue._database.close = lambda: None
+    for path in (tmp_path / "catalogue").glob(f"{database.FILE}*"):
+        path.unlink()
+    if left is not None:
+        (tmp_path / "catalogue" / database.FILE).write_bytes(left)
+
+    for _ in range(2):
+        with pytest.raises(DamagedCatalogue, match="missing or empty, but pictures"):
+            Catalogue(tmp_path / "catalogue")
+
+    assert [path.read_bytes() for path in catalogue.pictures._root.glob("*/*")] == [b"knit"]
+
+
+def test_damaged_pages_are_told_as_damage(catalogue, open_catalogue, tmp_path):
+    """What SQLite cannot read is DamagedCatalogue, without a statement or a path in its text."""
+    for number in range(200):
+        write(catalogue, f"item-{number}", f"knit {number}")
+    catalogue.close()
+    catalogue._database.close = lambda: None
+    file = tmp_path / "catalogue" / database.FILE
+    with sqlite3.connect(file) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'items'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    data = bytearray(file.read_bytes())
+    data[(root - 1) * size : root * size] = b"\x55" * size
+    file.write_bytes(data)
+
+    again = open_catalogue_unswept(tmp_path)
+    try:
+        with pytest.raises(DamagedCatalogue, match="is damaged") as caught:
+            again.contents("fashion")
+        with pytest.raises(DamagedCatalogue, match="is damaged"):
+            write(again, "new", "knit new")
+    finally:
+        again.close()
+    assert "SELECT" not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def open_catalogue_unswept(tmp_path):
+    """The catalogue, without the look at every row that opening it takes."""
+    made = Catalogue.__new__(Catalogue)
+    made.pictures = Pictures(tmp_path / "catalogue" / "pictures")
+    made._database = database.Database(tmp_path / "catalogue")
+    return made
 
 
 def test_durability_settings(catalogue):
