@@ -120,6 +120,8 @@ class AttributeSchema:
     def _distinct(self, name: str, words: Sequence[str]) -> tuple[str, ...]:
         if any("\ud800" <= letter <= "\udfff" for word in words for letter in word):
             raise InvalidAttributes(f"field {name!r} holds text that is not Unicode")
+        if any("\0" in word for word in words):
+            raise InvalidAttributes(f"field {name!r} holds a NUL character")  # where databases end a text
         spelt = (normalise_text(word, self.spelling) for word in words)
         return tuple(dict.fromkeys(word for word in spelt if word))
 

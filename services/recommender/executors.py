@@ -5,11 +5,13 @@ import contextvars
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from services.runtime.errors import ResourceExhausted
 
 T = TypeVar("T")
+
+_INLINE_BYTES: Final = 1 << 18
 
 
 class Executors:
@@ -27,6 +29,10 @@ class Executors:
     async def read(self, work: Callable[[], T]) -> T:
         """The outcome of `work` on a thread that reads."""
         return await _run(self._read, work)
+
+    async def aside(self, work: Callable[[], T], byte_count: int) -> T:
+        """The outcome of `work` on so many bytes; what takes long does not hold up every other call."""
+        return work() if byte_count <= _INLINE_BYTES else await self.read(work)
 
     async def build(self, work: Callable[[], T]) -> T:
         """The outcome of `work` that takes seconds of computing."""

@@ -61,6 +61,8 @@ def _check_fields(record: Mapping[str, Any]) -> None:
     if len(record) > MOST_FIELDS:
         raise InvalidAttributes(f"the record has {len(record)} fields, the bound is {MOST_FIELDS}")
     for name in record:
+        if "\0" in name:
+            raise InvalidAttributes("a field's name holds a NUL character")
         if not 1 <= len(name) <= LONGEST_FIELD:
             raise InvalidAttributes(
                 f"a field's name has {len(name)} characters, it must have 1 to {LONGEST_FIELD}"
@@ -72,7 +74,7 @@ def _metadata(name: str, value: Any, spelling: Mapping[str, str]) -> Any:
         case None | bool():
             return value
         case str():
-            return normalise_text(value, spelling)
+            return _word(name, value, spelling)
         case int() | float():
             if math.isfinite(value):
                 return value
@@ -86,5 +88,12 @@ def _words(name: str, value: Any, spelling: Mapping[str, str]) -> tuple[str, ...
         raise InvalidAttributes(f"field {name!r} is neither a text nor a list of texts")
     if len(value) > MOST_TERMS:
         raise InvalidAttributes(f"field {name!r} has {len(value)} words, the bound is {MOST_TERMS}")
-    words = (normalise_text(word, spelling) for word in value)
+    words = (_word(name, word, spelling) for word in value)
     return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _word(name: str, word: str, spelling: Mapping[str, str]) -> str:
+    """The word as it is kept. SQLite reads a JSON text up to a NUL, so that one would match another word."""
+    if "\0" in word:
+        raise InvalidAttributes(f"field {name!r} holds a NUL character")
+    return normalise_text(word, spelling)

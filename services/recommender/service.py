@@ -98,7 +98,9 @@ def _add_servicers(
     server.add(
         recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
         recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
-        RecommenderServicer(collections, Finder(catalogue, executors, embedding), embedding, settings),
+        RecommenderServicer(
+            collections, Finder(catalogue, executors, embedding), embedding, executors, settings
+        ),
     )
     server.add(
         catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],

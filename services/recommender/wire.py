@@ -16,7 +16,7 @@ from google.protobuf import struct_pb2, timestamp_pb2
 from inference.release import ReleaseStatus
 from model_store.aliases import PRODUCTION
 from model_store.store import Version
-from services.limits import Limits
+from services.limits import RECORD_BYTES, Limits
 from services.recommender.items import Item
 from services.recommender.query import Content, ItemIds, Picture, Question, Record, Vector
 from services.runtime.errors import Internal, InvalidArgument, ServiceError, from_status, to_status
@@ -127,7 +127,8 @@ def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> 
         filter_words=from_struct(request.filter.attributes),
         in_stock=request.filter.in_stock if request.filter.HasField("in_stock") else None,
         released_from_us=_optional_us(request.filter, "released_after"),
-        excluded_ids=tuple(request.excluded_item_ids),
+        # SQLite reads a JSON text up to a NUL, so that one would leave another item out.
+        excluded_ids=tuple(one for one in request.excluded_item_ids if "\0" not in one),
     )
 
 
@@ -255,7 +256,16 @@ def page_token(last: str) -> str:
 
 
 def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """The record: texts, lists, numbers, truth values, None; an object or a list in a list stays one."""
+    """The record: texts, lists, numbers, truth values, None; an object or a list in a list stays one.
+
+    Raises InvalidArgument: for a record that would take long to read.
+    """
+    size = struct.ByteSize()
+    if size > RECORD_BYTES:
+        raise InvalidArgument(
+            f"the record has {size} bytes as a message, the bound is {RECORD_BYTES}",
+            reason="INVALID_ATTRIBUTES",
+        )
     return {name: _from_value(value) for name, value in struct.fields.items()}
 
 

@@ -74,6 +74,7 @@ def test_every_field_is_there_and_words_count_once() -> None:
         ({"print": ["x"] * 1001}, "field 'print' has 1001 words, the bound is 1000"),
         ({"colour": "red"}, "unknown field 'colour'; the model knows category, print"),
         ({"category": "\ud800"}, "field 'category' holds text that is not Unicode"),
+        ({"category": "a\0b"}, "field 'category' holds a NUL character"),
         ([("category", "코트")], "the record is a list, expected fields with values"),
     ],
 )

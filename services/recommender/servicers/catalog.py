@@ -39,7 +39,9 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         collection = self._collections.named(request.collection)
         wire.check_upsert(request, self._limits)
         ids = {index: item.item_id for index, item in enumerate(request.items)}
-        read = [self._draft(item) for item in request.items]
+        read = await self._executors.aside(
+            lambda: [self._draft(item) for item in request.items], request.ByteSize()
+        )
         outcomes = {index: one for index, one in enumerate(read) if isinstance(one, ServiceError)}
         drafts = {index: one for index, one in enumerate(read) if isinstance(one, Draft)}
         if not drafts:

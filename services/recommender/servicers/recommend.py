@@ -11,7 +11,7 @@ from services.limits import to_message
 from services.recommender import wire
 from services.recommender.collections import Collections
 from services.recommender.embedding import Embedding
-from services.recommender.executors import Admission
+from services.recommender.executors import Admission, Executors
 from services.recommender.finding import Answer, Finder
 from services.recommender.settings import RecommenderSettings
 
@@ -24,11 +24,13 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         collections: Collections,
         finder: Finder,
         embedding: Embedding,
+        executors: Executors,
         settings: RecommenderSettings,
     ) -> None:
         self._collections = collections
         self._finder = finder
         self._embedding = embedding
+        self._executors = executors
         self._settings = settings
         self._admission = Admission(settings.recommend_queue, "Recommend calls")
 
@@ -37,7 +39,9 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
     ) -> recommender_pb2.RecommendResponse:
         """The items nearest to the query and the liked examples."""
         collection = self._collections.named(request.collection)
-        question = wire.read_question(request, self._settings.limits)
+        question = await self._executors.aside(
+            lambda: wire.read_question(request, self._settings.limits), request.ByteSize()
+        )
         with self._admission.admitted(), collection.hold() as serving:
             answer = await self._finder.answer(serving, question)
         _note(answer)

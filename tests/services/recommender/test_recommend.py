@@ -157,6 +157,13 @@ def test_excluded_items_are_left_out(stocked):
     assert "knit-retro" not in ids(reply)
 
 
+def test_an_identifier_with_a_nul_leaves_nobody_else_out(stocked):
+    """SQLite ends a JSON text at a NUL; the item of the identifier before it stays in the results."""
+    found = ids(stocked.recommend(image=b"knit retro red", excluded_item_ids=["knit-retro\0x"]))
+
+    assert found[0] == "knit-retro"
+
+
 def test_bad_examples_fail_alone(stocked):
     """Examples that cannot be read are told with their place; the others answer."""  # proves S-5
     reply = stocked.recommend(
@@ -206,6 +213,26 @@ REFUSED = {
         {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"style": []}))},
         errors.InvalidArgument,
         "nothing could satisfy it",
+    ),
+    "filter NUL": (
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"style": "retro\0x"}))},
+        errors.InvalidArgument,
+        "field 'style' holds a NUL",
+    ),
+    "field NUL": (
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"style\0x": "retro"}))},
+        errors.InvalidArgument,
+        "name holds a NUL",
+    ),
+    "large record": (
+        {"attributes": to_struct({"style": ["x"] * 100_000})},
+        errors.InvalidArgument,
+        "the bound is 262144",
+    ),
+    "large filter": (
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"a": "x" * 300_000}))},
+        errors.InvalidArgument,
+        "the bound is 262144",
     ),
     "released": (
         {

@@ -31,6 +31,10 @@ def test_without_a_schema_records_are_kept(schema):
     ("record", "message"),
     [
         ({"style": {"a": 1}}, "'style'"),
+        ({"style": ["a\0b"]}, "'style' holds a NUL"),
+        ({"extra": "a\0b"}, "'extra' holds a NUL"),
+        ({"extra": ["\0"]}, "'extra' holds a NUL"),
+        ({"a\0b": "x"}, "name holds a NUL"),
         ({"extra": [1]}, "'extra' is neither a text nor a list of texts"),
         ({"extra": {"a": 1}}, "'extra'"),
         ({"extra": float("inf")}, "'extra' is not a finite number"),
