@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -192,14 +192,20 @@ def _ready_file(context: ServerContext, name: str) -> Iterator[None]:
         "metrics_address": context.metrics_address,
         "pid": os.getpid(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
-    staged.write_text(json.dumps(body) + "\n", encoding="utf-8")
-    staged.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_text(json.dumps(body) + "\n", encoding="utf-8")
+        staged.replace(path)
+    except OSError as error:  # a full disk keeps nobody from being served
+        _log.error("the ready file was not written", extra={"reason": error.strerror})
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _options(message_bytes: int) -> list[tuple[str, Any]]:

@@ -118,6 +118,26 @@ def test_the_ready_file_is_there_while_the_port_listens(
     assert not list(path.parent.iterdir())
 
 
+def test_a_ready_file_that_cannot_be_written_keeps_nobody_from_being_served(
+    descriptor: ServiceDescriptor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a full disk the service answers all the same, and the log says what is missing."""  # proves S-8
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "ready.json"
+
+    async def scenario() -> None:
+        service = shape_service(descriptor, {"UnaryUnary": echo})
+        async with (
+            running(ServiceSettings(ready_file=path), service) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            assert await health(channel, "") == SERVING
+
+    asyncio.run(scenario())
+
+    assert "the ready file was not written" in caplog.text
+
+
 def test_a_taken_port_is_said_and_not_shared(descriptor: ServiceDescriptor) -> None:
     """Two processes never answer on one port by turns."""
 
