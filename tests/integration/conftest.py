@@ -1,7 +1,11 @@
 """Published models of the real architectures and the real services as processes, for whole-house tests."""
 
+import fcntl
 import io
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.integration.models import publish_untrained
 
 from cli.demo_questions import await_all
 from cli.supervisor import Address, Supervisor
@@ -18,6 +21,8 @@ from cli.up import specs
 from model_store.store import ModelStore
 from services.client.ranker import RankerClient
 from services.client.recommender import RecommenderClient
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +58,32 @@ def running_house(store: Path, data: Path) -> Iterator[House]:
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one untrained version of every model, `production` set; not to be written to."""
-    root = tmp_path_factory.mktemp("published")
-    publish_untrained(root / "models", root / "backbones")
-    return root / "models"
+    """A store with two untrained versions of every model, 1 in production; not to be written to.
+
+    Made once for all workers of a run, in a child: torch traces many times slower under coverage.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent
+    with (root / "published.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "published").exists():
+            making = root / "publishing"
+            shutil.rmtree(making, ignore_errors=True)
+            command = [
+                sys.executable,
+                "-m",
+                "tests.integration.models",
+                making / "models",
+                making / "backbones",
+            ]
+            subprocess.run(command, cwd=ROOT, check=True, timeout=280, env=_without_coverage())
+            making.rename(root / "published")
+    return root / "published" / "models"
+
+
+def _without_coverage() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
 
 @pytest.fixture(scope="module")

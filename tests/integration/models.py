@@ -1,5 +1,11 @@
-"""Small untrained models of the real architectures, published as `trainer/export.py` does."""
+"""Small untrained models of the real architectures, published as `trainer/export.py` does.
 
+`python -m tests.integration.models STORE BACKBONES` makes the store that the whole-house tests copy:
+version 1 of every model under `production`, and version 2 of every model, with other weights, under
+`candidate`.
+"""
+
+import sys
 from pathlib import Path
 
 from model_store.store import ModelStore
@@ -14,27 +20,14 @@ from trainer.publishing import Shelf
 SIDE = 56
 
 
-def publish_untrained(store: Path, backbones: Path) -> None:
-    """One version of every model, each under `production`."""
-    shelf = Shelf(store=ModelStore.at(store), alias="production")
-    artwork, fashion = _artwork(backbones, seed=1), _fashion(backbones, seed=1)
+def publish_untrained(store: Path, backbones: Path, *, seed: int, alias: str) -> None:
+    """Publish one version of every model with the weights of `seed`, each under `alias`."""
+    shelf = Shelf(store=ModelStore.at(store), alias=alias)
+    artwork, fashion = _artwork(backbones, seed), _fashion(backbones, seed)
     backbone = export_artwork_backbone(artwork.backbone, shelf).version
     export_artwork_head(artwork, shelf, backbone=backbone)
     image = export_fashion_image(fashion.image, shelf).version
     export_fashion_attributes(fashion, shelf, image=image)
-
-
-def publish_another(kind: str, store: Path, backbones: Path) -> None:
-    """Version 2 of a backbone and of what stands on it, with other weights, under `candidate`."""
-    shelf = Shelf(store=ModelStore.at(store), alias="candidate")
-    if kind == "artwork":
-        artwork = _artwork(backbones, seed=2)
-        backbone = export_artwork_backbone(artwork.backbone, shelf).version
-        export_artwork_head(artwork, shelf, backbone=backbone)
-    else:
-        fashion = _fashion(backbones, seed=2)
-        image = export_fashion_image(fashion.image, shelf).version
-        export_fashion_attributes(fashion, shelf, image=image)
 
 
 def _artwork(backbones: Path, seed: int) -> ArtworkConfig:
@@ -47,3 +40,8 @@ def _artwork(backbones: Path, seed: int) -> ArtworkConfig:
 def _fashion(backbones: Path, seed: int) -> FashionConfig:
     directory = save_untrained_clip(backbones / f"clip-{seed}", layers=2, seed=seed)
     return read_fashion_config(overrides={"image.source": str(directory), "training.seed": seed})
+
+
+if __name__ == "__main__":
+    for number, name in ((1, "production"), (2, "candidate")):
+        publish_untrained(Path(sys.argv[1]), Path(sys.argv[2]), seed=number, alias=name)

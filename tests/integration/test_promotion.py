@@ -10,7 +10,6 @@ import pytest
 from atelier.recommender.v1 import catalog_pb2, recommender_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
-from tests.integration.models import publish_another
 
 from model_store.store import ModelStore
 from services.client.embedder import EmbedderClient
@@ -63,7 +62,6 @@ def promote(store: ModelStore, name: str, number: int) -> float:
 def test_a_promoted_head_is_taken_up_without_a_failed_request(own_store: Path, tmp_path: Path) -> None:
     """Four callers rank while the head moves 1 → 2 → 1: none fails, each reply is of one release, and the
     new release answers within 2 s of its backbone being prepared.  # proves S-3 M-3"""
-    publish_another("artwork", own_store, tmp_path / "backbones")
     pictures = [picture(drawing(seed), str(seed)) for seed in range(4)]
     seen: Seen = []
     failures: list[BaseException] = []
@@ -102,7 +100,6 @@ def test_a_promoted_encoder_with_a_new_image_model_takes_the_catalogue_along(
 ) -> None:
     """Fashion moves to another image model: every garment is found again in the new space, no request fails,
     and each reply names one lead with its own image model.  # proves S-2 S-3"""
-    publish_another("fashion", own_store, tmp_path / "backbones")
     garments = [catalog_pb2.UpsertItem(item_id=f"g{seed}", image=drawing(seed)) for seed in range(30)]
     query = recommender_pb2.RecommendRequest(
         attributes=ParseDict({"category": "스커트"}, Struct()), item_count=50
@@ -138,7 +135,6 @@ def test_a_damaged_version_is_refused_and_the_one_before_serves(
 ) -> None:
     """One flipped byte in any file of a promoted head: version 1 goes on serving, and ListModels names the
     file.  # proves M-4"""
-    publish_another("artwork", own_store, tmp_path / "backbones")
     store = ModelStore.at(own_store)
     version = store.open("artwork-head", 2)
     with running_house(own_store, tmp_path / "data") as house, house.ranker() as ranker:
