@@ -19,6 +19,7 @@ from services.embedder.errors import (
     MemoryBound,
     ModelNotLoaded,
     ModelRefused,
+    QueueFull,
     StoreUnavailable,
     UnknownModel,
 )
@@ -28,6 +29,7 @@ from services.embedder.survey import find_space, survey
 T = TypeVar("T")
 
 IDLE_S: Final = 600.0
+MOST_PREPARING: Final = 32  # each looks through the whole store, also for a space that nothing reaches
 REFUSED_S: Final = 5.0  # a refused version is not hashed again for every caller that asks
 
 _UNREADABLE: Final = "the model store cannot be read"
@@ -137,6 +139,7 @@ class Models:
         Raises ModelRefused: when it fails a check, naming the version and the file.
         Raises MemoryBound: when there is no room for it, naming both numbers.
         Raises StoreUnavailable: when the store cannot be read.
+        Raises QueueFull: when many other spaces are being prepared.
         """
         return await self._loaded_by(space_id, lambda: self._find(space_id))
 
@@ -214,6 +217,10 @@ class Models:
             return space
         task = self._preparing.get(space_id)
         if task is None:
+            if len(self._preparing) >= MOST_PREPARING:
+                raise QueueFull(
+                    f"{len(self._preparing)} spaces are being prepared, the bound is {MOST_PREPARING}", 1.0
+                )
             task = asyncio.create_task(self._prepare(space_id, find))
             task.add_done_callback(lambda done: self._prepared(space_id, done))
             self._preparing[space_id] = task

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import grpc
@@ -12,7 +13,7 @@ from atelier.embedder.v1 import embedder_pb2
 from atelier.types.v1 import types_pb2
 
 from services.embedder.errors import MemoryBound
-from services.embedder.models import Models, Retention
+from services.embedder.models import MOST_PREPARING, Models, Retention
 from services.embedder.spaces import Space
 from tests.services.embedder.conftest import (
     ATTRIBUTES,
@@ -150,6 +151,26 @@ def test_a_space_that_nothing_reaches_is_not_loaded(place):
 
     assert {failed.code for failed in failures} == {grpc.StatusCode.NOT_FOUND}
     assert empty.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_flood_of_unknown_spaces_is_refused_quickly(place):
+    """Only so many spaces are looked for at once; the others are told to come back, and pictures go on."""
+    # proves S-4
+
+    async def scene():
+        async with place.serving() as served:
+            await embed(served, PICTURES)
+            flood = [asyncio.ensure_future(failure(prepare(served, f"{n:064x}"))) for n in range(500)]
+            reply = await embed(served, PICTURES)
+            return reply, await asyncio.gather(*flood)
+
+    reply, failures = asyncio.run(scene())
+
+    assert reply.results[0].HasField("vector")
+    codes = Counter(failed.code for failed in failures)
+    assert set(codes) == {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert codes[grpc.StatusCode.NOT_FOUND] >= MOST_PREPARING
+    assert {failed.reason for failed in failures} == {"UNKNOWN_MODEL", "QUEUE_FULL"}
 
 
 def test_an_alias_that_moves_back_finds_the_earlier_version_again(place):
