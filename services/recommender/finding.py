@@ -1,11 +1,13 @@
 """Answering a question: contents into vectors, vectors into one direction, the nearest items to it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from inference.attributes import AttributeSchema
 from inference.errors import InvalidInput
 from services.recommender.catalog import Catalogue
 from services.recommender.embedding import Embedded, Embedding
@@ -133,6 +135,12 @@ class Finder:
             )
             outcomes[:] = [refused if i in records else one for i, one in enumerate(outcomes)]
             records = {}
+        if records and serving.models.schema is not None:
+            # Found here, what is no record of this schema costs no way to the embedder and back.
+            schema = serving.models.schema
+            for index, error in (await self._executors.read(lambda: _unfit(records, schema))).items():
+                outcomes[index] = error
+                del records[index]
         parts = await asyncio.gather(
             self._embedding.pictures(
                 list(pictures.values()), serving.models.image, no_store=True, bulk=False
@@ -144,6 +152,17 @@ class Finder:
             outcomes[index] = outcome
         # The two ran side by side, so the longer one is what was waited for.
         return max(parts, key=lambda part: part.total_ms)
+
+
+def _unfit(records: Mapping[int, Mapping[str, Any]], schema: AttributeSchema) -> dict[int, ServiceError]:
+    """What is wrong with records that the schema refuses."""
+    errors: dict[int, ServiceError] = {}
+    for index, record in records.items():
+        try:
+            schema.normalise(record)
+        except InvalidInput as error:
+            errors[index] = to_service_error(error, ERRORS)
+    return errors
 
 
 def _checked(vector: Vector, serving: Serving) -> Outcome:

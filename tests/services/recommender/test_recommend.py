@@ -88,6 +88,20 @@ def test_by_attributes(stocked):
     assert set(ids(reply)) == {"skirt-resort", "skirt-sold"}
 
 
+def test_records_that_the_schema_refuses_never_travel(stocked, shop):
+    """Many bad examples are told at once by the recommender, which has the schema; good ones are used."""
+    # proves S-5
+    asked = len(shop.embedder.fake.requests)
+    bad = [resources_pb2.Example(attributes=to_struct({"colour": f"red {n}"})) for n in range(100)]
+    good = resources_pb2.Example(attributes=to_struct({"category": "skirt"}))
+
+    reply = stocked.recommend(positive_examples=[*bad, good], item_count=1)
+
+    assert [error.index for error in reply.errors] == list(range(100))
+    assert "unknown field 'colour'" in reply.errors[0].status.message
+    assert [len(request.inputs) for request in shop.embedder.fake.requests[asked:]] == [1]
+
+
 def test_by_items(stocked):
     """Items as the query find others like them; they are left out themselves."""  # proves R-1, R-3
     reply = stocked.recommend(items=of_items("knit-retro"), item_count=10)
