@@ -37,9 +37,9 @@ class DINOv2Features(nn.Module):
     computes for that size, baked in.
     """
 
-    mean_C11: torch.Tensor  # noqa: N815 - the shape suffix
-    std_C11: torch.Tensor  # noqa: N815 - the shape suffix
-    position_1ND: torch.Tensor  # noqa: N815 - the shape suffix
+    mean_C11: torch.Tensor
+    std_C11: torch.Tensor
+    position_1ND: torch.Tensor
 
     def __init__(self, model: Any, *, height: int, width: int, pooling: Pooling) -> None:
         super().__init__()

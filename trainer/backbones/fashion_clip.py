@@ -41,8 +41,8 @@ class FashionCLIP:
 class FashionCLIPVectors(nn.Module):
     """uint8 image_BHWC of one fixed size → vector_BD of length 1; the form in which the tower is exported."""
 
-    mean_C11: torch.Tensor  # noqa: N815 - the shape suffix
-    std_C11: torch.Tensor  # noqa: N815 - the shape suffix
+    mean_C11: torch.Tensor
+    std_C11: torch.Tensor
 
     def __init__(self, clip: FashionCLIP) -> None:
         super().__init__()
