@@ -70,6 +70,7 @@ with serving(REGISTER, Flaky()) as address:
 BUSY = status(code_pb2.UNAVAILABLE, "later")
 
 
+@pytest.mark.slow
 def test_the_outermost_client_retries_unavailable_twice() -> None:
     """Two failures are overcome, the third is told."""  # proves S-7
     servicer = Flaky(BUSY, BUSY)

@@ -153,6 +153,7 @@ def test_a_space_that_nothing_reaches_is_not_loaded(place):
     assert empty.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.slow
 def test_a_flood_of_unknown_spaces_is_refused_quickly(place):
     """Only so many spaces are looked for at once; the others are told to come back, and pictures go on."""
     # proves S-4
@@ -209,6 +210,7 @@ def test_a_model_beyond_the_memory_bound_is_refused_and_the_loaded_one_stays(pla
     assert reply.results[0].HasField("vector")
 
 
+@pytest.mark.slow
 def test_a_model_that_nobody_asks_for_leaves_memory(place):
     """Unasked and idle past the time, a model is dropped; asking for it brings it back."""
 

@@ -166,6 +166,7 @@ def test_messages_up_to_the_bound_pass_both_ways(serve: Serve) -> None:
     assert asyncio.run(scenario()) == (64 * MIB, grpc.StatusCode.RESOURCE_EXHAUSTED, "x")
 
 
+@pytest.mark.slow
 def test_draining_finishes_accepted_calls_and_refuses_new_ones(descriptor: ServiceDescriptor) -> None:
     """NOT_SERVING first; what was accepted is answered; what comes later is told to retry."""  # proves S-1
     entered, release = asyncio.Event(), asyncio.Event()
