@@ -150,7 +150,7 @@ class VectorCache:
         """Open the file; a writer makes it when missing and discards it when it is broken."""
         try:
             self._connection = self._open_writer() if self.writable else self._open_reader()
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             self._failed(error)
 
     def _open_writer(self) -> sqlite3.Connection:
@@ -170,7 +170,7 @@ class VectorCache:
         except BaseException:
             connection.close()
             raise
-        self._bytes, self._used = int(total), int(used or 0) + 1
+        self._bytes, self._used = _whole(total), _whole(used or 0) + 1
         return connection
 
     def _open_reader(self) -> sqlite3.Connection | None:
@@ -196,18 +196,18 @@ class VectorCache:
                 if self._connection is not None:
                     # A script, because `execute` takes one step, which frees one page.
                     self._connection.executescript("PRAGMA incremental_vacuum")
-            except sqlite3.Error as error:
+            except _FAILURES as error:
                 self._failed(error)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             try:
                 self._connection.close()
-            except sqlite3.Error as error:
+            except _FAILURES as error:
                 _log.warning("vector cache did not close", extra={"reason": str(error)})
             self._connection = None
 
-    def _failed(self, error: sqlite3.Error) -> None:
+    def _failed(self, error: Exception) -> None:
         """After an error of SQLite: a broken file is made anew; a full or busy disk is only logged."""
         broken = _is_broken(error)
         _log.warning(
@@ -221,7 +221,7 @@ class VectorCache:
                 self._path.with_name(_FILE + suffix).unlink(missing_ok=True)
             try:
                 self._connection = self._open_writer()
-            except sqlite3.Error as again:
+            except _FAILURES as again:
                 _log.warning("vector cache is off", extra={"reason": str(again)})
 
     # Rows
@@ -241,11 +241,11 @@ class VectorCache:
                 query = f"SELECT key, vector, checksum FROM entry WHERE key IN ({marks})"  # noqa: S608 - question marks
                 for key, data, checksum in self._connection.execute(query, some):
                     vector = _decode(key, data, checksum)
-                    if vector is None:
+                    if vector is None or key not in wanted:
                         bad.append(key)
                     else:
                         found[wanted[key]] = vector
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             self._failed(error)
         return found, bad
 
@@ -270,7 +270,7 @@ class VectorCache:
                     excess = total - int(self.byte_count * _KEPT_AFTER_EVICTION)
                     total -= _delete(connection, _oldest(connection, excess))
             self._bytes = total
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             self._failed(error)
 
 
@@ -289,7 +289,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 def _delete(connection: sqlite3.Connection, keys: Iterable[bytes]) -> int:
     """The bytes that deleting `keys` frees."""
     statement = "DELETE FROM entry WHERE key = ? RETURNING byte_count"
-    return sum(count for key in keys for (count,) in connection.execute(statement, (key,)).fetchall())
+    return sum(_whole(n) for key in keys for (n,) in connection.execute(statement, (key,)).fetchall())
 
 
 def _oldest(connection: sqlite3.Connection, byte_count: int) -> list[bytes]:
@@ -299,7 +299,7 @@ def _oldest(connection: sqlite3.Connection, byte_count: int) -> list[bytes]:
         if byte_count <= 0:
             break
         keys.append(key)
-        byte_count -= size
+        byte_count -= _whole(size)
     return keys
 
 
@@ -320,15 +320,25 @@ def _pieces(keys: list[bytes]) -> Iterator[list[bytes]]:
         yield keys[start : start + _VARIABLES]
 
 
+def _whole(value: object) -> int:
+    """`value` as a count; a damaged file can hold anything where a count belongs."""
+    if isinstance(value, (int, float)) and 0 <= value < _COUNT_BOUND:
+        return int(value)
+    raise sqlite3.DatabaseError(f"cache holds {value!r:.40} where a count belongs")
+
+
 def _refuse_schema(schema: int) -> NoReturn:
     raise sqlite3.DatabaseError(f"cache has schema {schema}, this build has {SCHEMA}")
 
 
-def _is_broken(error: sqlite3.Error) -> bool:
+def _is_broken(error: Exception) -> bool:
     """Whether the file itself is bad, rather than the disk, the memory or the moment."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING
 
 
+# SQLite words an error with names read from the file; of a damaged file those may not be UTF-8.
+_FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
+_COUNT_BOUND: Final = 1 << 62
 _PASSING: Final = frozenset(
     (
         sqlite3.SQLITE_PERM,

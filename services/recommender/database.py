@@ -65,6 +65,8 @@ class Database:
         except DatabaseError as error:
             _refuse_damaged(error)
             raise
+        except UnicodeDecodeError as error:
+            raise _damaged_text() from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull("the catalogue's disk is full") from error
@@ -79,6 +81,8 @@ class Database:
         except DatabaseError as error:
             _refuse_damaged(error)
             raise
+        except UnicodeDecodeError as error:
+            raise _damaged_text() from error
 
     def close(self) -> None:
         """Close readers first, so that the writing connection is the one that checkpoints."""
@@ -194,6 +198,13 @@ def _readable() -> Iterator[None]:
         raise
     except DatabaseError as error:
         raise DamagedCatalogue(f"{FILE} is not a catalogue: {error.orig}") from error
+    except UnicodeDecodeError as error:
+        raise _damaged_text() from error
+
+
+def _damaged_text() -> DamagedCatalogue:
+    # SQLite words an error with names read from the file; of a damaged file those may not be UTF-8.
+    return DamagedCatalogue(f"{FILE} is damaged: it holds names that are not UTF-8")
 
 
 def _refuse_damaged(error: DatabaseError) -> None:

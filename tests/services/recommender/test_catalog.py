@@ -142,6 +142,19 @@ def test_pictures_of_a_lost_catalogue_are_not_swept(catalogue, open_catalogue, t
     assert [path.read_bytes() for path in catalogue.pictures._root.glob("*/*")] == [b"knit"]
 
 
+def test_a_damaged_schema_is_told_as_damage(catalogue, tmp_path):
+    """Names that are no longer UTF-8 in the schema are DamagedCatalogue too, not a decoding error."""
+    catalogue.close()
+    catalogue._database.close = lambda: None
+    file = tmp_path / "catalogue" / database.FILE
+    data = file.read_bytes()
+    assert data.count(b"CREATE TABLE items") == 1
+    file.write_bytes(data.replace(b"CREATE TABLE items", b"CR\xffATE TABLE items"))
+
+    with pytest.raises(DamagedCatalogue):
+        Catalogue(tmp_path / "catalogue")
+
+
 def test_damaged_pages_are_told_as_damage(catalogue, open_catalogue, tmp_path):
     """What SQLite cannot read is DamagedCatalogue, without a statement or a path in its text."""
     for number in range(200):
