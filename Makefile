@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 IMAGES ?=
 KILLS ?= 20
+ROUNDS ?= 3
 WORKERS ?= 2
 
 PROTOS = $(shell find protos/atelier -name '*.proto' | sort)
@@ -12,7 +13,7 @@ PROTOS = $(shell find protos/atelier -name '*.proto' | sort)
 GOOGLE = $(shell $(BIN)/python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-gpu lint format protos lock audit crash clean
+.PHONY: help install demo up test test-fast test-gpu fuzz lint format protos lock audit crash clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,11 @@ up: $(INSTALLED)  ## Run the services in the foreground on the models in var/mod
 
 test: lint  ## Everything: lint, then every test with coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+
+fuzz: $(INSTALLED)  ## The property tests with new examples; ROUNDS=20 for more
+	@for round in $$(seq $(ROUNDS)); do \
+	  $(BIN)/python -m pytest -m hypothesis --hypothesis-profile fuzz --no-header -x || exit 1; \
+	done
 
 # What imports torch is left out: the import alone takes seconds.
 FAST := tests/cli tests/inference tests/model_store tests/services tests/vector_index $(wildcard tests/test_*.py)
