@@ -4,12 +4,15 @@ The backbones have the architectures of DINOv2 and FashionCLIP at a size that ru
 are random: they are untrained, and every output says so.
 """
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cli.demo_questions import Questions
 from cli.images import item_ids
@@ -31,7 +34,9 @@ from trainer.synthetic.artworks import write_artworks, write_graded
 from trainer.synthetic.garments import write_garments
 from trainer.workspace import Workspace
 
-MODELS = ("artwork-backbone", "artwork-head", "artwork-encoder", "fashion-image", "fashion-attributes")
+ARTWORK_MODELS = ("artwork-backbone", "artwork-head", "artwork-encoder")
+FASHION_MODELS = ("fashion-image", "fashion-attributes")
+MODELS = (*ARTWORK_MODELS, *FASHION_MODELS)
 RECIPE = 1  # raise it when anything below changes what is made
 SEED = 42
 GRADED = 160
@@ -56,13 +61,14 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """Where the demo makes things: pictures, backbones, runs, models, cache."""
+    """Where the demo makes things: pictures, backbones, runs, cache, and models unless those go elsewhere."""
 
     root: Path
+    store: Path | None = None
 
     @property
     def models(self) -> Path:
-        return self.root / "models"
+        return self.store or self.root / "models"
 
     @property
     def graded(self) -> Path:
@@ -91,13 +97,32 @@ def prepare(
     else:
         write_artworks(shop.graded, GRADED, SEED)
     write_garments(shop.garments, GARMENTS, SEED)
-    store = ModelStore.at(shop.models)
-    shelf = Shelf(store=store, alias=PRODUCTION, tell=tell)
+    shelf = Shelf(store=ModelStore.at(shop.models), alias=PRODUCTION, tell=tell)
     accuracy = _artwork(shop, shelf, progress)
     recall, chance = _fashion(shop, shelf, progress)
     trained = Trained(key=key, test_pairwise_accuracy=accuracy, val_recall_at_10=recall, recall_chance=chance)
     shop.memory.write_text(json.dumps(asdict(trained), indent=2) + "\n")
     return trained, True
+
+
+def publish_missing(shop: Workshop, tell: Tell, progress: Progress) -> list[str]:
+    """Publish the default models of each kind of judgement that has none in production; their names.
+
+    A kind of which anything is in production is its owner's, so nothing of it is touched.
+    """
+    shop.models.mkdir(parents=True, exist_ok=True)
+    shelf = Shelf(store=ModelStore.at(shop.models), alias=PRODUCTION, tell=tell)
+    published: list[str] = []
+    with _alone(shop.models) as begun:
+        if begun.needs(ARTWORK_MODELS, shelf.store):
+            write_artworks(shop.graded, GRADED, SEED)
+            _artwork(shop, shelf, progress)
+            published += ARTWORK_MODELS
+        if begun.needs(FASHION_MODELS, shelf.store):
+            write_garments(shop.garments, GARMENTS, SEED)
+            _fashion(shop, shelf, progress)
+            published += FASHION_MODELS
+    return published
 
 
 def questions(shop: Workshop, photographs: Sequence[Path], folder: Path) -> Questions:
@@ -203,6 +228,33 @@ def _known(shop: Workshop, key: str) -> Trained | None:
     except (OSError, ValueError, TypeError, StoreError):
         return None
     return trained if trained.key == key else None
+
+
+class _Begun:
+    """Which kinds' defaults were begun in a store, kept there: one that was broken off is gone on with."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._names = file.read().split()
+
+    def needs(self, names: Sequence[str], store: ModelStore) -> bool:
+        """Whether the models `names` are to be published; if so that is noted on disk first."""
+        known = [store.aliases.find(name, PRODUCTION) is not None for name in names]
+        if all(known) or (any(known) and names[0] not in self._names):
+            return False
+        self._file.write(f"{names[0]}\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return True
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[_Begun]:
+    """Hold off whoever else publishes defaults into `store`: the second then finds them there."""
+    with (store / ".defaults").open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        yield _Begun(file)
 
 
 def _nothing() -> Mapping[str, Any]:

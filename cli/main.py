@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import artwork, catalog, demo, fashion, models, rank, recommend, up
+from cli import artwork, catalog, demo, fashion, health, models, rank, recommend, up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,6 +12,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(up.up)
+app.command()(health.health)
 app.command()(rank.rank)
 app.command()(recommend.recommend)
 app.add_typer(catalog.app, name="catalog")

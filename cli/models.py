@@ -1,11 +1,15 @@
 """`atelier models …`: what is published, and which version an alias means."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli.errors import CommandError, reported
+from cli.extras import training_extra
 from cli.output import console, print_json, print_table
 from model_store.aliases import PRODUCTION, Alias
 from model_store.errors import StoreError
@@ -101,6 +105,31 @@ def rollback(name: str, alias: AliasName = PRODUCTION, store: Store = DEFAULT_ST
     with reported():
         models = ModelStore.at(store)
         _tell(name, alias, models.aliases.rollback(name, alias))
+
+
+@app.command()
+def defaults(store: Store = DEFAULT_STORE) -> None:
+    """Publish default models where a store has none in production; needs the train extra.
+
+    Their backbones are small and untrained, their heads trained on drawn pictures: enough to try things.
+    """
+    with reported(), training_extra(), tempfile.TemporaryDirectory(prefix="atelier-") as scratch:
+        from cli.demo_models import Workshop, publish_missing
+        from trainer.progress import bars
+
+        with _writable(store), bars() as progress:
+            shop = Workshop(root=Path(scratch), store=store)
+            published = publish_missing(shop, lambda line: console.print(line, highlight=False), progress)
+    done = f"published {', '.join(published)}" if published else "models are in production already"
+    console.print(f"{store}: {done}", highlight=False)
+
+
+@contextmanager
+def _writable(store: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise CommandError(f"{store} cannot be written to") from error
 
 
 def _tell(name: str, alias: str, moved: Alias) -> None:

@@ -1,0 +1,62 @@
+# Two images from one file: `serve` runs the services and has no torch, `train` makes models.
+# Any base with Python 3.11 or later does: --build-arg BASE_IMAGE=…
+ARG BASE_IMAGE=python:3.12-slim
+
+FROM ${BASE_IMAGE} AS build
+# hnswlib is built here: it is published as source only.
+RUN command -v g++ > /dev/null \
+ || (apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*)
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_LINK_MODE=copy VIRTUAL_ENV=/opt/atelier
+COPY requirements/installer.txt /src/requirements/
+# A package index behind a certificate authority of one's own: --secret id=ca,src=bundle.pem
+RUN --mount=type=secret,id=ca \
+    if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi \
+ && python3 -m venv /opt/installer \
+ && /opt/installer/bin/pip install --quiet --require-hashes -r /src/requirements/installer.txt \
+ && python3 -m venv --without-pip /opt/atelier
+
+FROM build AS build-serve
+COPY requirements/serve.txt /src/requirements/
+RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
+    if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
+ && /opt/installer/bin/uv pip install --no-config --compile-bytecode --require-hashes -r /src/requirements/serve.txt
+COPY . /src
+RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
+    if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
+ && /opt/installer/bin/uv pip install --no-config --compile-bytecode --no-deps /src
+
+FROM build AS build-train
+COPY requirements/train.txt /src/requirements/
+RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
+    if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
+ && /opt/installer/bin/uv pip install --no-config --compile-bytecode --require-hashes -r /src/requirements/train.txt
+# In place, because the trainer reads config/ beside its code.
+COPY . /app
+RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
+    if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
+ && /opt/installer/bin/uv pip install --no-config --no-deps --editable /app \
+ && /opt/atelier/bin/python -m compileall -q /app
+
+FROM ${BASE_IMAGE} AS runtime
+RUN groupadd --gid 10001 atelier \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin atelier \
+ && install -d -o atelier -g atelier /var/lib/atelier /var/lib/atelier/models /var/lib/atelier/cache \
+      /var/lib/atelier/catalogue /var/lib/atelier/runs
+ENV PATH=/opt/atelier/bin:$PATH \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    ATELIER_STORE=/var/lib/atelier/models \
+    ATELIER_CACHE=/var/lib/atelier/cache \
+    ATELIER_CATALOGUE=/var/lib/atelier/catalogue
+WORKDIR /var/lib/atelier
+USER atelier
+
+FROM runtime AS train
+COPY --from=build-train /opt/atelier /opt/atelier
+COPY --from=build-train /app /app
+WORKDIR /app
+ENV WANDB_MODE=offline HF_HOME=/tmp/huggingface MPLCONFIGDIR=/tmp/matplotlib
+CMD ["atelier", "--help"]
+
+FROM runtime AS serve
+COPY --from=build-serve /opt/atelier /opt/atelier
+CMD ["atelier", "--help"]
