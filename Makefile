@@ -13,7 +13,7 @@ PROTOS = $(shell find protos/atelier -name '*.proto' | sort)
 GOOGLE = $(shell $(BIN)/python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-gpu fuzz lint format protos lock audit crash clean
+.PHONY: help install demo up test test-fast test-gpu test-compose fuzz lint format protos lock audit crash clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ up: $(INSTALLED)  ## Run the services in the foreground on the models in var/mod
 
 test: lint  ## Everything: lint, then every test with coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+
+test-compose: $(INSTALLED)  ## Build the images, bring the compose file up, ask, restart; needs a Docker engine
+	$(BIN)/python -m pytest tests/integration/test_compose.py -s
 
 fuzz: $(INSTALLED)  ## The property tests with new examples; ROUNDS=20 for more
 	@for round in $$(seq $(ROUNDS)); do \
@@ -71,7 +74,7 @@ protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
 lock: $(INSTALLED)  ## Pin every dependency with its hashes, for any platform, without addresses
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --no-config requirements/installer.in -o requirements/installer.txt
-	for extra in dev train serve; do \
+	for extra in dev train serve torchscript; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	    --no-emit-index-url --no-header --no-annotate --no-config pyproject.toml --extra $$extra \
 	    -o requirements/$$extra.txt || exit 1; \

@@ -85,7 +85,7 @@ def check_in_child(
     memory_bytes: int = MEMORY_BYTES,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Run onnx.checker, the signature check and the whole golden set in a child process.
+    """Run onnx.checker (for ONNX), the signature check and the whole golden set in a child process.
 
     Fits `ModelStore.publish` as `validate`. `memory_bytes` bounds the child's resident memory.
     Raises RefusedModel: naming the model and the file, with the child's one-line reason.
@@ -175,7 +175,8 @@ def _check_norm(vector_BD: np.ndarray, manifest: Manifest, where: str) -> None:
 
 def _check(directory: Path, manifest: Manifest, settings: SessionSettings) -> GoldenReport:
     path = directory / graph_file(manifest)
-    check_weights(path, manifest)
+    if manifest.format == "onnx":
+        check_weights(path, manifest)
     session = open_session(path, settings)
     check_signature(session, manifest)
     if manifest.golden is None:

@@ -58,11 +58,11 @@ def load_model(
     Raises DeviceOutOfMemory: when the device is full.
     """
     manifest = version.manifest
-    _check_supported(version)
+    runtime = _check_supported(version)
     try:
         store.verify(version)
         graph = version.path(graph_file(manifest))
-        stamp = None if stamps is None else stamps / _stamp_name(version, session)
+        stamp = None if stamps is None else stamps / _stamp_name(version, session, runtime)
         if stamp is None or not stamp.is_file():
             check_in_child(graph.parent, manifest, provider=_provider(session), threads=session.threads)
         opened = open_session(graph, session)
@@ -78,20 +78,22 @@ def load_model(
     return LoadedModel(version=version, session=opened)
 
 
-def _check_supported(version: Version) -> None:
+def _check_supported(version: Version) -> str:
+    """The version of the runtime that is going to run it."""
     manifest = version.manifest
     if manifest.kind != "graph" or manifest.format == "none":
         raise RefusedModel(f"{version} is of the kind {manifest.kind}: it has no graph to run")
-    if manifest.format == "torchscript":
-        raise UnsupportedFormat(
-            f"{version} is TorchScript, which needs the extra 'torchscript': it is not installed"
-        )
+    try:
+        runtime = runtime_version(manifest.format)
+    except UnsupportedFormat as error:
+        raise UnsupportedFormat(_naming(version, str(error))) from error
     if isinstance(manifest.preprocessing, ImagePreprocessing) and manifest.pixel_path != PIXEL_PATH:
         raise RefusedModel(
             f"{version} was made with pixel path {manifest.pixel_path}, this build has {PIXEL_PATH}"
         )
     if manifest.golden is None:
         raise RefusedModel(f"{version} has no golden set")
+    return runtime
 
 
 def _naming(version: Version, reason: str) -> str:
@@ -105,9 +107,9 @@ def _provider(settings: SessionSettings) -> Literal["cpu", "cuda"]:
     return "cuda" if settings.provider != "cpu" and cuda_devices().count else "cpu"
 
 
-def _stamp_name(version: Version, settings: SessionSettings) -> str:
+def _stamp_name(version: Version, settings: SessionSettings, runtime: str) -> str:
     provider = CUDA if _provider(settings) == "cuda" else CPU
-    parts = (version.space_id, provider, runtime_version(), device_name(provider))
+    parts = (version.space_id, provider, runtime, device_name(provider))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32] + ".json"
 
 
@@ -117,7 +119,7 @@ def _write_stamp(path: Path, version: Version, session: Session) -> None:
         "version": str(version),
         "space_id": version.space_id,
         "provider": session.actual,
-        "runtime": runtime_version(),
+        "runtime": session.runtime,
         "device": device_name(session.actual),
         "passed_at": datetime.now(UTC).isoformat(),
     }

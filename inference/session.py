@@ -1,71 +1,75 @@
-"""Sessions: one graph on one execution provider, chosen in the open (onnxruntime).
+"""Sessions: one graph on one execution provider, chosen in the open.
 
 A CUDA request that ends on the CPU is never silent: `Session.fell_back` says so, and a warning is
-logged. A session is loaded from its path, so weights beside the graph load from the same directory.
+logged. What runs a graph follows from its file: ONNX Runtime for `.onnx`, torch for `.pt`.
 """
 
-import ctypes
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Protocol
 
 import numpy as np
-import onnxruntime
 
-from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
+from inference import onnx, torchscript
+from inference.device import (
+    CPU,
+    CUDA,
+    CudaDevices,
+    Provider,
+    SessionSettings,
+    cuda_devices,
+    device_name,
+)
+from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
 from model_store.manifest import TensorSpec
 
-Provider = Literal["auto", "cpu", "cuda"]
-CPU: Final = "CPUExecutionProvider"
-CUDA: Final = "CUDAExecutionProvider"
+__all__ = [
+    "CPU",
+    "CUDA",
+    "GRAPH_SUFFIXES",
+    "CudaDevices",
+    "Graph",
+    "Provider",
+    "Session",
+    "SessionSettings",
+    "cuda_devices",
+    "device_name",
+    "open_session",
+    "runtime_key",
+    "runtime_version",
+]
+
+GRAPH_SUFFIXES: Final = {"onnx": ".onnx", "torchscript": ".pt"}
 
 _log = logging.getLogger(__name__)
-_ERRORS_ONLY = 3
-_MEMORY_SIGNS = (
-    "out of memory",
-    "failed to allocate",
-    "bad_alloc",
-    "cuda failure 2",
-    "cuda_error_out_of_memory",
-)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSettings:
-    """Where graphs run. `threads` bounds the cores of one run; 0 stands for all of them."""
+class Graph(Protocol):
+    """A graph in a runtime's hands. `run` may be called from several threads.
 
-    provider: Provider = "auto"
-    threads: int = 0
+    actual: the provider that it runs on. runtime: name and version of what runs it.
+    """
 
-    def __post_init__(self) -> None:
-        if self.provider not in get_args(Provider):
-            raise ValueError(f"provider {self.provider!r} is none of {', '.join(get_args(Provider))}")
-        if self.threads < 0:
-            raise ValueError(f"threads is {self.threads}, the least is 0")
+    actual: str
+    runtime: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CudaDevices:
-    """The CUDA devices that the driver reports; `name` is that of the first, empty when there is none."""
-
-    count: int
-    name: str
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """See `Session.run`."""
 
 
 class Session:
-    """One loaded graph. `run` may be called from several threads."""
+    """One loaded graph, and how it came to its provider. `run` may be called from several threads."""
 
-    def __init__(self, session: Any, requested: Provider, *, fell_back: bool) -> None:
-        self._session = session
+    def __init__(self, graph: Graph, requested: Provider, *, fell_back: bool) -> None:
+        self._graph = graph
         self.requested: Provider = requested
-        self.actual: str = session.get_providers()[0]
+        self.actual = graph.actual
+        self.runtime = graph.runtime
         self.fell_back = fell_back
-        self.inputs = tuple(_spec(node) for node in session.get_inputs())
-        self.outputs = tuple(_spec(node) for node in session.get_outputs())
-        self._names = [spec.name for spec in self.outputs]
+        self.inputs, self.outputs = graph.inputs, graph.outputs
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of the graph by its name, for one batch of `inputs` by name.
@@ -73,10 +77,7 @@ class Session:
         Raises DeviceOutOfMemory: when the run needs more memory than the device has.
         Raises InferenceError: when the graph cannot be run on these inputs.
         """
-        try:
-            return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
-        except Exception as error:
-            raise _run_error(error) from error
+        return self._graph.run(inputs)
 
 
 def open_session(path: Path, settings: SessionSettings) -> Session:
@@ -85,113 +86,57 @@ def open_session(path: Path, settings: SessionSettings) -> Session:
     "auto" takes CUDA when the driver reports a device. When CUDA was to be used and is not available,
     the session runs on the CPU, `fell_back` is true and a warning is logged.
     Raises RefusedModel: when the file is not a graph that can be loaded.
+    Raises UnsupportedFormat: when what runs it is not installed.
     Raises DeviceOutOfMemory: when its weights do not fit the device.
     """
+    load = _loader(path)
     wanted = settings.provider == "cuda" or (settings.provider == "auto" and cuda_devices().count > 0)
     reason = "no CUDA device or no CUDA runtime"
-    if wanted and cuda_devices().count and CUDA in onnxruntime.get_available_providers():
+    if wanted and cuda_devices().count:
         try:
-            session = _load(path, settings, cuda=True)
-        except DeviceOutOfMemory:
+            graph = load(path, settings, cuda=True)
+        except (DeviceOutOfMemory, UnsupportedFormat):
             raise
         except InferenceError as error:
             reason = str(error)
         else:
-            # The runtime drops a provider that fails to start, and goes on without a word.
-            if session.get_providers()[0] == CUDA:
-                return Session(session, settings.provider, fell_back=False)
-            return _fallen_back(session, path, settings, reason)
-    session = _load(path, settings, cuda=False)
+            # A runtime may drop a provider that fails to start, and go on without a word.
+            if graph.actual == CUDA:
+                return Session(graph, settings.provider, fell_back=False)
+            return _fallen_back(graph, path, settings, reason)
+    graph = load(path, settings, cuda=False)
     if wanted:
-        return _fallen_back(session, path, settings, reason)
-    return Session(session, settings.provider, fell_back=False)
+        return _fallen_back(graph, path, settings, reason)
+    return Session(graph, settings.provider, fell_back=False)
 
 
-@cache
-def cuda_devices() -> CudaDevices:
-    """The CUDA devices of this machine, asked from the driver itself; none when there is no driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return CudaDevices(count=0, name="")
-    count, device, name = ctypes.c_int(0), ctypes.c_int(0), ctypes.create_string_buffer(128)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value < 1:
-        return CudaDevices(count=0, name="")
-    if driver.cuDeviceGet(ctypes.byref(device), 0) == 0:
-        driver.cuDeviceGetName(name, len(name), device)
-    return CudaDevices(count=count.value, name=name.value.decode(errors="replace"))
+def runtime_version(form: str = "onnx") -> str:
+    """The version of what runs a format, for cache keys and stamps.
 
-
-def runtime_version() -> str:
-    """The version of the runtime, for cache keys and stamps."""
-    return f"onnxruntime-{onnxruntime.__version__}"
+    Raises UnsupportedFormat: when it is not installed, naming the extra.
+    """
+    return torchscript.runtime_version() if form == "torchscript" else onnx.runtime_version()
 
 
 def runtime_key(session: Session) -> str:
     """Provider and runtime: vectors of two such keys may differ in their last bits."""
-    return f"{session.actual}/{runtime_version()}"
+    return f"{session.actual}/{session.runtime}"
 
 
-def device_name(provider: str) -> str:
-    """The device behind an execution provider, for stamps."""
-    return cuda_devices().name if provider == CUDA else "cpu"
+class _Load(Protocol):
+    def __call__(self, path: Path, settings: SessionSettings, *, cuda: bool) -> Graph: ...
 
 
-def _load(path: Path, settings: SessionSettings, *, cuda: bool) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.threads
-    options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = _ERRORS_ONLY
-    # Heuristic search: the exhaustive one times kernels and so may choose others in the next process.
-    gpu = (CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"})
-    providers: list[Any] = [gpu, CPU] if cuda else [CPU]
-    if cuda:
-        onnxruntime.preload_dlls()
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
-    except Exception as error:
-        if _is_memory(error):
-            raise DeviceOutOfMemory(f"{path.name} does not fit the memory of the device") from error
-        raise RefusedModel(f"{path.name} cannot be loaded: {_line(error)}") from error
+def _loader(path: Path) -> _Load:
+    loaders: dict[str, _Load] = {".onnx": onnx.load_onnx, ".pt": torchscript.load_torchscript}
+    if path.suffix not in loaders:
+        raise RefusedModel(f"{path.name} is neither of {', '.join(loaders)}")
+    return loaders[path.suffix]
 
 
-def _fallen_back(session: Any, path: Path, settings: SessionSettings, reason: str) -> Session:
+def _fallen_back(graph: Graph, path: Path, settings: SessionSettings, reason: str) -> Session:
     _log.warning(
         "graph runs on the CPU though CUDA was asked for",
         extra={"graph": path.name, "requested": settings.provider, "reason": reason},
     )
-    return Session(session, settings.provider, fell_back=True)
-
-
-def _spec(node: Any) -> TensorSpec:
-    shape = tuple(size if isinstance(size, int) else str(size or "?") for size in node.shape)
-    dtype = _DTYPES.get(node.type)
-    if dtype is None:
-        raise RefusedModel(f"tensor {node.name} is of type {node.type}, known are {', '.join(_DTYPES)}")
-    return TensorSpec.model_validate({"name": node.name, "dtype": dtype, "shape": shape})
-
-
-_DTYPES: Final = {
-    "tensor(uint8)": "uint8",
-    "tensor(int64)": "int64",
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(bool)": "bool",
-}
-
-
-def _run_error(error: Exception) -> InferenceError:
-    if _is_memory(error):
-        return DeviceOutOfMemory("the run needs more memory than the device has")
-    return InferenceError(f"the graph cannot be run: {_line(error)}")
-
-
-def _is_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY_SIGNS)
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
+    return Session(graph, settings.provider, fell_back=True)

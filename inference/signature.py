@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import RefusedModel
-from inference.session import Session
+from inference.session import GRAPH_SUFFIXES, Session
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest, TensorSpec
 
 
@@ -14,12 +14,15 @@ def graph_file(manifest: Manifest) -> str:
 
     Raises RefusedModel: when there is none, or more than one.
     """
+    suffix = GRAPH_SUFFIXES.get(manifest.format, "")
     graphs = [
-        name for name, entry in manifest.files.items() if entry.role == "graph" and name.endswith(".onnx")
+        name
+        for name, entry in manifest.files.items()
+        if suffix and entry.role == "graph" and name.endswith(suffix)
     ]
     if len(graphs) != 1:
         raise RefusedModel(
-            f"{manifest.name} has {len(graphs)} files ending in .onnx with the role graph, expected 1"
+            f"{manifest.name} has {len(graphs)} files ending in {suffix} with the role graph, expected 1"
         )
     return graphs[0]
 

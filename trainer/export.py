@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
+class Form(StrEnum):
+    """What a graph is written as."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+
+
 class Family(StrEnum):
     """Which models to publish."""
 
@@ -65,6 +72,7 @@ def export(
     alias: Annotated[
         str | None, typer.Option(help="Alias to move; else production where unset, or candidate.")
     ] = None,
+    form: Annotated[Form, typer.Option("--format", help="What graphs are written as.")] = Form.ONNX,
     fused: Annotated[bool, typer.Option(help="Publish artwork-encoder, backbone and head as one.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was published as JSON.")] = False,
 ) -> None:
@@ -83,7 +91,7 @@ def export(
         from model_store.store import ModelStore
         from trainer.publishing import Shelf
 
-        shelf = Shelf(store=ModelStore.at(store), alias=alias, tell=_tell)
+        shelf = Shelf(store=ModelStore.at(store), alias=alias, form=form.value, tell=_tell)
         published = list(publish_models(wanted, shelf))
     if as_json:
         print(json.dumps([_summary(one) for one in published], indent=2))
@@ -148,6 +156,7 @@ def _summary(one: "Published") -> dict[str, Any]:
         "version": version.number,
         "digest": version.digest,
         "space_id": version.space_id,
+        "format": version.manifest.format,
         "alias": one.alias,
         "fresh": one.fresh,
         "trained": version.manifest.provenance.trained,

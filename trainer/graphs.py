@@ -1,15 +1,14 @@
-"""Torch modules to ONNX graphs: exported, stripped, composed and proven equal to what they came from.
+"""Torch modules to graphs: exported, stripped, composed and proven equal to what they came from.
 
 Shapes: B batch.
 """
 
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -19,9 +18,12 @@ from torch import nn
 
 from inference.session import Session, SessionSettings, open_session
 from trainer.errors import NotFaithful
+from trainer.signature import Arrays, Signature
+from trainer.torchscript import TorchScriptFile, trace
 
 OPSET = 23
 GRAPH_FILE = "model.onnx"
+TORCHSCRIPT_FILE = "model.pt"
 WEIGHTS_FILE = "model.onnx.data"
 # Protobuf ends at 2 GiB and a session reads a large message twice: beyond this, weights lie beside.
 INLINE_BYTES = 256 << 20
@@ -29,16 +31,23 @@ PARITY_BATCHES = (1, 3)
 # Of the largest output, or of 1 where that is larger.
 PARITY_TOLERANCE = 2e-4
 
-Arrays = Mapping[str, np.ndarray]
+Format = Literal["onnx", "torchscript"]
+Graph = onnx.ModelProto | TorchScriptFile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """The tensors of a graph: names in order, and for each input the names of its varying axes."""
+def make_graph(module: nn.Module, sample: Arrays, signature: Signature, form: Format) -> Graph:
+    """The graph of `module` in a format. The same module gives the same bytes.
 
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    axes: Mapping[str, Mapping[int, str]]
+    Raises NotFaithful: when the module cannot be written in that format.
+    """
+    if form == "torchscript":
+        return trace(module, sample, signature)
+    return export_graph(module, sample, signature)
+
+
+def format_of(graph: Graph) -> Format:
+    """The format of a graph."""
+    return "torchscript" if isinstance(graph, TorchScriptFile) else "onnx"
 
 
 def export_graph(module: nn.Module, sample: Arrays, signature: Signature) -> onnx.ModelProto:
@@ -98,8 +107,11 @@ def compose(first: onnx.ModelProto, second: onnx.ModelProto, bridge: str) -> onn
     return model
 
 
-def save_graph(model: onnx.ModelProto, directory: Path) -> dict[str, Path]:
-    """Write the model, with its weights beside when they are large, and return its files by name."""
+def save_graph(model: Graph, directory: Path) -> dict[str, Path]:
+    """Write the model and return its files by name, the graph first; large ONNX weights lie beside it."""
+    if isinstance(model, TorchScriptFile):
+        (directory / TORCHSCRIPT_FILE).write_bytes(model.data)
+        return {TORCHSCRIPT_FILE: directory / TORCHSCRIPT_FILE}
     path = directory / GRAPH_FILE
     if model.ByteSize() <= INLINE_BYTES:
         path.write_bytes(model.SerializeToString(deterministic=True))
@@ -113,10 +125,10 @@ def save_graph(model: onnx.ModelProto, directory: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def opened(model: onnx.ModelProto) -> Iterator[Session]:
+def opened(model: Graph) -> Iterator[Session]:
     """A session of a model that is not on disk yet."""
     with tempfile.TemporaryDirectory(prefix="atelier-") as place:
-        yield open_graph(save_graph(model, Path(place))[GRAPH_FILE])
+        yield open_graph(next(iter(save_graph(model, Path(place)).values())))
 
 
 def open_graph(path: Path) -> Session:
@@ -125,7 +137,7 @@ def open_graph(path: Path) -> Session:
 
 
 def prove_parity(
-    module: nn.Module, model: onnx.ModelProto, batches: Sequence[Arrays], signature: Signature
+    module: nn.Module, model: Graph, batches: Sequence[Arrays], signature: Signature
 ) -> dict[str, float]:
     """Run module and graph on the same inputs and return the largest difference of each output.
 

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from inference.golden import check_in_child, write_golden
 from model_store.aliases import CANDIDATE, PRODUCTION
 from model_store.errors import AliasConflict, StoreError
 from model_store.manifest import FileEntry, Manifest, Provenance, VersionReference
 from model_store.store import Draft, ModelStore, Version, hash_file
-from trainer.graphs import GRAPH_FILE, OPSET, open_graph, save_graph
+from trainer.graphs import OPSET, Format, Graph, format_of, open_graph, save_graph
 
 TOOLS = ("torch", "transformers", "open_clip_torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy")
 UNIT_NORM = (0.999, 1.001)
@@ -40,10 +39,11 @@ def quiet(_line: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """Where to publish. Without `alias`, see `point`."""
+    """Where to publish and in which format. Without `alias`, see `point`."""
 
     store: ModelStore
     alias: str | None = None
+    form: Format = "onnx"
     tell: Tell = quiet
 
 
@@ -69,7 +69,7 @@ class Product:
     """
 
     name: str
-    graph: onnx.ModelProto
+    graph: Graph
     output: str
     golden_inputs: Mapping[str, np.ndarray]
     making: Making
@@ -136,7 +136,7 @@ def point(store: ModelStore, version: Version, alias: str | None = None) -> str:
 
 def find_version(store: ModelStore, name: str, space_id: str) -> Version | None:
     """The newest version of a model that has this space, also one that no alias reaches."""
-    return next((version for version in _readable(store, name) if version.space_id == space_id), None)
+    return next((version for version in readable_versions(store, name) if version.space_id == space_id), None)
 
 
 def reference(version: Version) -> VersionReference:
@@ -146,14 +146,16 @@ def reference(version: Version) -> VersionReference:
 
 def _fields(product: Product, files: Mapping[str, Path], golden: Path) -> dict[str, Any]:
     """The manifest's fields except `files`; writes the golden set, recorded on the CPU."""
-    session = open_graph(files[GRAPH_FILE])
+    form = format_of(product.graph)
+    session = open_graph(next(iter(files.values())))
     outputs = _rows(session.run, product.golden_inputs)
     write_golden(golden, product.golden_inputs, outputs)
     peak = max(1.0, *(float(np.abs(array).max()) for array in outputs.values()))
     main = outputs[product.output]
     return {
         "name": product.name,
-        "opset": OPSET,
+        "format": form,
+        "opset": OPSET if form == "onnx" else None,
         "inputs": [spec.model_dump() for spec in session.inputs],
         "outputs": [spec.model_dump() for spec in session.outputs],
         "output": product.output,
@@ -216,11 +218,11 @@ def _twin(store: ModelStore, fields: Mapping[str, Any], files: Mapping[str, Path
         for name, path in files.items()
     }
     wanted = Manifest.model_validate({**fields, "files": entries})
-    same = (v for v in _readable(store, wanted.name) if _meaning(v.manifest) == _meaning(wanted))
+    same = (v for v in readable_versions(store, wanted.name) if _meaning(v.manifest) == _meaning(wanted))
     return next((version for version in same if _is_whole(store, version)), None)
 
 
-def _readable(store: ModelStore, name: str) -> Iterator[Version]:
+def readable_versions(store: ModelStore, name: str) -> Iterator[Version]:
     """The versions of a model whose manifest is whole, newest first."""
     for number in reversed(store.numbers(name)):
         try:

@@ -134,6 +134,10 @@ class Unauthenticated(AtelierError):
 _BY_CODE: Final = {kind.code: kind for kind in AtelierError.__subclasses__()}
 
 
+# gRPC's words for calls that this process gave up itself.
+_OUR_OWN_CANCELLING: Final = ("Locally cancelled by application!", "Channel closed!")
+
+
 def from_status(status: status_pb2.Status) -> AtelierError:
     """The error of a status, of a whole call or of one item."""
     return _BY_CODE.get(status.code, AtelierError)(status)
@@ -181,4 +185,7 @@ def _untold(error: Any, place: str) -> status_pb2.Status:
         return failure(code, f"{place} cannot be reached", retry_after_s=1.0).status
     if code == code_pb2.DEADLINE_EXCEEDED:
         return status_pb2.Status(code=code, message=f"{place} did not answer in time")
+    if code == code_pb2.CANCELLED and error.details() not in _OUR_OWN_CANCELLING:
+        # The other side let the call go: it reached a server that had just finished draining.
+        return failure(code_pb2.UNAVAILABLE, f"{place} broke the call off", retry_after_s=0.2).status
     return status_pb2.Status(code=code, message=error.details() or "")

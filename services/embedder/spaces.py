@@ -13,7 +13,16 @@ from inference.encoder import Encoder, open_encoder
 from inference.errors import BadOutput
 from inference.loading import LoadedModel, load_model
 from inference.pixels import ImageLimits
-from inference.session import CPU, CUDA, Session, SessionSettings, cuda_devices, open_session
+from inference.session import (
+    CPU,
+    CUDA,
+    Session,
+    SessionSettings,
+    cuda_devices,
+    open_session,
+    runtime_key,
+    runtime_version,
+)
 from inference.signature import graph_file
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest
 from model_store.store import ModelStore, Version
@@ -34,7 +43,7 @@ class Space:
     encoder: what many workers share, each run on its own few threads.
     lone_encoder: the same graph on every core, for an input that has the device to itself; or None.
     memory_bytes: the estimate that it was admitted with.
-    view: keeps vectors of another provider than the device's own apart in the cache; else empty.
+    view: keeps vectors of another provider or runtime than the device's own apart in the cache; else empty.
     """
 
     version: Version
@@ -180,8 +189,12 @@ class SpaceLoader:
             encoder=open_encoder(model, self.limits),
             lone_encoder=None if lone is None else open_encoder(lone, self.limits),
             memory_bytes=memory_bytes,
-            view="" if model.session.actual == self.device.provider else model.session.actual,
+            view=self._view(model.session),
         )
+
+    def _view(self, session: Session) -> str:
+        key = runtime_key(session)
+        return "" if key == f"{self.device.provider}/{runtime_version()}" else key
 
     def _lone(self, model: LoadedModel) -> LoadedModel | None:
         if model.session.actual != CPU:

@@ -207,7 +207,7 @@ class Workshop:
         stamps = self.folder / "stamps"
         from inference import loading
 
-        stamp = stamps / loading._stamp_name(version, CPU)
+        stamp = stamps / loading._stamp_name(version, CPU, loading.runtime_version(version.manifest.format))
         stamp.parent.mkdir(exist_ok=True)
         stamp.write_text("{}")
         return load_model(self.store, version, session=CPU, stamps=stamps)

@@ -10,6 +10,7 @@ import pytest
 
 from inference import session as sessions
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
+from inference.onnx import OnnxGraph
 from inference.session import CPU, CudaDevices, Session, SessionSettings, open_session
 
 HERE = SessionSettings(provider="cpu", threads=1)
@@ -155,7 +156,7 @@ def test_every_runtime_s_words_for_a_full_device_are_one_error(message: str) -> 
             raise RuntimeError(message)
 
     with pytest.raises(DeviceOutOfMemory):
-        Session(Full(), "cpu", fell_back=False).run({})
+        Session(OnnxGraph(Full()), "cpu", fell_back=False).run({})
 
 
 @pytest.mark.parametrize("options", [{"provider": "tpu"}, {"threads": -1}])

@@ -8,7 +8,8 @@ from torch import nn
 
 from trainer import graphs
 from trainer.errors import NotFaithful
-from trainer.graphs import Signature, compose, export_graph, measure_parity, opened, prove_parity, save_graph
+from trainer.graphs import compose, export_graph, measure_parity, opened, prove_parity, save_graph
+from trainer.signature import Signature
 
 pytestmark = pytest.mark.slow
 

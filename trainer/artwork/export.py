@@ -8,6 +8,7 @@ import onnx
 import torch
 
 from inference.pixels import PIXEL_PATH
+from inference.signature import graph_file
 from model_store.errors import NotFound
 from model_store.manifest import Calibration, ImagePreprocessing, VectorPreprocessing
 from model_store.store import ModelStore, Version
@@ -17,20 +18,22 @@ from trainer.artwork.train import KIND, restore_head
 from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
-from trainer.errors import InvalidCheckpoint
+from trainer.errors import InvalidCheckpoint, NotFaithful
+from trainer.fidelity import serving_versions
 from trainer.golden_inputs import golden_pictures
 from trainer.graphs import (
-    GRAPH_FILE,
     PARITY_BATCHES,
-    Signature,
+    Graph,
     compose,
-    export_graph,
+    make_graph,
     measure_parity,
     open_graph,
     opened,
     prove_parity,
 )
 from trainer.publishing import Making, Product, Published, Shelf, find_version, publish, reference
+from trainer.signature import Signature
+from trainer.torchscript import chain
 
 BACKBONE, HEAD, ENCODER = "artwork-backbone", "artwork-head", "artwork-encoder"
 IMAGE, FEATURE, EMBEDDING, SCORE = "image_BHWC", "feature_BD", "embedding_BD", "score_B"
@@ -49,7 +52,7 @@ def export_artwork_backbone(settings: BackboneSettings, shelf: Shelf) -> Publish
     signature = Signature(inputs=(IMAGE,), outputs=(FEATURE,), axes={IMAGE: {0: "batch"}})
     pictures = golden_pictures(settings.height, settings.width)
     shelf.tell(f"exporting {BACKBONE}")
-    graph = export_graph(module, {IMAGE: pictures[:2]}, signature)
+    graph = make_graph(module, {IMAGE: pictures[:2]}, signature, shelf.form)
     batches = [{IMAGE: np.resize(pictures, (count, *pictures.shape[1:]))} for count in PARITY_BATCHES]
     parity = prove_parity(module, graph, batches, signature)
     product = Product(
@@ -78,21 +81,24 @@ def export_artwork_head(
     """Publish projector and score head as `artwork-head`: feature_BD → embedding_BD, score_B.
 
     Without a checkpoint the weights are random and the version is called untrained; it accepts `backbone`,
-    by default `artwork-backbone@production`. A checkpoint names its own backbone.
+    by default `artwork-backbone@production`. A checkpoint names its own backbone; in another format the head
+    accepts the backbone's twin too, once it gave the same features.
     Raises InvalidCheckpoint: when the store has no backbone of the space that it was trained on.
     """
     if checkpoint is None:
         backbone = backbone or shelf.store.resolve(BACKBONE)
+        accepted: tuple[Version, ...] = (backbone,)
         model, temperature, making = _fresh_head(config, backbone.manifest.dimension), 1.0, _untrained(config)
     else:
         body = load_checkpoint(checkpoint, KIND)
-        backbone = _trained_on(shelf.store, body["space_id"], checkpoint)
+        accepted = serving_versions(_trained_on(shelf.store, body["space_id"], checkpoint), shelf)
+        backbone = accepted[0]
         model, temperature, making = restore_head(body), float(body["temperature"]), _trained(body)
     features = _golden_features(backbone)
     signature = Signature(inputs=(FEATURE,), outputs=(EMBEDDING, SCORE), axes={FEATURE: {0: "batch"}})
     module = HeadGraph(model)
     shelf.tell(f"exporting {HEAD}")
-    graph = export_graph(module, {FEATURE: features[:2]}, signature)
+    graph = make_graph(module, {FEATURE: features[:2]}, signature, shelf.form)
     parity = prove_parity(module, graph, [{FEATURE: features[:count]} for count in PARITY_BATCHES], signature)
     product = Product(
         name=HEAD,
@@ -102,7 +108,7 @@ def export_artwork_head(
         making=making,
         about={
             "preprocessing": VectorPreprocessing(dimension=backbone.manifest.dimension),
-            "accepts": (backbone.space_id,),
+            "accepts": tuple(version.space_id for version in accepted),
             "calibration": Calibration(temperature=temperature),
             "metrics": {"parity": parity} | ({} if checkpoint is None else dict(body["metrics"])),
         },
@@ -111,7 +117,7 @@ def export_artwork_head(
 
 
 def backbone_of(store: ModelStore, head: Version) -> Version:
-    """The backbone in whose space a head was trained. Raises NotFound: when the store has it no more."""
+    """The backbone that a head serves with. Raises NotFound: when the store has it no more."""
     space_id = head.manifest.accepts[0]
     found = find_version(store, BACKBONE, space_id)
     if found is None:
@@ -125,12 +131,12 @@ def export_artwork_encoder(backbone: Version, head: Version, shelf: Shelf) -> Pu
     Raises NotFaithful: when the composed graph gives something else than the chain.
     """
     shelf.tell(f"composing {ENCODER}")
-    parts = [onnx.load(version.path(GRAPH_FILE)) for version in (backbone, head)]
-    graph = compose(parts[0], parts[1], FEATURE)
     preprocessing = backbone.manifest.preprocessing
     assert isinstance(preprocessing, ImagePreprocessing)
     pictures = golden_pictures(preprocessing.height, preprocessing.width)
-    first, second = (open_graph(version.path(GRAPH_FILE)) for version in (backbone, head))
+    files = [_graph_path(version) for version in (backbone, head)]
+    graph = _joined(files[0], files[1], pictures[:2])
+    first, second = (open_graph(path) for path in files)
     with opened(graph) as session:
         pairs = [
             (session.run({IMAGE: batch}), second.run({FEATURE: first.run({IMAGE: batch})[FEATURE]}))
@@ -160,6 +166,20 @@ def export_artwork_encoder(backbone: Version, head: Version, shelf: Shelf) -> Pu
         },
     )
     return publish(product, shelf)
+
+
+def _joined(backbone: Path, head: Path, image_BHWC: np.ndarray) -> Graph:
+    """Both graphs as one, of their own format."""
+    if backbone.suffix != head.suffix:
+        raise NotFaithful(f"{backbone.name} and {head.name} are of two formats and make no one graph")
+    if backbone.suffix == ".onnx":
+        return compose(onnx.load(backbone), onnx.load(head), FEATURE)
+    signature = Signature(inputs=(IMAGE,), outputs=(EMBEDDING, SCORE), axes={IMAGE: {0: "batch"}})
+    return chain(backbone, head, {IMAGE: image_BHWC}, signature)
+
+
+def _graph_path(version: Version) -> Path:
+    return version.path(graph_file(version.manifest))
 
 
 def _fresh_head(config: ArtworkConfig, input_dim: int) -> PairwiseRankingModel:
@@ -198,7 +218,7 @@ def _golden_features(backbone: Version) -> np.ndarray:
     preprocessing = backbone.manifest.preprocessing
     assert isinstance(preprocessing, ImagePreprocessing)
     pictures = golden_pictures(preprocessing.height, preprocessing.width)
-    session = open_graph(backbone.path(GRAPH_FILE))
+    session = open_graph(_graph_path(backbone))
     real = np.concatenate([session.run({IMAGE: picture[None]})[FEATURE] for picture in pictures])
     rng = np.random.default_rng(0)
     drawn = real + rng.normal(0, 0.5, real.shape) * real.std()

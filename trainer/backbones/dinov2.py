@@ -40,6 +40,7 @@ class DINOv2Features(nn.Module):
     mean_C11: torch.Tensor
     std_C11: torch.Tensor
     position_1ND: torch.Tensor
+    mean_1N: torch.Tensor
 
     def __init__(self, model: Any, *, height: int, width: int, pooling: Pooling) -> None:
         super().__init__()
@@ -53,6 +54,8 @@ class DINOv2Features(nn.Module):
         self.register_buffer("mean_C11", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
         self.register_buffer("std_C11", torch.tensor(IMAGENET_STD).view(3, 1, 1))
         self.register_buffer("position_1ND", _positions(model, *padded))
+        count = self.position_1ND.shape[1] - 1
+        self.register_buffer("mean_1N", torch.full((1, count), 1 / count))
         freeze(self)
 
     def forward(self, image_BHWC: torch.Tensor) -> torch.Tensor:
@@ -83,8 +86,7 @@ class DINOv2Features(nn.Module):
         ONNX Runtime reduces the middle axis in another order when the batch is 1; then a picture's last
         bits would depend on its batch mates.
         """
-        count = patch_BND.shape[1]
-        return torch.matmul(torch.full((1, count), 1 / count), patch_BND)
+        return torch.matmul(self.mean_1N, patch_BND)
 
 
 def load_dinov2(source: str) -> DINOv2:

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, is_marked_untrained, loading, read_json
+from trainer.backbones.clip_checkpoint import PICKLED_FILE, load_open_clip_tower
+from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, is_marked_untrained, loading
 from trainer.errors import BackboneUnavailable
 
 DIMENSION = 512
@@ -23,6 +24,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LICENCES = {"hf-hub:Marqo/marqo-fashionCLIP": "Apache-2.0", "patrickjohncyh/fashion-clip": "MIT"}
 
 Fit = Literal["squash", "letterbox", "crop"]
+Library = Literal["auto", "open_clip", "transformers"]
 _FITS: dict[str, Fit] = {"shortest": "crop", "squash": "squash", "longest": "letterbox"}
 
 
@@ -69,19 +71,24 @@ class _ProjectedTower(nn.Module):
         return feature_BD
 
 
-def load_fashion_clip(source: str) -> FashionCLIP:
+def load_fashion_clip(source: str, library: Library = "auto") -> FashionCLIP:
     """The frozen tower at `hf-hub:OWNER/NAME` or in a directory (`local-dir:DIR` or plain) through open_clip.
 
-    A plain hub id (`patrickjohncyh/fashion-clip`) or a directory without `open_clip_config.json` is read
-    through transformers. Weights are read without unpickling foreign objects.
-    Raises BackboneUnavailable: when it cannot be downloaded or read, or does not give 512 dimensions.
+    A plain hub id (`patrickjohncyh/fashion-clip`) or a directory without `open_clip_config.json` holds a
+    checkpoint of transformers, and `library` says what runs it: transformers itself (also "auto"), or
+    open_clip with its tensors renamed. Weights are read without unpickling foreign objects.
+    Raises BackboneUnavailable: when it cannot be downloaded or read, lacks tensors or has ones that nobody
+    knows, does not give 512 dimensions, or is an open_clip model that transformers is to run.
     """
     place = source.removeprefix("local-dir:")
     with loading(place):
-        if source.startswith("hf-hub:"):
-            clip = _through_open_clip(source, None)
-        elif (Path(place) / CONFIG_FILE).is_file():
-            clip = _through_open_clip(f"local-dir:{place}", Path(place))
+        directory = None if source.startswith("hf-hub:") else Path(place)
+        if directory is None or (directory / CONFIG_FILE).is_file():
+            if library == "transformers":
+                raise BackboneUnavailable(f"{source} is an open_clip model, which transformers does not run")
+            clip = _through_open_clip(source if directory is None else f"local-dir:{place}", directory)
+        elif library == "open_clip":
+            clip = _renamed_into_open_clip(place)
         else:
             clip = _through_transformers(place)
         _check_dimension(clip, place)
@@ -152,10 +159,10 @@ def _through_open_clip(name: str, directory: Path | None) -> FashionCLIP:
 def _through_transformers(source: str) -> FashionCLIP:
     from transformers import CLIPVisionModelWithProjection
 
-    directory = Path(source)
     loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
         source,
-        use_safetensors=True,
+        use_safetensors=not _is_pickled(Path(source)),
+        weights_only=True,
         output_loading_info=True,
         attn_implementation="sdpa",
         dtype=torch.float32,
@@ -167,11 +174,22 @@ def _through_transformers(source: str) -> FashionCLIP:
         )
     tower = _ProjectedTower(model)
     freeze(tower)
+    return _as_released(tower, source, size=int(model.config.image_size))
+
+
+def _is_pickled(directory: Path) -> bool:
+    """Whether a directory has pickled weights and no others."""
+    return (directory / PICKLED_FILE).is_file() and not any(directory.glob("*.safetensors"))
+
+
+def _as_released(tower: nn.Module, source: str, *, size: int) -> FashionCLIP:
+    """A checkpoint of transformers says nothing of pixels here: they are those that FashionCLIP was made with."""
+    directory = Path(source)
     local = directory.is_dir()
-    untrained = local and bool(read_json(directory / "config.json").get(UNTRAINED_KEY, False))
+    untrained = local and is_marked_untrained(directory / "config.json")
     return FashionCLIP(
         tower=tower,
-        size=int(model.config.image_size),
+        size=size,
         fit="crop",
         mean=CLIP_MEAN,
         std=CLIP_STD,
@@ -179,6 +197,18 @@ def _through_transformers(source: str) -> FashionCLIP:
             source=directory.name if local else source, trained=not untrained, licence=LICENCES.get(source)
         ),
     )
+
+
+def _renamed_into_open_clip(source: str) -> FashionCLIP:
+    from huggingface_hub import snapshot_download
+
+    local = Path(source).is_dir()
+    # One file of weights: the pickled twin beside the safe one is not fetched.
+    patterns = ["config.json", "model.safetensors"]
+    directory = Path(source) if local else Path(snapshot_download(source, allow_patterns=patterns))
+    tower, size = load_open_clip_tower(directory)
+    freeze(tower)
+    return _as_released(tower, source, size=size)
 
 
 def _check_dimension(clip: FashionCLIP, source: str) -> None:

@@ -16,6 +16,8 @@ from torch import nn
 from trainer.errors import BackboneUnavailable
 
 UNTRAINED_KEY = "atelier_untrained"
+# Of the question whether the hub is there at all; downloads have the hub library's own bounds.
+CONNECT_S, ANSWER_S = 5.0, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def loading(source: str) -> Iterator[None]:
     """Turns whatever a hub library raises or logs into one line with the way out."""
     try:
-        with hushed():
+        with hushed(), _offline_without_hub(source):
             yield
     except BackboneUnavailable:
         raise
@@ -76,6 +78,33 @@ def loading(source: str) -> Iterator[None]:
             f"backbone {source} is no directory here and not loadable from the hub ({type(error).__name__}); "
             "without network, give a local copy: --backbone DIR"
         ) from error
+
+
+@contextmanager
+def _offline_without_hub(source: str) -> Iterator[None]:
+    """Asks the hub once, before its library does: that one asks for each file, five times each.
+
+    A hub that does not answer leaves what was downloaded before; one that is slow is waited for.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    if not before and not Path(source).is_dir() and not _hub_answers():
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _hub_answers() -> bool:
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=(CONNECT_S, ANSWER_S, ANSWER_S, ANSWER_S))
+    except Exception:  # noqa: BLE001 - whatever the reason, nothing can be fetched
+        return False
+    return True
 
 
 @contextmanager

@@ -16,6 +16,7 @@ class ImageSettings(Settings):
     """The frozen image tower."""
 
     source: str = "hf-hub:Marqo/marqo-fashionCLIP"
+    library: Literal["auto", "open_clip", "transformers"] = "auto"
 
 
 class FieldSettings(Settings):

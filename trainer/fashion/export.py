@@ -15,9 +15,11 @@ from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import FashionConfig, ImageSettings
 from trainer.fashion.encoders.pooled import PooledEncoder
 from trainer.fashion.train import KIND, restore_encoder
+from trainer.fidelity import serving_versions
 from trainer.golden_inputs import golden_pictures, golden_records
-from trainer.graphs import PARITY_BATCHES, Signature, export_graph, prove_parity
+from trainer.graphs import PARITY_BATCHES, make_graph, prove_parity
 from trainer.publishing import UNIT_NORM, Making, Product, Published, Shelf, find_version, publish
+from trainer.signature import Signature
 
 IMAGE_MODEL, ATTRIBUTE_MODEL = "fashion-image", "fashion-attributes"
 IMAGE, VECTOR = "image_BHWC", "vector_BD"
@@ -29,12 +31,12 @@ def export_fashion_image(settings: ImageSettings, shelf: Shelf) -> Published:
     Raises BackboneUnavailable: when the tower does not load. Raises NotFaithful: when the graph differs.
     """
     shelf.tell(f"loading {settings.source}")
-    clip = load_fashion_clip(settings.source)
+    clip = load_fashion_clip(settings.source, settings.library)
     module = FashionCLIPVectors(clip)
     signature = Signature(inputs=(IMAGE,), outputs=(VECTOR,), axes={IMAGE: {0: "batch"}})
     pictures = golden_pictures(clip.size, clip.size)
     shelf.tell(f"exporting {IMAGE_MODEL}")
-    graph = export_graph(module, {IMAGE: pictures[:2]}, signature)
+    graph = make_graph(module, {IMAGE: pictures[:2]}, signature, shelf.form)
     parity = prove_parity(module, graph, [{IMAGE: pictures[:count]} for count in PARITY_BATCHES], signature)
     product = Product(
         name=IMAGE_MODEL,
@@ -58,17 +60,18 @@ def export_fashion_attributes(
     """Publish the attribute encoder as `fashion-attributes`, in the space of `fashion-image`.
 
     Without a checkpoint the weights are random and the version is called untrained; it accepts `image`,
-    by default `fashion-image@production`. A checkpoint names its own image space, schema and spelling.
+    by default `fashion-image@production`. A checkpoint names its own image space, schema and spelling; in
+    another format the encoder accepts the image model's twin too, once it gave the same vectors.
     Raises InvalidCheckpoint: when the store has no image model of the space that it was trained on.
     """
     if checkpoint is None:
-        image = image or shelf.store.resolve(IMAGE_MODEL)
+        accepted: tuple[Version, ...] = (image or shelf.store.resolve(IMAGE_MODEL),)
         preprocessing, metrics = config.attributes.preprocessing(), {}
         encoder = _fresh_encoder(config, preprocessing)
         making = Making(source="random initialisation", trained=False, seed=config.training.seed)
     else:
         body = load_checkpoint(checkpoint, KIND)
-        image = _trained_against(shelf.store, body["space_id"], checkpoint)
+        accepted = serving_versions(_trained_against(shelf.store, body["space_id"], checkpoint), shelf)
         preprocessing = AttributePreprocessing.model_validate(body["preprocessing"])
         encoder, metrics = restore_encoder(body), dict(body["metrics"])
         making = Making(
@@ -82,7 +85,7 @@ def export_fashion_attributes(
     records = golden_records(preprocessing)
     signature = _signature(encoder)
     shelf.tell(f"exporting {ATTRIBUTE_MODEL}")
-    graph = export_graph(encoder, _first(records, 2), signature)
+    graph = make_graph(encoder, _first(records, 2), signature, shelf.form)
     parity = prove_parity(encoder, graph, [_first(records, count) for count in PARITY_BATCHES], signature)
     product = Product(
         name=ATTRIBUTE_MODEL,
@@ -92,7 +95,7 @@ def export_fashion_attributes(
         making=making,
         about={
             "preprocessing": preprocessing,
-            "accepts": (image.space_id,),
+            "accepts": tuple(version.space_id for version in accepted),
             "metrics": {"parity": parity, **metrics},
         },
         norm_range=UNIT_NORM,

@@ -264,6 +264,24 @@ def test_an_answer_without_details_still_reads_well() -> None:
         client.embed([INPUT], space_id=SPACE)
 
 
+def test_a_call_that_the_other_side_lets_go_is_unavailable() -> None:
+    """CANCELLED that nobody here asked for, as from a server that stops, can be tried again.  # proves S-8"""
+
+    class Stopping(Flaky):
+        def Embed(self, request: Any, context: Any) -> Any:
+            self.calls.append("embed")
+            context.abort(grpc.StatusCode.CANCELLED, "")
+
+    server = Stopping()
+    with (
+        serving(REGISTER, server) as address,
+        EmbedderClient(address) as client,
+        pytest.raises(Unavailable, match="broke the call off"),
+    ):
+        client.embed([INPUT], space_id=SPACE)
+    assert server.calls == ["embed"] * 3
+
+
 @pytest.mark.slow
 def test_a_peer_that_hangs_is_given_up_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its pings unanswered, it counts as not there: UNAVAILABLE with a time to retry; awake, it answers."""

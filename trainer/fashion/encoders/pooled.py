@@ -4,6 +4,7 @@ Shapes: B batch, L words of a list, F field width, D vector.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -60,5 +61,5 @@ class PooledEncoder(nn.Module):
     def _pool(table: nn.Module, index_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
         count_B1 = mask_BL.sum(dim=1, keepdim=True)
         words_BF = (table(index_BL) * mask_BL.unsqueeze(-1)).sum(dim=1) / count_B1.clamp(min=1)
-        missing_BF: torch.Tensor = table(torch.zeros_like(index_BL[:, 0]))
-        return torch.where(count_B1 > 0, words_BF, missing_BF)
+        missing_F = cast("torch.Tensor", table.weight)[MISSING]
+        return torch.where(count_B1 > 0, words_BF, missing_F)

@@ -1,0 +1,89 @@
+"""ONNX graphs on ONNX Runtime. A graph is loaded from its path, so weights beside it load as well."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+
+from inference.device import CPU, CUDA, SessionSettings, first_line, is_out_of_memory
+from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
+from model_store.manifest import TensorSpec
+
+_ERRORS_ONLY = 3
+_DTYPES: Final = {
+    "tensor(uint8)": "uint8",
+    "tensor(int64)": "int64",
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(bool)": "bool",
+}
+
+
+class OnnxGraph:
+    """A graph as `inference.session.Graph` has it."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.runtime = runtime_version()
+        self.actual: str = session.get_providers()[0]
+        self.inputs = tuple(_spec(node) for node in session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in session.get_outputs())
+        self._names = [spec.name for spec in self.outputs]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every output by its name; see `inference.session.Session.run`."""
+        try:
+            return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+        except Exception as error:
+            raise _run_error(error) from error
+
+
+def runtime_version() -> str:
+    """The version of the runtime, for cache keys and stamps."""
+    return f"onnxruntime-{onnxruntime.__version__}"
+
+
+def load_onnx(path: Path, settings: SessionSettings, *, cuda: bool) -> OnnxGraph:
+    """The graph at `path`, on CUDA or on the CPU; its `actual` tells where it ended up.
+
+    Raises RefusedModel: when the file is not a graph that can be loaded, or CUDA is not in this runtime.
+    Raises DeviceOutOfMemory: when its weights do not fit the device.
+    """
+    if cuda and CUDA not in onnxruntime.get_available_providers():
+        raise RefusedModel("this ONNX Runtime was built without CUDA")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = _ERRORS_ONLY
+    # Heuristic search: the exhaustive one times kernels and so may choose others in the next process.
+    gpu = (CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"})
+    providers: list[Any] = [gpu, CPU] if cuda else [CPU]
+    if cuda:
+        onnxruntime.preload_dlls()
+    try:
+        return OnnxGraph(
+            onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        )
+    except RefusedModel:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise DeviceOutOfMemory(f"{path.name} does not fit the memory of the device") from error
+        raise RefusedModel(f"{path.name} cannot be loaded: {first_line(error)}") from error
+
+
+def _spec(node: Any) -> TensorSpec:
+    shape = tuple(size if isinstance(size, int) else str(size or "?") for size in node.shape)
+    dtype = _DTYPES.get(node.type)
+    if dtype is None:
+        raise RefusedModel(f"tensor {node.name} is of type {node.type}, known are {', '.join(_DTYPES)}")
+    return TensorSpec.model_validate({"name": node.name, "dtype": dtype, "shape": shape})
+
+
+def _run_error(error: Exception) -> InferenceError:
+    if is_out_of_memory(error):
+        return DeviceOutOfMemory("the run needs more memory than the device has")
+    return InferenceError(f"the graph cannot be run: {first_line(error)}")

@@ -1,0 +1,192 @@
+"""A CLIP checkpoint as transformers keeps it, run in open_clip: what each tensor is called on either side.
+
+A FashionCLIP of the hub (`patrickjohncyh/fashion-clip`) has the shape of open_clip's `ViT-B-32-quickgelu`.
+Query, key and value are three tensors there and one here; projections are transposed.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.backbones.weights import read_json
+from trainer.errors import BackboneUnavailable
+
+CONFIG_FILE = "config.json"
+SAFE_FILE, PICKLED_FILE = "model.safetensors", "pytorch_model.bin"
+
+Tensors = Mapping[str, torch.Tensor]
+
+_SHOWN = 3
+_LAYER = re.compile(r"(text|vision)_model\.encoder\.layers\.(\d+)\.(.+)")
+_LAYERS = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+_PARTS = {
+    "logit_scale": "logit_scale",
+    "text_projection.weight": "text_projection",
+    "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
+    "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    "text_model.final_layer_norm.weight": "ln_final.weight",
+    "text_model.final_layer_norm.bias": "ln_final.bias",
+    "visual_projection.weight": "visual.proj",
+    "vision_model.embeddings.class_embedding": "visual.class_embedding",
+    "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
+    "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+    "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",  # spelt so in the library
+    "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
+    "vision_model.post_layernorm.weight": "visual.ln_post.weight",
+    "vision_model.post_layernorm.bias": "visual.ln_post.bias",
+}
+_TRANSPOSED = ("visual.proj", "text_projection")
+
+
+def load_open_clip_tower(directory: Path) -> tuple[nn.Module, int]:
+    """The image tower of a transformers CLIP checkpoint as an open_clip module, and the side of its pictures.
+
+    With a text tower in the checkpoint both towers are mapped, so that a half-known checkpoint is refused.
+    Raises BackboneUnavailable: when a tensor is missing, unknown or of another shape, naming it.
+    """
+    config = read_json(directory / CONFIG_FILE)
+    tensors = rename(read_weights(directory))
+    model = _build(config, both="token_embedding.weight" in tensors)
+    _check(model.state_dict(), tensors)
+    model.load_state_dict(dict(tensors))
+    tower: nn.Module = model.visual
+    return tower, int(_shapes(config)[0].image_size)
+
+
+def read_weights(directory: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a checkpoint by its own name; a pickled file is read as tensors only.
+
+    Raises BackboneUnavailable: when there is no file of weights.
+    """
+    from safetensors.torch import load_file
+
+    if (directory / SAFE_FILE).is_file():
+        return load_file(directory / SAFE_FILE)
+    if (directory / PICKLED_FILE).is_file():
+        found: dict[str, torch.Tensor] = torch.load(
+            directory / PICKLED_FILE, map_location="cpu", weights_only=True
+        )
+        return found
+    raise BackboneUnavailable(f"{directory} has neither {SAFE_FILE} nor {PICKLED_FILE}")
+
+
+def rename(tensors: Tensors) -> dict[str, torch.Tensor]:
+    """The tensors under open_clip's names; what has none keeps its own."""
+    renamed: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.endswith(".position_ids") or _is_attention(name):
+            continue
+        new = _PARTS.get(name) or _layer_name(name) or name
+        renamed[new] = tensor.T.contiguous() if new in _TRANSPOSED else tensor.contiguous()
+    return renamed | dict(_fused(tensors))
+
+
+def _is_attention(name: str) -> bool:
+    return re.search(r"\.self_attn\.[qkv]_proj\.", name) is not None
+
+
+def _layer_name(name: str) -> str | None:
+    found = _LAYER.fullmatch(name)
+    if found is None:
+        return None
+    tower, number, part = found.groups()
+    module, _, kind = part.rpartition(".")
+    return f"{_block(tower, number)}.{_LAYERS[module]}.{kind}" if module in _LAYERS else None
+
+
+def _block(tower: str, number: str) -> str:
+    return f"{'visual.' if tower == 'vision' else ''}transformer.resblocks.{number}"
+
+
+def _fused(tensors: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
+    """Query, key and value of each layer as one; a layer that lacks one of them stays out, and so is missed."""
+    for name in tensors:
+        found = _LAYER.fullmatch(name)
+        if found is None or not found[3].startswith("self_attn.q_proj."):
+            continue
+        kind = found[3].rpartition(".")[2]
+        parts = [tensors.get(name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
+        if all(part is not None for part in parts):
+            yield (
+                f"{_block(found[1], found[2])}.attn.in_proj_{kind}",
+                torch.cat([part for part in parts if part is not None]),
+            )
+
+
+class _ImageOnly(nn.Module):
+    """An image tower under the name that it has in a whole model."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+
+def _build(config: Mapping[str, Any], *, both: bool) -> Any:
+    """An open_clip model of the shape that a transformers config describes, with random weights."""
+    from open_clip import model as towers
+
+    image, text, dimension = _shapes(config)
+    vision_cfg = {
+        "image_size": image.image_size,
+        "patch_size": image.patch_size,
+        "width": image.hidden_size,
+        "layers": image.num_hidden_layers,
+        "head_width": image.hidden_size // image.num_attention_heads,
+        "mlp_ratio": image.intermediate_size / image.hidden_size,
+    }
+    quick = _is_quick(image.hidden_act)
+    if not both:
+        cfg = towers.CLIPVisionCfg(**vision_cfg)
+        return _ImageOnly(towers._build_vision_tower(dimension, cfg, quick_gelu=quick))  # noqa: SLF001  # the one builder
+    text_cfg = {
+        "context_length": text.max_position_embeddings,
+        "vocab_size": text.vocab_size,
+        "width": text.hidden_size,
+        "heads": text.num_attention_heads,
+        "layers": text.num_hidden_layers,
+    }
+    return towers.CLIP(dimension, vision_cfg, text_cfg, quick_gelu=quick)
+
+
+def _shapes(config: Mapping[str, Any]) -> tuple[Any, Any, int]:
+    """Image tower, text tower and dimension; transformers knows what a key that is left out stands for."""
+    from transformers import CLIPConfig, CLIPTextConfig, CLIPVisionConfig
+
+    if "vision_config" in config:
+        whole = CLIPConfig(**config)
+        return whole.vision_config, whole.text_config, int(whole.projection_dim)
+    image = CLIPVisionConfig(**config)
+    return image, CLIPTextConfig(), int(image.projection_dim)
+
+
+def _is_quick(activation: str) -> bool:
+    if activation not in ("quick_gelu", "gelu"):
+        raise BackboneUnavailable(f"activation {activation} is neither quick_gelu nor gelu")
+    return activation == "quick_gelu"
+
+
+def _check(expected: Tensors, found: Tensors) -> None:
+    """Raises BackboneUnavailable: naming what is missing, what nobody knows and what has another shape."""
+    shapes = (
+        f"{name} is {list(found[name].shape)}, expected {list(expected[name].shape)}"
+        for name in sorted(expected.keys() & found.keys())
+        if found[name].shape != expected[name].shape
+    )
+    problems = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - expected.keys()),
+        "of another shape": list(shapes),
+    }
+    told = [f"{what}: {', '.join(names[:_SHOWN])}" for what, names in problems.items() if names]
+    if told:
+        raise BackboneUnavailable(f"the checkpoint is no CLIP that open_clip knows; {'; '.join(told)}")

@@ -1,0 +1,66 @@
+"""Which versions of a frozen model may stand in for the one that something was trained on.
+
+A version in another format has another space. It is accepted only when it is made of the same weights, sees
+the same pixels, and gave the same vectors for the golden pictures.
+"""
+
+import numpy as np
+
+from inference.signature import graph_file
+from model_store.manifest import ImagePreprocessing, Manifest
+from model_store.store import ModelStore, Version
+from trainer.errors import NotFaithful
+from trainer.golden_inputs import golden_pictures
+from trainer.graphs import Format, measure_parity, open_graph
+from trainer.publishing import Shelf, readable_versions
+
+
+def serving_versions(trained_on: Version, shelf: Shelf) -> tuple[Version, ...]:
+    """What a model trained on `trained_on` accepts, the version that it serves with first.
+
+    That is `trained_on` itself and, when the shelf's format is another, its newest faithful twin in that
+    format before it.
+    """
+    if trained_on.manifest.format == shelf.form:
+        return (trained_on,)
+    for twin in _twins(shelf.store, trained_on, shelf.form):
+        try:
+            worst = _compare(twin, trained_on)
+        except NotFaithful as error:
+            shelf.tell(f"{twin} does not stand in for {trained_on}: {error}")
+        else:
+            shelf.tell(f"{twin} stands in for {trained_on}: largest difference {worst:.2g}")
+            return (twin, trained_on)
+    shelf.tell(f"{trained_on.name} has no faithful version as {shelf.form}: served with {trained_on}")
+    return (trained_on,)
+
+
+def _twins(store: ModelStore, trained_on: Version, form: Format) -> list[Version]:
+    """The versions in a format that are made of the same weights for the same pixels, newest first."""
+    if "weights_sha256" not in trained_on.manifest.metrics:
+        return []
+    return [
+        version
+        for version in readable_versions(store, trained_on.name)
+        if version.manifest.format == form and _origin(version.manifest) == _origin(trained_on.manifest)
+    ]
+
+
+def _origin(manifest: Manifest) -> tuple[object, ...]:
+    weights = manifest.metrics.get("weights_sha256")
+    return weights, manifest.preprocessing, manifest.pixel_path, manifest.pooling, manifest.precision
+
+
+def _compare(twin: Version, trained_on: Version) -> float:
+    """The largest difference over the golden pictures. Raises NotFaithful: when it is above the tolerance."""
+    preprocessing = trained_on.manifest.preprocessing
+    assert isinstance(preprocessing, ImagePreprocessing)
+    pictures = golden_pictures(preprocessing.height, preprocessing.width)
+    found, wanted = (_vectors(version, pictures) for version in (twin, trained_on))
+    return max(measure_parity([(found, wanted)]).values())
+
+
+def _vectors(version: Version, image_BHWC: np.ndarray) -> dict[str, np.ndarray]:
+    session = open_graph(version.path(graph_file(version.manifest)))
+    name = session.inputs[0].name
+    return session.run({name: image_BHWC})
