@@ -21,6 +21,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 if TYPE_CHECKING:
+    from trainer.artwork.config import ArtworkConfig
+    from trainer.fashion.config import FashionConfig
     from trainer.publishing import Published, Shelf
 
 FAILED = 1
@@ -52,10 +54,13 @@ class Wanted:
     settings: dict[str, Any]
     fused: bool
 
-    @property
-    def exports_backbone(self) -> bool:
+    def checkpoint_of(self, settings: "ArtworkConfig | FashionConfig") -> Path | None:
+        """The trained part: that of the command line, else that of the settings."""
+        return self.checkpoint or (Path(settings.checkpoint) if settings.checkpoint else None)
+
+    def exports_backbone(self, checkpoint: Path | None) -> bool:
         """A checkpoint names its own backbone, which is in the store already."""
-        return self.checkpoint is None or self.backbone is not None
+        return checkpoint is None or self.backbone is not None
 
 
 def export(
@@ -63,7 +68,10 @@ def export(
     backbone: Annotated[
         str | None, typer.Option(help="Hub name or directory; that of the configuration by default.")
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Trained head or attribute encoder.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Trained head or attribute encoder; that of the configuration by default."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings; those of config/ by default.")] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", help="A setting over the file: backbone.height=518.")
@@ -110,12 +118,12 @@ def _artwork(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
     from trainer.artwork.config import read_artwork_config
 
     settings = read_artwork_config(wanted.config, _over(wanted, "backbone.source"))
-    backbone = None
-    if wanted.exports_backbone:
+    checkpoint, backbone = wanted.checkpoint_of(settings), None
+    if wanted.exports_backbone(checkpoint):
         made = artwork.export_artwork_backbone(settings.backbone, shelf)
         backbone = made.version
         yield made
-    head = artwork.export_artwork_head(settings, shelf, checkpoint=wanted.checkpoint, backbone=backbone)
+    head = artwork.export_artwork_head(settings, shelf, checkpoint=checkpoint, backbone=backbone)
     yield head
     if wanted.fused:
         yield artwork.export_artwork_encoder(
@@ -128,12 +136,12 @@ def _fashion(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
     from trainer.fashion.config import read_fashion_config
 
     settings = read_fashion_config(wanted.config, _over(wanted, "image.source"))
-    image = None
-    if wanted.exports_backbone:
+    checkpoint, image = wanted.checkpoint_of(settings), None
+    if wanted.exports_backbone(checkpoint):
         made = fashion.export_fashion_image(settings.image, shelf)
         image = made.version
         yield made
-    yield fashion.export_fashion_attributes(settings, shelf, checkpoint=wanted.checkpoint, image=image)
+    yield fashion.export_fashion_attributes(settings, shelf, checkpoint=checkpoint, image=image)
 
 
 def _over(wanted: Wanted, source: str) -> dict[str, Any]:

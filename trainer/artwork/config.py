@@ -55,6 +55,7 @@ class TrainingConfig(Settings):
 class ArtworkConfig(Settings):
     """An artwork run."""
 
+    checkpoint: str | None = None
     backbone: BackboneSettings = BackboneSettings()
     head: HeadSettings = HeadSettings()
     training: TrainingConfig = TrainingConfig()

@@ -109,7 +109,7 @@ def _block(tower: str, number: str) -> str:
 
 
 def _fused(tensors: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
-    """Query, key and value of each layer as one; a layer that lacks one of them stays out, and so is missed."""
+    """Query, key and value of each layer as one; a layer that lacks one is left out, and so is missed."""
     for name in tensors:
         found = _LAYER.fullmatch(name)
         if found is None or not found[3].startswith("self_attn.q_proj."):

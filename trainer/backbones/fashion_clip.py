@@ -183,7 +183,7 @@ def _is_pickled(directory: Path) -> bool:
 
 
 def _as_released(tower: nn.Module, source: str, *, size: int) -> FashionCLIP:
-    """A checkpoint of transformers says nothing of pixels here: they are those that FashionCLIP was made with."""
+    """A tower with the pixels of FashionCLIP, of which a checkpoint of transformers says only the size."""
     directory = Path(source)
     local = directory.is_dir()
     untrained = local and is_marked_untrained(directory / "config.json")

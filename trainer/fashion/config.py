@@ -79,6 +79,7 @@ class FashionTraining(Settings):
 class FashionConfig(Settings):
     """A fashion run."""
 
+    checkpoint: str | None = None
     image: ImageSettings = ImageSettings()
     attributes: AttributeSettings
     encoder: EncoderSettings = EncoderSettings()
