@@ -76,6 +76,48 @@ def test_fashion_models_are_published_and_the_fused_one_is_left_out(clip_directo
         store.resolve("fashion-image")
 
 
+def test_torchscript_is_an_option(clip_directory: Path, tmp_path: Path):
+    """`--format torchscript` publishes graphs as model.pt, each version in that one format."""  # proves M-6
+    done = _export(
+        tmp_path, "fashion", "--backbone", str(clip_directory), "--format", "torchscript", "--json"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [one["format"] for one in json.loads(done.stdout)] == ["torchscript", "torchscript"]
+    store = ModelStore.at(tmp_path / "var" / "models")
+    for name in ("fashion-image", "fashion-attributes"):
+        version = store.resolve(name)
+        store.verify(version)
+        assert sorted(version.manifest.files) == ["golden.npz", "model.pt"]
+
+
+def test_the_checkpoint_may_stand_in_the_configuration(dinov2_directory: Path, tmp_path: Path):
+    """`checkpoint` of the settings is read as --checkpoint is, which goes before it."""
+    set_to_missing = ("--set", "checkpoint=runs/none.pt", "--no-fused")
+
+    done = _export(tmp_path, *_artwork(dinov2_directory), *set_to_missing)
+    over = _export(tmp_path, *_artwork(dinov2_directory), *set_to_missing, "--checkpoint", "runs/other.pt")
+
+    assert (done.returncode, over.returncode) == (1, 1)
+    assert "runs/none.pt" in done.stderr
+    assert "runs/other.pt" in over.stderr
+
+
+def test_a_hub_that_is_not_there_is_given_up_soon(tmp_path: Path):
+    """Without network and without HF_HUB_OFFLINE the command ends within seconds, in one line."""
+    # Nothing listens on port 9 of this machine, and a name that no resolver knows is as bad.
+    environment = _environment(tmp_path) | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    started = time.monotonic()
+
+    done = subprocess.run(
+        _command("artwork"), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+    )
+
+    assert done.returncode == 1
+    assert "--backbone DIR" in done.stderr
+    assert time.monotonic() - started < 20  # five tries for each file took longer than that
+
+
 def test_missing_backbone_is_one_line(tmp_path: Path):
     """The plain command without network says what to do, on one line, and exits with 1."""
     done = _export(tmp_path)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -7,6 +8,8 @@ from safetensors.torch import load_file, save_file
 from trainer.backbones.dinov2 import DINOv2Features, load_dinov2, save_untrained_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import BackboneUnavailable
+from trainer.graphs import Format, make_graph, prove_parity
+from trainer.signature import Signature
 
 SIDE = 56
 
@@ -46,6 +49,43 @@ def test_no_pixel_is_dropped(dinov2_directory: Path, height: int, width: int):
         changed = image_BHWC.clone()
         changed[(slice(None), *border)] ^= 255
         assert not torch.allclose(features(changed), plain, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(56, 56), (70, 98), (60, 50)])
+def test_registers_stay_out_of_the_pooled_patches(tmp_path: Path, height: int, width: int):
+    """CLS, mean and spread are over CLS and the patches that the library gives, at any size; the registers
+    between them count for nothing."""  # proves A-5 A-7
+    directory = save_untrained_dinov2(tmp_path / "m", hidden=48, layers=2, image_size=SIDE, registers=4)
+    model = load_dinov2(str(directory)).model
+    with torch.no_grad():
+        model.embeddings.register_tokens.mul_(50)
+    features = DINOv2Features(model, height=height, width=width, pooling="cls+mean+std")
+    image_BHWC = _pixels(height, width)
+
+    normalised = (image_BHWC.permute(0, 3, 1, 2) / 255 - features.mean_C11) / features.std_C11
+    with torch.no_grad():
+        padded = torch.nn.functional.pad(normalised, features.padding)
+        token_BND = model(pixel_values=padded).last_hidden_state
+    patch_BND = token_BND[:, 5:]
+    expected = torch.cat((token_BND[:, 0], patch_BND.mean(dim=1), patch_BND.std(dim=1, correction=0)), dim=-1)
+
+    assert patch_BND.shape[1] == (padded.shape[2] // 14) * (padded.shape[3] // 14)
+    assert torch.allclose(features(image_BHWC), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "torchscript"])
+def test_registers_are_exported_at_another_size_than_that_of_pretraining(tmp_path: Path, form: Format):
+    """The graph of a model with registers gives what torch gives, alone and in a batch."""  # proves A-5
+    directory = save_untrained_dinov2(tmp_path / "m", hidden=48, layers=2, image_size=SIDE, registers=4)
+    features = DINOv2Features(load_dinov2(str(directory)).model, height=72, width=98, pooling="cls+mean+std")
+    signature = Signature(inputs=("image_BHWC",), outputs=("f",), axes={"image_BHWC": {0: "batch"}})
+    pixels = _pixels(72, 98).numpy()
+    batches = [{"image_BHWC": np.resize(pixels, (count, 72, 98, 3))} for count in (1, 3)]
+
+    graph = make_graph(features, {"image_BHWC": pixels}, signature, form)
+
+    assert prove_parity(features, graph, batches, signature)["f"] < 1e-4
 
 
 def test_768_becomes_770(dinov2_directory: Path):
