@@ -57,6 +57,8 @@ def load_onnx(path: Path, settings: SessionSettings, *, cuda: bool) -> OnnxGraph
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
+    # Waiting threads sleep: by default they spin, and two services on one machine take each other's cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     # Heuristic search: the exhaustive one times kernels and so may choose others in the next process.
     gpu = (CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"})

@@ -67,6 +67,27 @@ def test_a_batch_beyond_the_memory_is_told_apart_and_a_smaller_one_runs(tmp_path
     assert session.run({"feature_BD": too_many[:8]})["score_B"].shape == (8,)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*")
+def test_torchscript_runs_on_the_device_as_on_the_cpu(tmp_path: Path) -> None:
+    """A TorchScript graph moves to CUDA with its weights, without a fall-back, and gives the same vectors."""
+    torch = pytest.importorskip("torch")
+    from torch import nn
+
+    from trainer.graphs import make_graph, save_graph
+    from trainer.signature import Signature
+
+    module = nn.Sequential(nn.Linear(16, 64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64, 8)).eval()
+    signature = Signature(inputs=("a_BD",), outputs=("b_BD",), axes={"a_BD": {0: "batch"}})
+    sample = {"a_BD": np.random.default_rng(0).standard_normal((5, 16)).astype(np.float32)}
+    path = save_graph(make_graph(module, sample, signature, "torchscript"), tmp_path)["model.pt"]
+
+    here, there = (open_session(path, SessionSettings(provider=name)) for name in ("cpu", "cuda"))
+
+    assert torch.cuda.is_available()
+    assert (there.actual, there.fell_back) == (CUDA, False)
+    assert np.allclose(here.run(sample)["b_BD"], there.run(sample)["b_BD"], atol=1e-3)
+
+
 @published
 @pytest.mark.parametrize("name", ["artwork-backbone", "fashion-image", "fashion-attributes", "artwork-head"])
 def test_published_models_pass_their_golden_sets_on_the_device(name: str) -> None:

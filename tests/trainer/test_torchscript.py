@@ -1,4 +1,5 @@
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -7,20 +8,26 @@ import pytest
 import torch
 from torch import nn
 
+from inference import loading
+from inference.errors import RefusedModel
+from inference.golden import check_in_child, write_golden
+from inference.loading import load_model
 from inference.session import SessionSettings, open_session
-from model_store.store import ModelStore
+from model_store.manifest import VectorPreprocessing
+from model_store.store import Draft, ModelStore
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
 from trainer.errors import NotFaithful
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
 from trainer.fidelity import serving_versions
-from trainer.graphs import make_graph, opened, prove_parity
+from trainer.graphs import make_graph, opened, prove_parity, save_graph
 from trainer.publishing import Shelf
 from trainer.signature import Signature
 
 pytestmark = pytest.mark.slow
 
+HERE = SessionSettings(provider="cpu", threads=1)
 SIGNATURE = Signature(inputs=("a_BD",), outputs=("b_BD",), axes={"a_BD": {0: "batch"}})
 
 
@@ -191,3 +198,56 @@ def test_a_graph_that_was_opened_is_closed_with_its_folder():
 
     with opened(make_graph(module, _sample(), SIGNATURE, "torchscript")) as session:
         assert session.run(_sample(5))["b_BD"].shape == (5, 4)
+
+
+def test_a_pass_is_stamped_for_this_torch(
+    shelves: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The stamp of a TorchScript version names torch; another torch is checked anew."""  # proves M-4
+    version = shelves.open("artwork-head", 2)
+    children: list[Path] = []
+    monkeypatch.setattr(
+        loading, "check_in_child", lambda directory, *_rest, **_options: children.append(directory)
+    )
+
+    for _ in range(2):
+        load_model(shelves, version, session=HERE, stamps=tmp_path)
+    stamp = json.loads(next(tmp_path.iterdir()).read_text())
+    monkeypatch.setattr("inference.torchscript.runtime_version", lambda: "torch-99")
+    load_model(shelves, version, session=HERE, stamps=tmp_path)
+
+    assert stamp["runtime"] == f"torch-{torch.__version__}"
+    assert len(children) == 2
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_wrong_output_refuses_the_version(tmp_path: Path):
+    """A TorchScript graph that does not give its golden outputs is refused by the child before it is visible,
+    naming the row and both figures."""  # proves M-4
+    store = ModelStore.at(tmp_path / "models")
+    graph = make_graph(_Layer(), _sample(), SIGNATURE, "torchscript")
+    with opened(graph) as session:
+        fields = {
+            "name": "tiny-head",
+            "format": "torchscript",
+            "inputs": [spec.model_dump() for spec in session.inputs],
+            "outputs": [spec.model_dump() for spec in session.outputs],
+            "output": "b_BD",
+            "dimension": 4,
+            "norm_range": (1e-6, 1e6),
+            "preprocessing": VectorPreprocessing(dimension=6),
+            "golden": {"file": "golden.npz", "count": 2},
+            "provenance": {"created_at": "2026-01-01T00:00:00Z", "source": "test", "trained": False},
+        }
+        wrong = {"b_BD": session.run(_sample())["b_BD"] + 0.01}
+    write_golden(tmp_path / "golden.npz", _sample(), wrong)
+    draft = Draft(
+        manifest=fields,
+        graph=save_graph(graph, tmp_path),
+        golden={"golden.npz": tmp_path / "golden.npz"},
+        payload={},
+    )
+
+    with pytest.raises(RefusedModel, match=r"model\.pt: golden\.npz row 0, output b_BD: differs by 0\.01"):
+        store.publish(draft, check_in_child)
+    assert store.numbers("tiny-head") == []
