@@ -13,7 +13,7 @@ PROTOS = $(shell find protos/atelier -name '*.proto' | sort)
 GOOGLE = $(shell $(BIN)/python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-gpu test-compose fuzz lint format protos lock audit crash clean
+.PHONY: help install demo up test test-fast test-gpu test-compose certificates fuzz lint format protos lock audit crash clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: lint  ## Everything: lint, then every test with coverage
 
 test-compose: $(INSTALLED)  ## Build the images, bring the compose file up, ask, restart; needs a Docker engine
 	$(BIN)/python -m pytest tests/integration/test_compose.py -s
+
+certificates: $(INSTALLED)  ## Certificates for trying TLS, in var/certificates
+	@$(BIN)/atelier certificates create var/certificates
 
 fuzz: $(INSTALLED)  ## The property tests with new examples; ROUNDS=20 for more
 	@for round in $$(seq $(ROUNDS)); do \

@@ -17,6 +17,7 @@ from cli.images import find_images, item_ids
 from cli.output import as_json as to_json
 from cli.output import console, print_json, print_table, progress_console
 from cli.recommend import DEFAULT_ADDRESS, Address
+from cli.security import security
 from services.client.recommender import RecommenderClient
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and delete the items of a collection.")
@@ -42,7 +43,7 @@ def import_items(
     with reported():
         records = _records(attributes, images) if attributes else {path: {} for path in find_images([images])}
         names = {path: item_id for item_id, path in item_ids(list(records), images).items()}
-        with RecommenderClient(address) as recommender:
+        with RecommenderClient(address, security=security()) as recommender:
             items = track(
                 _items(records, names),
                 "importing",
@@ -60,7 +61,7 @@ def list_items(
     collection: Collection = "fashion", address: Address = DEFAULT_ADDRESS, as_json: Json = False
 ) -> None:
     """List the items of a collection."""
-    with reported(), RecommenderClient(address) as recommender:
+    with reported(), RecommenderClient(address, security=security()) as recommender:
         items = list(recommender.list_items(collection=collection))
         if as_json:
             print_json([to_json(item) for item in items])
@@ -76,7 +77,7 @@ def delete(
     address: Address = DEFAULT_ADDRESS,
 ) -> None:
     """Delete items of a collection."""
-    with reported(), RecommenderClient(address) as recommender:
+    with reported(), RecommenderClient(address, security=security()) as recommender:
         deleted = recommender.delete_items(item_ids, collection=collection)
         console.print(f"deleted {deleted} of {len(item_ids)}", markup=False, highlight=False)
 

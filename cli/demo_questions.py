@@ -18,6 +18,7 @@ from cli.output import console, describe_model, print_table
 from cli.pictures import Tile, save_sheet
 from cli.rank import save_ranking
 from cli.recommend import print_recommendation, save_recommendation
+from cli.security import security
 from cli.supervisor import Address
 from services.client.health import await_serving
 from services.client.ranker import RankerClient, picture
@@ -64,7 +65,7 @@ class Answers:
 def await_all(addresses: Mapping[str, Address], timeout_s: float = 60.0) -> None:
     """Return once every service is SERVING. Raises AtelierError: naming the one that is not."""
     for name, service in _SERVICES:
-        await_serving(addresses[name].grpc, service, timeout_s=timeout_s)
+        await_serving(addresses[name].grpc, service, timeout_s=timeout_s, security=security())
 
 
 def ask(
@@ -75,8 +76,8 @@ def ask(
     Raises CommandError: when an item is refused or an answer is empty. Raises AtelierError.
     """
     with (
-        RankerClient(addresses["ranker"].grpc) as ranker,
-        RecommenderClient(addresses["recommender"].grpc) as recommender,
+        RankerClient(addresses["ranker"].grpc, security=security()) as ranker,
+        RecommenderClient(addresses["recommender"].grpc, security=security()) as recommender,
     ):
         _fill(recommender, questions.garments, tell)
         ranking, rank_times = _rank(ranker, questions.graded)

@@ -6,6 +6,7 @@ import typer
 
 from cli.errors import reported
 from cli.output import console
+from cli.security import security
 from services.client.health import await_serving
 
 
@@ -18,5 +19,5 @@ def health(
 ) -> None:
     """Exit with 0 once the service is SERVING."""
     with reported():
-        await_serving(address, service, timeout_s=timeout)
+        await_serving(address, service, timeout_s=timeout, security=security())
     console.print(f"{service or 'process'} at {address}: SERVING", highlight=False)

@@ -11,6 +11,7 @@ from cli.images import find_images
 from cli.output import as_json as to_json
 from cli.output import console, describe_model, print_json, print_table
 from cli.pictures import Tile, save_sheet
+from cli.security import security
 from services.client.ranker import RankerClient, picture
 
 STRIP_LENGTH = 40
@@ -32,7 +33,7 @@ def rank(
     with reported():
         pictures = {str(path): path.read_bytes() for path in find_images(images)}
         candidates = [picture(data, name) for name, data in pictures.items()]
-        with RankerClient(address) as ranker:
+        with RankerClient(address, security=security()) as ranker:
             ranking = ranker.rank(
                 candidates, ranker_pb2.RankOptions(tie_margin=tie_margin), deadline_s=deadline
             )

@@ -13,6 +13,7 @@ from cli.errors import USAGE, CommandError, reported
 from cli.output import as_json as to_json
 from cli.output import console, describe_model, print_json, print_table
 from cli.pictures import Tile, save_sheet
+from cli.security import security
 from services.client.recommender import RecommenderClient
 
 Address = Annotated[str, typer.Option(help="The recommender.", envvar="ATELIER_RECOMMENDER_ADDRESS")]
@@ -34,7 +35,7 @@ def recommend(
         request = _request(image, item, attributes)
         request.collection = collection
         request.item_count = count
-        with RecommenderClient(address) as recommender:
+        with RecommenderClient(address, security=security()) as recommender:
             answer = recommender.recommend(request)
             if save:
                 save_recommendation(save, recommender, request, answer)

@@ -29,6 +29,7 @@ class Call:
         return self.deadline - time.monotonic()
 
 
+_caller: ContextVar[str] = ContextVar("caller", default="")
 _present: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
@@ -36,7 +37,9 @@ def open_call(metadata: Mapping[str, str], remaining_s: float) -> Call:
     """The call that `metadata` tells of; an id or a traceparent of another form is not believed."""
     request_id = metadata.get(REQUEST_ID, "")
     traceparent = metadata.get(TRACEPARENT, "")
+    caller = _caller.get()
     return Call(
+        notes={"caller": caller} if caller else {},
         request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else uuid.uuid4().hex,
         traceparent=traceparent if _TRACEPARENT_FORM.fullmatch(traceparent) else "",
         deadline=time.monotonic() + remaining_s,
@@ -63,6 +66,11 @@ def note(**figures: object) -> None:
     call = _present.get()
     if call is not None:
         call.notes.update(figures)
+
+
+def name_caller(name: str) -> None:
+    """Remember whose token the call about to be opened carries."""
+    _caller.set(name)
 
 
 def forwarded_metadata() -> tuple[tuple[str, str], ...]:

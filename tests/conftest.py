@@ -5,6 +5,6 @@
 
 from hypothesis import settings
 
-settings.register_profile("repeatable", derandomize=True, print_blob=True)
-settings.register_profile("fuzz", print_blob=True)
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile("repeatable")

@@ -13,9 +13,11 @@ from typing import Any, Final
 import grpc
 from google.rpc import code_pb2
 
+from services.client.credentials import open_aio_channel, open_channel
 from services.client.errors import AtelierError, Unavailable, failure, from_rpc_error
 from services.context import forwarded_metadata, present_call
 from services.limits import MIB, Limits
+from services.security import INSECURE, ClientSecurity
 
 DEADLINE_S: Final = 60.0
 RETRIES: Final = 2
@@ -31,6 +33,9 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     # What gRPC really waits for a ping's answer: a minute unless told. A peer that hangs is given up by it.
     ("grpc.http2.ping_timeout_ms", 5_000),
+    # Calls go round all addresses that a name has, and a name is looked up again soon.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # A peer that is gone is noticed, and found again once it is back, within a second or so.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 800),
@@ -41,9 +46,10 @@ _OPTIONS: Final = (
 class Connection:
     """A blocking connection that retries UNAVAILABLE at most twice; every call here is idempotent."""
 
-    def __init__(self, address: str, service: str) -> None:
+    def __init__(self, address: str, service: str, security: ClientSecurity = INSECURE) -> None:
         self._place = f"the {service} at {address}"
-        self.channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._own_metadata = security.metadata
+        self.channel = open_channel(address, _OPTIONS, security)
 
     def call(self, method: Callable[..., Any], request: Callable[[], Any], deadline_s: float) -> Any:
         """The reply to `request()`, asked for anew at each attempt since a stream is spent by one.
@@ -53,7 +59,7 @@ class Connection:
         end = time.monotonic() + deadline_s
         for attempt in range(RETRIES + 1):
             try:
-                return method(request(), timeout=end - time.monotonic(), metadata=forwarded_metadata())
+                return method(request(), timeout=end - time.monotonic(), metadata=self._metadata())
             except grpc.RpcError as error:
                 known = from_rpc_error(error, self._place)
                 pause_s = _pause_s(known, attempt)
@@ -65,9 +71,12 @@ class Connection:
     def stream(self, method: Callable[..., Any], requests: Iterator[Any], deadline_s: float) -> Iterator[Any]:
         """The replies to a stream of requests, as they come; never retried. Raises AtelierError."""
         try:
-            yield from method(requests, timeout=deadline_s, metadata=forwarded_metadata())
+            yield from method(requests, timeout=deadline_s, metadata=self._metadata())
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._place) from None
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (*forwarded_metadata(), *self._own_metadata)
 
     def close(self) -> None:
         """Give the connection up."""
@@ -77,14 +86,15 @@ class Connection:
 class InnerConnection:
     """A connection from service to service: one attempt, within what is left of the present call."""
 
-    def __init__(self, address: str, service: str) -> None:
+    def __init__(self, address: str, service: str, security: ClientSecurity = INSECURE) -> None:
         self._place = f"the {service}"
-        self.channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._own_metadata = security.metadata
+        self.channel = open_aio_channel(address, _OPTIONS, security)
 
     async def call(self, method: Callable[..., Any], request: Any, deadline_s: float) -> Any:
         """The reply. Raises AtelierError: UNAVAILABLE with a time to retry when nobody is there."""
         async with self._failing():
-            return await method(request, timeout=self._left_s(deadline_s), metadata=forwarded_metadata())
+            return await method(request, timeout=self._left_s(deadline_s), metadata=self._metadata())
 
     async def stream(
         self, method: Callable[..., Any], requests: AsyncIterator[Any], deadline_s: float
@@ -92,8 +102,11 @@ class InnerConnection:
         """The replies to a stream of requests, as they come. Raises AtelierError."""
         async with self._failing():
             timeout = self._left_s(deadline_s)
-            async for reply in method(requests, timeout=timeout, metadata=forwarded_metadata()):
+            async for reply in method(requests, timeout=timeout, metadata=self._metadata()):
                 yield reply
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (*forwarded_metadata(), *self._own_metadata)
 
     async def close(self) -> None:
         """Give the connection up."""

@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from services.client.channel import DEADLINE_S, Connection, InnerConnection
 from services.client.chunks import chunked
 from services.client.errors import AtelierError, from_items
+from services.security import INSECURE, ClientSecurity
 
 PREPARE_S: Final = 600.0  # a backbone of gigabytes, hashed, loaded and warmed from a slow disk
 STREAM_S: Final = 3_600.0
@@ -34,8 +35,8 @@ def attributes_input(record: Mapping[str, object], item_id: str = "") -> embedde
 class EmbedderClient:
     """The blocking client, outermost: it retries what is UNAVAILABLE."""
 
-    def __init__(self, address: str) -> None:
-        self._connection = Connection(address, "embedder")
+    def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
+        self._connection = Connection(address, "embedder", security)
         self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
 
     def embed(
@@ -119,8 +120,8 @@ class EmbedderClient:
 class AsyncEmbedderClient:
     """The client inside services: never retries, spends what is left of the present call."""
 
-    def __init__(self, address: str) -> None:
-        self._connection = InnerConnection(address, "embedder")
+    def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
+        self._connection = InnerConnection(address, "embedder", security)
         self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
 
     async def embed(

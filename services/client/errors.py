@@ -1,5 +1,6 @@
 """What a service answered instead of a reply: one class a status (S-1)."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
@@ -134,6 +135,7 @@ class Unauthenticated(AtelierError):
 _BY_CODE: Final = {kind.code: kind for kind in AtelierError.__subclasses__()}
 
 
+_DISTRUST_FORM: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([a-zA-Z -]{1,80})")
 # gRPC's words for calls that this process gave up itself.
 _OUR_OWN_CANCELLING: Final = ("Locally cancelled by application!", "Channel closed!")
 
@@ -179,10 +181,19 @@ def _told(error: Any) -> status_pb2.Status | None:
     return None
 
 
+def _why_not(error: Any) -> str:
+    """What TLS says, where it is TLS that keeps this side out."""
+    details = error.details() or ""
+    found = _DISTRUST_FORM.search(details)
+    if found is not None:
+        return f": its certificate is not trusted: {found[1]}"
+    return ": the TLS handshake failed" if "andshake" in details else ""
+
+
 def _untold(error: Any, place: str) -> status_pb2.Status:
     code = error.code().value[0]
     if code == code_pb2.UNAVAILABLE:
-        return failure(code, f"{place} cannot be reached", retry_after_s=1.0).status
+        return failure(code, f"{place} cannot be reached{_why_not(error)}", retry_after_s=1.0).status
     if code == code_pb2.DEADLINE_EXCEEDED:
         return status_pb2.Status(code=code, message=f"{place} did not answer in time")
     if code == code_pb2.CANCELLED and error.details() not in _OUR_OWN_CANCELLING:

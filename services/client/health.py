@@ -9,16 +9,19 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.client.channel import Connection
 from services.client.errors import AtelierError, failure, from_rpc_error
+from services.security import INSECURE, ClientSecurity
 
 _PAUSE_S: Final = 0.05
 
 
-def await_serving(address: str, service: str, *, timeout_s: float) -> None:
+def await_serving(
+    address: str, service: str, *, timeout_s: float, security: ClientSecurity = INSECURE
+) -> None:
     """Return once the fully named `service` at `address` is SERVING.
 
     Raises AtelierError: UNAVAILABLE when it is not by then, saying whether it answered at all.
     """
-    connection = Connection(address, service)
+    connection = Connection(address, service, security)
     stub = health_pb2_grpc.HealthStub(connection.channel)
     end = time.monotonic() + timeout_s
     try:

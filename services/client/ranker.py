@@ -10,6 +10,7 @@ from atelier.types.v1 import types_pb2
 from services.client.channel import DEADLINE_S, Connection
 from services.client.chunks import chunked
 from services.limits import Limits
+from services.security import INSECURE, ClientSecurity
 
 STREAM_S: Final = 600.0
 _BOUNDS: Final = Limits()
@@ -31,8 +32,8 @@ def feature(space_id: str, values: Sequence[float], candidate_id: str = "") -> r
 class RankerClient:
     """The blocking client, outermost: it retries what is UNAVAILABLE."""
 
-    def __init__(self, address: str) -> None:
-        self._connection = Connection(address, "ranker")
+    def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
+        self._connection = Connection(address, "ranker", security)
         self._stub: Any = ranker_pb2_grpc.RankerServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
 
     def rank(

@@ -19,6 +19,7 @@ from atelier.types.v1 import types_pb2
 from services.client.channel import DEADLINE_S, Connection
 from services.client.chunks import chunked
 from services.client.errors import AtelierError, from_items
+from services.security import INSECURE, ClientSecurity
 
 FASHION: Final = "fashion"
 UPSERT_S: Final = 600.0
@@ -30,8 +31,8 @@ DELETED_AT_ONCE: Final = 1_000
 class RecommenderClient:
     """The blocking client, outermost: it retries what is UNAVAILABLE."""
 
-    def __init__(self, address: str) -> None:
-        self._connection = Connection(address, "recommender")
+    def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
+        self._connection = Connection(address, "recommender", security)
         channel = self._connection.channel
         self._recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(channel)  # type: ignore[no-untyped-call]
         self._catalog: Any = catalog_pb2_grpc.CatalogServiceStub(channel)  # type: ignore[no-untyped-call]

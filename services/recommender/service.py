@@ -41,7 +41,9 @@ def recommender_service(
         async with AsyncExitStack() as stack:
             executors = Executors()
             stack.callback(executors.close)
-            embedder = client or AsyncEmbedderClient(settings.embedder_address)
+            embedder = client or AsyncEmbedderClient(
+                settings.embedder_address, security=settings.client_security()
+            )
             stack.push_async_callback(embedder.close)
             embedding = Embedding(embedder)
             collections = _collections(settings, catalogue, executors, embedding)

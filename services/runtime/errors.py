@@ -110,6 +110,18 @@ class DeadlineExceeded(ServiceError):
     code = Code.DEADLINE_EXCEEDED
 
 
+class Unauthenticated(ServiceError):
+    """Who calls is not known."""
+
+    code = Code.UNAUTHENTICATED
+
+
+class PermissionDenied(ServiceError):
+    """Who calls is known, and may not."""
+
+    code = Code.PERMISSION_DENIED
+
+
 class Aborted(ServiceError):
     """A concurrent change won."""
 

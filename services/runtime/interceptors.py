@@ -31,7 +31,7 @@ _log = logging.getLogger("services.call")
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # the stubs' generic is not one at run time
-    """Wraps every method of the services; health and reflection pass untouched."""
+    """Wraps every method of the services and reflection; health passes untouched."""
 
     def __init__(self, *, errors: ErrorTable, default_deadline_s: float, metrics: CallMetrics) -> None:
         self._errors = errors
@@ -54,7 +54,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     ) -> Any:
         """The method's handler inside the ring; None for a method that is not there."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith("/grpc."):
+        if handler is None or handler_call_details.method.startswith("/grpc.health."):
             return handler
         shape = next(shape for shape in _SHAPES if getattr(handler, shape) is not None)
         wrap = getattr(grpc, f"{shape}_rpc_method_handler")

@@ -17,13 +17,15 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
 
 from services.limits import MIB
+from services.runtime.authorization import Authorization, TokenFile
+from services.runtime.credentials import Certificate, CertificateFiles
 from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.settings import ServiceSettings
 from services.runtime.telemetry import CallMetrics, configure_logging
+from services.security import BadSecurity, is_loopback
 
 METRICS_OFF: Final = -1
-_LOOPBACK: Final = ("127.0.0.1", "::1", "[::1]", "localhost")
 _LAST_BYTES_S: Final = 1.0  # for replies already handed to gRPC, once every handler has returned
 
 _log = logging.getLogger(__name__)
@@ -57,13 +59,16 @@ class ServerContext:
         self.address = ""
         self.metrics_address = ""
         self._service = service
+        self._certificate = _certificate(settings)
+        self._authorization = _authorization(settings)
         self._ring = CallInterceptor(
             errors=service.errors,
             default_deadline_s=settings.default_deadline_s,
             metrics=CallMetrics(self.registry),
         )
         self._server = grpc.aio.server(
-            interceptors=[self._ring], options=_options(settings.limits.message_bytes)
+            interceptors=[self._ring, *([self._authorization] if self._authorization else [])],
+            options=_options(settings.limits.message_bytes),
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs
         self._names: list[str] = []
@@ -73,6 +78,8 @@ class ServerContext:
     def add(self, descriptor: ServiceDescriptor, register: Callable[[Any, Any], None], servicer: Any) -> None:
         """Serve `servicer` through its generated `register` function; NOT_SERVING until told otherwise."""
         register(servicer, self._server)
+        if self._authorization:
+            self._authorization.add(descriptor)
         self._names.append(descriptor.full_name)
 
     async def set_serving(self, serving: bool) -> None:
@@ -88,15 +95,20 @@ class ServerContext:
             (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         host = self.settings.host
-        if host not in _LOOPBACK:
-            _log.warning("listening beyond this machine without encryption", extra={"host": host})
         try:
-            port = self._server.add_insecure_port(f"{host}:{self._service.port}")
+            port = self._open_port(f"{host}:{self._service.port}")
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {host}:{self._service.port}") from error
         self.address = f"{host}:{port}"
         await self._tell(self._serving)
         await self._server.start()
+
+    def _open_port(self, address: str) -> int:
+        if self._certificate is not None:
+            return self._server.add_secure_port(address, self._certificate.credentials())
+        if not is_loopback(self.settings.host):
+            _log.warning("listening beyond this machine without TLS", extra={"host": self.settings.host})
+        return self._server.add_insecure_port(address)
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Refuse new calls, finish accepted ones within `drain_s` or until `hurry`, close the port."""
@@ -139,10 +151,40 @@ def run_service(settings: ServiceSettings, service: Service) -> int:
     exit_code = 0
     try:
         asyncio.run(_until_signal(settings, service))
-    except* CannotListen as group:  # a service that builds with a task group lets it out in a group
+    except* (
+        CannotListen,
+        BadSecurity,
+    ) as group:  # a service that builds with a task group lets it out in a group
         _log.critical(str(_first(group)))
         exit_code = 1
     return exit_code
+
+
+def _certificate(settings: ServiceSettings) -> Certificate | None:
+    """The certificate to serve with. Raises BadSecurity: naming the setting that is wrong or missing."""
+    if settings.tls_certificate is None and settings.tls_key is None:
+        if settings.tls_client_ca is not None:
+            raise BadSecurity("ATELIER_TLS_CLIENT_CA needs ATELIER_TLS_CERTIFICATE and ATELIER_TLS_KEY")
+        return None
+    if settings.tls_certificate is None or settings.tls_key is None:
+        raise BadSecurity("ATELIER_TLS_CERTIFICATE and ATELIER_TLS_KEY go together")
+    files = CertificateFiles(
+        certificate=settings.tls_certificate, key=settings.tls_key, client_ca=settings.tls_client_ca
+    )
+    return Certificate(files)
+
+
+def _authorization(settings: ServiceSettings) -> Authorization | None:
+    """Who checks tokens, if any. Raises BadSecurity: when they would cross a network in the open."""
+    if settings.tokens_file is None:
+        return None
+    plain = settings.tls_certificate is None and not is_loopback(settings.host)
+    if plain and not settings.allow_plaintext_tokens:
+        raise BadSecurity(
+            f"tokens would come to {settings.host} in the open: give ATELIER_TLS_CERTIFICATE and"
+            " ATELIER_TLS_KEY, or ATELIER_ALLOW_PLAINTEXT_TOKENS=true"
+        )
+    return Authorization(TokenFile(settings.tokens_file))
 
 
 def _first(error: BaseException) -> BaseException:

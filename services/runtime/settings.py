@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from services.limits import Limits
+from services.security import PeerSettings
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(PeerSettings):
     """Settings that all services share; each service adds its ports and its own."""
 
     model_config = SettingsConfigDict(
@@ -18,6 +19,10 @@ class ServiceSettings(BaseSettings):
 
     store: Path = Path("var/models")
     host: str = "127.0.0.1"
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None  # given: callers must show a certificate of it
+    tokens_file: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=0, ge=0)  # 0: every core

@@ -22,46 +22,57 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from atelier.types.v1 import access_pb2 as atelier_dot_types_dot_v1_dot_access__pb2
 from atelier.types.v1 import types_pb2 as atelier_dot_types_dot_v1_dot_types__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"atelier/embedder/v1/embedder.proto\x12\x13\x61telier.embedder.v1\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\"\xd6\x01\n\x0c\x45mbedRequest\x12\x12\n\x08space_id\x18\x01 \x01(\tH\x00\x12\x34\n\x05model\x18\x02 \x01(\x0b\x32#.atelier.embedder.v1.ModelReferenceH\x00\x12/\n\x06inputs\x18\x03 \x03(\x0b\x32\x1f.atelier.embedder.v1.EmbedInput\x12\x10\n\x08no_store\x18\x04 \x01(\x08\x12/\n\x08priority\x18\x05 \x01(\x0e\x32\x1d.atelier.embedder.v1.PriorityB\x08\n\x06target\"\x9e\x01\n\rEmbedResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .atelier.embedder.v1.EmbedResult\x12.\n\x05model\x18\x02 \x01(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12*\n\x07timings\x18\x03 \x01(\x0b\x32\x19.atelier.types.v1.Timings\"\xaa\x01\n\x12\x45mbedStreamRequest\x12\x12\n\x08space_id\x18\x01 \x01(\tH\x00\x12\x34\n\x05model\x18\x02 \x01(\x0b\x32#.atelier.embedder.v1.ModelReferenceH\x00\x12.\n\x05input\x18\x03 \x01(\x0b\x32\x1f.atelier.embedder.v1.EmbedInput\x12\x10\n\x08no_store\x18\x04 \x01(\x08\x42\x08\n\x06target\"w\n\x13\x45mbedStreamResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .atelier.embedder.v1.EmbedResult\x12.\n\x05model\x18\x02 \x01(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\"\'\n\x13PrepareModelRequest\x12\x10\n\x08space_id\x18\x01 \x01(\t\"D\n\x14PrepareModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.atelier.types.v1.ServedModel\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.atelier.types.v1.ServedModel\"\x12\n\x10GetLimitsRequest\"=\n\x11GetLimitsResponse\x12(\n\x06limits\x18\x01 \x01(\x0b\x32\x18.atelier.types.v1.Limits\"-\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"c\n\nEmbedInput\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12-\n\nattributes\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x42\t\n\x07\x63ontent\"\x89\x01\n\x0b\x45mbedResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12/\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xe7\x03\n\x0f\x45mbedderService\x12N\n\x05\x45mbed\x12!.atelier.embedder.v1.EmbedRequest\x1a\".atelier.embedder.v1.EmbedResponse\x12\x64\n\x0b\x45mbedStream\x12\'.atelier.embedder.v1.EmbedStreamRequest\x1a(.atelier.embedder.v1.EmbedStreamResponse(\x01\x30\x01\x12\x63\n\x0cPrepareModel\x12(.atelier.embedder.v1.PrepareModelRequest\x1a).atelier.embedder.v1.PrepareModelResponse\x12]\n\nListModels\x12&.atelier.embedder.v1.ListModelsRequest\x1a\'.atelier.embedder.v1.ListModelsResponse\x12Z\n\tGetLimits\x12%.atelier.embedder.v1.GetLimitsRequest\x1a&.atelier.embedder.v1.GetLimitsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"atelier/embedder/v1/embedder.proto\x12\x13\x61telier.embedder.v1\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\"\xd6\x01\n\x0c\x45mbedRequest\x12\x12\n\x08space_id\x18\x01 \x01(\tH\x00\x12\x34\n\x05model\x18\x02 \x01(\x0b\x32#.atelier.embedder.v1.ModelReferenceH\x00\x12/\n\x06inputs\x18\x03 \x03(\x0b\x32\x1f.atelier.embedder.v1.EmbedInput\x12\x10\n\x08no_store\x18\x04 \x01(\x08\x12/\n\x08priority\x18\x05 \x01(\x0e\x32\x1d.atelier.embedder.v1.PriorityB\x08\n\x06target\"\x9e\x01\n\rEmbedResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .atelier.embedder.v1.EmbedResult\x12.\n\x05model\x18\x02 \x01(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12*\n\x07timings\x18\x03 \x01(\x0b\x32\x19.atelier.types.v1.Timings\"\xaa\x01\n\x12\x45mbedStreamRequest\x12\x12\n\x08space_id\x18\x01 \x01(\tH\x00\x12\x34\n\x05model\x18\x02 \x01(\x0b\x32#.atelier.embedder.v1.ModelReferenceH\x00\x12.\n\x05input\x18\x03 \x01(\x0b\x32\x1f.atelier.embedder.v1.EmbedInput\x12\x10\n\x08no_store\x18\x04 \x01(\x08\x42\x08\n\x06target\"w\n\x13\x45mbedStreamResponse\x12\x30\n\x06result\x18\x01 \x01(\x0b\x32 .atelier.embedder.v1.EmbedResult\x12.\n\x05model\x18\x02 \x01(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\"\'\n\x13PrepareModelRequest\x12\x10\n\x08space_id\x18\x01 \x01(\t\"D\n\x14PrepareModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.atelier.types.v1.ServedModel\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.atelier.types.v1.ServedModel\"\x12\n\x10GetLimitsRequest\"=\n\x11GetLimitsResponse\x12(\n\x06limits\x18\x01 \x01(\x0b\x32\x18.atelier.types.v1.Limits\"-\n\x0eModelReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"c\n\nEmbedInput\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12-\n\nattributes\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x42\t\n\x07\x63ontent\"\x89\x01\n\x0b\x45mbedResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12/\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\x85\x04\n\x0f\x45mbedderService\x12T\n\x05\x45mbed\x12!.atelier.embedder.v1.EmbedRequest\x1a\".atelier.embedder.v1.EmbedResponse\"\x04\xf8\xd4\x18\x01\x12j\n\x0b\x45mbedStream\x12\'.atelier.embedder.v1.EmbedStreamRequest\x1a(.atelier.embedder.v1.EmbedStreamResponse\"\x04\xf8\xd4\x18\x01(\x01\x30\x01\x12i\n\x0cPrepareModel\x12(.atelier.embedder.v1.PrepareModelRequest\x1a).atelier.embedder.v1.PrepareModelResponse\"\x04\xf8\xd4\x18\x01\x12\x63\n\nListModels\x12&.atelier.embedder.v1.ListModelsRequest\x1a\'.atelier.embedder.v1.ListModelsResponse\"\x04\xf8\xd4\x18\x01\x12`\n\tGetLimits\x12%.atelier.embedder.v1.GetLimitsRequest\x1a&.atelier.embedder.v1.GetLimitsResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atelier.embedder.v1.embedder_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=1388
-  _globals['_PRIORITY']._serialized_end=1469
-  _globals['_EMBEDREQUEST']._serialized_start=145
-  _globals['_EMBEDREQUEST']._serialized_end=359
-  _globals['_EMBEDRESPONSE']._serialized_start=362
-  _globals['_EMBEDRESPONSE']._serialized_end=520
-  _globals['_EMBEDSTREAMREQUEST']._serialized_start=523
-  _globals['_EMBEDSTREAMREQUEST']._serialized_end=693
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=695
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=814
-  _globals['_PREPAREMODELREQUEST']._serialized_start=816
-  _globals['_PREPAREMODELREQUEST']._serialized_end=855
-  _globals['_PREPAREMODELRESPONSE']._serialized_start=857
-  _globals['_PREPAREMODELRESPONSE']._serialized_end=925
-  _globals['_LISTMODELSREQUEST']._serialized_start=927
-  _globals['_LISTMODELSREQUEST']._serialized_end=946
-  _globals['_LISTMODELSRESPONSE']._serialized_start=948
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1015
-  _globals['_GETLIMITSREQUEST']._serialized_start=1017
-  _globals['_GETLIMITSREQUEST']._serialized_end=1035
-  _globals['_GETLIMITSRESPONSE']._serialized_start=1037
-  _globals['_GETLIMITSRESPONSE']._serialized_end=1098
-  _globals['_MODELREFERENCE']._serialized_start=1100
-  _globals['_MODELREFERENCE']._serialized_end=1145
-  _globals['_EMBEDINPUT']._serialized_start=1147
-  _globals['_EMBEDINPUT']._serialized_end=1246
-  _globals['_EMBEDRESULT']._serialized_start=1249
-  _globals['_EMBEDRESULT']._serialized_end=1386
-  _globals['_EMBEDDERSERVICE']._serialized_start=1472
-  _globals['_EMBEDDERSERVICE']._serialized_end=1959
+  _globals['_EMBEDDERSERVICE'].methods_by_name['Embed']._loaded_options = None
+  _globals['_EMBEDDERSERVICE'].methods_by_name['Embed']._serialized_options = b'\370\324\030\001'
+  _globals['_EMBEDDERSERVICE'].methods_by_name['EmbedStream']._loaded_options = None
+  _globals['_EMBEDDERSERVICE'].methods_by_name['EmbedStream']._serialized_options = b'\370\324\030\001'
+  _globals['_EMBEDDERSERVICE'].methods_by_name['PrepareModel']._loaded_options = None
+  _globals['_EMBEDDERSERVICE'].methods_by_name['PrepareModel']._serialized_options = b'\370\324\030\001'
+  _globals['_EMBEDDERSERVICE'].methods_by_name['ListModels']._loaded_options = None
+  _globals['_EMBEDDERSERVICE'].methods_by_name['ListModels']._serialized_options = b'\370\324\030\001'
+  _globals['_EMBEDDERSERVICE'].methods_by_name['GetLimits']._loaded_options = None
+  _globals['_EMBEDDERSERVICE'].methods_by_name['GetLimits']._serialized_options = b'\370\324\030\001'
+  _globals['_PRIORITY']._serialized_start=1419
+  _globals['_PRIORITY']._serialized_end=1500
+  _globals['_EMBEDREQUEST']._serialized_start=176
+  _globals['_EMBEDREQUEST']._serialized_end=390
+  _globals['_EMBEDRESPONSE']._serialized_start=393
+  _globals['_EMBEDRESPONSE']._serialized_end=551
+  _globals['_EMBEDSTREAMREQUEST']._serialized_start=554
+  _globals['_EMBEDSTREAMREQUEST']._serialized_end=724
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=726
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=845
+  _globals['_PREPAREMODELREQUEST']._serialized_start=847
+  _globals['_PREPAREMODELREQUEST']._serialized_end=886
+  _globals['_PREPAREMODELRESPONSE']._serialized_start=888
+  _globals['_PREPAREMODELRESPONSE']._serialized_end=956
+  _globals['_LISTMODELSREQUEST']._serialized_start=958
+  _globals['_LISTMODELSREQUEST']._serialized_end=977
+  _globals['_LISTMODELSRESPONSE']._serialized_start=979
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1046
+  _globals['_GETLIMITSREQUEST']._serialized_start=1048
+  _globals['_GETLIMITSREQUEST']._serialized_end=1066
+  _globals['_GETLIMITSRESPONSE']._serialized_start=1068
+  _globals['_GETLIMITSRESPONSE']._serialized_end=1129
+  _globals['_MODELREFERENCE']._serialized_start=1131
+  _globals['_MODELREFERENCE']._serialized_end=1176
+  _globals['_EMBEDINPUT']._serialized_start=1178
+  _globals['_EMBEDINPUT']._serialized_end=1277
+  _globals['_EMBEDRESULT']._serialized_start=1280
+  _globals['_EMBEDRESULT']._serialized_end=1417
+  _globals['_EMBEDDERSERVICE']._serialized_start=1503
+  _globals['_EMBEDDERSERVICE']._serialized_end=2020
 # @@protoc_insertion_point(module_scope)

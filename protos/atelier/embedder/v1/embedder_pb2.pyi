@@ -1,3 +1,4 @@
+from atelier.types.v1 import access_pb2 as _access_pb2
 from atelier.types.v1 import types_pb2 as _types_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.rpc import status_pb2 as _status_pb2

@@ -23,39 +23,48 @@ _sym_db = _symbol_database.Default()
 
 
 from atelier.recommender.v1 import resources_pb2 as atelier_dot_recommender_dot_v1_dot_resources__pb2
+from atelier.types.v1 import access_pb2 as atelier_dot_types_dot_v1_dot_access__pb2
 from atelier.types.v1 import types_pb2 as atelier_dot_types_dot_v1_dot_types__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$atelier/recommender/v1/catalog.proto\x12\x16\x61telier.recommender.v1\x1a&atelier/recommender/v1/resources.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"[\n\x12UpsertItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x31\n\x05items\x18\x02 \x03(\x0b\x32\".atelier.recommender.v1.UpsertItem\"\xc9\x01\n\x13UpsertItemsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.atelier.recommender.v1.UpsertItemResult\x12/\n\x06models\x18\x02 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x1a\n\x12\x63\x61talogue_revision\x18\x03 \x01(\x03\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.atelier.types.v1.Timings\":\n\x12\x44\x65leteItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\"H\n\x13\x44\x65leteItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x05\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x03\"N\n\x0eGetItemRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x17\n\x0finclude_picture\x18\x03 \x01(\x08\"N\n\x0fGetItemResponse\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x0f\n\x07picture\x18\x02 \x01(\x0c\"M\n\x10ListItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x11ListItemsResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\"\xec\x01\n\nUpsertItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12/\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x12+\n\nattributes\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0breleased_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08in_stock\x18\x06 \x01(\x08H\x01\x88\x01\x01\x42\t\n\x07\x63ontentB\x0b\n\t_in_stock\"v\n\x10UpsertItemResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x12\n\x08revision\x18\x03 \x01(\x03H\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome2\x9e\x03\n\x0e\x43\x61talogService\x12\x66\n\x0bUpsertItems\x12*.atelier.recommender.v1.UpsertItemsRequest\x1a+.atelier.recommender.v1.UpsertItemsResponse\x12\x66\n\x0b\x44\x65leteItems\x12*.atelier.recommender.v1.DeleteItemsRequest\x1a+.atelier.recommender.v1.DeleteItemsResponse\x12Z\n\x07GetItem\x12&.atelier.recommender.v1.GetItemRequest\x1a\'.atelier.recommender.v1.GetItemResponse\x12`\n\tListItems\x12(.atelier.recommender.v1.ListItemsRequest\x1a).atelier.recommender.v1.ListItemsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$atelier/recommender/v1/catalog.proto\x12\x16\x61telier.recommender.v1\x1a&atelier/recommender/v1/resources.proto\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"[\n\x12UpsertItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x31\n\x05items\x18\x02 \x03(\x0b\x32\".atelier.recommender.v1.UpsertItem\"\xc9\x01\n\x13UpsertItemsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.atelier.recommender.v1.UpsertItemResult\x12/\n\x06models\x18\x02 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x1a\n\x12\x63\x61talogue_revision\x18\x03 \x01(\x03\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.atelier.types.v1.Timings\":\n\x12\x44\x65leteItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\"H\n\x13\x44\x65leteItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x05\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x03\"N\n\x0eGetItemRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x17\n\x0finclude_picture\x18\x03 \x01(\x08\"N\n\x0fGetItemResponse\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x0f\n\x07picture\x18\x02 \x01(\x0c\"M\n\x10ListItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x11ListItemsResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\"\xec\x01\n\nUpsertItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12/\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x12+\n\nattributes\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0breleased_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08in_stock\x18\x06 \x01(\x08H\x01\x88\x01\x01\x42\t\n\x07\x63ontentB\x0b\n\t_in_stock\"v\n\x10UpsertItemResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x12\n\x08revision\x18\x03 \x01(\x03H\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome2\xb6\x03\n\x0e\x43\x61talogService\x12l\n\x0bUpsertItems\x12*.atelier.recommender.v1.UpsertItemsRequest\x1a+.atelier.recommender.v1.UpsertItemsResponse\"\x04\xf8\xd4\x18\x02\x12l\n\x0b\x44\x65leteItems\x12*.atelier.recommender.v1.DeleteItemsRequest\x1a+.atelier.recommender.v1.DeleteItemsResponse\"\x04\xf8\xd4\x18\x02\x12`\n\x07GetItem\x12&.atelier.recommender.v1.GetItemRequest\x1a\'.atelier.recommender.v1.GetItemResponse\"\x04\xf8\xd4\x18\x01\x12\x66\n\tListItems\x12(.atelier.recommender.v1.ListItemsRequest\x1a).atelier.recommender.v1.ListItemsResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atelier.recommender.v1.catalog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UPSERTITEMSREQUEST']._serialized_start=222
-  _globals['_UPSERTITEMSREQUEST']._serialized_end=313
-  _globals['_UPSERTITEMSRESPONSE']._serialized_start=316
-  _globals['_UPSERTITEMSRESPONSE']._serialized_end=517
-  _globals['_DELETEITEMSREQUEST']._serialized_start=519
-  _globals['_DELETEITEMSREQUEST']._serialized_end=577
-  _globals['_DELETEITEMSRESPONSE']._serialized_start=579
-  _globals['_DELETEITEMSRESPONSE']._serialized_end=651
-  _globals['_GETITEMREQUEST']._serialized_start=653
-  _globals['_GETITEMREQUEST']._serialized_end=731
-  _globals['_GETITEMRESPONSE']._serialized_start=733
-  _globals['_GETITEMRESPONSE']._serialized_end=811
-  _globals['_LISTITEMSREQUEST']._serialized_start=813
-  _globals['_LISTITEMSREQUEST']._serialized_end=890
-  _globals['_LISTITEMSRESPONSE']._serialized_start=892
-  _globals['_LISTITEMSRESPONSE']._serialized_end=1002
-  _globals['_UPSERTITEM']._serialized_start=1005
-  _globals['_UPSERTITEM']._serialized_end=1241
-  _globals['_UPSERTITEMRESULT']._serialized_start=1243
-  _globals['_UPSERTITEMRESULT']._serialized_end=1361
-  _globals['_CATALOGSERVICE']._serialized_start=1364
-  _globals['_CATALOGSERVICE']._serialized_end=1778
+  _globals['_CATALOGSERVICE'].methods_by_name['UpsertItems']._loaded_options = None
+  _globals['_CATALOGSERVICE'].methods_by_name['UpsertItems']._serialized_options = b'\370\324\030\002'
+  _globals['_CATALOGSERVICE'].methods_by_name['DeleteItems']._loaded_options = None
+  _globals['_CATALOGSERVICE'].methods_by_name['DeleteItems']._serialized_options = b'\370\324\030\002'
+  _globals['_CATALOGSERVICE'].methods_by_name['GetItem']._loaded_options = None
+  _globals['_CATALOGSERVICE'].methods_by_name['GetItem']._serialized_options = b'\370\324\030\001'
+  _globals['_CATALOGSERVICE'].methods_by_name['ListItems']._loaded_options = None
+  _globals['_CATALOGSERVICE'].methods_by_name['ListItems']._serialized_options = b'\370\324\030\001'
+  _globals['_UPSERTITEMSREQUEST']._serialized_start=253
+  _globals['_UPSERTITEMSREQUEST']._serialized_end=344
+  _globals['_UPSERTITEMSRESPONSE']._serialized_start=347
+  _globals['_UPSERTITEMSRESPONSE']._serialized_end=548
+  _globals['_DELETEITEMSREQUEST']._serialized_start=550
+  _globals['_DELETEITEMSREQUEST']._serialized_end=608
+  _globals['_DELETEITEMSRESPONSE']._serialized_start=610
+  _globals['_DELETEITEMSRESPONSE']._serialized_end=682
+  _globals['_GETITEMREQUEST']._serialized_start=684
+  _globals['_GETITEMREQUEST']._serialized_end=762
+  _globals['_GETITEMRESPONSE']._serialized_start=764
+  _globals['_GETITEMRESPONSE']._serialized_end=842
+  _globals['_LISTITEMSREQUEST']._serialized_start=844
+  _globals['_LISTITEMSREQUEST']._serialized_end=921
+  _globals['_LISTITEMSRESPONSE']._serialized_start=923
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1033
+  _globals['_UPSERTITEM']._serialized_start=1036
+  _globals['_UPSERTITEM']._serialized_end=1272
+  _globals['_UPSERTITEMRESULT']._serialized_start=1274
+  _globals['_UPSERTITEMRESULT']._serialized_end=1392
+  _globals['_CATALOGSERVICE']._serialized_start=1395
+  _globals['_CATALOGSERVICE']._serialized_end=1833
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,189 @@
+"""Who may call what: bearer tokens with scopes, looked at before a request's body is read (S-11).
+
+The scope that a method needs is an option of the method in its proto; a method without one needs admin.
+Health is open to everybody, reflection to every token.
+"""
+
+import hashlib
+import hmac
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from atelier.types.v1 import access_pb2
+from google.protobuf.descriptor import ServiceDescriptor
+
+from services.context import name_caller
+from services.runtime.errors import PermissionDenied, ServiceError, Unauthenticated
+from services.security import BadSecurity
+
+_HEALTH: Final = "/grpc.health."
+_REFLECTION: Final = "/grpc.reflection."
+_HEADER: Final = "authorization"
+_BEARER: Final = "bearer "
+_LOOK_S: Final = 1.0
+_NAME_FORM: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_DIGEST_FORM: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+_log = logging.getLogger(__name__)
+
+
+class Scope(IntEnum):
+    """What a token allows; each includes the ones before it."""
+
+    READ = access_pb2.SCOPE_READ
+    WRITE = access_pb2.SCOPE_WRITE
+    ADMIN = access_pb2.SCOPE_ADMIN
+
+
+class BadTokenFile(BadSecurity):
+    """The file of tokens cannot be used; the message names the line, never what is in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A token that is known: its name, what it allows, and the sha256 of the token itself."""
+
+    name: str
+    scope: Scope
+    digest: str
+
+
+def digest_token(token: str) -> str:
+    """The sha256 of a token, in hex, as token files hold it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def parse_grants(text: str) -> tuple[Grant, ...]:
+    """The grants of a token file: lines of `name scope sha256`, `#` begins a comment.
+
+    Raises BadTokenFile: naming the line that is none.
+    """
+    grants: list[Grant] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) != 3 or not _NAME_FORM.fullmatch(words[0]) or not _DIGEST_FORM.fullmatch(words[2]):
+            raise BadTokenFile(f"ATELIER_TOKENS_FILE: line {number} is not `name scope sha256`")
+        if words[1].upper() not in Scope.__members__:
+            raise BadTokenFile(
+                f"ATELIER_TOKENS_FILE: line {number} has a scope that is none of read, write, admin"
+            )
+        if words[0] in {grant.name for grant in grants}:
+            raise BadTokenFile(f"ATELIER_TOKENS_FILE: line {number} repeats a name")
+        grants.append(Grant(name=words[0], scope=Scope[words[1].upper()], digest=words[2]))
+    return tuple(grants)
+
+
+class TokenFile:
+    """The grants in a file, read again when it changes; one that turns bad leaves the grants before it.
+
+    Raises BadTokenFile: when there are none to begin with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = self._look()
+        self._looked_at = time.monotonic()
+        self._grants = self._read()
+
+    def find(self, token: str) -> Grant | None:
+        """The grant of a token; None for a token that is not known."""
+        self._refresh()
+        digest = digest_token(token)
+        found = [grant for grant in self._grants if hmac.compare_digest(grant.digest, digest)]
+        return found[0] if found else None
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._looked_at < _LOOK_S:
+            return
+        self._looked_at = time.monotonic()
+        stamp = self._look()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._grants = self._read()
+        except BadTokenFile as error:
+            _log.error("the changed token file is not used", extra={"reason": str(error)})
+        else:
+            _log.info("tokens read again", extra={"tokens": len(self._grants)})
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            state = self._path.stat()
+        except OSError:
+            return None
+        return state.st_ino, state.st_mtime_ns, state.st_size
+
+    def _read(self) -> tuple[Grant, ...]:
+        try:
+            return parse_grants(self._path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadTokenFile(f"ATELIER_TOKENS_FILE cannot be read: {type(error).__name__}") from error
+
+
+class Authorization(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # the stubs' generic is not one at run time
+    """Answers in a method's stead when the caller's token does not allow it."""
+
+    def __init__(self, tokens: TokenFile) -> None:
+        self._tokens = tokens
+        self._needed: dict[str, Scope] = {}
+
+    def add(self, descriptor: ServiceDescriptor) -> None:
+        """Learn the scopes that a service's methods need."""
+        self._needed |= needed_scopes(descriptor)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """The method's handler, or one that refuses without reading what it is sent."""
+        method = handler_call_details.method
+        if method.startswith(_HEALTH):
+            return await continuation(handler_call_details)
+        try:
+            self._admit(method, dict(handler_call_details.invocation_metadata))
+        except ServiceError as error:
+            return _refusing(error)
+        return await continuation(handler_call_details)
+
+    def _admit(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
+        value = metadata.get(_HEADER, "")
+        if not isinstance(value, str) or value[: len(_BEARER)].lower() != _BEARER:
+            raise Unauthenticated("this service needs a bearer token", reason="NO_TOKEN")
+        grant = self._tokens.find(value[len(_BEARER) :].strip())
+        if grant is None:
+            raise Unauthenticated("the token is not known here", reason="UNKNOWN_TOKEN")
+        name_caller(grant.name)
+        needed = Scope.READ if method.startswith(_REFLECTION) else self._needed.get(method, Scope.ADMIN)
+        if grant.scope < needed:
+            raise PermissionDenied(
+                f"the token allows {grant.scope.name.lower()}, this method needs {needed.name.lower()}",
+                reason="SCOPE_TOO_SMALL",
+            )
+
+
+def needed_scopes(descriptor: ServiceDescriptor) -> dict[str, Scope]:
+    """The scope that each method of a service needs, by `/package.Service/Method`."""
+    scopes: dict[str, Scope] = {}
+    for method in descriptor.methods:
+        told: int = method.GetOptions().Extensions[access_pb2.scope]  # type: ignore[index]  # stubs know no extensions
+        scopes[f"/{descriptor.full_name}/{method.name}"] = Scope(told) if told else Scope.ADMIN
+    return scopes
+
+
+def _refusing(error: ServiceError) -> Any:
+    # Called before any message is there: whatever the shape of the method, a refusal is the same on the wire.
+    async def refuse(_requests: object, _context: object) -> None:
+        raise error
+
+    return grpc.stream_unary_rpc_method_handler(refuse)

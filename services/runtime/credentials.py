@@ -1,0 +1,138 @@
+"""TLS of a server: its certificate, read again when the files change (S-1, S-11)."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from services.security import BadSecurity
+
+_SOON: Final = timedelta(days=14)
+
+_log = logging.getLogger(__name__)
+
+
+class BadCertificate(BadSecurity):
+    """TLS cannot be had with these files; the message names the setting and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFiles:
+    """Where a server's certificate chain, its key and, for mutual TLS, the authority of its callers are."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    certificate: bytes
+    key: bytes
+    client_ca: bytes | None
+    expires_at: datetime
+
+
+class Certificate:
+    """A certificate that is good now, and its successors.
+
+    Raises BadCertificate: when it is missing, unreadable, expired, or not that of the key.
+    """
+
+    def __init__(self, files: CertificateFiles) -> None:
+        self._files = files
+        self._stamp = self._look()
+        self._pair = _read(files)
+        _warn_of_expiry(self._pair.expires_at)
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the certificate in use stops being good."""
+        return self._pair.expires_at
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """What a port is opened with; each handshake gets the files as they then are."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration(),
+            self._changed,  # type: ignore[arg-type]  # None means "as before", which the stubs do not know
+            require_client_authentication=bool(self._pair.client_ca),
+        )
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        pair = self._pair
+        return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)], pair.client_ca)
+
+    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """The configuration when the files are others than before and good; gRPC asks at each handshake."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        try:
+            self._pair = _read(self._files)
+        except BadCertificate as error:
+            _log.error("the changed certificate is not used", extra={"reason": str(error)})
+            return None
+        _log.info("certificate read again", extra={"expires_at": self._pair.expires_at.isoformat()})
+        _warn_of_expiry(self._pair.expires_at)
+        return self._configuration()
+
+    def _look(self) -> tuple[tuple[int, int] | None, ...]:
+        files = (self._files.certificate, self._files.key, self._files.client_ca)
+        return tuple(_stamp(path) for path in files if path is not None)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns
+
+
+def _read(files: CertificateFiles) -> _Pair:
+    certificate = _bytes(files.certificate, "ATELIER_TLS_CERTIFICATE")
+    key = _bytes(files.key, "ATELIER_TLS_KEY")
+    client_ca = None if files.client_ca is None else _bytes(files.client_ca, "ATELIER_TLS_CLIENT_CA")
+    leaf = _certificates(certificate, "ATELIER_TLS_CERTIFICATE")[0]
+    if client_ca is not None:
+        _certificates(client_ca, "ATELIER_TLS_CLIENT_CA")
+    try:
+        public = load_pem_private_key(key, None).public_key()
+    except (ValueError, TypeError) as error:
+        raise BadCertificate("ATELIER_TLS_KEY is not a private key in PEM without a password") from error
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if public.public_bytes(*form) != leaf.public_key().public_bytes(*form):
+        raise BadCertificate("ATELIER_TLS_KEY is not the key of ATELIER_TLS_CERTIFICATE")
+    now = datetime.now(UTC)
+    if leaf.not_valid_after_utc <= now:
+        raise BadCertificate(f"ATELIER_TLS_CERTIFICATE expired at {leaf.not_valid_after_utc.isoformat()}")
+    if leaf.not_valid_before_utc > now:
+        raise BadCertificate(
+            f"ATELIER_TLS_CERTIFICATE is good only from {leaf.not_valid_before_utc.isoformat()}"
+        )
+    return _Pair(certificate=certificate, key=key, client_ca=client_ca, expires_at=leaf.not_valid_after_utc)
+
+
+def _bytes(path: Path, setting: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadCertificate(f"{setting} cannot be read: {error.strerror}") from error
+
+
+def _certificates(data: bytes, setting: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(data)
+    except ValueError as error:
+        raise BadCertificate(f"{setting} holds no certificate in PEM") from error
+
+
+def _warn_of_expiry(expires_at: datetime) -> None:
+    if expires_at - datetime.now(UTC) < _SOON:
+        _log.warning("the certificate expires soon", extra={"expires_at": expires_at.isoformat()})

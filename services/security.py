@@ -1,0 +1,99 @@
+"""What a caller brings to a service: whom it trusts, who it is, and its token (S-11)."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_LOOPBACK_FORM: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|::1)(:\d+)?", re.ASCII)
+
+
+class BadSecurity(Exception):
+    """These settings cannot make or take a connection; the message names the setting and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSecurity:
+    """Nothing given: plaintext without a token, as within one machine.
+
+    ca: certificates in PEM of the authorities that a server's own must come from; given, TLS is used.
+    certificate, key: of this client, where servers ask for one; both or neither.
+    token: sent with each call; over plaintext to loopback alone, unless `plaintext_token`.
+    """
+
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
+    token: str = field(default="", repr=False)
+    plaintext_token: bool = False
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes along with each call."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+    def check(self, address: str) -> None:
+        """Raises BadSecurity: when the token would be told to a network in the open."""
+        if self.ca is None and self.token and not (self.plaintext_token or is_loopback(address)):
+            raise BadSecurity(
+                f"a token would go to {address} in the open: give ATELIER_PEER_CA for TLS,"
+                " or ATELIER_ALLOW_PLAINTEXT_TOKENS=true"
+            )
+
+
+INSECURE: Final = ClientSecurity()
+
+
+class PeerSettings(BaseSettings):
+    """How this process calls services: the `ATELIER_PEER_*` variables."""
+
+    model_config = SettingsConfigDict(env_prefix="ATELIER_", frozen=True, extra="ignore")
+
+    peer_ca: Path | None = None
+    peer_certificate: Path | None = None
+    peer_key: Path | None = None
+    peer_token: SecretStr = Field(default=SecretStr(""))
+    peer_token_file: Path | None = None
+    allow_plaintext_tokens: bool = False
+
+    @model_validator(mode="after")
+    def _go_together(self) -> "PeerSettings":
+        if (self.peer_certificate is None) != (self.peer_key is None):
+            raise ValueError("ATELIER_PEER_CERTIFICATE and ATELIER_PEER_KEY go together")
+        if self.peer_certificate is not None and self.peer_ca is None:
+            raise ValueError("ATELIER_PEER_CERTIFICATE needs ATELIER_PEER_CA")
+        return self
+
+    def client_security(self) -> ClientSecurity:
+        """The files read. Raises BadSecurity: naming the setting whose file cannot be used."""
+        return ClientSecurity(
+            ca=_read(self.peer_ca, "ATELIER_PEER_CA"),
+            certificate=_read(self.peer_certificate, "ATELIER_PEER_CERTIFICATE"),
+            key=_read(self.peer_key, "ATELIER_PEER_KEY"),
+            token=self._token(),
+            plaintext_token=self.allow_plaintext_tokens,
+        )
+
+    def _token(self) -> str:
+        told = _read(self.peer_token_file, "ATELIER_PEER_TOKEN_FILE")
+        token = self.peer_token.get_secret_value() if told is None else told.decode("utf-8", "replace")
+        if not (token.isascii() and token.strip().isprintable()):
+            raise BadSecurity("the token is not of printable ASCII characters")
+        return token.strip()
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address, with or without its port, is this machine's alone."""
+    return _LOOPBACK_FORM.fullmatch(address) is not None
+
+
+def _read(path: Path | None, setting: str) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadSecurity(f"{setting} cannot be read: {error.strerror}") from error
