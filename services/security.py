@@ -1,11 +1,12 @@
 """What a caller brings to a service: whom it trusts, who it is, and its token (S-11)."""
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _LOOPBACK_FORM: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|::1)(:\d+)?", re.ASCII)
@@ -50,7 +51,12 @@ INSECURE: Final = ClientSecurity()
 class PeerSettings(BaseSettings):
     """How this process calls services: the `ATELIER_PEER_*` variables."""
 
-    model_config = SettingsConfigDict(env_prefix="ATELIER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="ATELIER_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # what is told of a bad setting would tell the token beside it
+    )
 
     peer_ca: Path | None = None
     peer_certificate: Path | None = None
@@ -59,27 +65,43 @@ class PeerSettings(BaseSettings):
     peer_token_file: Path | None = None
     allow_plaintext_tokens: bool = False
 
-    @model_validator(mode="after")
-    def _go_together(self) -> "PeerSettings":
-        if (self.peer_certificate is None) != (self.peer_key is None):
-            raise ValueError("ATELIER_PEER_CERTIFICATE and ATELIER_PEER_KEY go together")
-        if self.peer_certificate is not None and self.peer_ca is None:
-            raise ValueError("ATELIER_PEER_CERTIFICATE needs ATELIER_PEER_CA")
-        return self
-
     def client_security(self) -> ClientSecurity:
-        """The files read. Raises BadSecurity: naming the setting whose file cannot be used."""
-        return ClientSecurity(
+        """The files read. Raises BadSecurity: naming the setting that is missing or cannot be used."""
+        if (self.peer_certificate is None) != (self.peer_key is None):
+            raise BadSecurity("ATELIER_PEER_CERTIFICATE and ATELIER_PEER_KEY go together")
+        if self.peer_certificate is not None and self.peer_ca is None:
+            raise BadSecurity("ATELIER_PEER_CERTIFICATE needs ATELIER_PEER_CA")
+        security = ClientSecurity(
             ca=_read(self.peer_ca, "ATELIER_PEER_CA"),
             certificate=_read(self.peer_certificate, "ATELIER_PEER_CERTIFICATE"),
             key=_read(self.peer_key, "ATELIER_PEER_KEY"),
             token=self._token(),
             plaintext_token=self.allow_plaintext_tokens,
         )
+        self._try_files()
+        return security
+
+    def _try_files(self) -> None:
+        # gRPC takes any bytes, and only says at the first call that it could not connect.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            if self.peer_ca is not None:
+                context.load_verify_locations(self.peer_ca)
+        except ssl.SSLError as error:
+            raise BadSecurity("ATELIER_PEER_CA holds no certificate in PEM") from error
+        try:
+            if self.peer_certificate is not None:
+                context.load_cert_chain(self.peer_certificate, self.peer_key, password=lambda: b"")
+        except ssl.SSLError as error:
+            raise BadSecurity(
+                "ATELIER_PEER_KEY is not the key, in PEM without a password, of ATELIER_PEER_CERTIFICATE"
+            ) from error
 
     def _token(self) -> str:
         told = _read(self.peer_token_file, "ATELIER_PEER_TOKEN_FILE")
         token = self.peer_token.get_secret_value() if told is None else told.decode("utf-8", "replace")
+        if told is not None and not token.strip():
+            raise BadSecurity("ATELIER_PEER_TOKEN_FILE is empty")
         if not (token.isascii() and token.strip().isprintable()):
             raise BadSecurity("the token is not of printable ASCII characters")
         return token.strip()
