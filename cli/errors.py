@@ -30,6 +30,7 @@ def reported() -> Iterator[None]:
     from inference.errors import InferenceError
     from model_store.errors import StoreError
     from services.client.errors import AtelierError, Unavailable
+    from services.security import BadSecurity
     from trainer.errors import TrainerError
 
     try:
@@ -37,6 +38,9 @@ def reported() -> Iterator[None]:
     except CommandError as error:
         _report(str(error), error.hint)
         raise typer.Exit(error.code) from error
+    except BadSecurity as error:
+        _report(str(error))
+        raise typer.Exit(USAGE) from error
     except Unavailable as error:
         _report(str(error), "are the services running? `atelier up` starts them")
         raise typer.Exit(UNREACHABLE) from error

@@ -18,6 +18,7 @@ from typing import Any, Final
 import grpc
 from atelier.types.v1 import access_pb2
 from google.protobuf.descriptor import ServiceDescriptor
+from prometheus_client import CollectorRegistry, Gauge
 
 from services.context import name_caller
 from services.runtime.errors import PermissionDenied, ServiceError, Unauthenticated
@@ -93,6 +94,13 @@ class TokenFile:
         self._stamp = self._look()
         self._looked_at = time.monotonic()
         self._grants = self._read()
+        self._stale = False
+
+    def measure(self, registry: CollectorRegistry) -> None:
+        """Tell whether a changed file was not fit for use."""
+        Gauge(
+            "atelier_tokens_stale", "1 while a changed file is not used because it is bad.", registry=registry
+        ).set_function(lambda: float(self._stale))
 
     def find(self, token: str) -> Grant | None:
         """The grant of a token; None for a token that is not known."""
@@ -112,8 +120,10 @@ class TokenFile:
         try:
             self._grants = self._read()
         except BadTokenFile as error:
+            self._stale = True
             _log.error("the changed token file is not used", extra={"reason": str(error)})
         else:
+            self._stale = False
             _log.info("tokens read again", extra={"tokens": len(self._grants)})
 
     def _look(self) -> tuple[int, int, int] | None:

@@ -9,10 +9,12 @@ from typing import Final
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from prometheus_client import CollectorRegistry, Gauge
 
 from services.security import BadSecurity
 
 _SOON: Final = timedelta(days=14)
+_WARN_EVERY: Final = timedelta(days=1)
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +50,22 @@ class Certificate:
         self._files = files
         self._stamp = self._look()
         self._pair = _read(files)
-        _warn_of_expiry(self._pair.expires_at)
+        self._stale = False
+        self._warned_at = datetime.min.replace(tzinfo=UTC)
+        self._warn_of_expiry()
+
+    def measure(self, registry: CollectorRegistry) -> None:
+        """Tell when the certificate in use expires, and whether changed files were not fit for use."""
+        Gauge(
+            "atelier_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate in use expires, in seconds since 1970.",
+            registry=registry,
+        ).set_function(lambda: self._pair.expires_at.timestamp())
+        Gauge(
+            "atelier_tls_certificate_stale",
+            "1 while changed files are not used because they are bad.",
+            registry=registry,
+        ).set_function(lambda: float(self._stale))
 
     @property
     def expires_at(self) -> datetime:
@@ -71,16 +88,27 @@ class Certificate:
         """The configuration when the files are others than before and good; gRPC asks at each handshake."""
         stamp = self._look()
         if stamp == self._stamp:
+            self._warn_of_expiry()
             return None
         self._stamp = stamp
         try:
             self._pair = _read(self._files)
         except BadCertificate as error:
+            self._stale = True
             _log.error("the changed certificate is not used", extra={"reason": str(error)})
             return None
+        self._stale = False
         _log.info("certificate read again", extra={"expires_at": self._pair.expires_at.isoformat()})
-        _warn_of_expiry(self._pair.expires_at)
+        self._warn_of_expiry()
         return self._configuration()
+
+    def _warn_of_expiry(self) -> None:
+        now = datetime.now(UTC)
+        if self._pair.expires_at - now < _SOON and now - self._warned_at > _WARN_EVERY:
+            self._warned_at = now
+            _log.warning(
+                "the certificate expires soon", extra={"expires_at": self._pair.expires_at.isoformat()}
+            )
 
     def _look(self) -> tuple[tuple[int, int] | None, ...]:
         files = (self._files.certificate, self._files.key, self._files.client_ca)
@@ -131,8 +159,3 @@ def _certificates(data: bytes, setting: str) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(data)
     except ValueError as error:
         raise BadCertificate(f"{setting} holds no certificate in PEM") from error
-
-
-def _warn_of_expiry(expires_at: datetime) -> None:
-    if expires_at - datetime.now(UTC) < _SOON:
-        _log.warning("the certificate expires soon", extra={"expires_at": expires_at.isoformat()})

@@ -59,8 +59,8 @@ class ServerContext:
         self.address = ""
         self.metrics_address = ""
         self._service = service
-        self._certificate = _certificate(settings)
-        self._authorization = _authorization(settings)
+        self._certificate = _certificate(settings, self.registry)
+        self._authorization = _authorization(settings, self.registry)
         self._ring = CallInterceptor(
             errors=service.errors,
             default_deadline_s=settings.default_deadline_s,
@@ -160,7 +160,7 @@ def run_service(settings: ServiceSettings, service: Service) -> int:
     return exit_code
 
 
-def _certificate(settings: ServiceSettings) -> Certificate | None:
+def _certificate(settings: ServiceSettings, registry: CollectorRegistry) -> Certificate | None:
     """The certificate to serve with. Raises BadSecurity: naming the setting that is wrong or missing."""
     if settings.tls_certificate is None and settings.tls_key is None:
         if settings.tls_client_ca is not None:
@@ -171,10 +171,12 @@ def _certificate(settings: ServiceSettings) -> Certificate | None:
     files = CertificateFiles(
         certificate=settings.tls_certificate, key=settings.tls_key, client_ca=settings.tls_client_ca
     )
-    return Certificate(files)
+    certificate = Certificate(files)
+    certificate.measure(registry)
+    return certificate
 
 
-def _authorization(settings: ServiceSettings) -> Authorization | None:
+def _authorization(settings: ServiceSettings, registry: CollectorRegistry) -> Authorization | None:
     """Who checks tokens, if any. Raises BadSecurity: when they would cross a network in the open."""
     if settings.tokens_file is None:
         return None
@@ -184,7 +186,9 @@ def _authorization(settings: ServiceSettings) -> Authorization | None:
             f"tokens would come to {settings.host} in the open: give ATELIER_TLS_CERTIFICATE and"
             " ATELIER_TLS_KEY, or ATELIER_ALLOW_PLAINTEXT_TOKENS=true"
         )
-    return Authorization(TokenFile(settings.tokens_file))
+    tokens = TokenFile(settings.tokens_file)
+    tokens.measure(registry)
+    return Authorization(tokens)
 
 
 def _first(error: BaseException) -> BaseException:

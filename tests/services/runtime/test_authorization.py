@@ -13,6 +13,7 @@ from atelier.types.v1 import access_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import CollectorRegistry
 
 from services.runtime.authorization import (
     BadTokenFile,
@@ -144,8 +145,11 @@ def test_a_changed_file_is_read_again(tokens: Path, monkeypatch: pytest.MonkeyPa
     assert file.find("w") is None
     assert file.find("r") is not None
 
+    registry = CollectorRegistry()
+    file.measure(registry)
     tokens.write_text("broken\n")
     assert file.find("r") is not None
+    assert registry.get_sample_value("atelier_tokens_stale") == 1.0
     tokens.unlink()
     assert file.find("r") is not None
 

@@ -11,11 +11,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from cli.main import app
 from services.client.channel import Connection
 from services.client.errors import Unavailable
+from services.runtime.credentials import Certificate, CertificateFiles
 from services.runtime.server import running
 from services.runtime.settings import ServiceSettings
 from services.security import BadSecurity, ClientSecurity
@@ -197,3 +199,41 @@ def test_half_a_configuration_is_refused(descriptor: Any, others: dict[str, Any]
 
     with pytest.raises(BadSecurity, match=told):
         asyncio.run(scenario())
+
+
+def test_expiry_and_staleness_are_told(certificates: Path, tmp_path: Path) -> None:
+    """The metric is the certificate's own end; changed files that are bad are counted until they are good."""
+    for file in certificates.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    registry = CollectorRegistry()
+    certificate = Certificate(
+        CertificateFiles(certificate=tmp_path / "server.pem", key=tmp_path / "server.key")
+    )
+    certificate.measure(registry)
+    end = x509.load_pem_x509_certificate((tmp_path / "server.pem").read_bytes()).not_valid_after_utc
+    stale = lambda: registry.get_sample_value("atelier_tls_certificate_stale")  # noqa: E731
+
+    assert registry.get_sample_value("atelier_tls_certificate_expiry_timestamp_seconds") == end.timestamp()
+    assert stale() == 0.0
+    (tmp_path / "server.pem").write_text("no certificate")
+    assert certificate._changed() is None
+    assert stale() == 1.0
+    (tmp_path / "server.pem").write_bytes((certificates / "server.pem").read_bytes())
+    assert certificate._changed() is not None
+    assert stale() == 0.0
+
+
+def test_a_certificate_near_its_end_is_warned_about_once_a_day(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the start and at handshakes, so that a long-running server warns too."""
+    own_certificate(tmp_path, until=timedelta(days=13))
+    certificate = Certificate(
+        CertificateFiles(certificate=tmp_path / "server.pem", key=tmp_path / "server.key")
+    )
+    certificate._changed()
+    assert caplog.text.count("expires soon") == 1
+
+    certificate._warned_at -= timedelta(days=2)
+    certificate._changed()
+    assert caplog.text.count("expires soon") == 2
