@@ -1,8 +1,11 @@
 """`atelier tokens`: bearer tokens that callers show, of which a service keeps only digests."""
 
+import fcntl
 import os
 import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -51,15 +54,26 @@ def create(
 
 def _append(path: Path, line: str) -> None:
     try:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        text = (before if not before or before.endswith("\n") else before + "\n") + line
-        parse_grants(text)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text)
+        with _alone_in(path.parent):  # of two at once the second would lose the first's token
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = (before if not before or before.endswith("\n") else before + "\n") + line
+            parse_grants(text)
+            _replace(path, text)
     except BadTokenFile as error:
         raise CommandError(f"{path}: {error}") from error
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _replace(path: Path, text: str) -> None:

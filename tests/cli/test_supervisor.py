@@ -119,3 +119,16 @@ def test_restarts_come_later_each_time(notes: Path, tmp_path: Path, monkeypatch:
 def test_the_longest_wait_is_bounded() -> None:
     """However often a service dies, the wait has an end."""
     assert supervisors._restart_wait_s(100_000) == supervisors._LONGEST_WAIT_S
+
+
+@pytest.mark.parametrize(
+    ("listening", "called"),
+    [
+        ("0.0.0.0:50051", "127.0.0.1:50051"),
+        ("[::]:50051", "127.0.0.1:50051"),
+        ("10.1.2.3:50051", "10.1.2.3:50051"),
+    ],
+)
+def test_a_service_that_listens_everywhere_is_called_by_loopback(listening: str, called: str) -> None:
+    """Its certificate names localhost, never 0.0.0.0, and a token goes to loopback alone without one."""
+    assert supervisors._reachable(listening) == called

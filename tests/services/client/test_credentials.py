@@ -1,5 +1,6 @@
 """Channels to one address or to several, and what they never tell (S-8, S-11)."""
 
+import socket
 from collections import Counter
 from contextlib import ExitStack
 from typing import Any
@@ -71,3 +72,17 @@ def test_a_token_is_not_sent_in_the_open(address: str) -> None:
     """Beyond this machine a token needs TLS: refused before anything is connected.  # proves S-11"""
     with pytest.raises(BadSecurity, match="in the open"):
         RankerClient(address, security=ClientSecurity(token="abc"))
+
+
+def test_a_token_in_plaintext_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment never sees it; gRPC would go even to loopback through one.  # proves S-11"""
+    servicer = Naming("one")
+    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        with EmbedderClient(serve(stack, servicer), security=ClientSecurity(token="abc")) as client:
+            assert asked(client) == "one"
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
