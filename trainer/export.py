@@ -126,9 +126,11 @@ def _artwork(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
     head = artwork.export_artwork_head(settings, shelf, checkpoint=checkpoint, backbone=backbone)
     yield head
     if wanted.fused:
-        yield artwork.export_artwork_encoder(
-            artwork.backbone_of(shelf.store, head.version), head.version, shelf
-        )
+        stands_on = artwork.backbone_of(shelf.store, head.version)
+        if stands_on.manifest.format == head.version.manifest.format:
+            yield artwork.export_artwork_encoder(stands_on, head.version, shelf)
+        else:
+            shelf.tell(f"{artwork.ENCODER} left out: {stands_on} and {head.version} are of two formats")
 
 
 def _fashion(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:

@@ -1,6 +1,8 @@
 import io
 import json
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,17 @@ from model_store.manifest import VectorPreprocessing
 from model_store.store import Draft, ModelStore
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
+from trainer.artwork.metadata import Artwork
+from trainer.artwork.train import train_artwork
 from trainer.errors import NotFaithful
+from trainer.export import Family, Wanted, publish_models
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
 from trainer.fidelity import serving_versions
 from trainer.graphs import make_graph, opened, prove_parity, save_graph
 from trainer.publishing import Shelf
 from trainer.signature import Signature
+from trainer.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
@@ -251,3 +257,40 @@ def test_a_wrong_output_refuses_the_version(tmp_path: Path):
     with pytest.raises(RefusedModel, match=r"model\.pt: golden\.npz row 0, output b_BD: differs by 0\.01"):
         store.publish(draft, check_in_child)
     assert store.numbers("tiny-head") == []
+
+
+@pytest.mark.parametrize("twin", [True, False])
+def test_a_trained_head_is_exported_in_the_other_format(
+    shelves: ModelStore,
+    artwork_config: ArtworkConfig,
+    artworks: tuple[Artwork, ...],
+    space: Workspace,
+    twin: bool,
+):
+    """A checkpoint of ONNX features, named in the settings and written as TorchScript, serves with the
+    twin and accepts both; in a store without a twin it keeps its backbone and no mixed encoder is made."""
+    root = space.out.parent / "models"
+    shutil.copytree(shelves.open("artwork-backbone", 1).path("golden.npz").parents[2], root)
+    if not twin:
+        shutil.rmtree(root / "artwork-backbone" / "2")
+        shutil.rmtree(root / "artwork-backbone" / "aliases", ignore_errors=True)
+    store = ModelStore.at(root)
+    backbone = store.open("artwork-backbone", 1)
+    trained = train_artwork(artwork_config, artworks, backbone, replace(space, store=store))
+    said: list[str] = []
+    wanted = Wanted(
+        family=Family.ARTWORK,
+        backbone=None,
+        checkpoint=None,
+        config=None,
+        settings={"checkpoint": str(trained.checkpoint)},
+        fused=True,
+    )
+
+    published = list(publish_models(wanted, Shelf(store=store, form="torchscript", tell=said.append)))
+
+    head = published[0].version.manifest
+    spaces = [store.open("artwork-backbone", number).space_id for number in ([2, 1] if twin else [1])]
+    assert (head.format, head.accepts, head.provenance.trained) == ("torchscript", tuple(spaces), True)
+    assert len(published) == (2 if twin else 1)
+    assert any("are of two formats" in line for line in said) is not twin

@@ -164,9 +164,9 @@ def _shapes(config: Mapping[str, Any]) -> tuple[Any, Any, int]:
 
     if "vision_config" in config:
         whole = CLIPConfig(**config)
-        return whole.vision_config, whole.text_config, int(whole.projection_dim)
+        return whole.vision_config, whole.text_config, int(whole.projection_dim or 0)
     image = CLIPVisionConfig(**config)
-    return image, CLIPTextConfig(), int(image.projection_dim)
+    return image, CLIPTextConfig(), int(image.projection_dim or 0)
 
 
 def _is_quick(activation: str) -> bool:
