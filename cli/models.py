@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +13,14 @@ from cli.errors import CommandError, reported
 from cli.extras import training_extra
 from cli.output import console, print_json, print_table
 from model_store.aliases import PRODUCTION, Alias
+from model_store.collection import Finding, collect, survey
 from model_store.errors import StoreError
+from model_store.storage import LocalStorage
 from model_store.store import ModelStore, Version
 
-app = typer.Typer(no_args_is_help=True, help="List, show, verify, promote and roll back published models.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, verify, promote, roll back and collect published models."
+)
 
 Store = Annotated[Path, typer.Option(help="Model store.", envvar="ATELIER_STORE")]
 AliasName = Annotated[str, typer.Option(help="Alias to move.")]
@@ -122,6 +127,40 @@ def defaults(store: Store = DEFAULT_STORE) -> None:
             published = publish_missing(shop, lambda line: console.print(line, highlight=False), progress)
     done = f"published {', '.join(published)}" if published else "models are in production already"
     console.print(f"{store}: {done}", highlight=False)
+
+
+@app.command()
+def gc(
+    store: Store = DEFAULT_STORE,
+    keep_days: Annotated[float, typer.Option(min=0.0, help="Versions younger than this are kept.")] = 7.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go, and why not.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove versions that no alias reaches, now or three moves back, and no kept manifest names."""
+    with reported():
+        storage, keep = LocalStorage(store), timedelta(days=keep_days)
+        findings = survey(storage, keep) if dry_run else collect(storage, keep)
+    gone = [finding for finding in findings if not finding.kept_because]
+    if as_json:
+        print_json({"dry_run": dry_run, "versions": [_collected(finding) for finding in findings]})
+        return
+    shown = findings if dry_run else gone
+    rows = [(f.name, f.number, f"{f.byte_count / 1e6:.1f}", f.kept_because or "goes") for f in shown]
+    if rows:
+        print_table("", ("model", "#version", "#MB", "kept because" if dry_run else "outcome"), rows)
+    freed = sum(finding.byte_count for finding in gone) / 1e6
+    verb = "would be freed" if dry_run else "freed"
+    console.print(f"{len(gone)} of {len(findings)} versions, {freed:.1f} MB {verb}", highlight=False)
+
+
+def _collected(finding: Finding) -> dict[str, Any]:
+    return {
+        "name": finding.name,
+        "version": finding.number,
+        "byte_count": finding.byte_count,
+        "removed": not finding.kept_because,
+        "kept_because": finding.kept_because,
+    }
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class AliasBook:
             target=Target(version=version, digest=digest, since=datetime.now(UTC)),
             history=(before.target, *before.history)[:KEPT_HISTORY] if before else (),
         )
-        self._storage.swap_alias(name, alias, _encode(after), stamped.stamp if stamped else None)
+        self._storage.swap_alias(name, alias, _encode(after), stamped.stamp if stamped else None, version)
         return after
 
     def rollback(self, name: str, alias: str) -> Alias:
@@ -103,7 +103,7 @@ class AliasBook:
             target=Target(version=earlier.version, digest=earlier.digest, since=datetime.now(UTC)),
             history=before.history[1:],
         )
-        self._storage.swap_alias(name, alias, _encode(after), stamped.stamp)
+        self._storage.swap_alias(name, alias, _encode(after), stamped.stamp, earlier.version)
         return after
 
 

@@ -31,3 +31,7 @@ class AliasConflict(StoreError):
 
 class RefusedVersion(StoreError):
     """A draft did not pass its checks, so nothing was published."""
+
+
+class StoreNotWritable(StoreError):
+    """The store can be read but not changed here."""

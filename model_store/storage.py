@@ -5,18 +5,20 @@ Layout: `<root>/<name>/<number>/…`, `<root>/<name>/aliases/<alias>.json`, `<ro
 reader sees all of it or none of it, also after a crash (M-1).
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from model_store.errors import AliasConflict, NoStore, NotFound
+from model_store.errors import AliasConflict, NoStore, NotFound, StoreNotWritable
 from model_store.names import check_file, check_name
 
 
@@ -56,8 +58,24 @@ class Storage(Protocol):
     def read_alias(self, name: str, alias: str) -> Stamped | None:
         """An alias file, or None when the alias was never set."""
 
-    def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None) -> None:
-        """Replace an alias file. Raises AliasConflict: unless it still carries `stamp`."""
+    def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None, number: int) -> None:
+        """Replace an alias file with one that means version `number`.
+
+        Raises AliasConflict: unless it still carries `stamp`. Raises NotFound: when that version is gone.
+        """
+
+    def byte_count(self, name: str, number: int) -> int:
+        """What a version's files take. Raises NotFound."""
+
+    def published_at(self, name: str, number: int) -> datetime:
+        """When a version appeared here. Raises NotFound."""
+
+    def discard(self, choose: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        """Remove the versions that `choose` names, each atomically; their numbers are never used again.
+
+        `choose` is called while no alias can be swapped and no version can appear.
+        Raises StoreNotWritable: when nothing can be removed here.
+        """
 
 
 class LocalStorage:
@@ -124,14 +142,44 @@ class LocalStorage:
             return None
         return Stamped(data=data, stamp=hashlib.sha256(data).hexdigest())
 
-    def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None) -> None:
+    def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None, number: int) -> None:
         path = self._alias(name, alias)
         path.parent.mkdir(exist_ok=True)
         with _locked(path.parent.parent / ".lock"):
             present = self.read_alias(name, alias)
             if (present.stamp if present else None) != stamp:
                 raise AliasConflict(f"alias {name}@{alias} was moved by someone else meanwhile")
+            if not (self._folder(name) / str(number)).is_dir():
+                raise NotFound(f"no version {name}/{number}")
             _replace(path, data)
+
+    def byte_count(self, name: str, number: int) -> int:
+        return sum(path.stat().st_size for path in self._version(name, number).iterdir())
+
+    def published_at(self, name: str, number: int) -> datetime:
+        # The manifest is written last, into a directory that is never written to again.
+        return datetime.fromtimestamp(self._version(name, number).stat().st_mtime, UTC)
+
+    def discard(self, choose: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        names = self.names()
+        try:
+            with self.staging() as bin_, ExitStack() as locks:
+                for name in names:
+                    locks.enter_context(_locked(self._folder(name) / ".lock"))
+                for name, number in choose():
+                    self._version(name, number).rename(bin_ / f"{name}-{number}")
+                    _sync(self._folder(name))
+                locks.close()  # what is out of sight needs no lock to be deleted
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise StoreNotWritable(f"the model store at {self.root} is not to be written to") from error
+            raise
+
+    def _version(self, name: str, number: int) -> Path:
+        path = self._folder(name) / str(int(number))
+        if not path.is_dir():
+            raise NotFound(f"no version {name}/{number}")
+        return path
 
     def _folder(self, name: str) -> Path:
         return self.root / check_name(name, "model name")

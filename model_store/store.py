@@ -120,6 +120,10 @@ class ModelStore:
             if found != entry.sha256:
                 raise CorruptVersion(f"{version}/{file} is not what was published: its hash differs")
 
+    def readable(self, name: str) -> Iterator[Version]:
+        """The versions of a model whose manifests can be read, ascending."""
+        yield from self._existing((name, number) for number in self.numbers(name))
+
     def reachable(self) -> Iterator[Version]:
         """Versions that an alias, its last three history entries or a manifest among those name.
 
@@ -190,7 +194,7 @@ class ModelStore:
         if not wanted:
             return
         for name in self.names():
-            for candidate in self._existing((name, number) for number in self.numbers(name)):
+            for candidate in self.readable(name):
                 if candidate.space_id in wanted:
                     yield candidate
 
