@@ -10,7 +10,8 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
-from services.context import REQUEST_ID, Call, entered, open_call
+from services.context import REQUEST_ID, Call, entered, note, open_call
+from services.runtime.bodies import Bodies, Held
 from services.runtime.errors import (
     Code,
     DeadlineExceeded,
@@ -21,11 +22,10 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
-from services.runtime.telemetry import CallMetrics
+from services.runtime.telemetry import CallMetrics, MethodMetrics
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-_MALFORMED: Final = object()
 
 _log = logging.getLogger("services.call")
 
@@ -33,8 +33,11 @@ _log = logging.getLogger("services.call")
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # the stubs' generic is not one at run time
     """Wraps every method of the services and reflection; health passes untouched."""
 
-    def __init__(self, *, errors: ErrorTable, default_deadline_s: float, metrics: CallMetrics) -> None:
+    def __init__(
+        self, *, errors: ErrorTable, default_deadline_s: float, metrics: CallMetrics, bodies: Bodies
+    ) -> None:
         self._errors = errors
+        self._bodies = bodies
         self._default_deadline_s = default_deadline_s
         self._metrics = metrics
         self._in_flight = 0
@@ -57,21 +60,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         if handler is None or handler_call_details.method.startswith("/grpc.health."):
             return handler
         shape = next(shape for shape in _SHAPES if getattr(handler, shape) is not None)
-        wrap = getattr(grpc, f"{shape}_rpc_method_handler")
-        return wrap(
-            self._ring(handler, getattr(handler, shape), handler_call_details.method),
-            _forgiving(handler.request_deserializer),
-            handler.response_serializer,
-        )
+        # Every request is a stream to gRPC, so that the ring is asked before the body is read; on the wire a
+        # stream of one message and a single message are the same.
+        wrap = getattr(grpc, f"stream_{shape.rpartition('_')[2]}_rpc_method_handler")
+        method = self._metrics.method(handler_call_details.method, shape)
+        return wrap(self._ring(handler, getattr(handler, shape), method), None, handler.response_serializer)
 
-    def _ring(self, handler: Any, behaviour: Any, method: str) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def answer(request: Any, context: Any) -> Any:
+    def _ring(
+        self, handler: Any, behaviour: Any, method: MethodMetrics
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        async def answer(messages: Any, context: Any) -> Any:
             with entered(self._open(context)) as call:
                 started, code = time.perf_counter(), Code.OK
-                self._enter()
+                self._enter(method)
                 try:
                     self._admit()
-                    return await _within(call, _run(handler, behaviour, request, context))
+                    with self._bodies.holding() as held:
+                        run = _Run(handler, behaviour, method, held)
+                        return await _within(call, run.answer(messages, context))
                 except asyncio.CancelledError:
                     code = Code.CANCELLED if call.remaining_s > 0 else Code.DEADLINE_EXCEEDED
                     raise
@@ -93,16 +99,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         if self._draining:
             raise Unavailable("the service is stopping", reason="STOPPING", retry_after_s=1.0)
 
-    def _enter(self) -> None:
+    def _enter(self, method: MethodMetrics) -> None:
+        method.started.inc()
         self._in_flight += 1
         self._idle.clear()
         self._metrics.in_flight.set(self._in_flight)
 
-    def _leave(self, method: str, code: Code, seconds: float, call: Call) -> None:
+    def _leave(self, method: MethodMetrics, code: Code, seconds: float, call: Call) -> None:
         self._in_flight -= 1
         self._metrics.in_flight.set(self._in_flight)
-        self._metrics.observe(method, code.name, seconds)
-        figures = {"method": method, "code": code.name, "duration_ms": round(seconds * 1_000, 1)}
+        method.handled(code.name, seconds)
+        figures = {"method": method.name, "code": code.name, "duration_ms": round(seconds * 1_000, 1)}
         _log.info("call", extra={**call.notes, **figures})
         if self._in_flight == 0:
             self._idle.set()
@@ -119,40 +126,46 @@ async def _within(call: Call, run: Awaitable[Any]) -> Any:
         raise
 
 
-async def _run(handler: Any, behaviour: Any, request: Any, context: Any) -> Any:
-    request = _well_formed_stream(request) if handler.request_streaming else _well_formed(request)
-    if not handler.response_streaming:
-        return await behaviour(request, context)
-    async with aclosing(behaviour(request, context)) as responses:
-        async for response in responses:
-            await context.write(response)
-    return None
+class _Run:
+    """One call of a method's own behaviour, with its messages counted."""
+
+    def __init__(self, handler: Any, behaviour: Any, method: MethodMetrics, held: Held) -> None:
+        self._handler, self._behaviour = handler, behaviour
+        self._method, self._held = method, held
+
+    async def answer(self, messages: AsyncIterator[bytes], context: Any) -> Any:
+        """The reply; None for a method that streams its replies, which are then written."""
+        request = self._stream(messages) if self._handler.request_streaming else await self._single(messages)
+        if not self._handler.response_streaming:
+            reply = await self._behaviour(request, context)
+            self._method.sent.inc()
+            return reply
+        async with aclosing(self._behaviour(request, context)) as replies:
+            async for reply in replies:
+                await context.write(reply)
+                self._method.sent.inc()
+        return None
+
+    async def _single(self, messages: AsyncIterator[bytes]) -> Any:
+        data = await self._held.read_only(messages)
+        note(request_bytes=len(data))
+        return self._parse(data)
+
+    async def _stream(self, messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for data in messages:
+            yield self._parse(data)
+
+    def _parse(self, data: bytes) -> Any:
+        self._method.received.inc()
+        try:
+            return self._handler.request_deserializer(data)
+        except DecodeError as error:
+            raise InvalidArgument(
+                "the request is not a message of this method", reason="MALFORMED_MESSAGE"
+            ) from error
 
 
 async def _abort(context: Any, failure: ServiceError, call: Call) -> None:
     status = to_status(failure)
     trailer = (("grpc-status-details-bin", status.SerializeToString()), (REQUEST_ID, call.request_id))
     await context.abort(_CODES[status.code], status.message, trailer)
-
-
-def _forgiving(deserialise: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Lets a message that cannot be read reach the ring, which can say so; gRPC would tell its repr."""
-
-    def read(data: bytes) -> Any:
-        try:
-            return deserialise(data)
-        except DecodeError:
-            return _MALFORMED
-
-    return read
-
-
-def _well_formed(request: Any) -> Any:
-    if request is _MALFORMED:
-        raise InvalidArgument("the request is not a message of this method", reason="MALFORMED_MESSAGE")
-    return request
-
-
-async def _well_formed_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield _well_formed(request)

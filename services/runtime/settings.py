@@ -30,4 +30,6 @@ class ServiceSettings(PeerSettings):
     drain_s: float = Field(default=10.0, ge=0)
     poll_s: float = Field(default=0.5, gt=0)
     default_deadline_s: float = Field(default=60.0, gt=0)
+    held_bytes: int = Field(default=256 << 20, gt=0)
+    receiving: int = Field(default=16, gt=0)
     limits: Limits = Limits()

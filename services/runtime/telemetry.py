@@ -11,6 +11,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from services.context import present_call
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_TYPES: Final = {
+    "unary_unary": "unary",
+    "unary_stream": "server_stream",
+    "stream_unary": "client_stream",
+    "stream_stream": "bidi_stream",
+}
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -49,20 +55,48 @@ def configure_logging(service: str, level: str) -> None:
 
 
 class CallMetrics:
-    """Counts and durations of calls, by method and code."""
+    """Counts and durations of calls, under the names that gRPC's ecosystem has for them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ("grpc_service", "grpc_method")
-        self._handled = Counter(
-            "grpc_server_handled", "Calls answered.", (*labels, "grpc_code"), registry=registry
+        labels = ("grpc_type", "grpc_service", "grpc_method")
+        self.started = Counter("grpc_server_started", "Calls begun.", labels, registry=registry)
+        self.handled = Counter(
+            "grpc_server_handled",
+            "Calls answered, refusals included.",
+            (*labels, "grpc_code"),
+            registry=registry,
         )
-        self._seconds = Histogram(
+        self.received = Counter("grpc_server_msg_received", "Messages read.", labels, registry=registry)
+        self.sent = Counter("grpc_server_msg_sent", "Messages sent.", labels, registry=registry)
+        self.seconds = Histogram(
             "grpc_server_handling_seconds", "Time to answer.", labels, buckets=_SECONDS, registry=registry
         )
         self.in_flight = Gauge("grpc_server_in_flight", "Calls in progress.", registry=registry)
+        self._methods: dict[str, MethodMetrics] = {}
 
-    def observe(self, method: str, code: str, seconds: float) -> None:
-        """Count one answered call; `method` is `/package.Service/Method`."""
-        service, _, name = method.lstrip("/").partition("/")
-        self._handled.labels(service, name, code).inc()
-        self._seconds.labels(service, name).observe(seconds)
+    def method(self, path: str, shape: str) -> "MethodMetrics":
+        """The series of the method at `/package.Service/Method`; shape: such as `unary_stream`."""
+        known = self._methods.get(path)
+        if known is None:
+            known = self._methods[path] = MethodMetrics(self, path, shape)
+        return known
+
+
+class MethodMetrics:
+    """One method's series; they exist from the first call on, so there are as many as there are methods."""
+
+    def __init__(self, metrics: CallMetrics, path: str, shape: str) -> None:
+        service, _, method = path.lstrip("/").partition("/")
+        labels = (_TYPES[shape], service, method)
+        self.name = path
+        self.started = metrics.started.labels(*labels)
+        self.received = metrics.received.labels(*labels)
+        self.sent = metrics.sent.labels(*labels)
+        self._seconds = metrics.seconds.labels(*labels)
+        self._handled = metrics.handled
+        self._labels = labels
+
+    def handled(self, code: str, seconds: float) -> None:
+        """Count one answered call."""
+        self._handled.labels(*self._labels, code).inc()
+        self._seconds.observe(seconds)

@@ -257,5 +257,5 @@ def test_one_log_line_and_one_count_a_call(serve: Serve, caplog: pytest.LogCaptu
     assert second["code"] == "INVALID_ARGUMENT"
     assert not any(SECRET in line or "127.0.0.1" in line for line in keep.lines)
     for code in ("OK", "INVALID_ARGUMENT"):
-        labels = f'grpc_code="{code}",grpc_method="UnaryUnary",grpc_service="{SERVICE}"'
+        labels = f'grpc_code="{code}",grpc_method="UnaryUnary",grpc_service="{SERVICE}",grpc_type="unary"'
         assert f"grpc_server_handled_total{{{labels}}} 1.0" in metrics
