@@ -77,7 +77,7 @@ protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
 lock: $(INSTALLED)  ## Pin every dependency with its hashes, for any platform, without addresses
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --no-config requirements/installer.in -o requirements/installer.txt
-	for extra in dev train serve torchscript; do \
+	for extra in dev train serve torchscript otlp; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	    --no-emit-index-url --no-header --no-annotate --no-config pyproject.toml --extra $$extra \
 	    -o requirements/$$extra.txt || exit 1; \

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from opentelemetry.propagate import inject
+
 REQUEST_ID = "x-request-id"
-TRACEPARENT = "traceparent"
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_TRACEPARENT_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,6 @@ class Call:
     """One call, from its admission to its reply."""
 
     request_id: str
-    traceparent: str
     deadline: float  # time.monotonic() seconds
     notes: dict[str, object] = field(default_factory=dict)
 
@@ -34,14 +33,12 @@ _present: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 def open_call(metadata: Mapping[str, str], remaining_s: float) -> Call:
-    """The call that `metadata` tells of; an id or a traceparent of another form is not believed."""
+    """The call that `metadata` tells of; an id of another form is not believed."""
     request_id = metadata.get(REQUEST_ID, "")
-    traceparent = metadata.get(TRACEPARENT, "")
     caller = _caller.get()
     return Call(
         notes={"caller": caller} if caller else {},
         request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else uuid.uuid4().hex,
-        traceparent=traceparent if _TRACEPARENT_FORM.fullmatch(traceparent) else "",
         deadline=time.monotonic() + remaining_s,
     )
 
@@ -74,9 +71,9 @@ def name_caller(name: str) -> None:
 
 
 def forwarded_metadata() -> tuple[tuple[str, str], ...]:
-    """The present call's request id and traceparent, as metadata for the next hop."""
+    """The present call's request id and the present span's context, as metadata for the next hop."""
+    carrier: dict[str, str] = {}
+    inject(carrier)
     call = _present.get()
-    if call is None:
-        return ()
-    trace = ((TRACEPARENT, call.traceparent),) if call.traceparent else ()
-    return ((REQUEST_ID, call.request_id), *trace)
+    own = () if call is None else ((REQUEST_ID, call.request_id),)
+    return (*own, *carrier.items())

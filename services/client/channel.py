@@ -7,11 +7,13 @@ service uses inside a call: it never retries and spends only what is left of the
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Final
 
 import grpc
 from google.rpc import code_pb2
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 
 from services.client.credentials import open_aio_channel, open_channel
 from services.client.errors import AtelierError, Unavailable, failure, from_rpc_error
@@ -94,7 +96,8 @@ class InnerConnection:
     async def call(self, method: Callable[..., Any], request: Any, deadline_s: float) -> Any:
         """The reply. Raises AtelierError: UNAVAILABLE with a time to retry when nobody is there."""
         async with self._failing():
-            return await method(request, timeout=self._left_s(deadline_s), metadata=self._metadata())
+            with _client_span(method):
+                return await method(request, timeout=self._left_s(deadline_s), metadata=self._metadata())
 
     async def stream(
         self, method: Callable[..., Any], requests: AsyncIterator[Any], deadline_s: float
@@ -125,6 +128,19 @@ class InnerConnection:
             yield
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._place) from None
+
+
+def _client_span(method: Any) -> AbstractContextManager[Any]:
+    """The present span for one hop; its context is what the other side continues."""
+    path = getattr(method, "_method", b"")  # gRPC keeps the path for itself
+    name = path.decode().lstrip("/") if isinstance(path, bytes) else str(path).lstrip("/")
+    return trace.get_tracer("atelier").start_as_current_span(
+        name or "call",
+        kind=SpanKind.CLIENT,
+        attributes={"rpc.system": "grpc"},
+        record_exception=False,
+        set_status_on_exception=True,
+    )
 
 
 def _pause_s(error: AtelierError, attempt: int) -> float | None:

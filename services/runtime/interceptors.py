@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from services.runtime.errors import (
     to_status,
 )
 from services.runtime.telemetry import CallMetrics, MethodMetrics
+from services.runtime.tracing import end_span, server_span
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -70,7 +71,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self, handler: Any, behaviour: Any, method: MethodMetrics
     ) -> Callable[[Any, Any], Awaitable[Any]]:
         async def answer(messages: Any, context: Any) -> Any:
-            with entered(self._open(context)) as call:
+            metadata = _texts(context.invocation_metadata())
+            with entered(self._open(metadata, context)) as call, server_span(method.name, metadata) as span:
                 started, code = time.perf_counter(), Code.OK
                 self._enter(method)
                 try:
@@ -86,12 +88,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                     code = failure.code
                     await _abort(context, failure, call)
                 finally:
+                    end_span(span, code)
                     self._leave(method, code, time.perf_counter() - started, call)
 
         return answer
 
-    def _open(self, context: Any) -> Call:
-        metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+    def _open(self, metadata: Mapping[str, str], context: Any) -> Call:
         remaining_s = context.time_remaining()
         return open_call(metadata, self._default_deadline_s if remaining_s is None else remaining_s)
 
@@ -113,6 +115,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         _log.info("call", extra={**call.notes, **figures})
         if self._in_flight == 0:
             self._idle.set()
+
+
+def _texts(metadata: Any) -> dict[str, str]:
+    return {key: value for key, value in metadata if isinstance(value, str)}
 
 
 async def _within(call: Call, run: Awaitable[Any]) -> Any:

@@ -24,6 +24,7 @@ from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.settings import ServiceSettings
 from services.runtime.telemetry import CallMetrics, configure_logging
+from services.runtime.tracing import tracing
 from services.security import BadSecurity, is_loopback
 
 METRICS_OFF: Final = -1
@@ -152,7 +153,8 @@ def run_service(settings: ServiceSettings, service: Service) -> int:
     configure_logging(service.name, settings.log_level)
     exit_code = 0
     try:
-        asyncio.run(_until_signal(settings, service))
+        with tracing(service.name):
+            asyncio.run(_until_signal(settings, service))
     except* (
         CannotListen,
         BadSecurity,

@@ -12,6 +12,8 @@ import grpc
 import pytest
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from google.rpc import code_pb2
+from opentelemetry.context import attach, detach
+from opentelemetry.propagate import extract
 
 from services.client import channel
 from services.client.channel import InnerConnection
@@ -151,8 +153,10 @@ def test_an_inner_call_gets_what_is_left_and_the_ids() -> None:
 
     async def scenario(address: str) -> None:
         client = AsyncEmbedderClient(address)
-        with entered(open_call({"x-request-id": "outer-1", "traceparent": trace}, 0.5)):
+        token = attach(extract({"traceparent": trace}))
+        with entered(open_call({"x-request-id": "outer-1"}, 0.5)):
             await client.embed([INPUT], space_id=SPACE)
+        detach(token)
         with entered(open_call({}, 0.015)), pytest.raises(DeadlineExceeded, match="no time is left"):
             await client.embed([INPUT], space_id=SPACE)
         await client.close()
