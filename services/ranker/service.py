@@ -16,6 +16,7 @@ from services.ranker.models import Models, Preparation, keep_alive
 from services.ranker.servicer import RankerServicer
 from services.ranker.settings import RankerSettings
 from services.ranker.wire import ERRORS
+from services.release_metrics import ReleaseCollector
 from services.runtime.server import ServerContext, Service
 
 _COMPUTE_THREADS: Final = 2  # a head's run is short: one for it, one for reading large messages
@@ -32,6 +33,7 @@ def ranker_service(settings: RankerSettings) -> Service:
             embedder = AsyncEmbedderClient(settings.embedder_address, security=settings.client_security())
             stack.push_async_callback(embedder.close)
             keeper = _keeper(settings, embedder, loading)
+            server.registry.register(ReleaseCollector(lambda: {settings.ranker_model: keeper.status}))
             stack.push_async_callback(keeper.close)
             server.add(
                 ranker_pb2.DESCRIPTOR.services_by_name["RankerService"],

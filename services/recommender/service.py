@@ -23,6 +23,7 @@ from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
 from services.recommender.finding import Finder
 from services.recommender.intake import Intake
+from services.recommender.metrics import show
 from services.recommender.servicers.catalog import CatalogServicer
 from services.recommender.servicers.index import IndexServicer
 from services.recommender.servicers.recommend import RecommenderServicer
@@ -50,6 +51,7 @@ def recommender_service(
             for collection in collections:
                 stack.push_async_callback(collection.close)
                 await collection.start()
+            show(server.registry, collections)
             _add_servicers(server, settings, catalogue, executors, embedding, collections)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = [tasks.create_task(collection.run()) for collection in collections]

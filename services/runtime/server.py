@@ -14,7 +14,13 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    ProcessCollector,
+    start_http_server,
+)
 
 from services.limits import MIB
 from services.runtime.authorization import Authorization, TokenFile
@@ -58,6 +64,8 @@ class ServerContext:
     def __init__(self, settings: ServiceSettings, service: Service) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
         self.address = ""
         self.metrics_address = ""
         self._service = service

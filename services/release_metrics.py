@@ -1,0 +1,33 @@
+"""What a consumer serves, for Prometheus: read whenever it is scraped."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, get_args
+
+from prometheus_client.core import GaugeMetricFamily, StateSetMetricFamily
+from prometheus_client.registry import Collector
+
+from inference.release import ReleaseStatus, State
+
+_STATES: Final = get_args(State)
+
+
+class ReleaseCollector(Collector):
+    """The state and the version of every release that a process follows, by what follows it."""
+
+    def __init__(self, read: Callable[[], Mapping[str, ReleaseStatus]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[StateSetMetricFamily | GaugeMetricFamily]:
+        """The families as they are now."""
+        states = StateSetMetricFamily(
+            "atelier_release_state", "What a followed alias has come to.", labels=["follower"]
+        )
+        versions = GaugeMetricFamily(
+            "atelier_release_version", "The version in service.", labels=["follower", "model"]
+        )
+        for follower, status in self._read().items():
+            states.add_metric([follower], {state: state == status.state for state in _STATES})
+            if status.version is not None:
+                versions.add_metric([follower, status.version.name], status.version.number)
+        yield states
+        yield versions

@@ -1,0 +1,73 @@
+"""What Prometheus is told by running services, and that its page of documentation says so (S-1)."""
+
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+from atelier.recommender.v1 import catalog_pb2
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.client.ranker import picture
+from tests.integration.conftest import ROOT, House, drawing
+
+pytestmark = pytest.mark.slow
+
+# The prometheus client's own, of the process and of Python's garbage collector.
+FOREIGN = ("process_", "python_gc_")
+
+
+def scraped(house: House, service: str) -> dict[str, list[tuple[dict[str, str], float]]]:
+    """Samples by name, as a scraper reads them."""
+    with urllib.request.urlopen(f"http://{house.addresses[service].metrics}/metrics", timeout=10) as reply:
+        text = reply.read().decode()
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def value(samples: dict[str, list[tuple[dict[str, str], float]]], name: str, **labels: str) -> float:
+    return sum(number for has, number in samples[name] if labels.items() <= has.items())
+
+
+def test_calls_models_and_indexes_are_told(house: House) -> None:
+    """Conventional gRPC counters, the release of each follower, cache lookups, batches and index rows."""
+    with house.ranker() as ranker, house.recommender() as shop:
+        ranker.rank([picture(drawing(n)) for n in range(3)])
+        shop.upsert_items(catalog_pb2.UpsertItem(item_id=f"m{n}", image=drawing(n)) for n in range(4))
+    ranked, embedded, shopped = (scraped(house, name) for name in ("ranker", "embedder", "recommender"))
+
+    rank = {"grpc_method": "Rank", "grpc_service": "atelier.ranker.v1.RankerService", "grpc_type": "unary"}
+    for name in ("grpc_server_started_total", "grpc_server_msg_received_total", "grpc_server_msg_sent_total"):
+        assert value(ranked, name, **rank) >= 1, name
+    assert value(ranked, "grpc_server_handled_total", grpc_code="OK", **rank) >= 1
+    assert value(ranked, "grpc_server_handling_seconds_count", **rank) >= 1
+    assert value(ranked, "atelier_release_version", follower="artwork-head") == 1
+    assert value(ranked, "atelier_release_state", atelier_release_state="serving") == 1
+    assert value(embedded, "atelier_vector_cache_lookups_total") >= 7
+    assert value(embedded, "atelier_engine_batch_size_count") >= 1
+    assert value(shopped, "atelier_index_items", collection="fashion") >= 4
+    assert value(shopped, "atelier_index_rows", collection="fashion", part="delta") >= 4
+
+
+def test_every_metric_is_documented(house: House) -> None:
+    """docs/observability.md names every metric that the services have, and no other."""
+    told = {name for service in ("ranker", "embedder", "recommender") for name in families(house, service)}
+    page = Path(ROOT / "docs" / "observability.md").read_text()
+    documented = set(re.findall(r"^\| `([a-z_]+)`", page, re.MULTILINE))
+
+    assert told - documented == set()
+    # What has labels appears with its first sample; certificates and tokens only where there are any.
+    assert {n for n in documented - told if not n.startswith(("atelier_tls_", "atelier_tokens_"))} <= {
+        "atelier_bad_outputs",
+        "atelier_refused_requests",
+    }
+
+
+def families(house: House, service: str) -> set[str]:
+    with urllib.request.urlopen(f"http://{house.addresses[service].metrics}/metrics", timeout=10) as reply:
+        text = reply.read().decode()
+    names = {family.name for family in text_string_to_metric_families(text)}
+    return {n for n in names if not n.startswith(FOREIGN) and not n.endswith("_created")}
