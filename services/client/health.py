@@ -28,7 +28,8 @@ def await_serving(
         while (state := _state(stub, service)) != "SERVING":
             if time.monotonic() > end:
                 raise failure(
-                    code_pb2.UNAVAILABLE, f"{service or 'the process'} at {address} is {state} after {timeout_s:.0f} s"
+                    code_pb2.UNAVAILABLE,
+                    f"{service or 'the process'} at {address} is {state} after {timeout_s:.0f} s",
                 )
             time.sleep(_PAUSE_S)  # between two looks: the protocol's Watch would need a second thread
     finally:

@@ -37,6 +37,10 @@ class UnknownModel(EmbedderError):
     """No alias reaches such a model or space."""
 
 
+class InvalidModelName(EmbedderError):
+    """What a caller gave for a model's or an alias's name cannot be one."""
+
+
 class ModelRefused(EmbedderError):
     """A version did not pass its checks, or is of a kind that the embedder does not run."""
 

@@ -16,6 +16,7 @@ from model_store.errors import CorruptVersion, InvalidName, NotFound, StoreError
 from model_store.manifest import Manifest
 from model_store.store import ModelStore, Version
 from services.embedder.errors import (
+    InvalidModelName,
     MemoryBound,
     ModelNotLoaded,
     ModelRefused,
@@ -289,7 +290,9 @@ class Models:
             return await asyncio.get_running_loop().run_in_executor(self._reading, work)
         except (CorruptVersion, UnsupportedSchema) as error:
             raise ModelRefused(str(error)) from error
-        except (NotFound, InvalidName) as error:
+        except InvalidName as error:
+            raise InvalidModelName(str(error)) from error
+        except NotFound as error:
             raise UnknownModel(str(error)) from error
         except (StoreError, OSError) as error:
             raise StoreUnavailable(_UNREADABLE) from error

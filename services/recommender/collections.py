@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
+from model_store.errors import InvalidName
+from model_store.names import check_name
 from services.recommender.collection import Collection
 from services.recommender.wire import DEFAULT_COLLECTION
-from services.runtime.errors import NotFound
+from services.runtime.errors import InvalidArgument, NotFound
 
 
 class Collections:
@@ -17,7 +19,11 @@ class Collections:
         return iter(self._by_name.values())
 
     def named(self, name: str) -> Collection:
-        """The collection, `fashion` for ''. Raises NotFound: naming those that there are."""
+        """The collection, `fashion` for ''. Raises NotFound: naming those that there are.
+
+        Raises InvalidArgument: for what cannot be a collection's name.
+        """
+        _check(name)
         found = self._by_name.get(name or DEFAULT_COLLECTION)
         if found is None:
             raise NotFound(
@@ -26,3 +32,10 @@ class Collections:
                 reason="NO_COLLECTION",
             )
         return found
+
+
+def _check(name: str) -> None:
+    try:
+        check_name(name or DEFAULT_COLLECTION, "collection")
+    except InvalidName as error:
+        raise InvalidArgument(str(error), reason="INVALID_NAME", field="collection") from error

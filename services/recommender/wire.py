@@ -127,8 +127,7 @@ def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> 
         filter_words=from_struct(request.filter.attributes),
         in_stock=request.filter.in_stock if request.filter.HasField("in_stock") else None,
         released_from_us=_optional_us(request.filter, "released_after"),
-        # SQLite reads a JSON text up to a NUL, so that one would leave another item out.
-        excluded_ids=tuple(one for one in request.excluded_item_ids if "\0" not in one),
+        excluded_ids=tuple(check_item_id(one) for one in request.excluded_item_ids),
     )
 
 

@@ -1,0 +1,156 @@
+"""Hostile names in every text field of every request: refused, and nothing on disk is touched (S-5, S-11)."""
+
+import os
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import atelier
+import grpc
+import pytest
+from google.protobuf.descriptor import FieldDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from tests.integration.conftest import House, drawing
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = {
+    "parent": "../../etc/passwd",
+    "encoded": "%2e%2e%2fetc",
+    "absolute": "/etc/passwd",
+    "windows": "..\\..\\con",
+    "look-alike": "ｆａｓｈｉｏｎ/‥",
+    "fraction slash": "fashion⁄..",
+    "direction": "fash\u202eion",
+    "zero width": "fash\u200bion",
+    "NUL": "fashion\x00.json",
+    "newline": "fashion\n",
+    "space": " fashion",
+    "dot": ".",
+    "long": "a" * 10_240,
+}
+# Texts that are no names of ours: callers' own words for their inputs, told back as they were.
+FREE = ("candidates.id", "candidate_a.id", "candidate_b.id", "inputs.id", "input.id")
+# A space is looked for among those that there are, never on disk.
+SPACE_CODES = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND"}
+FREE_CODES = {"OK", "INVALID_ARGUMENT"}
+
+
+def methods() -> Iterator[tuple[ServiceDescriptor, Any]]:
+    modules = pkgutil.walk_packages(atelier.__path__, "atelier.")
+    for module in sorted(module.name for module in modules if module.name.endswith("_pb2")):
+        for service in import_module(module).DESCRIPTOR.services_by_name.values():
+            yield from ((service, method) for method in service.methods)
+
+
+def text_fields(descriptor: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of every text field of a message, attribute records excepted: those are data."""
+    for field in descriptor.fields:
+        if field.message_type is not None and not field.message_type.full_name.startswith("google."):
+            yield from text_fields(field.message_type, (*path, field.name))
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            yield (*path, field.name)
+
+
+def fill(message: Message, path: tuple[str, ...], text: str) -> None:
+    """Set the field at `path`, making what it is in."""
+    field = message.DESCRIPTOR.fields_by_name[path[0]]
+    if len(path) == 1:
+        if field.is_repeated:
+            getattr(message, path[0]).append(text)
+        else:
+            setattr(message, path[0], text)
+        return
+    inner = getattr(message, path[0])
+    fill(inner.add() if field.is_repeated else inner, path[1:], text)
+
+
+CASES = [(service, method, path) for service, method in methods() for path in text_fields(method.input_type)]
+
+
+def snapshot(roots: list[Path]) -> dict[str, tuple[int, int]]:
+    """Every path below `roots` with its size and time; what a running service writes anyway is left out."""
+    found = {}
+    for root in roots:
+        for directory, _, files in os.walk(root):
+            for name in [".", *files]:
+                path = Path(directory) / name
+                if path.suffix in {".log", ".sqlite", ".db"} or "-wal" in name or "-shm" in name:
+                    continue
+                state = path.stat()
+                found[str(path)] = (state.st_size if path.is_file() else 0, state.st_mtime_ns)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "path"), CASES, ids=[f"{m.name}-{'.'.join(p)}" for _, m, p in CASES]
+)
+def test_a_hostile_name_is_refused(house: House, service: Any, method: Any, path: tuple[str, ...]) -> None:
+    """INVALID_ARGUMENT for every hostile text in every field; the store, the catalogue and what lies around
+    them stay as they are.  # proves S-5"""
+    name = service.full_name.split(".")[1]
+    kind = GetMessageClass(method.input_type)
+    before = snapshot([house.data, Path(house.store.place)])
+    codes: dict[str, str] = {}
+    told: list[str] = []
+    with grpc.insecure_channel(house.addresses[name].grpc) as channel:
+        for label, text in HOSTILE.items():
+            request = kind()
+            fill(request, path, text)
+            complete(request, path)
+            try:
+                call(channel, service, method, request)
+                codes[label] = "OK"
+            except grpc.RpcError as error:
+                codes[label] = error.code().name
+                told.append(error.details() or "")
+    assert not [text for text in told if "Traceback" in text or len(text) > 2_000]
+    dotted = ".".join(path)
+    allowed = {"INVALID_ARGUMENT"}
+    if path[-1] == "space_id":
+        allowed = SPACE_CODES
+    elif dotted in FREE:
+        allowed = FREE_CODES
+    assert set(codes.values()) <= allowed, codes
+    assert snapshot([house.data, Path(house.store.place)]) == before
+
+
+def complete(request: Message, path: tuple[str, ...]) -> None:
+    """Give a request what it needs beside the name, so that it is the name that is refused."""
+    if "excluded_item_ids" in path:
+        fill(request, ("items", "item_ids"), "plain")
+    for field in request.DESCRIPTOR.fields:
+        if field.name in ("inputs", "candidates", "items") and field.is_repeated:
+            entries = getattr(request, field.name)
+            for entry in entries or [entries.add()]:
+                if entry.WhichOneof("content") is None:
+                    entry.image = drawing(1)
+
+
+def test_a_plain_name_is_not_refused(house: House) -> None:
+    """The same requests with a plain item id are answered: it was the names that were refused."""
+    service, method, path = next(c for c in CASES if c[1].name == "UpsertItems" and c[2][-1] == "item_id")
+    request = GetMessageClass(method.input_type)()
+    fill(request, path, "plain")
+    complete(request, path)
+    with grpc.insecure_channel(house.addresses["recommender"].grpc) as channel:
+        call(channel, service, method, request)
+
+
+def call(channel: Any, service: Any, method: Any, request: Message) -> None:
+    """Call a method of whatever shape with one message."""
+    shape = (
+        "stream" if method.client_streaming else "unary",
+        "stream" if method.server_streaming else "unary",
+    )
+    reply = GetMessageClass(method.output_type).FromString
+    stub = getattr(channel, "_".join(shape))(
+        f"/{service.full_name}/{method.name}", lambda message: message.SerializeToString(), reply
+    )
+    answer = stub(iter([request]) if method.client_streaming else request, timeout=20)
+    if method.server_streaming:
+        list(answer)
