@@ -242,7 +242,7 @@ def test_a_malformed_request_is_refused_as_a_whole(place, message, words):
     ("name", "code", "reason"),
     [
         ("no-such-model", grpc.StatusCode.NOT_FOUND, "UNKNOWN_MODEL"),
-        ("../../etc", grpc.StatusCode.NOT_FOUND, "UNKNOWN_MODEL"),
+        ("../../etc", grpc.StatusCode.INVALID_ARGUMENT, "INVALID_NAME"),
         ("0" * 64, grpc.StatusCode.FAILED_PRECONDITION, "MODEL_NOT_LOADED"),
         (HEAD, grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED"),
     ],

@@ -215,7 +215,8 @@ REFUSED = {
         errors.InvalidArgument,
         "is not 1 to 128 letters",
     ),
-    "collection": ({"image": b"x", "collection": "../x"}, errors.NotFound, "there are fashion"),
+    "collection": ({"image": b"x", "collection": "hats"}, errors.NotFound, "there are fashion"),
+    "hostile collection": ({"image": b"x", "collection": "../x"}, errors.InvalidArgument, "lower-case words"),
     "empty picture": ({"image": b""}, errors.InvalidArgument, "empty"),
     "large picture": ({"image": b"x" * (11 << 20)}, errors.InvalidArgument, "11534336 bytes"),
     "filter number": (
