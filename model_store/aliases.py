@@ -6,12 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model_store.errors import AliasConflict, CorruptVersion, NotFound
+from model_store.errors import AliasConflict, CorruptVersion, NotFound, UnsupportedSchema
 from model_store.storage import Storage
 
 PRODUCTION = "production"
 CANDIDATE = "candidate"
 KEPT_HISTORY = 100
+SCHEMA_VERSION = 1
 REACHABLE_HISTORY = 3
 
 
@@ -112,7 +113,15 @@ def _encode(alias: Alias) -> bytes:
 
 
 def _decode(data: bytes, where: str) -> Alias:
+    """Raises UnsupportedSchema: naming both versions. Raises CorruptVersion."""
     try:
+        found = json.loads(data).get("schema_version")
+        if isinstance(found, int) and found != SCHEMA_VERSION:
+            raise UnsupportedSchema(
+                f"alias {where} has schema version {found}, this build reads {SCHEMA_VERSION}"
+            )
         return Alias.model_validate_json(data)
     except ValidationError as error:
         raise CorruptVersion(f"alias {where} is damaged: {error.errors()[0]['msg']}") from error
+    except (ValueError, AttributeError) as error:
+        raise CorruptVersion(f"alias {where} is damaged: it is not a JSON object") from error

@@ -32,8 +32,12 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
         body = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InvalidCheckpoint(f"{path}: not a checkpoint ({type(error).__name__})") from error
-    if not isinstance(body, dict) or body.get("schema_version") != SCHEMA_VERSION:
-        raise InvalidCheckpoint(f"{path}: not of schema version {SCHEMA_VERSION}")
+    if not isinstance(body, dict):
+        raise InvalidCheckpoint(f"{path}: not a checkpoint ({type(body).__name__})")
+    if body.get("schema_version") != SCHEMA_VERSION:
+        raise InvalidCheckpoint(
+            f"{path}: has schema version {body.get('schema_version')}, this build reads {SCHEMA_VERSION}"
+        )
     if body.get("kind") != kind:
         raise InvalidCheckpoint(f"{path}: of kind {body.get('kind')}, expected {kind}")
     return body

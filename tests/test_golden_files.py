@@ -1,0 +1,125 @@
+"""Files that earlier builds wrote are read, and those of later builds are told by both versions (S-10)."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inference import vector_cache
+from inference.vector_cache import VectorCache
+from model_store import manifest as manifests
+from model_store.errors import UnsupportedSchema
+from model_store.store import ModelStore
+from services.recommender.catalog import Catalogue
+from services.recommender.errors import NewerSchema
+from tests.golden.make import GOLDEN, PICTURE, RUNTIME, SPACE, vectors
+from trainer.checkpoints import load_checkpoint
+from trainer.errors import InvalidCheckpoint
+from vector_index.files import SegmentDirectory
+
+
+def copies(kind: str) -> list[Path]:
+    """The golden folders of a kind, one for each schema that a build ever wrote."""
+    found = sorted(GOLDEN.glob(f"{kind}-*"))
+    assert found, kind
+    return found
+
+
+def names(kind: str) -> list[str]:
+    return [path.name for path in copies(kind)]
+
+
+@pytest.fixture
+def copied(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A copy of a golden folder to read, and to damage."""
+    return Path(shutil.copytree(GOLDEN / request.param, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("copied", names("store"), indirect=True)
+def test_a_store(copied: Path) -> None:
+    """Every kept manifest and alias is read; a newer one is refused naming both.  # proves S-10"""
+    store = ModelStore.at(copied)
+    store.verify(store.resolve("fashion-image"))
+    assert manifests.SCHEMA_VERSION == 1, "keep the store that schema 1 wrote, and add the new one"
+
+    alias = copied / "fashion-image" / "aliases" / "production.json"
+    alias.write_text(json.dumps(json.loads(alias.read_text()) | {"schema_version": 2}))
+    with pytest.raises(UnsupportedSchema, match=r"schema version 2, this build reads 1"):
+        store.resolve("fashion-image")
+    manifest = copied / "fashion-image" / "1" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 2}))
+    with pytest.raises(UnsupportedSchema, match=r"schema version 2, this build reads 1"):
+        store.open("fashion-image", 1)
+
+
+@pytest.mark.parametrize("copied", names("catalogue"), indirect=True)
+def test_a_catalogue(copied: Path) -> None:
+    """Items, attributes, pictures and vectors of every schema are there after migration; a newer schema is
+    refused naming both.  # proves S-10"""
+    catalogue = Catalogue(copied)
+    item = catalogue.find("fashion", ["knit-1"])["knit-1"]
+    assert item.attributes == {"category": ["니트웨어"]}
+    assert catalogue.pictures.read(item.picture_digest) == PICTURE
+    vector_D = catalogue.vectors_of([f"p:{item.picture_digest}"], SPACE)[f"p:{item.picture_digest}"]
+    assert vector_D.tolist() == [1, 2, 3, 4]
+    catalogue.close()
+
+    with sqlite3.connect(copied / "catalogue.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(NewerSchema, match=r"schema 9999, this build reads up to \w+"):
+        Catalogue(copied)
+
+
+@pytest.mark.parametrize("copied", names("cache"), indirect=True)
+def test_a_cache(copied: Path) -> None:
+    """Vectors of this schema are found again, bit by bit; a cache of another schema is made anew.
+
+    # proves S-10"""
+    wanted = {f"key-{n}": vector for n, vector in enumerate(vectors())}
+    cache = VectorCache.open(copied, 1 << 20, RUNTIME)
+    found = cache.get_many(wanted)
+    cache.close()
+    if copied.name.endswith(str(vector_cache.SCHEMA)) or found:
+        assert found.keys() == wanted.keys()
+        assert all(np.array_equal(found[key], wanted[key]) for key in wanted)
+
+    connection = sqlite3.connect(copied / "vectors.sqlite")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    cache = VectorCache.open(copied, 1 << 20, RUNTIME)
+    assert cache.get_many(wanted) == {}
+    cache.put_many(wanted)
+    assert cache.get_many(wanted).keys() == wanted.keys()
+    cache.close()
+
+
+@pytest.mark.parametrize("copied", names("index"), indirect=True)
+def test_an_index(copied: Path) -> None:
+    """A segment of this schema is loaded; one of another is removed and told, for the catalogue to rebuild.
+
+    # proves S-10"""
+    loaded = SegmentDirectory(copied, space=SPACE, dimension=8).load()
+    assert loaded.problems == ()
+    assert loaded.segments[0].rows.labels.tolist() == list(range(1, 13))
+
+    (sidecar,) = copied.glob("*.json")
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"schema_version": 99}))
+    later = SegmentDirectory(copied, space=SPACE, dimension=8).load()
+    assert later.segments == ()
+    assert "99" in later.problems[0]
+
+
+@pytest.mark.parametrize("copied", names("checkpoint"), indirect=True)
+def test_a_checkpoint(copied: Path) -> None:
+    """Weights of this schema are loaded; another is refused naming both.  # proves S-10"""
+    body = load_checkpoint(copied / "head.pt", "golden")
+    assert torch.equal(body["weights"]["w"], torch.arange(3))
+
+    torch.save(body | {"schema_version": 99}, copied / "head.pt")
+    with pytest.raises(InvalidCheckpoint, match="schema version 99, this build reads 1"):
+        load_checkpoint(copied / "head.pt", "golden")
