@@ -166,11 +166,15 @@ class Collection:
                     return lead
             self._store.names()
         except (StoreError, OSError) as error:
-            self._unfollowed = ReleaseStatus(state="absent", detail=store_trouble(error), version=None)
+            self._follow_nothing(store_trouble(error))
         else:
-            wanted = " or ".join(f"{lead}@{PRODUCTION}" for lead in self._leads)
-            self._unfollowed = ReleaseStatus(state="absent", detail=f"no alias {wanted}", version=None)
+            self._follow_nothing(f"no alias {' or '.join(f'{lead}@{PRODUCTION}' for lead in self._leads)}")
         return ""
+
+    def _follow_nothing(self, reason: str) -> None:
+        if self._unfollowed.detail != reason:
+            log.warning("nothing to follow", extra={"collection": self.name, "reason": reason})
+        self._unfollowed = ReleaseStatus(state="absent", detail=reason, version=None)
 
     async def _follow(self, lead: str) -> None:
         if self._runs:

@@ -66,6 +66,13 @@ class Row:
         process.send_signal(number)
         return process.wait(20)
 
+    def exit_code(self, name: str) -> int:
+        """Wait for a service that ends by itself; its exit code."""
+        return self._processes.pop(name).wait(30)
+
+    def process_id(self, name: str) -> int:
+        return self._processes[name].pid
+
     def signal(self, name: str, number: signal.Signals) -> None:
         self._processes[name].send_signal(number)
 
