@@ -35,3 +35,7 @@ class RefusedVersion(StoreError):
 
 class StoreNotWritable(StoreError):
     """The store can be read but not changed here."""
+
+
+class UnsupportedLocation(StoreError):
+    """A store is named by an address that this build cannot reach; the message names its scheme."""

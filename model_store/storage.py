@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -16,10 +17,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-from model_store.errors import AliasConflict, NoStore, NotFound, StoreNotWritable
+from model_store.errors import AliasConflict, NoStore, NotFound, StoreNotWritable, UnsupportedLocation
 from model_store.names import check_file, check_name
+
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):/", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,11 @@ class LocalStorage:
     """`Storage` in a directory; safe for many processes through flock and rename."""
 
     def __init__(self, root: Path) -> None:
+        """Raises UnsupportedLocation: for an address such as `s3://bucket`, which is no directory."""
+        if scheme := _SCHEME.match(str(root)):  # a Path keeps one of the two slashes
+            raise UnsupportedLocation(
+                f"{scheme[1]} stores are not built in: {root} is no directory of this machine"
+            )
         self.root = root
 
     @property

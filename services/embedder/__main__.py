@@ -5,11 +5,12 @@ import sys
 from services.embedder.service import embedder
 from services.embedder.settings import EmbedderSettings
 from services.runtime.server import run_service
+from services.runtime.startup import read_settings
 
 
 def main() -> int:
     """Serve; the exit code: 0 after a drain, 1 when the port is not to be had, 70 when a run was stuck."""
-    settings = EmbedderSettings()
+    settings = read_settings(EmbedderSettings)
     return run_service(settings, embedder(settings))
 
 

@@ -8,6 +8,7 @@ from services.recommender.errors import CatalogueError
 from services.recommender.service import recommender_service
 from services.recommender.settings import RecommenderSettings
 from services.runtime.server import run_service
+from services.runtime.startup import read_settings
 from services.runtime.telemetry import configure_logging
 
 log = logging.getLogger("services.recommender")
@@ -15,7 +16,7 @@ log = logging.getLogger("services.recommender")
 
 def main() -> int:
     """Serve until told to stop; the process's exit code, 1 when the catalogue cannot be opened."""
-    settings = RecommenderSettings()
+    settings = read_settings(RecommenderSettings)
     configure_logging("recommender", settings.log_level)
     try:
         catalogue = Catalogue(settings.catalogue)
