@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
@@ -44,8 +45,9 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:  # noqa: ARG002, N802
         """A vector or an error an input, in order."""
         asked = await self._pipeline.aside(
-            lambda: wire.read_embed(request, self._limits), wire.record_bytes(request, self._limits)
+            partial(wire.read_embed, request, self._limits), wire.record_bytes(request, self._limits)
         )
+        del request  # as large as what was read out of it, and nobody else has it
         version = await self._version(asked.target)
         with self._models.hold(asked.target.space_id or _space_of(version)) as space:
             with _asking(space, asked.priority) as ask:

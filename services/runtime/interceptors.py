@@ -5,19 +5,20 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
 
 from services.context import REQUEST_ID, Call, entered, note, open_call
-from services.runtime.bodies import Bodies, Held
+from services.runtime.bodies import Bodies, Held, Read
 from services.runtime.errors import (
     Code,
     DeadlineExceeded,
     ErrorTable,
     InvalidArgument,
-    ServiceError,
     Unavailable,
     to_service_error,
     to_status,
@@ -70,23 +71,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     def _ring(
         self, handler: Any, behaviour: Any, method: MethodMetrics
     ) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def answer(messages: Any, context: Any) -> Any:
+        async def answer(_messages: Any, context: Any) -> Any:
             metadata = _texts(context.invocation_metadata())
             with entered(self._open(metadata, context)) as call, server_span(method.name, metadata) as span:
                 started, code = time.perf_counter(), Code.OK
                 self._enter(method)
                 try:
                     self._admit()
-                    with self._bodies.holding() as held:
+                    with self._bodies.holding(stream=handler.request_streaming) as held:
                         run = _Run(handler, behaviour, method, held)
-                        return await _within(call, run.answer(messages, context))
+                        return await _within(call, run.answer(context))
                 except asyncio.CancelledError:
                     code = Code.CANCELLED if call.remaining_s > 0 else Code.DEADLINE_EXCEEDED
                     raise
                 except Exception as error:  # noqa: BLE001  # every exception becomes a status, here only
-                    failure = to_service_error(error, self._errors)
-                    code = failure.code
-                    await _abort(context, failure, call)
+                    # The error itself gets no second name: its trace holds the request, and a circle of
+                    # frame, error and trace would keep that in memory until it is collected.
+                    status = to_status(to_service_error(error, self._errors))
+                    code = Code(status.code)
+                    _refuse(context, status, call)
+                    return None
                 finally:
                     end_span(span, code)
                     self._leave(method, code, time.perf_counter() - started, call)
@@ -139,26 +143,32 @@ class _Run:
         self._handler, self._behaviour = handler, behaviour
         self._method, self._held = method, held
 
-    async def answer(self, messages: AsyncIterator[bytes], context: Any) -> Any:
+    async def answer(self, context: Any) -> Any:
         """The reply; None for a method that streams its replies, which are then written."""
-        request = self._stream(messages) if self._handler.request_streaming else await self._single(messages)
+        # No name is given to a request here: it is let go as soon as the method lets go of it.
+        read = partial(_read, context)
+        streamed = self._handler.request_streaming
+        answering = self._behaviour(self._stream(read) if streamed else await self._single(read), context)
         if not self._handler.response_streaming:
-            reply = await self._behaviour(request, context)
+            reply = await answering
             self._method.sent.inc()
             return reply
-        async with aclosing(self._behaviour(request, context)) as replies:
+        async with aclosing(answering) as replies:
             async for reply in replies:
                 await context.write(reply)
                 self._method.sent.inc()
         return None
 
-    async def _single(self, messages: AsyncIterator[bytes]) -> Any:
-        data = await self._held.read_only(messages)
+    async def _single(self, read: Read) -> Any:
+        data = await self._held.read_only(read)
         note(request_bytes=len(data))
         return self._parse(data)
 
-    async def _stream(self, messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for data in messages:
+    async def _stream(self, read: Read) -> AsyncIterator[Any]:
+        total = 0
+        async for data in self._held.read_each(read):
+            total += len(data)
+            note(request_bytes=total)
             yield self._parse(data)
 
     def _parse(self, data: bytes) -> Any:
@@ -171,7 +181,17 @@ class _Run:
             ) from error
 
 
-async def _abort(context: Any, failure: ServiceError, call: Call) -> None:
-    status = to_status(failure)
-    trailer = (("grpc-status-details-bin", status.SerializeToString()), (REQUEST_ID, call.request_id))
-    await context.abort(_CODES[status.code], status.message, trailer)
+async def _read(context: Any) -> bytes | None:
+    # Not by the iterator that gRPC gives: it would keep each message as long as the call.
+    data: Any = await context.read()
+    return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
+
+
+def _refuse(context: Any, status: Status, call: Call) -> None:
+    """Answer with a failure. `context.abort` would do it by an error that keeps the call, its unread body
+    included, in memory until it is collected."""
+    context.set_code(_CODES[status.code])
+    context.set_details(status.message)
+    context.set_trailing_metadata(
+        (("grpc-status-details-bin", status.SerializeToString()), (REQUEST_ID, call.request_id))
+    )

@@ -16,7 +16,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import (
     CollectorRegistry,
-    Gauge,
     GCCollector,
     ProcessCollector,
     start_http_server,
@@ -24,7 +23,7 @@ from prometheus_client import (
 
 from services.limits import MIB
 from services.runtime.authorization import Authorization, TokenFile
-from services.runtime.bodies import Bodies
+from services.runtime.bodies import Bodies, BodyBounds
 from services.runtime.credentials import Certificate, CertificateFiles
 from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
@@ -75,7 +74,12 @@ class ServerContext:
             errors=service.errors,
             default_deadline_s=settings.default_deadline_s,
             metrics=CallMetrics(self.registry),
-            bodies=_bodies(settings, self.registry),
+            bodies=Bodies(
+                BodyBounds(
+                    held_bytes=settings.held_bytes, receiving=settings.receiving, streams=settings.streams
+                ),
+                self.registry,
+            ),
         )
         self._server = grpc.aio.server(
             interceptors=[self._ring, *([self._authorization] if self._authorization else [])],
@@ -201,13 +205,6 @@ def _authorization(settings: ServiceSettings, registry: CollectorRegistry) -> Au
     tokens = TokenFile(settings.tokens_file)
     tokens.measure(registry)
     return Authorization(tokens)
-
-
-def _bodies(settings: ServiceSettings, registry: CollectorRegistry) -> Bodies:
-    bodies = Bodies(settings.held_bytes, settings.receiving)
-    held = Gauge("atelier_held_body_bytes", "Bodies of calls in progress.", registry=registry)
-    held.set_function(lambda: bodies.held)
-    return bodies
 
 
 def _first(error: BaseException) -> BaseException:

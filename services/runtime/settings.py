@@ -32,4 +32,5 @@ class ServiceSettings(PeerSettings):
     default_deadline_s: float = Field(default=60.0, gt=0)
     held_bytes: int = Field(default=256 << 20, gt=0)
     receiving: int = Field(default=16, gt=0)
+    streams: int = Field(default=64, gt=0)
     limits: Limits = Limits()
