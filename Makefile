@@ -39,7 +39,7 @@ test: lint  ## Everything: lint, then every test with coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 
 test-compose: $(INSTALLED)  ## Build the images, bring the compose file up, ask, restart; needs a Docker engine
-	$(BIN)/python -m pytest tests/integration/test_compose.py -s
+	ATELIER_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/integration/test_compose.py -s -rs
 
 certificates: $(INSTALLED)  ## Certificates for trying TLS, in var/certificates
 	@$(BIN)/atelier certificates create var/certificates

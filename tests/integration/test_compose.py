@@ -1,9 +1,11 @@
 """`docker compose up` for real (S-6, S-8): build, healthy, asked from the host, restarted, down and up again.
 
-Runs where an engine does; `make test-compose` prints the figures. Offline, a base image and the
+`make test-compose` runs it where an engine does, and prints the figures; `make test` leaves it out, because it
+builds gigabytes of images. Offline, a base image and the
 certificates of the package index are named by ATELIER_TEST_BASE_IMAGE and ATELIER_TEST_CA.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +26,8 @@ BUF = Path(sys.executable).parent / "buf"
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
+    if not os.environ.get("ATELIER_TEST_COMPOSE"):
+        pytest.skip("`make test-compose` builds the images and runs this")
     found = find_engine()
     if isinstance(found, str):
         pytest.skip(found)
