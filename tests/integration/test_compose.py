@@ -1,8 +1,8 @@
 """`docker compose up` for real (S-6, S-8): build, healthy, asked from the host, restarted, down and up again.
 
-`make test-compose` runs it where an engine does, and prints the figures; `make test` leaves it out, because it
-builds gigabytes of images. Offline, a base image and the
-certificates of the package index are named by ATELIER_TEST_BASE_IMAGE and ATELIER_TEST_CA.
+`make test-compose` runs it where an engine does, and prints the figures; `make test` leaves it out, because
+it builds gigabytes of images. Offline, a base image and the certificates of the package index are named by
+ATELIER_TEST_BASE_IMAGE and ATELIER_TEST_CA.
 """
 
 import os
