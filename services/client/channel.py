@@ -7,16 +7,16 @@ service uses inside a call: it never retries and spends only what is left of the
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import grpc
 from google.rpc import code_pb2
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind
 
 from services.client.credentials import open_aio_channel, open_channel
 from services.client.errors import AtelierError, Unavailable, failure, from_rpc_error
+from services.client.hop import HopCounter, NoCounter, hop
 from services.context import forwarded_metadata, present_call
 from services.limits import MIB, Limits
 from services.security import INSECURE, ClientSecurity
@@ -88,7 +88,14 @@ class Connection:
 class InnerConnection:
     """A connection from service to service: one attempt, within what is left of the present call."""
 
-    def __init__(self, address: str, service: str, security: ClientSecurity = INSECURE) -> None:
+    def __init__(
+        self,
+        address: str,
+        service: str,
+        security: ClientSecurity = INSECURE,
+        hops: HopCounter | None = None,
+    ) -> None:
+        self._hops = hops or NoCounter()
         self._place = f"the {service}"
         self._own_metadata = security.metadata
         self.channel = open_aio_channel(address, _OPTIONS, security)
@@ -96,8 +103,9 @@ class InnerConnection:
     async def call(self, method: Callable[..., Any], request: Any, deadline_s: float) -> Any:
         """The reply. Raises AtelierError: UNAVAILABLE with a time to retry when nobody is there."""
         async with self._failing():
-            with _client_span(method):
-                return await method(request, timeout=self._left_s(deadline_s), metadata=self._metadata())
+            timeout = self._left_s(deadline_s)
+            with hop(method, "unary", self._hops) as span:
+                return await method(request, timeout=timeout, metadata=self._metadata(span))
 
     async def stream(
         self, method: Callable[..., Any], requests: AsyncIterator[Any], deadline_s: float
@@ -105,11 +113,13 @@ class InnerConnection:
         """The replies to a stream of requests, as they come. Raises AtelierError."""
         async with self._failing():
             timeout = self._left_s(deadline_s)
-            async for reply in method(requests, timeout=timeout, metadata=self._metadata()):
-                yield reply
+            with hop(method, "bidi_stream", self._hops) as span:
+                async for reply in method(requests, timeout=timeout, metadata=self._metadata(span)):
+                    yield reply
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (*forwarded_metadata(), *self._own_metadata)
+    def _metadata(self, span: trace.Span) -> tuple[tuple[str, str], ...]:
+        with trace.use_span(span):
+            return (*forwarded_metadata(), *self._own_metadata)
 
     async def close(self) -> None:
         """Give the connection up."""
@@ -128,19 +138,6 @@ class InnerConnection:
             yield
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._place) from None
-
-
-def _client_span(method: Any) -> AbstractContextManager[Any]:
-    """The present span for one hop; its context is what the other side continues."""
-    path = getattr(method, "_method", b"")  # gRPC keeps the path for itself
-    name = path.decode().lstrip("/") if isinstance(path, bytes) else str(path).lstrip("/")
-    return trace.get_tracer("atelier").start_as_current_span(
-        name or "call",
-        kind=SpanKind.CLIENT,
-        attributes={"rpc.system": "grpc"},
-        record_exception=False,
-        set_status_on_exception=True,
-    )
 
 
 def _pause_s(error: AtelierError, attempt: int) -> float | None:

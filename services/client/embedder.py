@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from services.client.channel import DEADLINE_S, Connection, InnerConnection
 from services.client.chunks import chunked
 from services.client.errors import AtelierError, from_items
+from services.client.hop import HopCounter
 from services.security import INSECURE, ClientSecurity
 
 PREPARE_S: Final = 600.0  # a backbone of gigabytes, hashed, loaded and warmed from a slow disk
@@ -120,8 +121,10 @@ class EmbedderClient:
 class AsyncEmbedderClient:
     """The client inside services: never retries, spends what is left of the present call."""
 
-    def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
-        self._connection = InnerConnection(address, "embedder", security)
+    def __init__(
+        self, address: str, *, security: ClientSecurity = INSECURE, hops: HopCounter | None = None
+    ) -> None:
+        self._connection = InnerConnection(address, "embedder", security, hops)
         self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
 
     async def embed(

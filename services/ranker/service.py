@@ -30,7 +30,9 @@ def ranker_service(settings: RankerSettings) -> Service:
         async with AsyncExitStack() as stack:
             loading = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="load"))
             compute = stack.enter_context(ThreadPoolExecutor(_COMPUTE_THREADS, thread_name_prefix="judge"))
-            embedder = AsyncEmbedderClient(settings.embedder_address, security=settings.client_security())
+            embedder = AsyncEmbedderClient(
+                settings.embedder_address, security=settings.client_security(), hops=server.hops
+            )
             stack.push_async_callback(embedder.close)
             keeper = _keeper(settings, embedder, loading)
             server.registry.register(ReleaseCollector(lambda: {settings.ranker_model: keeper.status}))

@@ -43,7 +43,7 @@ def recommender_service(
             executors = Executors()
             stack.callback(executors.close)
             embedder = client or AsyncEmbedderClient(
-                settings.embedder_address, security=settings.client_security()
+                settings.embedder_address, security=settings.client_security(), hops=server.hops
             )
             stack.push_async_callback(embedder.close)
             embedding = Embedding(embedder)

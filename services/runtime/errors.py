@@ -110,6 +110,12 @@ class DeadlineExceeded(ServiceError):
     code = Code.DEADLINE_EXCEEDED
 
 
+class Unimplemented(ServiceError):
+    """The service has no such method."""
+
+    code = Code.UNIMPLEMENTED
+
+
 class Unauthenticated(ServiceError):
     """Who calls is not known."""
 

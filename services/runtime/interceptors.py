@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from functools import partial
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
+from opentelemetry.trace import Span
 
 from services.context import REQUEST_ID, Call, entered, note, open_call
 from services.runtime.bodies import Bodies, Held, Read
@@ -20,6 +21,7 @@ from services.runtime.errors import (
     ErrorTable,
     InvalidArgument,
     Unavailable,
+    Unimplemented,
     to_service_error,
     to_status,
 )
@@ -27,6 +29,7 @@ from services.runtime.telemetry import CallMetrics, MethodMetrics
 from services.runtime.tracing import end_span, server_span
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+_LONGEST_PATH: Final = 128  # of a method's, in the log: callers may ask for any
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 _log = logging.getLogger("services.call")
@@ -57,30 +60,33 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """The method's handler inside the ring; None for a method that is not there."""
+        """The method's handler inside the ring, or one that says that there is none."""
+        path = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith("/grpc.health."):
+        if path.startswith("/grpc.health."):
             return handler
+        handler = handler or _NOBODY
         shape = next(shape for shape in _SHAPES if getattr(handler, shape) is not None)
-        # Every request is a stream to gRPC, so that the ring is asked before the body is read; on the wire a
-        # stream of one message and a single message are the same.
-        wrap = getattr(grpc, f"stream_{shape.rpartition('_')[2]}_rpc_method_handler")
-        method = self._metrics.method(handler_call_details.method, shape)
-        return wrap(self._ring(handler, getattr(handler, shape), method), None, handler.response_serializer)
+        # To gRPC every request is a stream, so that the ring is asked before the body is read, and every
+        # reply too, so that no empty message comes before a failure: on the wire a stream of one message and
+        # a single message are the same.
+        method = self._metrics.method(path)
+        ring = self._ring(handler, getattr(handler, shape), path[:_LONGEST_PATH], method)
+        return grpc.stream_stream_rpc_method_handler(ring, None, handler.response_serializer)
 
     def _ring(
-        self, handler: Any, behaviour: Any, method: MethodMetrics
+        self, handler: Any, behaviour: Any, path: str, method: MethodMetrics
     ) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def answer(_messages: Any, context: Any) -> Any:
+        async def answer(_messages: Any, context: Any) -> None:
             metadata = _texts(context.invocation_metadata())
-            with entered(self._open(metadata, context)) as call, server_span(method.name, metadata) as span:
+            with entered(self._open(metadata, context)) as call, _span(method, metadata) as span:
                 started, code = time.perf_counter(), Code.OK
                 self._enter(method)
                 try:
                     self._admit()
                     with self._bodies.holding(stream=handler.request_streaming) as held:
                         run = _Run(handler, behaviour, method, held)
-                        return await _within(call, run.answer(context))
+                        await _within(call, run.answer(context))
                 except asyncio.CancelledError:
                     code = Code.CANCELLED if call.remaining_s > 0 else Code.DEADLINE_EXCEEDED
                     raise
@@ -90,10 +96,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                     status = to_status(to_service_error(error, self._errors))
                     code = Code(status.code)
                     _refuse(context, status, call)
-                    return None
                 finally:
                     end_span(span, code)
-                    self._leave(method, code, time.perf_counter() - started, call)
+                    self._leave(path, method, code, time.perf_counter() - started, call)
 
         return answer
 
@@ -111,14 +116,25 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._idle.clear()
         self._metrics.in_flight.set(self._in_flight)
 
-    def _leave(self, method: MethodMetrics, code: Code, seconds: float, call: Call) -> None:
+    def _leave(self, path: str, method: MethodMetrics, code: Code, seconds: float, call: Call) -> None:
         self._in_flight -= 1
         self._metrics.in_flight.set(self._in_flight)
         method.handled(code.name, seconds)
-        figures = {"method": method.name, "code": code.name, "duration_ms": round(seconds * 1_000, 1)}
+        figures = {"method": path, "code": code.name, "duration_ms": round(seconds * 1_000, 1)}
         _log.info("call", extra={**call.notes, **figures})
         if self._in_flight == 0:
             self._idle.set()
+
+
+def _span(method: MethodMetrics, metadata: Mapping[str, str]) -> AbstractContextManager[Span]:
+    return server_span(method.service, method.method, metadata)
+
+
+async def _answer_for_nobody(_requests: object, _context: object) -> None:
+    raise Unimplemented("no service here has this method", reason="UNKNOWN_METHOD")
+
+
+_NOBODY: Final = grpc.stream_unary_rpc_method_handler(_answer_for_nobody)
 
 
 def _texts(metadata: Any) -> dict[str, str]:
@@ -143,21 +159,20 @@ class _Run:
         self._handler, self._behaviour = handler, behaviour
         self._method, self._held = method, held
 
-    async def answer(self, context: Any) -> Any:
-        """The reply; None for a method that streams its replies, which are then written."""
+    async def answer(self, context: Any) -> None:
+        """Write what the method replies."""
         # No name is given to a request here: it is let go as soon as the method lets go of it.
         read = partial(_read, context)
         streamed = self._handler.request_streaming
         answering = self._behaviour(self._stream(read) if streamed else await self._single(read), context)
         if not self._handler.response_streaming:
-            reply = await answering
+            await context.write(await answering)
             self._method.sent.inc()
-            return reply
+            return
         async with aclosing(answering) as replies:
             async for reply in replies:
                 await context.write(reply)
                 self._method.sent.inc()
-        return None
 
     async def _single(self, read: Read) -> Any:
         data = await self._held.read_only(read)

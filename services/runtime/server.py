@@ -13,7 +13,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
@@ -28,7 +28,7 @@ from services.runtime.credentials import Certificate, CertificateFiles
 from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.settings import ServiceSettings
-from services.runtime.telemetry import CallMetrics, configure_logging
+from services.runtime.telemetry import CallMetrics, HopMetrics, configure_logging, tell_build
 from services.runtime.tracing import tracing
 from services.security import BadSecurity, is_loopback
 
@@ -65,6 +65,9 @@ class ServerContext:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        tell_build(self.registry, service.name)
+        self.hops = HopMetrics(self.registry)
+        self._calls = CallMetrics(self.registry)
         self.address = ""
         self.metrics_address = ""
         self._service = service
@@ -73,7 +76,7 @@ class ServerContext:
         self._ring = CallInterceptor(
             errors=service.errors,
             default_deadline_s=settings.default_deadline_s,
-            metrics=CallMetrics(self.registry),
+            metrics=self._calls,
             bodies=Bodies(
                 BodyBounds(
                     held_bytes=settings.held_bytes, receiving=settings.receiving, streams=settings.streams
@@ -95,6 +98,7 @@ class ServerContext:
         register(servicer, self._server)
         if self._authorization:
             self._authorization.add(descriptor)
+        self._calls.add(descriptor)
         self._names.append(descriptor.full_name)
 
     async def set_serving(self, serving: bool) -> None:
@@ -109,6 +113,7 @@ class ServerContext:
         reflection.enable_server_reflection(
             (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
+        self._calls.add(reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"])
         host = self.settings.host
         try:
             port = self._open_port(f"{host}:{self._service.port}")

@@ -2,22 +2,31 @@
 
 import json
 import logging
+import platform
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from opentelemetry import trace
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from services.context import present_call
+from services.runtime.errors import Code
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _TYPES: Final = {
-    "unary_unary": "unary",
-    "unary_stream": "server_stream",
-    "stream_unary": "client_stream",
-    "stream_stream": "bidi_stream",
+    (False, False): "unary",
+    (False, True): "server_stream",
+    (True, False): "client_stream",
+    (True, True): "bidi_stream",
 }
+_LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
+UNKNOWN: Final = "unknown"
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -61,37 +70,42 @@ class CallMetrics:
     """Counts and durations of calls, under the names that gRPC's ecosystem has for them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ("grpc_type", "grpc_service", "grpc_method")
-        self.started = Counter("grpc_server_started", "Calls begun.", labels, registry=registry)
+        self.started = Counter("grpc_server_started", "Calls begun.", _LABELS, registry=registry)
         self.handled = Counter(
             "grpc_server_handled",
             "Calls answered, refusals included.",
-            (*labels, "grpc_code"),
+            (*_LABELS, "grpc_code"),
             registry=registry,
         )
-        self.received = Counter("grpc_server_msg_received", "Messages read.", labels, registry=registry)
-        self.sent = Counter("grpc_server_msg_sent", "Messages sent.", labels, registry=registry)
+        self.received = Counter("grpc_server_msg_received", "Messages read.", _LABELS, registry=registry)
+        self.sent = Counter("grpc_server_msg_sent", "Messages sent.", _LABELS, registry=registry)
         self.seconds = Histogram(
-            "grpc_server_handling_seconds", "Time to answer.", labels, buckets=_SECONDS, registry=registry
+            "grpc_server_handling_seconds", "Time to answer.", _LABELS, buckets=_SECONDS, registry=registry
         )
         self.in_flight = Gauge("grpc_server_in_flight", "Calls in progress.", registry=registry)
         self._methods: dict[str, MethodMetrics] = {}
+        self._unknown = MethodMetrics(self, (UNKNOWN, UNKNOWN, UNKNOWN), ("UNIMPLEMENTED",))
 
-    def method(self, path: str, shape: str) -> "MethodMetrics":
-        """The series of the method at `/package.Service/Method`; shape: such as `unary_stream`."""
-        known = self._methods.get(path)
-        if known is None:
-            known = self._methods[path] = MethodMetrics(self, path, shape)
-        return known
+    def add(self, descriptor: ServiceDescriptor) -> None:
+        """Begin the series of every method of a service, so that rates are right from the first call on."""
+        for method in descriptor.methods:
+            kind = _TYPES[method.client_streaming, method.server_streaming]
+            self._methods[f"/{descriptor.full_name}/{method.name}"] = MethodMetrics(
+                self, (kind, descriptor.full_name, method.name), tuple(Code.__members__)
+            )
+
+    def method(self, path: str) -> "MethodMetrics":
+        """The series of the method at `/package.Service/Method`; one for all that nobody serves."""
+        return self._methods.get(path, self._unknown)
 
 
 class MethodMetrics:
-    """One method's series; they exist from the first call on, so there are as many as there are methods."""
+    """One method's series; labels: its type, service and name."""
 
-    def __init__(self, metrics: CallMetrics, path: str, shape: str) -> None:
-        service, _, method = path.lstrip("/").partition("/")
-        labels = (_TYPES[shape], service, method)
-        self.name = path
+    def __init__(self, metrics: CallMetrics, labels: tuple[str, str, str], codes: tuple[str, ...]) -> None:
+        self.service, self.method = labels[1:]
+        for code in codes:
+            metrics.handled.labels(*labels, code)
         self.started = metrics.started.labels(*labels)
         self.received = metrics.received.labels(*labels)
         self.sent = metrics.sent.labels(*labels)
@@ -103,3 +117,41 @@ class MethodMetrics:
         """Count one answered call."""
         self._handled.labels(*self._labels, code).inc()
         self._seconds.observe(seconds)
+
+
+class HopMetrics:
+    """Counts and durations of the calls that this process makes to others."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._started = Counter("grpc_client_started", "Hops begun.", _LABELS, registry=registry)
+        self._handled = Counter(
+            "grpc_client_handled",
+            "Hops answered, failed or given up.",
+            (*_LABELS, "grpc_code"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "grpc_client_handling_seconds", "Time of a hop.", _LABELS, buckets=_SECONDS, registry=registry
+        )
+
+    def begin(self, kind: str, service: str, method: str) -> Callable[[str], None]:
+        """Count a hop that begins; what comes back is to be called with the code that ends it."""
+        labels, started = (kind, service, method), time.perf_counter()
+        self._started.labels(*labels).inc()
+
+        def end(code: str) -> None:
+            self._handled.labels(*labels, code).inc()
+            self._seconds.labels(*labels).observe(time.perf_counter() - started)
+
+        return end
+
+
+def tell_build(registry: CollectorRegistry, service: str) -> None:
+    """Say which build this is."""
+    try:
+        own = version("atelier")
+    except PackageNotFoundError:
+        own = UNKNOWN
+    Info("atelier_build", "What runs here.", registry=registry).info(
+        {"service": service, "version": own, "python": platform.python_version(), "grpc": grpc.__version__}
+    )

@@ -56,11 +56,10 @@ def tracing(service: str) -> Iterator[None]:
 
 
 @contextmanager
-def server_span(path: str, metadata: Mapping[str, str]) -> Iterator[Span]:
-    """The present span for a call of `/package.Service/Method`, a child of the caller's."""
-    service, _, method = path.lstrip("/").partition("/")
+def server_span(service: str, method: str, metadata: Mapping[str, str]) -> Iterator[Span]:
+    """The present span for a call of a fully named service's method, a child of the caller's."""
     with trace.get_tracer("atelier").start_as_current_span(
-        path.lstrip("/"),
+        f"{service}/{method}",
         context=extract(metadata),
         kind=SpanKind.SERVER,
         attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},

@@ -32,7 +32,7 @@ def register(servicer, server):
 
 @asynccontextmanager
 async def build(server):
-    server.add(SimpleNamespace(full_name="test.v1.Slow"), register, None)
+    server.add(SimpleNamespace(full_name="test.v1.Slow", methods=()), register, None)
     await server.set_serving(True)
     yield
 

@@ -1,0 +1,130 @@
+"""What a process tells of itself to Prometheus: bounded series under conventional names (S-1)."""
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import ServiceDescriptor
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.runtime.authorization import digest_token
+from services.runtime.server import running
+from services.runtime.settings import ServiceSettings
+
+from .conftest import SERVICE, TEXT, Serve, shape_service, shape_stub
+
+
+async def echo(request: Any, context: Any) -> TEXT:
+    return request
+
+
+async def refused(call: Any) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code()
+
+
+def series(registry: Any) -> set[str]:
+    return {
+        line.rpartition(" ")[0] for line in generate_latest(registry).decode().splitlines() if line[0] != "#"
+    }
+
+
+def test_methods_that_nobody_serves_share_one_series(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Each such call is UNIMPLEMENTED, one log line with a path that is cut, and no new series."""
+
+    async def scenario() -> None:
+        async with serve(UnaryUnary=echo) as it:
+            before = series(it.server.registry)
+            for number in range(5):
+                nobody = it.channel.unary_unary(f"/nobody.v1.Service{number}/{'x' * 500}")
+                assert await refused(nobody(b"")) is grpc.StatusCode.UNIMPLEMENTED
+            assert series(it.server.registry) == before
+            count = it.server.registry.get_sample_value(
+                "grpc_server_handled_total",
+                {
+                    "grpc_type": "unknown",
+                    "grpc_service": "unknown",
+                    "grpc_method": "unknown",
+                    "grpc_code": "UNIMPLEMENTED",
+                },
+            )
+            assert count == 5
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(scenario())
+
+    lines = [record for record in caplog.records if record.name == "services.call"]
+    assert [(line.code, len(line.method)) for line in lines] == [("UNIMPLEMENTED", 128)] * 5
+
+
+def test_callers_without_a_token_make_no_series(descriptor: ServiceDescriptor, tmp_path: Any) -> None:
+    """Refusals count under the method's own type, or under the one that stands for all unknown methods."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"somebody read {digest_token('t')}\n")
+
+    async def scenario() -> None:
+        service = shape_service(descriptor, {"UnaryUnary": echo})
+        async with (
+            running(ServiceSettings(tokens_file=tokens), service) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            before = series(server.registry)
+            assert await refused(shape_stub(channel).UnaryUnary(TEXT())) is grpc.StatusCode.UNAUTHENTICATED
+            for number in range(5):
+                nobody = channel.unary_unary(f"/nobody.v1.Service{number}/Call")
+                assert await refused(nobody(b"")) is grpc.StatusCode.UNAUTHENTICATED
+            grown = series(server.registry) - before
+            labels = {"grpc_type": "unary", "grpc_service": SERVICE, "grpc_method": "UnaryUnary"}
+            assert server.registry.get_sample_value("grpc_server_started_total", labels) == 1
+
+        assert all("unknown" in line for line in grown)
+        assert len(grown) <= 2  # one more code of the unknown ones, and when it began
+
+    asyncio.run(scenario())
+
+
+def test_every_method_has_its_series_before_its_first_call(serve: Serve) -> None:
+    """A rate is right from the first call on: counters of every code are there, at 0."""
+
+    async def scenario() -> str:
+        async with serve(UnaryUnary=echo) as it:
+            return generate_latest(it.server.registry).decode()
+
+    text = asyncio.run(scenario())
+
+    for kind, method in (
+        ("unary", "UnaryUnary"),
+        ("server_stream", "UnaryStream"),
+        ("bidi_stream", "StreamStream"),
+    ):
+        labels = f'grpc_method="{method}",grpc_service="{SERVICE}",grpc_type="{kind}"'
+        for code in ("OK", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED"):
+            assert f'grpc_server_handled_total{{grpc_code="{code}",{labels}}} 0.0' in text
+        assert f"grpc_server_handling_seconds_count{{{labels}}} 0.0" in text
+    assert 'grpc_method="ServerReflectionInfo"' in text
+    assert re.search(
+        r'atelier_build_info\{grpc="[^"]+",python="[^"]+",service="shape",version="[^"]+"\} 1\.0', text
+    )
+    assert "process_resident_memory_bytes" in text
+
+
+def test_names_follow_the_conventions(serve: Serve) -> None:
+    """The text parses; counters end in _total, names are plain, every family has a help text."""
+
+    async def scenario() -> str:
+        async with serve(UnaryUnary=echo) as it:
+            return generate_latest(it.server.registry).decode()
+
+    families = list(text_string_to_metric_families(asyncio.run(scenario())))
+
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        assert family.documentation, family.name
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name), family.name
+        if family.type == "counter":
+            assert all(sample.name.endswith("_total") for sample in family.samples), family.name
