@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 IDLE_S: Final = 600.0
 MOST_PREPARING: Final = 32  # each looks through the whole store, also for a space that nothing reaches
+# Calls that wait for the store's one thread: an alias is a file or two, a list the whole store.
+MOST_RESOLVING: Final = 256
+MOST_LISTING: Final = 8
 REFUSED_S: Final = 5.0  # a refused version is not hashed again for every caller that asks
 
 _UNREADABLE: Final = "the model store cannot be read"
@@ -109,6 +112,7 @@ class Models:
         self._preparing: dict[str, asyncio.Task[Space]] = {}
         self._booked: dict[str, int] = {}
         self._refused: dict[str, _Refusal] = {}
+        self._waiting: dict[str, int] = {}
         self._reading = ThreadPoolExecutor(1, "store")
         self._loading = ThreadPoolExecutor(1, "load")
 
@@ -156,16 +160,22 @@ class Models:
         """The version that an alias means.
 
         Raises UnknownModel, ModelRefused or StoreUnavailable.
+        Raises QueueFull: when many others wait for the store.
         """
-        version = await self._read(lambda: self._store.resolve(name, alias or PRODUCTION))
+        with self._in_line("aliases", MOST_RESOLVING):
+            version = await self._read(lambda: self._store.resolve(name, alias or PRODUCTION))
         check_embeddable(version.manifest, str(version))
         return version
 
     async def reports(self) -> list[Report]:
-        """The models that aliases reach and those in memory, with their state here."""
+        """The models that aliases reach and those in memory, with their state here.
+
+        Raises QueueFull: when many others wait for the store.
+        """
         loaded = self.loaded
         try:
-            listed = await self._read(lambda: survey(self._store, [space.version for space in loaded]))
+            with self._in_line("lists", MOST_LISTING):
+                listed = await self._read(lambda: survey(self._store, [space.version for space in loaded]))
         except StoreUnavailable as error:
             return [self._report(space.version, "", detail=str(error)) for space in loaded]
         return [
@@ -284,6 +294,18 @@ class Models:
             # A name that is not found in a store that is not there is no fault of the caller's.
             await self.check_store()
             return await self._attempt(work)
+
+    @contextmanager
+    def _in_line(self, what: str, bound: int) -> Iterator[None]:
+        """One of at most so many that wait for the store. Raises QueueFull."""
+        waiting = self._waiting.get(what, 0)
+        if waiting >= bound:
+            raise QueueFull(f"{waiting} {what} are being read, the bound is {bound}", 1.0)
+        self._waiting[what] = waiting + 1
+        try:
+            yield
+        finally:
+            self._waiting[what] -= 1
 
     async def _attempt(self, work: Callable[[], T]) -> T:
         try:

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+from services.context import present_call
 from services.runtime.errors import ResourceExhausted
 
 T = TypeVar("T")
 
+MOST_READING: Final = 512  # of calls; what the service reads for itself is never refused
 _INLINE_BYTES: Final = 1 << 18
 
 
@@ -21,14 +23,18 @@ class Executors:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._read = ThreadPoolExecutor(4, thread_name_prefix="read")
         self._build = ThreadPoolExecutor(1, thread_name_prefix="build")
+        self._reading = Admission(MOST_READING, "reads")
 
     async def write(self, work: Callable[[], T]) -> T:
         """The outcome of `work` on the only thread that writes; in the order of the calls."""
         return await _run(self._disk, work)
 
     async def read(self, work: Callable[[], T]) -> T:
-        """The outcome of `work` on a thread that reads."""
-        return await _run(self._read, work)
+        """The outcome of `work` on a thread that reads. Raises ResourceExhausted: when many calls wait."""
+        if present_call() is None:
+            return await _run(self._read, work)
+        with self._reading.admitted():
+            return await _run(self._read, work)
 
     async def aside(self, work: Callable[[], T], byte_count: int) -> T:
         """The outcome of `work` on so many bytes; what takes long does not hold up every other call."""

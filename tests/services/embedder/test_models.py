@@ -12,8 +12,8 @@ import pytest
 from atelier.embedder.v1 import embedder_pb2
 from atelier.types.v1 import types_pb2
 
-from services.embedder.errors import MemoryBound
-from services.embedder.models import MOST_PREPARING, Models, Retention
+from services.embedder.errors import MemoryBound, QueueFull
+from services.embedder.models import MOST_LISTING, MOST_PREPARING, MOST_RESOLVING, Models, Retention
 from services.embedder.spaces import Space
 from tests.services.embedder.conftest import (
     ATTRIBUTES,
@@ -172,6 +172,43 @@ def test_a_flood_of_unknown_spaces_is_refused_quickly(place):
     assert set(codes) == {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert codes[grpc.StatusCode.NOT_FOUND] >= MOST_PREPARING
     assert {failed.reason for failed in failures} == {"UNKNOWN_MODEL", "QUEUE_FULL"}
+
+
+@pytest.mark.parametrize("listing", [False, True])
+def test_calls_that_wait_for_the_store_are_bounded(place, listing):
+    """A store that hangs is waited for by so many calls at most, the next one is told to come back; once it
+    answers all that waited are answered."""
+    # proves S-4
+    gate, bound = threading.Event(), MOST_LISTING if listing else MOST_RESOLVING
+
+    class Hanging:
+        place = "nowhere"
+
+        def resolve(self, name, alias):
+            gate.wait(10)
+            return place.store.resolve(name, alias)
+
+        def names(self):
+            gate.wait(10)
+            return []
+
+        def reachable(self):
+            return []
+
+    async def scene():
+        models = Models(Hanging(), HeldLoader(), Retention(memory_bytes=1000))
+        ask = models.reports if listing else lambda: models.resolve(PICTURES, "production")
+        waiting = [asyncio.create_task(ask()) for _ in range(bound)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull, match=f"the bound is {bound}"):
+            await ask()
+        gate.set()
+        answers = await asyncio.gather(*waiting)
+        await ask()
+        await models.close()
+        return answers
+
+    assert len(asyncio.run(scene())) == bound
 
 
 def test_an_alias_that_moves_back_finds_the_earlier_version_again(place):

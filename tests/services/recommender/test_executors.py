@@ -1,0 +1,33 @@
+"""Threads for blocking work: what may wait for them is bounded (S-4)."""
+
+import asyncio
+import threading
+
+import pytest
+
+from services.context import entered, open_call
+from services.recommender.executors import MOST_READING, Executors
+from services.runtime.errors import ResourceExhausted
+
+
+def test_calls_that_wait_to_read_are_bounded_and_the_services_own_reads_are_not() -> None:
+    """So many calls wait for a disk that hangs, the next one is told to come back.  # proves S-4"""
+    gate = threading.Event()
+
+    async def scenario() -> list[bool]:
+        executors = Executors()
+        with entered(open_call({}, 60.0)):
+            waiting = [
+                asyncio.create_task(executors.read(lambda: gate.wait(10))) for _ in range(MOST_READING)
+            ]
+            await asyncio.sleep(0)
+            with pytest.raises(ResourceExhausted, match=f"the bound is {MOST_READING}") as refused:
+                await executors.read(lambda: True)
+            assert refused.value.retry_after_s
+        waiting.append(asyncio.create_task(executors.read(lambda: True)))
+        gate.set()
+        answers = await asyncio.gather(*waiting)
+        executors.close()
+        return answers
+
+    assert all(asyncio.run(scenario()))
