@@ -2,11 +2,14 @@
 
 Without an exporter nothing is recorded and a caller's context is still handed on.
 `OTEL_EXPORTER_OTLP_ENDPOINT` turns export on, where the extra `otlp` is installed; the other `OTEL_*`
-variables mean what they mean everywhere.
+variables mean what they mean everywhere. A collector that is gone costs spans, a line a minute in the log
+and a moment at the end of the process.
 """
 
 import logging
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -34,6 +37,10 @@ _FAILURES: Final = frozenset(
     }
 )
 
+_FLUSH_S: Final = 3.0
+_TELL_EVERY_S: Final = 60.0
+_EXPORTER_LOG: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,18 +48,23 @@ _log = logging.getLogger(__name__)
 def tracing(service: str) -> Iterator[None]:
     """Spans of this process for the body, exported where an endpoint is set, the last ones on leaving."""
     exporter = _exporter()
+    named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": f"atelier-{service}"}
     provider = TracerProvider(
-        resource=Resource.create({"service.name": f"atelier-{service}"}),
+        resource=Resource.create(named),
         sampler=None if exporter else ParentBased(ALWAYS_OFF),  # None: as OTEL_TRACES_SAMPLER says
         shutdown_on_exit=False,
     )
     if exporter is not None:
+        logging.getLogger(_EXPORTER_LOG).addFilter(_Seldom())
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     try:
         yield
     finally:
-        provider.shutdown()
+        # On a thread: with a collector that is gone it tries for half a minute.
+        ending = threading.Thread(target=provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(_FLUSH_S)
 
 
 @contextmanager
@@ -76,8 +88,25 @@ def end_span(span: Span, code: Code) -> None:
         span.set_status(Status(StatusCode.ERROR))
 
 
+class _Seldom(logging.Filter):
+    """Lets one record a minute through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  # the shape of a filter
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _TELL_EVERY_S
+        return True
+
+
 def _exporter() -> SpanExporter | None:
-    if not any(os.environ.get(name) for name in _ENDPOINTS):
+    wanted = any(os.environ.get(name) for name in _ENDPOINTS)
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if not wanted or off or os.environ.get("OTEL_TRACES_EXPORTER") == "none":
         return None
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
