@@ -1,11 +1,14 @@
 """What does a flood of large requests cost? `python -m benchmarks.flood STORE [--calls 60] [--json FILE]`
 
-The same flood meets a real embedder twice within one run: with bodies bounded as by default, and without a
-bound. Told are the peak of resident memory, how quickly refusals came, and when the last answer was there.
+The same flood meets a real embedder and a real ranker, each twice within one run: with bodies bounded as by
+default, and without a bound. Told are the peak of resident memory, how quickly refusals came (as the client
+saw it, which makes and sends large messages all the while, and as the service did), when the last answer was
+there, and how small calls and health fared meanwhile, asked from a process of their own.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -13,26 +16,47 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from model_store.store import ModelStore
 from services.client.embedder import image_input
 from services.client.health import await_serving
+from services.client.ranker import picture
 
 UNBOUNDED = {"ATELIER_HELD_BYTES": str(1 << 40), "ATELIER_RECEIVING": "100000"}
 PICTURES = 9
 SIDE = 830  # of noise: a PNG of 2 MB
+FULL_NAMES = {
+    "embedder": "atelier.embedder.v1.EmbedderService",
+    "ranker": "atelier.ranker.v1.RankerService",
+}
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A running service."""
+
+    address: str
+    pid: int
+    log: Path
 
 
 def main() -> None:
-    """Measure both ways and print the figures."""
+    """Measure both services both ways and print the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,15 +64,20 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=60)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    space_id = ModelStore.at(options.store).resolve("fashion-image").space_id
-    request = embedder_pb2.EmbedRequest(
-        space_id=space_id, inputs=[image_input(_noise(seed)) for seed in range(PICTURES)], no_store=True
-    )
-    figures = {
-        name: _measure(options.store, request, options.calls, environment)
-        for name, environment in (("bounded", {}), ("unbounded", UNBOUNDED))
-    }
-    figures["request_bytes"] = request.ByteSize()
+    figures: dict[str, Figures] = {}
+    for name, environment in (("bounded", {}), ("unbounded", UNBOUNDED)):
+        with tempfile.TemporaryDirectory() as folder:
+            shared = {"ATELIER_STORE": str(options.store), "ATELIER_CACHE": folder, **environment}
+            with _process("embedder", shared, Path(folder)) as embedder:
+                ask = _embedding(options.store, embedder.address)
+                figures[f"embedder {name}"] = _flood(embedder, "embedder", ask, options.calls)
+            with (
+                _process("embedder", shared, Path(folder)) as embedder,
+                _process(
+                    "ranker", {**shared, "ATELIER_EMBEDDER_ADDRESS": embedder.address}, Path(folder)
+                ) as ranker,
+            ):
+                figures[f"ranker {name}"] = _flood(ranker, "ranker", _ranking(ranker.address), options.calls)
     print(json.dumps(figures, indent=2))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -62,66 +91,136 @@ def _noise(seed: int) -> bytes:
         return file.read()
 
 
-def _measure(store: Path, request: Any, calls: int, environment: dict[str, str]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        ready = Path(folder) / "ready.json"
-        settings = {
-            "ATELIER_STORE": str(store),
-            "ATELIER_CACHE": folder,
-            "ATELIER_READY_FILE": str(ready),
-            "ATELIER_EMBEDDER_PORT": "0",
-            "ATELIER_EMBEDDER_METRICS_PORT": "-1",
-            **environment,
-        }
+def _embedding(store: Path, address: str) -> Callable[[], Any]:
+    """One large call of the embedder, whose model is loaded."""
+    stub: Any = embedder_pb2_grpc.EmbedderServiceStub(_channel(address))  # type: ignore[no-untyped-call]
+    space_id = ModelStore.at(store).resolve("fashion-image").space_id
+    stub.PrepareModel(embedder_pb2.PrepareModelRequest(space_id=space_id))
+    request = embedder_pb2.EmbedRequest(
+        space_id=space_id, inputs=[image_input(_noise(seed)) for seed in range(PICTURES)], no_store=True
+    )
+    return lambda: stub.Embed(request, timeout=60)
+
+
+def _ranking(address: str) -> Callable[[], Any]:
+    """One large call of the ranker."""
+    stub: Any = ranker_pb2_grpc.RankerServiceStub(_channel(address))  # type: ignore[no-untyped-call]
+    request = ranker_pb2.RankRequest(
+        candidates=[picture(_noise(seed)) for seed in range(PICTURES)],
+        options=ranker_pb2.RankOptions(no_store=True),
+    )
+    return lambda: stub.Rank(request, timeout=60)
+
+
+def _channel(address: str) -> grpc.Channel:
+    return grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)])
+
+
+@contextmanager
+def _process(name: str, environment: dict[str, str], folder: Path) -> Iterator[Started]:
+    ready = folder / f"{name}.json"
+    settings = {
+        "ATELIER_READY_FILE": str(ready),
+        f"ATELIER_{name.upper()}_PORT": "0",
+        f"ATELIER_{name.upper()}_METRICS_PORT": "-1",
+    }
+    log = folder / f"{name}.log"
+    with log.open("w") as lines:
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.embedder"],
-            env={**os.environ, **settings},
-            stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", f"services.{name}"],
+            env={**os.environ, **environment, **settings},
+            stderr=lines,
         )
-        try:
-            while not ready.exists():
-                time.sleep(0.05)
-            address = json.loads(ready.read_text())["address"]
-            await_serving(address, "atelier.embedder.v1.EmbedderService", timeout_s=60)
-            return _flood(address, process.pid, request, calls)
-        finally:
-            process.terminate()
-            process.wait(60)
+    try:
+        while not ready.exists():
+            time.sleep(0.05)
+        address = json.loads(ready.read_text())["address"]
+        await_serving(address, FULL_NAMES[name], timeout_s=60)
+        yield Started(address=address, pid=process.pid, log=log)
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
-def _flood(address: str, pid: int, request: Any, calls: int) -> dict[str, Any]:
-    options = [("grpc.max_send_message_length", -1)]
-    with grpc.insecure_channel(address, options=options) as channel:
-        stub: Any = embedder_pb2_grpc.EmbedderServiceStub(channel)  # type: ignore[no-untyped-call]
-        stub.PrepareModel(embedder_pb2.PrepareModelRequest(space_id=request.space_id))
-        before, peak, done = _resident(pid), [0], threading.Event()
-        watcher = threading.Thread(target=_watch, args=(pid, peak, done))
+def _flood(service: Started, name: str, ask: Callable[[], Any], calls: int) -> Figures:
+    before, peak, done = _resident(service.pid), [0], threading.Event()
+    watcher = threading.Thread(target=_watch, args=(service.pid, peak, done))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as aside,
+    ):
+        over = Path(folder) / "over"
+        probes = aside.submit(_probe, service.address, name, str(over))
+        while not Path(f"{over}.begun").exists():
+            time.sleep(0.05)
         watcher.start()
         began = time.monotonic()
         with ThreadPoolExecutor(calls) as pool:
-            answers = list(pool.map(lambda _: _ask(stub, request), range(calls)))
+            answers = list(pool.map(lambda _: _timed(ask), range(calls)))
         took = time.monotonic() - began
+        over.touch()
         done.set()
         watcher.join()
-    refused = [seconds for code, seconds in answers if code is grpc.StatusCode.RESOURCE_EXHAUSTED]
+        beside = probes.result(60)
+    refused = sorted(seconds for code, seconds in answers if code == "RESOURCE_EXHAUSTED")
+    calls_told = [json.loads(line) for line in service.log.read_text().splitlines() if '"code"' in line]
+    seen = sorted(call["duration_ms"] / 1_000 for call in calls_told if call["code"] == "RESOURCE_EXHAUSTED")
     return {
         "resident_before_mb": round(before / 1e6),
         "resident_peak_mb": round(peak[0] / 1e6),
-        "answered": sum(code is grpc.StatusCode.OK for code, _ in answers),
-        "refused": len(refused),
-        "refusal_s_median": round(statistics.median(refused), 3) if refused else None,
-        "refusal_s_longest": round(max(refused), 3) if refused else None,
+        "codes": dict(Counter(code for code, _ in answers)),
+        "refusal_s_median": _at(refused, 0.5),
+        "refusal_s_p95": _at(refused, 0.95),
+        "refusal_at_the_service_s_median": _at(seen, 0.5),
+        "refusal_at_the_service_s_p95": _at(seen, 0.95),
         "all_s": round(took, 2),
+        **beside,
     }
 
 
-def _ask(stub: Any, request: Any) -> tuple[grpc.StatusCode, float]:
-    began = time.monotonic()
+def _at(ordered: list[float], share: float) -> float | None:
+    return round(ordered[int(share * (len(ordered) - 1))], 3) if ordered else None
+
+
+def _probe(address: str, name: str, over: str) -> Figures:
+    """Small calls and health, one after another, until the flood is over."""
+    with grpc.insecure_channel(address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        stub: Any
+        if name == "embedder":
+            stub, request = embedder_pb2_grpc.EmbedderServiceStub(channel), embedder_pb2.GetLimitsRequest()  # type: ignore[no-untyped-call]
+        else:
+            stub, request = ranker_pb2_grpc.RankerServiceStub(channel), ranker_pb2.GetLimitsRequest()  # type: ignore[no-untyped-call]
+        asks: dict[str, Callable[[], Any]] = {
+            "small": lambda: stub.GetLimits(request, timeout=10),
+            "health": lambda: health.Check(
+                health_pb2.HealthCheckRequest(service=FULL_NAMES[name]), timeout=10
+            ),
+        }
+        found: dict[str, list[tuple[str, float]]] = {what: [_timed(ask)] for what, ask in asks.items()}
+        Path(f"{over}.begun").touch()
+        while not Path(over).exists():
+            for what, ask in asks.items():
+                found[what].append(_timed(ask))
+            time.sleep(0.01)
+    return {
+        figure: value
+        for what, timed in found.items()
+        for figure, value in (
+            (f"{what}_codes", dict(Counter(code for code, _ in timed))),
+            (f"{what}_s_median", round(statistics.median(seconds for _, seconds in timed), 4)),
+            (f"{what}_s_longest", round(max(seconds for _, seconds in timed), 3)),
+        )
+    }
+
+
+def _timed(ask: Callable[[], Any]) -> tuple[str, float]:
+    began, code = time.monotonic(), "OK"
     try:
-        stub.Embed(request, timeout=60)
+        ask()
     except grpc.RpcError as error:
-        return error.code(), time.monotonic() - began  # type: ignore[attr-defined]
-    return grpc.StatusCode.OK, time.monotonic() - began
+        code = error.code().name
+    return code, time.monotonic() - began
 
 
 def _watch(pid: int, peak: list[int], done: threading.Event) -> None:

@@ -143,7 +143,11 @@ class AsyncEmbedderClient:
         """
         end = time.monotonic() + deadline_s
         requests = _requests(inputs, space_id, no_store=no_store, priority=priority)
-        return _merged([await self._part(request, end) for request in requests])
+        del inputs  # pictures are large, and the requests have their own
+        parts = []
+        while requests:
+            parts.append(await self._part(requests.pop(0), end))
+        return _merged(parts)
 
     async def embed_stream(
         self,

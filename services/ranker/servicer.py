@@ -19,7 +19,7 @@ from inference.release import ReleaseKeeper
 from services.context import note
 from services.limits import to_message
 from services.ranker import wire
-from services.ranker.candidates import Featured, Gathering
+from services.ranker.candidates import Candidate, Featured, Gathering
 from services.ranker.models import Models
 from services.ranker.ordering import pairwise, rank
 from services.ranker.settings import RankerSettings
@@ -48,8 +48,10 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         wire.check_pairwise(request.options, len(request.candidates))
         with self._keeper.hold() as release:
             gathering = _gathering(release.value, no_store=request.options.no_store)
-            await self._gather(gathering, request.candidates)
-            return await self._ranking(release.value, gathering, request.options)
+            read, options = await self._read(gathering, request.candidates), _options(request)
+            del request  # as large as what was read out of it, and nobody else has it
+            await gathering.add(read)
+            return await self._ranking(release.value, gathering, options)
 
     async def RankStream(
         self, requests: AsyncIterator[ranker_pb2.RankStreamRequest], context: Any
@@ -59,9 +61,9 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         wire.check_options(first.options)
         with self._keeper.hold() as release:
             gathering = _gathering(release.value, no_store=first.options.no_store, bulk=True)
-            await self._gather(gathering, first.candidates)
+            await gathering.add(await self._read(gathering, first.candidates))
             async for message in requests:
-                await self._gather(gathering, message.candidates)
+                await gathering.add(await self._read(gathering, message.candidates))
                 wire.check_pairwise(first.options, gathering.count)
             ranking = await self._ranking(release.value, gathering, first.options)
         return ranker_pb2.RankStreamResponse(ranking=ranking)
@@ -71,7 +73,9 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         with self._keeper.hold() as release:
             models = release.value
             gathering = _gathering(models, no_store=request.no_store)
-            await self._gather(gathering, (request.candidate_a, request.candidate_b))
+            read = await self._read(gathering, (request.candidate_a, request.candidate_b))
+            del request
+            await gathering.add(read)
             judged = await self._judge(models, gathering)
         if gathering.failed:
             raise wire.side_refusal(gathering.failed)
@@ -91,9 +95,11 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         with self._keeper.hold() as release:
             models = release.value
             gathering = _gathering(models, no_store=request.no_store)
-            await self._gather(gathering, request.candidates)
+            read, include = await self._read(gathering, request.candidates), request.include_embeddings
+            del request
+            await gathering.add(read)
             judged = await self._judge_some(models, gathering)
-        embeddings = judged.embeddings if request.include_embeddings else [None] * len(judged.scores)
+        embeddings = judged.embeddings if include else [None] * len(judged.scores)
         return ranker_pb2.ScoreResponse(
             scores=[
                 wire.candidate_score(candidate, float(score), models.head, embedding)
@@ -129,10 +135,10 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         settings = self._settings
         return ranker_pb2.GetLimitsResponse(limits=to_message(settings.limits, settings.default_deadline_s))
 
-    async def _gather(self, gathering: Gathering, messages: Sequence[ranker_pb2.Candidate]) -> None:
+    async def _read(self, gathering: Gathering, messages: Sequence[ranker_pb2.Candidate]) -> list[Candidate]:
         # On a thread: hashing 64 MiB would hold up every other call.
         read = partial(wire.read_candidates, messages, self._settings.limits, gathering.ids, gathering.count)
-        await gathering.add(await asyncio.get_running_loop().run_in_executor(self._compute, read))
+        return await asyncio.get_running_loop().run_in_executor(self._compute, read)
 
     async def _ranking(
         self, models: Models, gathering: Gathering, options: ranker_pb2.RankOptions
@@ -180,6 +186,13 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
             scores=found.scores[good],
             embeddings=found.embeddings[good],
         )
+
+
+def _options(request: ranker_pb2.RankRequest) -> ranker_pb2.RankOptions:
+    """The options by themselves: those in the request would keep all of it."""
+    options = ranker_pb2.RankOptions()
+    options.CopyFrom(request.options)
+    return options
 
 
 def _gathering(models: Models, *, no_store: bool, bulk: bool = False) -> Gathering:

@@ -19,7 +19,7 @@ from services.runtime.errors import InvalidArgument, ResourceExhausted
 
 SMALL: Final = 64 << 10
 _GLANCE_S: Final = 0.05
-_GLANCES: Final = 4  # at once: while it is looked at, a body arrives
+_GLANCES: Final = 8  # at once: while it is looked at, a body arrives
 _RETRY_S: Final = 0.5
 
 Read = Callable[[], Awaitable[bytes | None]]  # the next message, None at the end
