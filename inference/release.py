@@ -38,11 +38,15 @@ class Release(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseStatus:
-    """What a keeper serves and what it waits for; `version` is the one in service, None when none is."""
+    """What a keeper serves and what it waits for; `version` is the one in service, None when none is.
+
+    swapped_at: when it came into service, in Unix seconds; 0 for none.
+    """
 
     state: State
     detail: str
     version: Version | None
+    swapped_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +132,22 @@ class ReleaseKeeper(Generic[T]):
         self._disk = ThreadPoolExecutor(1, thread_name_prefix=f"release-{name}")
         self._state: State = "absent"
         self._detail = f"{name}@{alias} has not been looked at yet"
+        self._swapped_at = 0.0
 
     @property
     def status(self) -> ReleaseStatus:
-        """What is in service now, and one line on what is not as it should be."""
-        version = self._slot.release.lead if self._slot else None
-        return ReleaseStatus(state=self._state, detail=self._detail, version=version)
+        """What is in service now, and one line on what is not as it should be. From any thread."""
+        present = self.present
+        version = present.lead if present else None
+        return ReleaseStatus(
+            state=self._state, detail=self._detail, version=version, swapped_at=self._swapped_at
+        )
+
+    @property
+    def present(self) -> Release[T] | None:
+        """The release in service, not kept from retirement: to look at. From any thread."""
+        slot = self._slot
+        return slot.release if slot else None
 
     @contextmanager
     def hold(self) -> Iterator[Release[T]]:
@@ -269,6 +283,7 @@ class ReleaseKeeper(Generic[T]):
 
     def _swap(self, release: Release[T]) -> None:
         old, self._slot = self._slot, _Slot(release)
+        self._swapped_at = time.time()
         self._set("serving", "")
         self._first.set()
         _log.info(

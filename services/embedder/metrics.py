@@ -1,10 +1,12 @@
 """What the embedder counts and times, for Prometheus."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from services.embedder.admission import Admission
 from services.embedder.engine import Engine, RunReport
@@ -12,9 +14,27 @@ from services.embedder.models import Models
 from services.embedder.schedule import Priority
 from services.embedder.spaces import Space
 
+_DIGEST: Final = 12  # letters of it, enough to tell two versions apart
 _COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _COSTS: Final = tuple(4**n for n in range(10))
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class _LoadedCollector(Collector):
+    """Which models are in memory."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One sample a model."""
+        labels = ["model", "version", "digest", "provider"]
+        family = GaugeMetricFamily("atelier_loaded_model_info", "1 for a model in memory.", labels=labels)
+        for space in self._models.loaded:
+            version = space.version
+            names = [version.name, str(version.number), version.digest[:_DIGEST], space.session.actual]
+            family.add_metric(names, 1)
+        yield family
 
 
 class EmbedderMetrics:
@@ -69,6 +89,11 @@ class EmbedderMetrics:
         loaded.set_function(lambda: len(models.loaded))
         memory = Gauge("atelier_loaded_model_bytes", "Estimated memory of models.", registry=self._registry)
         memory.set_function(lambda: sum(space.memory_bytes for space in models.loaded))
+        refused = Gauge(
+            "atelier_refused_models", "Models that failed a check lately.", registry=self._registry
+        )
+        refused.set_function(lambda: models.refused_count)
+        self._registry.register(_LoadedCollector(models))
         fell_back = Gauge(
             "atelier_models_fell_back",
             "Models on the CPU though an accelerator was asked for.",

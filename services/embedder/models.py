@@ -121,6 +121,12 @@ class Models:
         """The spaces in memory."""
         return tuple(self._loaded.values())
 
+    @property
+    def refused_count(self) -> int:
+        """Versions that failed a check and are not tried again just now."""
+        now = time.monotonic()
+        return sum(now < refusal.until for refusal in tuple(self._refused.values()))
+
     @contextmanager
     def hold(self, space_id: str) -> Iterator[Space]:
         """A loaded space that stays loaded for the body.

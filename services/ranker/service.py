@@ -12,6 +12,7 @@ from inference.release import ReleaseKeeper
 from inference.session import SessionSettings
 from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
+from services.ranker.metrics import RankerMetrics
 from services.ranker.models import Models, Preparation, keep_alive
 from services.ranker.servicer import RankerServicer
 from services.ranker.settings import RankerSettings
@@ -40,7 +41,7 @@ def ranker_service(settings: RankerSettings) -> Service:
             server.add(
                 ranker_pb2.DESCRIPTOR.services_by_name["RankerService"],
                 ranker_pb2_grpc.add_RankerServiceServicer_to_server,
-                RankerServicer(keeper, compute, settings),
+                RankerServicer(keeper, compute, settings, RankerMetrics(server.registry)),
             )
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             following = tasks.create_task(keeper.run())

@@ -20,6 +20,7 @@ from services.context import note
 from services.limits import to_message
 from services.ranker import wire
 from services.ranker.candidates import Candidate, Featured, Gathering
+from services.ranker.metrics import RankerMetrics
 from services.ranker.models import Models
 from services.ranker.ordering import pairwise, rank
 from services.ranker.settings import RankerSettings
@@ -37,10 +38,17 @@ class Judged:
 class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
     """Answers with the release that the keeper has when a call comes in."""
 
-    def __init__(self, keeper: ReleaseKeeper[Models], compute: Executor, settings: RankerSettings) -> None:
+    def __init__(
+        self,
+        keeper: ReleaseKeeper[Models],
+        compute: Executor,
+        settings: RankerSettings,
+        metrics: RankerMetrics,
+    ) -> None:
         self._keeper = keeper
         self._compute = compute
         self._settings = settings
+        self._metrics = metrics
 
     async def Rank(self, request: ranker_pb2.RankRequest, context: Any) -> ranker_pb2.RankResponse:
         """Candidates from best to worst."""
@@ -176,7 +184,10 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         started = time.perf_counter()
         feature_ND = np.stack([candidate.feature for candidate in candidates])
         found = await asyncio.get_running_loop().run_in_executor(self._compute, models.head.judge, feature_ND)
-        gathering.spend({"compute_ms": (time.perf_counter() - started) * 1_000})
+        seconds = time.perf_counter() - started
+        self._metrics.judged(len(candidates), seconds)
+        self._metrics.bad_outputs(models.head.version.name, len(found.bad))
+        gathering.spend({"compute_ms": seconds * 1_000})
         note(**{stage: round(ms, 1) for stage, ms in gathering.spent_ms.items()}, candidates=len(candidates))
         for row, error in found.bad.items():
             gathering.fail(candidates[row].index, candidates[row].id, wire.bad_output(error))

@@ -70,6 +70,11 @@ class Collection:
         return self._keepers[0].status if self._keepers else self._unfollowed
 
     @property
+    def left_to_embed(self) -> int:
+        """Items that an upgrade has still to bring into its space; 0 when none is going on."""
+        return self._upgrade.left
+
+    @property
     def preferred(self) -> str:
         """The lead that is followed, or would be before any other."""
         return self._following or self._leads[0]
@@ -81,12 +86,12 @@ class Collection:
 
     @property
     def present(self) -> Serving | None:
-        """What answers now; None when nothing does."""
-        try:
-            with self.hold() as serving:
-                return serving
-        except NoRelease:
-            return None
+        """What answers now; None when nothing does. From any thread."""
+        for keeper in tuple(self._keepers):
+            release = keeper.present
+            if release is not None:
+                return release.value
+        return self._interim
 
     @contextmanager
     def hold(self) -> Iterator[Serving]:

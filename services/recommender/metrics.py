@@ -1,45 +1,88 @@
-"""What the recommender's indexes hold, for Prometheus: read whenever it is scraped."""
+"""What the recommender's catalogue and indexes hold, for Prometheus: read whenever it is scraped.
 
+It is scraped on a thread of its own, so only what may be looked at from any thread is looked at here.
+"""
+
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
+from services.recommender.catalog import Catalogue
 from services.recommender.collections import Collections
+from services.recommender.database import FILE
+from services.recommender.errors import CatalogueError
 from services.release_metrics import ReleaseCollector
+
+_PARTS = ("segment", "delta", "dead")
 
 
 class IndexCollector(Collector):
-    """Rows of each collection's index, and the catalogue revision that it has come to."""
+    """Rows of each collection's index, its revision, and what an upgrade has left to do."""
 
     def __init__(self, collections: Collections) -> None:
         self._collections = collections
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families as they are now; a collection without a release has no samples."""
-        live = GaugeMetricFamily("atelier_index_items", "Items that can be found.", labels=["collection"])
-        rows = GaugeMetricFamily(
-            "atelier_index_rows",
-            "Rows in HNSW segments, in the exact delta, and dead ones.",
-            labels=["collection", "part"],
+        live = _per_collection("atelier_index_items", "Items that can be found.")
+        rows = _per_collection(
+            "atelier_index_rows", "Rows in HNSW segments, in the exact delta, and dead ones.", "part"
         )
-        revision = GaugeMetricFamily(
-            "atelier_index_revision", "Catalogue revision that the index reflects.", labels=["collection"]
-        )
+        segments = _per_collection("atelier_index_segments", "HNSW segments.")
+        revision = _per_collection("atelier_index_revision", "Catalogue revision that the index reflects.")
+        left = _per_collection("atelier_upgrade_items_left", "Items that an upgrade has still to embed.")
         for collection in self._collections:
+            left.add_metric([collection.name], collection.left_to_embed)
             serving = collection.present
             if serving is None:
                 continue
             view = serving.index.view()
-            live.add_metric([collection.name], view.counts.live)
-            for part in ("segment", "delta", "dead"):
-                rows.add_metric([collection.name, part], getattr(view.counts, part))
+            counts = view.counts
+            live.add_metric([collection.name], counts.live)
+            for part in _PARTS:
+                rows.add_metric([collection.name, part], getattr(counts, part))
+            segments.add_metric([collection.name], len(view.parts))
             revision.add_metric([collection.name], view.revision)
-        yield from (live, rows, revision)
+        yield from (live, rows, segments, revision, left)
 
 
-def show(registry: CollectorRegistry, collections: Collections) -> None:
-    """Register what tells of the collections, their releases and their indexes."""
+class CatalogueCollector(Collector):
+    """What the catalogue holds and what room it has; a disk that cannot be read has no samples."""
+
+    def __init__(self, catalogue: Catalogue, collections: Collections, root: Path) -> None:
+        self._catalogue = catalogue
+        self._collections = collections
+        self._root = root
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The families as they are now."""
+        revision = _per_collection("atelier_catalogue_revision", "Revision of the catalogue.")
+        count = _per_collection("atelier_catalogue_items", "Items in the catalogue.")
+        database = GaugeMetricFamily("atelier_catalogue_database_bytes", "Size of the database.")
+        free = GaugeMetricFamily("atelier_catalogue_free_bytes", "Room on the catalogue's disk.")
+        try:
+            for collection in self._collections:
+                revision.add_metric([collection.name], self._catalogue.state(collection.name).revision)
+                count.add_metric([collection.name], self._catalogue.counts(collection.name)[0])
+            files = [path.stat().st_size for path in self._root.glob(f"{FILE}*")]
+            database.add_metric([], sum(files))
+            free.add_metric([], shutil.disk_usage(self._root).free)
+        except (CatalogueError, SQLAlchemyError, OSError):
+            return
+        yield from (revision, count, database, free)
+
+
+def show(registry: CollectorRegistry, catalogue: Catalogue, root: Path, collections: Collections) -> None:
+    """Register what tells of the collections, their releases, their indexes and the catalogue in `root`."""
     registry.register(IndexCollector(collections))
+    registry.register(CatalogueCollector(catalogue, collections, root))
     registry.register(ReleaseCollector(lambda: {each.name: each.status for each in collections}))
+
+
+def _per_collection(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=["collection", *labels])

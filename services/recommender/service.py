@@ -51,7 +51,7 @@ def recommender_service(
             for collection in collections:
                 stack.push_async_callback(collection.close)
                 await collection.start()
-            show(server.registry, collections)
+            show(server.registry, catalogue, settings.catalogue, collections)
             _add_servicers(server, settings, catalogue, executors, embedding, collections)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = [tasks.create_task(collection.run()) for collection in collections]

@@ -42,6 +42,7 @@ class Upgrade:
         self._embedding = embedding
         self._writing = writing
         self.progress = ""
+        self.left = 0
 
     async def run(self, incoming: Incoming) -> None:
         """Return once `incoming` is complete and remembered as what the collection serves.
@@ -53,7 +54,7 @@ class Upgrade:
             while not await self._complete(incoming):
                 await self._fill(incoming.serving)
         finally:
-            self.progress = ""
+            self.progress, self.left = "", 0
 
     async def _complete(self, incoming: Incoming) -> bool:
         """Whether nothing is missing, under the lock that no upsert passes."""
@@ -97,8 +98,8 @@ class Upgrade:
         """Embed pictures that have no vector in the space until none is left."""
         done = 0
         while page := await self._executors.read(lambda: self._page(serving)):
-            left = await self._executors.read(lambda: self._missing_count(serving))
-            self.progress = f"re-embedding for {serving.models.image}: {done} items done, {left} left"
+            self.left = await self._executors.read(lambda: self._missing_count(serving))
+            self.progress = f"re-embedding for {serving.models.image}: {done} items done, {self.left} left"
             done += await self._embed(page, serving)
 
     def _page(self, serving: Serving) -> list[Missing]:

@@ -1,6 +1,7 @@
 """What Prometheus is told by running services, and that its page of documentation says so (S-1)."""
 
 import re
+import time
 import urllib.request
 from pathlib import Path
 
@@ -49,6 +50,16 @@ def test_calls_models_and_indexes_are_told(house: House) -> None:
     assert value(embedded, "atelier_vector_cache_lookups_total") >= 7
     assert value(embedded, "atelier_engine_batch_size_count") >= 1
     assert value(shopped, "atelier_index_items", collection="fashion") >= 4
+    assert value(shopped, "atelier_catalogue_items", collection="fashion") >= 4
+    assert value(shopped, "atelier_catalogue_revision") == value(shopped, "atelier_index_revision") >= 4
+    assert value(shopped, "atelier_catalogue_database_bytes") > 0
+    assert value(shopped, "atelier_upgrade_items_left", collection="fashion") == 0
+    assert value(ranked, "atelier_release_info", model="artwork-head", version="1") == 1
+    assert time.time() - 300 < value(ranked, "atelier_release_swap_timestamp_seconds") <= time.time()
+    assert value(ranked, "atelier_judged_candidates_sum") >= 3
+    assert value(embedded, "atelier_loaded_model_info", model="artwork-backbone") == 1
+    hop = {"grpc_method": "Embed", "grpc_service": "atelier.embedder.v1.EmbedderService"}
+    assert value(ranked, "grpc_client_handled_total", grpc_code="OK", **hop) >= 1
     assert value(shopped, "atelier_index_rows", collection="fashion", part="delta") >= 4
 
 
