@@ -12,7 +12,7 @@ from services.context import note, present_call
 from services.embedder import wire
 from services.embedder.flow import as_they_finish
 from services.embedder.models import Models, Report, State
-from services.embedder.pipeline import Pipeline
+from services.embedder.pipeline import Pipeline, Timings
 from services.embedder.schedule import Priority, Request
 from services.embedder.spaces import Space
 from services.limits import Limits, to_message
@@ -82,6 +82,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
                 return embedder_pb2.EmbedStreamResponse(result=result, model=identity)
 
             inputs = _inputs(first, request_iterator)
+            note(model=str(space.version), input_count=0, queue_ms=0.0, decode_ms=0.0, compute_ms=0.0)
             async for response in as_they_finish(inputs, answer, self._stream_window):
                 yield response
 
@@ -139,12 +140,27 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             )
         except Exception as error:  # noqa: BLE001  # in a stream, whatever fails is one input's result
             return error
+        _add_to_notes(embedded.timings)
         return embedded.outcomes[0]
 
 
 def _space_of(version: Version | None) -> str:
     """The space of a version; empty when there is none."""
     return version.space_id if version is not None else ""
+
+
+def _add_to_notes(timings: Timings) -> None:
+    """Sum up what the inputs of a stream took."""
+    call = present_call()
+    if call is None:
+        return
+    told: dict[str, Any] = call.notes
+    note(
+        input_count=told.get("input_count", 0) + 1,
+        queue_ms=round(max(told.get("queue_ms", 0.0), timings.queue_ms), 1),
+        decode_ms=round(told.get("decode_ms", 0.0) + timings.decode_ms, 1),
+        compute_ms=round(told.get("compute_ms", 0.0) + timings.compute_ms, 1),
+    )
 
 
 @contextmanager

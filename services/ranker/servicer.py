@@ -179,6 +179,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
     async def _judge(self, models: Models, gathering: Gathering) -> Judged:
         """What the head says of the gathered candidates; bad outputs join the failed ones."""
         if not gathering.featured:
+            _note(gathering)
             return Judged(candidates=(), scores=np.empty(0), embeddings=np.empty((0, 0)))
         candidates = sorted(gathering.featured, key=lambda candidate: candidate.index)
         started = time.perf_counter()
@@ -188,7 +189,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         self._metrics.judged(len(candidates), seconds)
         self._metrics.bad_outputs(models.head.version.name, len(found.bad))
         gathering.spend({"compute_ms": seconds * 1_000})
-        note(**{stage: round(ms, 1) for stage, ms in gathering.spent_ms.items()}, candidates=len(candidates))
+        _note(gathering)
         for row, error in found.bad.items():
             gathering.fail(candidates[row].index, candidates[row].id, wire.bad_output(error))
         good = [row for row in range(len(candidates)) if row not in found.bad]
@@ -197,6 +198,11 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
             scores=found.scores[good],
             embeddings=found.embeddings[good],
         )
+
+
+def _note(gathering: Gathering) -> None:
+    spent_ms = {stage: round(ms, 1) for stage, ms in gathering.spent_ms.items()}
+    note(**spent_ms, candidates=len(gathering.featured), failed=len(gathering.failed))
 
 
 def _options(request: ranker_pb2.RankRequest) -> ranker_pb2.RankOptions:

@@ -11,6 +11,7 @@ from atelier.types.v1 import types_pb2
 
 from model_store.store import Version
 from services.client.embedder import PREPARE_S, AsyncEmbedderClient
+from services.context import note
 from services.recommender import wire
 from services.runtime.errors import ServiceError
 
@@ -32,6 +33,16 @@ class Embedded:
     def total_ms(self) -> float:
         """The time that the whole call took, as this side saw it."""
         return self.queue_ms + self.decode_ms + self.compute_ms + self.hop_ms
+
+    def note(self, **figures: object) -> None:
+        """Add the time to the present call's log line, with other figures."""
+        note(
+            queue_ms=round(self.queue_ms, 1),
+            decode_ms=round(self.decode_ms, 1),
+            compute_ms=round(self.compute_ms, 1),
+            hop_ms=round(self.hop_ms, 1),
+            **figures,
+        )
 
     @property
     def timings(self) -> types_pb2.Timings:

@@ -48,6 +48,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             raise wire.refusal(outcomes, ids, "item")
         with self._admission.admitted(request.ByteSize()):
             taken = await self._intake.upsert(collection, list(drafts.values()))
+        taken.embedded.note(items=len(drafts))
         results: dict[int, int | ServiceError] = {
             **outcomes,
             **dict(zip(drafts, taken.outcomes, strict=True)),

@@ -6,13 +6,12 @@ from typing import Any
 from atelier.recommender.v1 import recommender_pb2, recommender_pb2_grpc
 from atelier.types.v1 import types_pb2
 
-from services.context import note
 from services.limits import to_message
 from services.recommender import wire
 from services.recommender.collections import Collections
 from services.recommender.embedding import Embedding
 from services.recommender.executors import Admission, Executors
-from services.recommender.finding import Answer, Finder
+from services.recommender.finding import Finder
 from services.recommender.settings import RecommenderSettings
 
 
@@ -44,7 +43,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         )
         with self._admission.admitted(), collection.hold() as serving:
             answer = await self._finder.answer(serving, question)
-        _note(answer)
+        answer.embedded.note(items=len(answer.found.items))
         return recommender_pb2.RecommendResponse(
             recommendations=[wire.recommendation(*pair) for pair in answer.found.items],
             errors=wire.item_errors(answer.errors, _example_ids(request)),
@@ -83,14 +82,3 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
 def _example_ids(request: recommender_pb2.RecommendRequest) -> dict[int, str]:
     examples = (*request.positive_examples, *request.negative_examples)
     return {index: example.item_id for index, example in enumerate(examples)}
-
-
-def _note(answer: Answer) -> None:
-    spent = answer.embedded
-    note(
-        queue_ms=round(spent.queue_ms, 1),
-        decode_ms=round(spent.decode_ms, 1),
-        compute_ms=round(spent.compute_ms, 1),
-        hop_ms=round(spent.hop_ms, 1),
-        items=len(answer.found.items),
-    )

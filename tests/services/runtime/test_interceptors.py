@@ -10,9 +10,11 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import generate_latest
 
 from services.context import note, present_call
+from services.limits import MIB
 from services.runtime.errors import InvalidArgument, NotFound
 from services.runtime.telemetry import JsonFormatter
 
@@ -259,3 +261,73 @@ def test_one_log_line_and_one_count_a_call(serve: Serve, caplog: pytest.LogCaptu
     for code in ("OK", "INVALID_ARGUMENT"):
         labels = f'grpc_code="{code}",grpc_method="UnaryUnary",grpc_service="{SERVICE}",grpc_type="unary"'
         assert f"grpc_server_handled_total{{{labels}}} 1.0" in metrics
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    told = [record for record in caplog.records if record.name == "services.call"]
+    return [(line.method.rpartition("/")[2], line.code) for line in told]
+
+
+def test_every_way_to_end_a_call_is_one_log_line(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Answered, refused, malformed, too large, unknown, cancelled, late, streamed, broken off: one each; a
+    health probe none."""
+    sleeper = Sleeper()
+
+    async def unary(request: Any, context: Any) -> TEXT:
+        match request.value:
+            case "refuse":
+                raise InvalidArgument("no")
+            case "sleep":
+                return await sleeper(request, context)
+            case _:
+                return request
+
+    async def each(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[TEXT]:
+        async for request in requests:
+            if request.value == "refuse":
+                raise InvalidArgument("no")
+            yield request
+
+    async def scenario() -> None:
+        limits = {"limits": {"message_bytes": 1000}}
+        async with serve(settings=limits, UnaryUnary=unary, StreamStream=each) as it:
+            await call(it.stub, "UnaryUnary", "fine")
+            raw = it.channel.unary_unary(f"/{SERVICE}/UnaryUnary")
+            asks = (
+                call(it.stub, "UnaryUnary", "refuse"),
+                raw(b"\xff\xff"),
+                call(it.stub, "UnaryUnary", "x" * (2 * MIB)),
+                it.channel.unary_unary("/nobody.v1.Service/Call")(b""),
+                call(it.stub, "UnaryUnary", "sleep", timeout=0.2),
+            )
+            for ask in asks:
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await ask
+            sleeper.entered.clear()
+            leaving = it.stub.UnaryUnary(TEXT(value="sleep"))
+            await sleeper.entered.wait()
+            leaving.cancel()
+            assert [reply.value async for reply in it.stub.StreamStream(iter([TEXT(value="a")] * 3))] == [
+                "a"
+            ] * 3
+            with pytest.raises(grpc.aio.AioRpcError):
+                [reply async for reply in it.stub.StreamStream(iter([TEXT(value="refuse")]))]
+            await health_pb2_grpc.HealthStub(it.channel).Check(health_pb2.HealthCheckRequest())
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(scenario())
+
+    assert sorted(lines_of(caplog)) == ENDINGS
+
+
+ENDINGS = [
+    ("Call", "UNIMPLEMENTED"),
+    ("StreamStream", "INVALID_ARGUMENT"),
+    ("StreamStream", "OK"),
+    ("UnaryUnary", "CANCELLED"),
+    ("UnaryUnary", "DEADLINE_EXCEEDED"),
+    ("UnaryUnary", "INVALID_ARGUMENT"),
+    ("UnaryUnary", "INVALID_ARGUMENT"),
+    ("UnaryUnary", "INVALID_ARGUMENT"),  # too large: gRPC told RESOURCE_EXHAUSTED itself, and gave no message
+    ("UnaryUnary", "OK"),
+]
