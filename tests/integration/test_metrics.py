@@ -1,12 +1,13 @@
 """What Prometheus is told by running services, and that its page of documentation says so (S-1)."""
 
+import json
 import re
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from atelier.recommender.v1 import catalog_pb2
+from atelier.recommender.v1 import catalog_pb2, recommender_pb2
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.client.ranker import picture
@@ -82,3 +83,36 @@ def families(house: House, service: str) -> set[str]:
         text = reply.read().decode()
     names = {family.name for family in text_string_to_metric_families(text)}
     return {n for n in names if not n.startswith(FOREIGN) and not n.endswith("_created")}
+
+
+STAGES = {"queue_ms", "decode_ms", "compute_ms"}
+
+
+def test_a_calls_line_says_where_its_time_went(house: House) -> None:
+    """Stages, hop and bytes of a ranking, an upsert, a recommendation and the embedder's part, under one
+    request id and trace; nothing of what was sent.  # proves S-11"""
+    with house.ranker() as ranker, house.recommender() as shop:
+        ranker.rank([picture(drawing(n), f"private-{n}") for n in range(40, 43)])
+        shop.upsert_items([catalog_pb2.UpsertItem(item_id="private-item", image=drawing(44))])
+        shop.recommend(recommender_pb2.RecommendRequest(item_count=1, image=drawing(45)))
+
+    lines = {name: calls(house, name) for name in ("ranker", "recommender", "embedder")}
+    rank = lines["ranker"]["Rank"][-1]
+    embed = next(one for one in lines["embedder"]["Embed"] if one["request_id"] == rank["request_id"])
+    assert rank.keys() >= {*STAGES, "hop_ms", "request_bytes", "trace_id", "span_id"}
+    assert embed.keys() >= {*STAGES, "request_bytes", "model"}
+    assert embed["trace_id"] == rank["trace_id"]
+    assert embed["span_id"] != rank["span_id"]
+    for method in ("UpsertItems", "Recommend"):
+        assert lines["recommender"][method][-1].keys() >= {*STAGES, "hop_ms", "request_bytes"}, method
+    assert "private-" not in str(lines)
+
+
+def calls(house: House, service: str) -> dict[str, list[dict[str, object]]]:
+    """The log lines of a service's calls, by method."""
+    found: dict[str, list[dict[str, object]]] = {}
+    for text in (house.data / "run" / f"{service}.log").read_text().splitlines():
+        line = json.loads(text)
+        if line["message"] == "call":
+            found.setdefault(line["method"].rpartition("/")[2], []).append(line)
+    return found
