@@ -121,7 +121,7 @@ def _summary(
 def _tell_models(trained: "Trained", *, fresh: bool, generated: bool) -> None:
     console.print("models made just now" if fresh else "models as an earlier demo made them")
     console.print(
-        "the backbones are small, of the real architectures, and untrained; the heads are trained on "
+        "the image models come with Atelier, compact and trained; the heads are trained on "
         + ("drawn pictures" if generated else "your photographs, graded, and drawn garments")
     )
     rows = [

@@ -10,6 +10,7 @@ from cli import (
     catalog,
     certificates,
     demo,
+    encoders,
     fashion,
     health,
     models,
@@ -47,6 +48,7 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(models.app, name="models")
 app.add_typer(artwork.app, name="artwork")
 app.add_typer(fashion.app, name="fashion")
+app.add_typer(encoders.app, name="encoders")
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(tokens.app, name="tokens")
 

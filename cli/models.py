@@ -113,10 +113,35 @@ def rollback(name: str, alias: AliasName = PRODUCTION, store: Store = DEFAULT_ST
 
 
 @app.command()
+def copy(
+    name: Annotated[str, typer.Argument(help="Model.")],
+    to: Annotated[Path, typer.Option(help="Store to copy into; made when it is not there.")],
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Version; that in production by default.")
+    ] = None,
+    alias: Annotated[str | None, typer.Option(help="Alias to move there; none by default.")] = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Copy a version, with what it was derived from or composed of, into another store."""
+    with reported():
+        from inference.golden import check_in_child
+        from model_store.transfer import copy_version
+
+        with _writable(to):
+            to.mkdir(parents=True, exist_ok=True)
+            target = ModelStore.at(to)
+            copied = copy_version(_open(ModelStore.at(store), name, version), target, check_in_child)
+            if alias is not None:
+                target.aliases.move(name, alias, copied.number, copied.digest)
+    meant = f"; {name}@{alias} means it" if alias else ""
+    console.print(f"{to}: {copied}, {copied.manifest.precision}{meant}", highlight=False, markup=False)
+
+
+@app.command()
 def defaults(store: Store = DEFAULT_STORE) -> None:
     """Publish default models where a store has none in production; needs the train extra.
 
-    Their backbones are small and untrained, their heads trained on drawn pictures: enough to try things.
+    Their image models come with Atelier, compact and trained; their heads are trained on drawn pictures.
     """
     with reported(), training_extra(), tempfile.TemporaryDirectory(prefix="atelier-") as scratch:
         from cli.demo_models import Workshop, publish_missing

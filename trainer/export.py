@@ -81,12 +81,20 @@ def export(
         str | None, typer.Option(help="Alias to move; else production where unset, or candidate.")
     ] = None,
     form: Annotated[Form, typer.Option("--format", help="What graphs are written as.")] = Form.ONNX,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--int8", help="Folder of pictures: frozen networks in eight bits too, calibrated on them."
+        ),
+    ] = None,
     fused: Annotated[bool, typer.Option(help="Publish artwork-encoder, backbone and head as one.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was published as JSON.")] = False,
 ) -> None:
     """Publish every model to the model store."""
     if family == Family.ALL and (backbone or checkpoint or config or change):
         raise typer.BadParameter("--backbone, --checkpoint, --config and --set need `artwork` or `fashion`")
+    if calibration is not None and form != Form.ONNX:
+        raise typer.BadParameter("--int8 makes ONNX graphs, not TorchScript")
     wanted = Wanted(
         family=family,
         backbone=backbone,
@@ -99,7 +107,9 @@ def export(
         from model_store.store import ModelStore
         from trainer.publishing import Shelf
 
-        shelf = Shelf(store=ModelStore.at(store), alias=alias, form=form.value, tell=_tell)
+        shelf = Shelf(
+            store=ModelStore.at(store), alias=alias, form=form.value, calibration=calibration, tell=_tell
+        )
         published = list(publish_models(wanted, shelf))
     if as_json:
         print(json.dumps([_summary(one) for one in published], indent=2))

@@ -1,8 +1,11 @@
 """Which versions of a frozen model may stand in for the one that something was trained on.
 
-A version in another format has another space. It is accepted only when it is made of the same weights, sees
-the same pixels, and gave the same vectors for the golden pictures.
+A version in another format or precision has another space. One in another format is accepted only when it
+is made of the same weights, sees the same pixels, and gave the same vectors for the golden pictures; one in
+eight bits, and the one that it was made of, when it passed its own gate as it was published.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,17 +15,17 @@ from model_store.store import ModelStore, Version
 from trainer.errors import NotFaithful
 from trainer.golden_inputs import golden_pictures
 from trainer.graphs import Format, measure_parity, open_graph
-from trainer.publishing import Shelf, readable_versions
+from trainer.publishing import FIDELITY, Shelf, readable_versions
 
 
 def serving_versions(trained_on: Version, shelf: Shelf) -> tuple[Version, ...]:
     """What a model trained on `trained_on` accepts, the version that it serves with first.
 
-    That is `trained_on` itself and, when the shelf's format is another, its newest faithful twin in that
-    format before it.
+    That is `trained_on` itself with what it was derived from or what was derived from it and, when the
+    shelf's format is another, its newest faithful twin in that format before it.
     """
     if trained_on.manifest.format == shelf.form:
-        return (trained_on,)
+        return (trained_on, *relatives(shelf.store, trained_on))
     for twin in _twins(shelf.store, trained_on, shelf.form):
         try:
             worst = _compare(twin, trained_on)
@@ -33,6 +36,20 @@ def serving_versions(trained_on: Version, shelf: Shelf) -> tuple[Version, ...]:
             return (twin, trained_on)
     shelf.tell(f"{trained_on.name} has no faithful version as {shelf.form}: served with {trained_on}")
     return (trained_on,)
+
+
+def relatives(store: ModelStore, trained_on: Version) -> Iterator[Version]:
+    """The origin of an eight-bit version; of any other, the newest eight-bit version that passed its gate."""
+    origin = trained_on.manifest.derived_from
+    versions = readable_versions(store, trained_on.name)
+    if origin is not None:
+        yield from (version for version in versions if version.digest == origin.digest)
+        return
+    for version in versions:
+        parent = version.manifest.derived_from
+        if parent is not None and parent.digest == trained_on.digest and FIDELITY in version.manifest.metrics:
+            yield version
+            return
 
 
 def _twins(store: ModelStore, trained_on: Version, form: Format) -> list[Version]:

@@ -1,6 +1,7 @@
 """`atelier models …` (M-3, M-4)."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -75,3 +76,38 @@ def test_an_unknown_or_hostile_name_is_one_line(runner: CliRunner, options: list
     assert run.exit_code == 1
     assert run.stderr.startswith("error: ")
     assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_copy_into_another_store(
+    runner: CliRunner,
+    options: list[str],
+    store: ModelStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The version that production means arrives with its digest, and the named alias means it there."""
+    monkeypatch.setattr("inference.golden.check_in_child", lambda _directory, _manifest: None)
+    there = tmp_path / "there"
+
+    run = runner.invoke(
+        app, ["models", "copy", "artwork-head", "--to", str(there), "--alias", "production", *options]
+    )
+
+    assert run.exit_code == 0, run.output
+    copied = ModelStore.at(there).resolve("artwork-head")
+    assert (copied.number, copied.digest) == (
+        1,
+        ModelStore.at(Path(options[1])).resolve("artwork-head").digest,
+    )
+    again = runner.invoke(app, ["models", "copy", "artwork-head", "--to", str(there), *options])
+    assert again.exit_code == 0
+    assert ModelStore.at(there).numbers("artwork-head") == [1]
+
+
+def test_copy_of_what_is_not_there(runner: CliRunner, options: list[str], tmp_path: Path) -> None:
+    """An unknown model or version is named; the other store stays empty."""
+    for words in (["nobody"], ["artwork-head", "--version", "9"]):
+        run = runner.invoke(app, ["models", "copy", *words, "--to", str(tmp_path / "there"), *options])
+        assert run.exit_code == 1
+        assert words[0] in run.output
+    assert ModelStore.at(tmp_path / "there").names() == []

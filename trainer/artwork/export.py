@@ -18,8 +18,9 @@ from trainer.artwork.train import KIND, restore_head
 from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
+from trainer.eight_bits import publish_frozen
 from trainer.errors import InvalidCheckpoint, NotFaithful
-from trainer.fidelity import serving_versions
+from trainer.fidelity import relatives, serving_versions
 from trainer.golden_inputs import golden_pictures
 from trainer.graphs import (
     PARITY_BATCHES,
@@ -60,19 +61,21 @@ def export_artwork_backbone(settings: BackboneSettings, shelf: Shelf) -> Publish
         graph=graph,
         output=FEATURE,
         golden_inputs={IMAGE: pictures},
-        making=Making(
-            source=loaded.origin.source, trained=loaded.origin.trained, licence=loaded.origin.licence
-        ),
+        making=Making(**loaded.origin.making()),
         about={
             "preprocessing": ImagePreprocessing(
                 height=settings.height, width=settings.width, fit=settings.fit
             ),
             "pooling": settings.pooling,
             "pixel_path": PIXEL_PATH,
-            "metrics": {"parity": parity, "weights_sha256": weights_digest(loaded.model)},
+            "metrics": {
+                "parity": parity,
+                "weights_sha256": weights_digest(loaded.model),
+                **loaded.origin.metrics(),
+            },
         },
     )
-    return publish(product, shelf)
+    return publish_frozen(product, shelf)
 
 
 def export_artwork_head(
@@ -87,7 +90,7 @@ def export_artwork_head(
     """
     if checkpoint is None:
         backbone = backbone or shelf.store.resolve(BACKBONE)
-        accepted: tuple[Version, ...] = (backbone,)
+        accepted: tuple[Version, ...] = (backbone, *relatives(shelf.store, backbone))
         model, temperature, making = _fresh_head(config, backbone.manifest.dimension), 1.0, _untrained(config)
     else:
         body = load_checkpoint(checkpoint, KIND)
@@ -158,6 +161,7 @@ def export_artwork_encoder(backbone: Version, head: Version, shelf: Shelf) -> Pu
         ),
         about={
             "preprocessing": preprocessing,
+            "precision": backbone.manifest.precision,
             "pooling": backbone.manifest.pooling,
             "pixel_path": PIXEL_PATH,
             "composed_of": (reference(backbone), reference(head)),

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainer.backbones.cards import read_card
 from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, hushed, is_marked_untrained, loading
 from trainer.errors import BackboneUnavailable
 
@@ -121,7 +122,10 @@ def load_dinov2(source: str) -> DINOv2:
     return DINOv2(
         model=model,
         origin=Origin(
-            source=directory.name if directory.is_dir() else source, trained=not untrained, licence=LICENCE
+            source=directory.name if directory.is_dir() else source,
+            trained=not untrained,
+            licence=LICENCE,
+            card=read_card(directory),
         ),
     )
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainer.backbones.cards import read_card
 from trainer.backbones.clip_checkpoint import PICKLED_FILE, load_open_clip_tower
 from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, is_marked_untrained, loading
 from trainer.errors import BackboneUnavailable
@@ -151,7 +152,10 @@ def _through_open_clip(name: str, directory: Path | None) -> FashionCLIP:
         mean=tuple(cfg["mean"]),
         std=tuple(cfg["std"]),
         origin=Origin(
-            source=directory.name if directory else name, trained=not untrained, licence=LICENCES.get(name)
+            source=directory.name if directory else name,
+            trained=not untrained,
+            licence=LICENCES.get(name),
+            card=None if directory is None else read_card(directory),
         ),
     )
 

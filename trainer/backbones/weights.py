@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainer.backbones.cards import Card
 from trainer.errors import BackboneUnavailable
 
 UNTRAINED_KEY = "atelier_untrained"
@@ -27,6 +28,23 @@ class Origin:
     source: str
     trained: bool
     licence: str | None
+    card: Card | None = None
+
+    def making(self) -> dict[str, Any]:
+        """Fields of a version's provenance."""
+        told: dict[str, Any] = {"source": self.source, "trained": self.trained, "licence": self.licence}
+        if self.card is not None:
+            told |= {
+                "licence": self.card.licence,
+                "data_version": self.card.data_version,
+                "seed": self.card.seed,
+                "notes": (f"data: {self.card.data}", f"made by: {self.card.command}", *self.card.limits),
+            }
+        return told
+
+    def metrics(self) -> dict[str, Any]:
+        """What the card measured, for a version's metrics."""
+        return {} if self.card is None else {"card": self.card.figures}
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -34,7 +52,7 @@ def weights_digest(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -11,11 +11,12 @@ from model_store.store import ModelStore, Version
 from trainer.backbones.fashion_clip import FashionCLIPVectors, load_fashion_clip
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
+from trainer.eight_bits import publish_frozen
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import FashionConfig, ImageSettings
 from trainer.fashion.encoders.pooled import PooledEncoder
 from trainer.fashion.train import KIND, restore_encoder
-from trainer.fidelity import serving_versions
+from trainer.fidelity import relatives, serving_versions
 from trainer.golden_inputs import golden_pictures, golden_records
 from trainer.graphs import PARITY_BATCHES, make_graph, prove_parity
 from trainer.publishing import UNIT_NORM, Making, Product, Published, Shelf, find_version, publish
@@ -43,15 +44,19 @@ def export_fashion_image(settings: ImageSettings, shelf: Shelf) -> Published:
         graph=graph,
         output=VECTOR,
         golden_inputs={IMAGE: pictures},
-        making=Making(source=clip.origin.source, trained=clip.origin.trained, licence=clip.origin.licence),
+        making=Making(**clip.origin.making()),
         about={
             "preprocessing": ImagePreprocessing(height=clip.size, width=clip.size, fit=clip.fit),
             "pixel_path": PIXEL_PATH,
-            "metrics": {"parity": parity, "weights_sha256": weights_digest(clip.tower)},
+            "metrics": {
+                "parity": parity,
+                "weights_sha256": weights_digest(clip.tower),
+                **clip.origin.metrics(),
+            },
         },
         norm_range=UNIT_NORM,
     )
-    return publish(product, shelf)
+    return publish_frozen(product, shelf)
 
 
 def export_fashion_attributes(
@@ -65,7 +70,8 @@ def export_fashion_attributes(
     Raises InvalidCheckpoint: when the store has no image model of the space that it was trained on.
     """
     if checkpoint is None:
-        accepted: tuple[Version, ...] = (image or shelf.store.resolve(IMAGE_MODEL),)
+        image = image or shelf.store.resolve(IMAGE_MODEL)
+        accepted: tuple[Version, ...] = (image, *relatives(shelf.store, image))
         preprocessing, metrics = config.attributes.preprocessing(), {}
         encoder = _fresh_encoder(config, preprocessing)
         making = Making(source="random initialisation", trained=False, seed=config.training.seed)

@@ -4,10 +4,10 @@ Tier S is the picture as it is; A, B and C are the same faults at rising strengt
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 TIERS = ("S", "A", "B", "C")
 STRENGTHS = {"S": 0.0, "A": 0.3, "B": 0.6, "C": 1.0}
@@ -31,6 +31,22 @@ def degrade(picture: Image.Image, tier: str, seed: int) -> Image.Image:
         for number in chosen:
             degraded = FAULTS[number](degraded, strength, rng)
     return degraded
+
+
+def worsen(picture: Image.Image, strengths: Mapping[str, float], seed: int) -> Image.Image:
+    """The RGB picture with each named fault at its strength, 0 to 1, in the order of `ALL_FAULTS`.
+
+    Raises ValueError: for a name that is no fault.
+    """
+    unknown = strengths.keys() - ALL_FAULTS.keys()
+    if unknown:
+        raise ValueError(f"fault {min(unknown)!r} is not one of {', '.join(ALL_FAULTS)}")
+    rng = np.random.default_rng([seed, 5])
+    worse = picture.convert("RGB")
+    for name, fault in ALL_FAULTS.items():
+        if strengths.get(name, 0) > 0:
+            worse = fault(worse, strengths[name], rng)
+    return worse
 
 
 def _blur(picture: Image.Image, strength: float, _rng: np.random.Generator) -> Image.Image:
@@ -58,4 +74,34 @@ def _compress(picture: Image.Image, strength: float, _rng: np.random.Generator) 
     return Image.open(buffer).convert("RGB")
 
 
-FAULTS: tuple[Fault, ...] = (_blur, _fade, _posterise, _noise, _compress)
+def _pixelate(picture: Image.Image, strength: float, _rng: np.random.Generator) -> Image.Image:
+    step = 1 + strength * picture.width * 0.03
+    small = picture.resize(
+        (max(1, round(picture.width / step)), max(1, round(picture.height / step))), Image.Resampling.BOX
+    )
+    return small.resize(picture.size, Image.Resampling.NEAREST)
+
+
+def _scratch(picture: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    scratched = picture.copy()
+    pen = ImageDraw.Draw(scratched)
+    for _ in range(round(40 * strength)):
+        start, end = rng.uniform(0, 1, 2), rng.uniform(0, 1, 2)
+        ends = [(float(x) * picture.width, float(y) * picture.height) for x, y in (start, end)]
+        shade = int(rng.integers(0, 256))
+        pen.line(ends, fill=(shade, shade, shade), width=max(1, picture.width // 160))
+    return scratched
+
+
+# What tiers are made of, and what encoders are trained to see.
+NAMED_FAULTS: dict[str, Fault] = {
+    "blur": _blur,
+    "contrast": _fade,
+    "posterise": _posterise,
+    "noise": _noise,
+    "jpeg": _compress,
+}
+FAULTS: tuple[Fault, ...] = tuple(NAMED_FAULTS.values())
+# What no encoder is trained on: how far a probe carries. The first is the one that goals are about.
+UNSEEN_FAULTS: dict[str, Fault] = {"pixelate": _pixelate, "scratch": _scratch}
+ALL_FAULTS: dict[str, Fault] = NAMED_FAULTS | UNSEEN_FAULTS

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.synthetic.degradations import TIERS, degrade
+from trainer.synthetic.degradations import ALL_FAULTS, TIERS, degrade, worsen
 from trainer.synthetic.paintings import artist, paint
 
 
@@ -38,3 +38,21 @@ def test_unknown_tier_is_refused(painting: Image.Image):
     """The message names the tier and those there are."""
     with pytest.raises(ValueError, match=r"'D'.*S, A, B, C"):
         degrade(painting, "D", 1)
+
+
+@pytest.mark.parametrize("name", ALL_FAULTS)
+def test_each_fault_alone_grows_with_its_strength(painting: Image.Image, name: str):
+    """Nothing at 0, farther from the picture at 1 than at 0.4."""
+    original = np.asarray(painting).astype(float)
+
+    def distance(strength: float) -> float:
+        return float(np.abs(np.asarray(worsen(painting, {name: strength}, 1)) - original).mean())
+
+    assert distance(0) == 0
+    assert 0 < distance(0.4) < distance(1)
+
+
+def test_an_unknown_fault_is_refused(painting: Image.Image):
+    """The message lists what there is."""
+    with pytest.raises(ValueError, match="'smear' is not one of blur"):
+        worsen(painting, {"smear": 1.0}, 1)

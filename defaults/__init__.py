@@ -1,0 +1,5 @@
+"""The models that come with Atelier: a model store, read as any other (`models/` beside this file)."""
+
+from pathlib import Path
+
+STORE = Path(__file__).parent / "models"

@@ -1,0 +1,95 @@
+"""Versions from one store into another."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model_store.errors import CorruptVersion, NotFound, RefusedVersion
+from model_store.manifest import Manifest, VersionReference
+from model_store.store import Draft, ModelStore, Version
+from model_store.transfer import copy_version, find_copy
+from tests.model_store.conftest import accept
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> ModelStore:
+    (tmp_path / "target").mkdir()
+    return ModelStore.at(tmp_path / "target")
+
+
+def _derived(store: ModelStore, make_draft: Callable[..., Draft], origin: Version) -> Version:
+    reference = VersionReference(name=origin.name, version=origin.number, digest=origin.digest)
+    return store.publish(make_draft(graph=b"small", derived_from=reference, precision="int8"), accept)
+
+
+def test_a_copy_is_the_same_version(
+    store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
+) -> None:
+    """Files, meaning and digest are those of the original; a second copy is not made.  # proves M-1"""
+    version = store.publish(make_draft(), accept)
+
+    copy = copy_version(version, target, accept)
+
+    assert (copy.digest, copy.space_id) == (version.digest, version.space_id)
+    target.verify(copy)
+    assert copy_version(version, target, accept) == copy
+    assert target.numbers("fashion-image") == [1]
+
+
+def test_what_a_version_was_derived_from_keeps_its_meaning_under_another_number(
+    store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
+) -> None:
+    """The target has versions of its own, so the origin gets number 2 there, and the reference says so."""
+    origin = store.publish(make_draft(), accept)
+    derived = _derived(store, make_draft, origin)
+    target.publish(make_draft(graph=b"the owner's"), accept)
+
+    copy = copy_version(derived, target, accept)
+
+    moved = find_copy(origin, target)
+    assert moved is not None
+    assert (moved.number, copy.number) == (2, 3)
+    assert copy.manifest.derived_from == VersionReference(
+        name="fashion-image", version=2, digest=moved.digest
+    )
+    assert copy.space_id == derived.space_id
+    assert find_copy(derived, target) == copy
+
+
+def test_a_version_whose_origin_is_gone_is_not_copied(
+    store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
+) -> None:
+    """A copy that nobody can trace is not made."""
+    derived = _derived(store, make_draft, store.publish(make_draft(), accept))
+    shutil.rmtree(Path(store.place) / "fashion-image" / "1")
+
+    with pytest.raises(NotFound, match="fashion-image/1"):
+        copy_version(derived, target, accept)
+    assert target.names() == []
+
+
+def test_a_damaged_version_is_not_copied(
+    store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
+) -> None:
+    """A flipped byte would otherwise get a digest of its own.  # proves M-4"""
+    version = store.publish(make_draft(), accept)
+    version.path("model.onnx").write_bytes(b"other")
+
+    with pytest.raises(CorruptVersion, match=r"fashion-image/1/model\.onnx"):
+        copy_version(version, target, accept)
+    assert target.names() == []
+
+
+def test_a_copy_is_checked_like_anything_published(
+    store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
+) -> None:
+    """What its new home refuses does not appear there."""
+
+    def refuse(_directory: Path, _manifest: Manifest) -> None:
+        raise RefusedVersion("no")
+
+    with pytest.raises(RefusedVersion):
+        copy_version(store.publish(make_draft(), accept), target, refuse)
+    assert target.names() == []

@@ -1,0 +1,161 @@
+"""From photographs to a published encoder, small enough to run here."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_store.store import ModelStore, Version
+from tests.trainer.pretraining.photographs import write_photographs
+from trainer.artwork.config import read_artwork_config
+from trainer.artwork.export import export_artwork_backbone
+from trainer.backbones.cards import read_card
+from trainer.backbones.fashion_clip import load_fashion_clip
+from trainer.fashion.config import read_fashion_config
+from trainer.fashion.export import export_fashion_image
+from trainer.pretraining.config import EncoderSettings, read_encoder_settings
+from trainer.pretraining.photographs import read_photographs
+from trainer.pretraining.recipes import (
+    Task,
+    Trained,
+    examine_version,
+    train_artwork_backbone,
+    train_fashion_image,
+)
+from trainer.progress import silent
+from trainer.publishing import Shelf
+
+pytestmark = pytest.mark.slow
+
+TINY = {
+    "fashion.size": 32,
+    "fashion.test_size": 40,
+    "fashion.source_size": 48,
+    "fashion.garments": 40,
+    "fashion.epochs": 1,
+    "fashion.photographs_a_batch": 16,
+    "fashion.garments_a_batch": 4,
+    "fashion.device": "cpu",
+    "artwork.hidden": 48,
+    "artwork.layers": 1,
+    "artwork.size": 28,
+    "artwork.source_size": 32,
+    "artwork.longest_side": 48,
+    "artwork.paintings": 4,
+    "artwork.garments": 4,
+    "artwork.chains": 1,
+    "artwork.epochs": 1,
+    "artwork.chains_a_batch": 8,
+    "artwork.device": "cpu",
+    "exam.garments": 60,
+    "exam.sources": 6,
+    "exam.paintings": 4,
+    "exam.pairs": 60,
+}
+
+
+@pytest.fixture(scope="module")
+def settings() -> EncoderSettings:
+    return read_encoder_settings(overrides=TINY)
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory, settings: EncoderSettings) -> Task:
+    root = tmp_path_factory.mktemp("encoders")
+    table, images = write_photographs(root / "shop", count=60, senders=12)
+    return Task(
+        photographs=read_photographs(table, images),
+        out=root / "run",
+        command="atelier encoders train",
+        exam=settings.exam,
+        progress=silent,
+        tell=lambda _line: None,
+    )
+
+
+@pytest.fixture(scope="module")
+def fashion(task: Task, settings: EncoderSettings) -> Trained:
+    return train_fashion_image(task, settings.fashion)
+
+
+@pytest.fixture(scope="module")
+def published(fashion: Trained, tmp_path_factory: pytest.TempPathFactory) -> Version:
+    shelf = Shelf(store=ModelStore.at(tmp_path_factory.mktemp("store")))
+    config = read_fashion_config(overrides={"image.source": str(fashion.directory)})
+    return export_fashion_image(config.image, shelf).version
+
+
+def test_a_fashion_encoder_is_published_with_its_card(fashion: Trained, published: Version, task: Task):
+    """Trained, licensed, with seed, data and figures; weights lie in half precision."""
+    manifest = published.manifest
+
+    assert manifest.provenance.trained
+    assert manifest.provenance.licence == "CC0-1.0"
+    assert manifest.provenance.seed == 42
+    card = read_card(fashion.directory)
+    assert card is not None
+    assert manifest.provenance.data_version == card.data_version
+    assert manifest.metrics["card"] == json.loads(json.dumps(card.figures))
+    assert manifest.dimension == 512
+    assert manifest.preprocessing.model_dump()["height"] == 40
+    size = sum(entry.size for entry in manifest.files.values())
+    weights = sum(p.numel() for p in load_fashion_clip(str(fashion.directory)).tower.parameters())
+    assert size < 2.2 * weights
+
+
+def test_the_report_compares_with_what_knows_nothing(fashion: Trained, task: Task):
+    """The untrained network, colours and edges stand beside the trained one, each with its interval."""
+    report = json.loads((task.out / "fashion-image-report.json").read_text())
+
+    assert report == fashion.report
+    assert set(report["figures"]) == {"trained", "untrained", "colour histogram", "HOG", "HOG + histogram"}
+    for figures in report["figures"].values():
+        for share in (*figures["labels"].values(), *figures["order"].values()):
+            assert 0 <= share["low"] <= share["value"] <= share["high"] <= 1
+        assert {"category", "colour", "print", "material"} <= set(figures["attributes"])
+    assert report["split"]["train"]["senders"] + report["split"]["test"]["senders"] == 12
+    assert len(report["epochs"]) == 1
+
+
+def test_the_same_seed_trains_the_same_weights(
+    fashion: Trained, task: Task, settings: EncoderSettings, tmp_path: Path
+):
+    """Twice on the CPU gives the same tensors."""
+    again = train_fashion_image(
+        Task(**{**_fields(task), "out": tmp_path}),
+        settings.fashion,
+    )
+
+    one, two = (load_fashion_clip(str(trained.directory)).tower.state_dict() for trained in (fashion, again))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_an_artwork_backbone_is_taught_by_the_published_model(
+    task: Task, settings: EncoderSettings, published: Version, tmp_path: Path
+):
+    """It loads as any DINOv2, with pooling and card, and is examined like any image model."""
+    trained = train_artwork_backbone(task, settings.artwork, published)
+
+    config = read_artwork_config(
+        overrides={
+            "backbone.source": str(trained.directory),
+            "backbone.height": 28,
+            "backbone.width": 28,
+            "backbone.pooling": "cls+mean+std",
+        }
+    )
+    version = export_artwork_backbone(config.backbone, Shelf(store=ModelStore.at(tmp_path))).version
+    assert version.manifest.provenance.trained
+    assert version.manifest.pooling == "cls+mean+std"
+    assert version.manifest.dimension == 3 * 48
+    figures = examine_version(version, task.photographs, 42, settings.exam, silent)
+    told = trained.report["figures"]["trained"]
+    for part in ("labels", "order"):
+        for name, share in figures[part].items():
+            assert np.isclose(share["value"], told[part][name]["value"], atol=0.1)
+
+
+def _fields(task: Task) -> dict[str, object]:
+    return {name: getattr(task, name) for name in Task.__dataclass_fields__}

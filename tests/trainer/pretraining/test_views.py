@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+
+from trainer.pretraining.config import ViewSettings, read_encoder_settings
+from trainer.pretraining.views import plain_views, random_views
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.integers(0, 256, (6, 40, 40, 3), dtype=np.uint8))
+
+
+def _views(pictures: torch.Tensor, seed: int) -> torch.Tensor:
+    settings = read_encoder_settings().fashion.views
+    return random_views(pictures, 32, settings, torch.Generator().manual_seed(seed))
+
+
+def test_views_are_pixels_of_the_asked_size_and_follow_the_seed(pictures: torch.Tensor):
+    """Between 0 and 1, the same for the same seed, others for another."""
+    view = _views(pictures, 1)
+
+    assert view.shape == (6, 3, 32, 32)
+    assert float(view.min()) >= 0
+    assert float(view.max()) <= 1
+    assert torch.equal(view, _views(pictures, 1))
+    assert not torch.equal(view, _views(pictures, 2))
+
+
+def test_a_view_without_any_freedom_is_the_picture():
+    """Nothing moves, turns or changes colour but by mirroring."""
+    still = ViewSettings(area=(1.0, 1.0), stretch=0, turn=0, beyond=0, light=0, tint=0, cover=0)
+    ramp = np.linspace(0, 255, 32).astype(np.uint8)[None, :, None, None]
+    picture = torch.from_numpy(np.broadcast_to(ramp, (8, 32, 32, 3)).copy())
+
+    view = random_views(picture, 32, still, torch.Generator().manual_seed(0))
+
+    assert torch.allclose(view, plain_views(picture, 32), atol=1e-3) or torch.allclose(
+        view, plain_views(picture, 32).flip(3), atol=1e-3
+    )
+
+
+def test_plain_views_are_resized_only_when_they_have_to_be(pictures: torch.Tensor):
+    """At its own size a picture is itself."""
+    assert torch.equal(plain_views(pictures, 40)[0].permute(1, 2, 0) * 255, pictures[0].float())
+    assert plain_views(pictures, 20).shape == (6, 3, 20, 20)

@@ -1,0 +1,60 @@
+"""Pictures that get worse step by step, with what was done to them.
+
+Shapes: N pictures (chains × LEVELS, a chain's pictures together), S side, C colour channel, F faults.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from trainer.progress import Progress
+from trainer.synthetic.degradations import NAMED_FAULTS, worsen
+
+LEVELS = 4
+MOST_FAULTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorseningPictures:
+    """uint8 image_NSSC, the strength of each fault in each, 0 to 1, and the number of each one's source."""
+
+    image_NSSC: np.ndarray
+    strength_NF: np.ndarray
+    source_N: np.ndarray
+
+
+def worsen_pictures(
+    pictures: Sequence[Image.Image], chains: int, size: int, seed: int, progress: Progress
+) -> WorseningPictures:
+    """Of each picture `chains` chains: one to three faults, none at first, then ever stronger."""
+    count = len(pictures) * chains * LEVELS
+    image_NSSC = np.empty((count, size, size, 3), np.uint8)
+    strength_NF = np.zeros((count, len(NAMED_FAULTS)), np.float32)
+    rng = np.random.default_rng([seed, 6])
+    row = 0
+    for picture in pictures:
+        for _ in range(chains):
+            for strength_F in _steps(rng):
+                named = {name: float(s) for name, s in zip(NAMED_FAULTS, strength_F, strict=True)}
+                worse = worsen(picture, named, int(rng.integers(2**31)))
+                image_NSSC[row] = np.asarray(worse.resize((size, size), Image.Resampling.BICUBIC))
+                strength_NF[row] = strength_F
+                row += 1
+        progress("worsening pictures", row, count)
+    return WorseningPictures(
+        image_NSSC=image_NSSC,
+        strength_NF=strength_NF,
+        source_N=np.repeat(np.arange(len(pictures)), chains * LEVELS),
+    )
+
+
+def _steps(rng: np.random.Generator) -> np.ndarray:
+    """float32 strength_LF of one chain; the first row is the picture as it is."""
+    count = int(rng.integers(1, MOST_FAULTS + 1))
+    chosen = rng.choice(len(NAMED_FAULTS), size=count, replace=False)
+    full_F = np.zeros(len(NAMED_FAULTS))
+    full_F[chosen] = rng.uniform(0.4, 1.0, count)
+    level_L = np.concatenate(([0.0], np.sort(rng.uniform(0.1, 1.0, LEVELS - 1))))
+    return (level_L[:, None] * full_F[None, :]).astype(np.float32)

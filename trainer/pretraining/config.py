@@ -1,0 +1,110 @@
+"""Settings of the pretraining, from `config/encoders.yml`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
+
+
+class ViewSettings(Settings):
+    """How far a view may be from its picture."""
+
+    area: tuple[float, float]
+    stretch: float = Field(ge=0)
+    turn: float = Field(ge=0)
+    beyond: float = Field(ge=0)
+    light: float = Field(ge=0, lt=1)
+    tint: float = Field(ge=0, lt=1)
+    cover: float = Field(ge=0, le=1)
+
+
+class FashionEncoderSettings(Settings):
+    """The network and the training of the compact `fashion-image`."""
+
+    trunk: str
+    size: int = Field(ge=32, le=512)
+    test_size: int = Field(ge=32, le=512)
+    source_size: int = Field(ge=32, le=1024)
+    garments: int = Field(ge=8)
+    epochs: int = Field(ge=1)
+    photographs_a_batch: int = Field(ge=2)
+    garments_a_batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: float = Field(gt=0, lt=1)
+    smoothing: float = Field(ge=0, lt=1)
+    scale: float = Field(gt=0)
+    mix: float = Field(ge=0, le=1)
+    attribute_weight: float = Field(ge=0)
+    colour_weight: float = Field(ge=0)
+    average_decay: float = Field(ge=0, lt=1)
+    device: Literal["cuda", "cpu"]
+    seed: int
+    views: ViewSettings
+
+
+class ArtworkEncoderSettings(Settings):
+    """The network and the training of the compact `artwork-backbone`."""
+
+    hidden: int = Field(ge=8)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    patch: int = Field(ge=4)
+    size: int = Field(ge=28)
+    source_size: int = Field(ge=28)
+    longest_side: int = Field(ge=28)
+    paintings: int = Field(ge=0)
+    garments: int = Field(ge=0)
+    chains: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    chains_a_batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: float = Field(gt=0, lt=1)
+    fault_weight: float = Field(ge=0)
+    order_weight: float = Field(ge=0)
+    teacher_weight: float = Field(ge=0)
+    average_decay: float = Field(ge=0, lt=1)
+    device: Literal["cuda", "cpu"]
+    seed: int
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ArtworkEncoderSettings":
+        if self.size % self.patch or self.size > self.source_size:
+            raise ValueError(
+                f"size {self.size} is to be a multiple of patch {self.patch} "
+                f"and at most source_size {self.source_size}"
+            )
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} does not divide into {self.heads} heads")
+        return self
+
+
+class ExamSettings(Settings):
+    """How much an encoder is asked."""
+
+    garments: int = Field(ge=30)
+    sources: int = Field(ge=2)
+    paintings: int = Field(ge=0)
+    pairs: int = Field(ge=10)
+
+
+class EncoderSettings(Settings):
+    """Both compact encoders, and what they are asked in the end."""
+
+    fashion: FashionEncoderSettings
+    artwork: ArtworkEncoderSettings
+    exam: ExamSettings
+
+
+def read_encoder_settings(
+    path: Path | None = None, overrides: Mapping[str, object] | None = None
+) -> EncoderSettings:
+    """The settings in a YAML file, by default `config/encoders.yml`, with `overrides` over them.
+
+    Raises InvalidConfig: when the file or a value is not usable, naming the file and the field.
+    """
+    return read_settings(EncoderSettings, path or CONFIG_DIRECTORY / "encoders.yml", overrides)

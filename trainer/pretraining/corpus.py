@@ -1,0 +1,88 @@
+"""Pictures in memory, as the published graph will see them: uint8, one size, one decoder (A-15).
+
+Shapes: N pictures, S side, C colour channel, F fields.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.pixels import decode_image
+from model_store.manifest import ImagePreprocessing
+from trainer.pretraining.photographs import Photograph
+from trainer.progress import Progress
+from trainer.synthetic.garments import Record, tailor
+
+# Fields of a drawn garment that have one word, and those that have several.
+ATTRIBUTES = (
+    "category",
+    "colour",
+    "print",
+    "material",
+    "silhouette",
+    "length",
+    "sleeve",
+    "neckline",
+    "collar",
+)
+DETAILS = "detail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledPictures:
+    """Photographs: uint8 image_NSSC and the number of each label, −1 where there is none."""
+
+    image_NSSC: np.ndarray
+    label_N: np.ndarray
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnGarments:
+    """Drawn garments: uint8 image_NSSC and, a field, the number of each word, −1 where it has none."""
+
+    image_NSSC: np.ndarray
+    word_NF: np.ndarray
+    words: tuple[tuple[str, ...], ...]
+
+
+def decode_photographs(
+    photographs: Sequence[Photograph], labels: tuple[str, ...], size: int, progress: Progress
+) -> LabelledPictures:
+    """The photographs, squashed to `size`; a label that is not among `labels` counts as none.
+
+    Raises InvalidImage: for a photograph that cannot be read.
+    """
+    preprocessing = ImagePreprocessing(height=size, width=size)
+    image_NSSC = np.empty((len(photographs), size, size, 3), np.uint8)
+    for number, photograph in enumerate(photographs):
+        image_NSSC[number] = decode_image(photograph.path.read_bytes(), preprocessing)
+        progress("decoding photographs", number + 1, len(photographs))
+    numbers = {label: number for number, label in enumerate(labels)}
+    label_N = np.array([numbers.get(photograph.label, -1) for photograph in photographs], np.int64)
+    return LabelledPictures(image_NSSC=image_NSSC, label_N=label_N, labels=labels)
+
+
+def draw_garments(count: int, seed: int, size: int, progress: Progress) -> DrawnGarments:
+    """The first `count` garments of a seed; the words of a field are those that occur, in order."""
+    image_NSSC = np.empty((count, size, size, 3), np.uint8)
+    records = []
+    for number in range(count):
+        garment = tailor(seed, number, size)
+        image_NSSC[number] = np.asarray(garment.picture)
+        records.append(garment.record)
+        progress("drawing garments", number + 1, count)
+    columns = [[word_of(record, field) for record in records] for field in ATTRIBUTES]
+    words = tuple(tuple(sorted({word for word in column if word})) for column in columns)
+    numbers = [
+        [known.index(word) if word else -1 for word in column]
+        for column, known in zip(columns, words, strict=True)
+    ]
+    return DrawnGarments(image_NSSC=image_NSSC, word_NF=np.array(numbers, np.int64).T, words=words)
+
+
+def word_of(record: Record, field: str) -> str:
+    """The first word of a field, empty where the record has none."""
+    value = record.get(field, "")
+    return value if isinstance(value, str) else next(iter(value), "")

@@ -1,0 +1,215 @@
+"""The compact `fashion-image`: a small residual network that tells garments by label, cut, colour and cloth.
+
+Photographs teach labels, drawn garments teach attributes, every picture its own colours; one vector of
+512 dimensions carries all of it. Cosine softmax: Wang et al. 2018. Mixup: Zhang et al. 2018.
+Shapes: B batch, S side, C colour channel, D vector, K colour bins, L labels, F fields.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainer.backbones.fashion_clip import CLIP_MEAN, CLIP_STD, DIMENSION
+from trainer.pretraining.averaging import follow
+from trainer.pretraining.config import FashionEncoderSettings
+from trainer.pretraining.corpus import DrawnGarments, LabelledPictures
+from trainer.pretraining.optimisers import build_optimiser, build_schedule
+from trainer.pretraining.views import plain_views, random_views
+from trainer.progress import Progress
+from trainer.runs import choose_device
+
+COLOUR_STEPS = 4
+_log = logging.getLogger(__name__)
+
+
+class FashionStudent(nn.Module):
+    """The tower and, for training alone, what is read off its vector."""
+
+    mean_C11: torch.Tensor
+    std_C11: torch.Tensor
+
+    def __init__(
+        self, tower: nn.Module, label_count: int, word_counts: tuple[int, ...], scale: float
+    ) -> None:
+        super().__init__()
+        self.tower, self.scale = tower, scale
+        self.register_buffer("mean_C11", torch.tensor(CLIP_MEAN).view(3, 1, 1))
+        self.register_buffer("std_C11", torch.tensor(CLIP_STD).view(3, 1, 1))
+        self.labels = nn.Linear(DIMENSION, label_count, bias=False)
+        self.words = nn.ModuleList(nn.Linear(DIMENSION, count) for count in word_counts)
+        self.colours = nn.Linear(DIMENSION, COLOUR_STEPS**3)
+
+    def forward(self, view_BCSS: torch.Tensor) -> torch.Tensor:
+        """float32 vector_BD of length 1, computed in the fast precision of training."""
+        with torch.autocast(view_BCSS.device.type, torch.bfloat16):
+            return self.vectors(view_BCSS)
+
+    def vectors(self, view_BCSS: torch.Tensor) -> torch.Tensor:
+        """float32 vector_BD of length 1."""
+        pixel_BCSS = (view_BCSS - self.mean_C11) / self.std_C11
+        pixel_BCSS = pixel_BCSS.contiguous(memory_format=torch.channels_last)
+        return functional.normalize(self.tower(pixel_BCSS).float(), dim=-1)
+
+    def label_logits(self, vector_BD: torch.Tensor) -> torch.Tensor:
+        return self.scale * vector_BD @ functional.normalize(self.labels.weight, dim=-1).T
+
+
+def build_tower(settings: FashionEncoderSettings) -> Any:
+    """An open_clip tower over a timm trunk, randomly initialised."""
+    from open_clip.timm_model import TimmModel
+
+    return TimmModel(settings.trunk, DIMENSION, image_size=settings.size, pool="avg", proj="linear")
+
+
+def train_fashion_encoder(
+    photographs: LabelledPictures,
+    garments: DrawnGarments,
+    settings: FashionEncoderSettings,
+    progress: Progress,
+    after_epoch: Callable[[int, nn.Module, Mapping[str, float]], None],
+) -> nn.Module:
+    """The tower, averaged over its last steps."""
+    return _Fit(photographs, garments, settings, progress).run(after_epoch)
+
+
+def colour_shares(view_BCSS: torch.Tensor) -> torch.Tensor:
+    """float32 share_BK: how much of the middle of each view falls into each of 4 × 4 × 4 bins of RGB."""
+    size = view_BCSS.shape[-1]
+    low, high = size // 5, size - size // 5
+    step_BCP = (view_BCSS[:, :, low:high, low:high] * (COLOUR_STEPS - 1e-3)).long().flatten(2)
+    bin_BP = (step_BCP[:, 0] * COLOUR_STEPS + step_BCP[:, 1]) * COLOUR_STEPS + step_BCP[:, 2]
+    share_BK = torch.zeros(len(view_BCSS), COLOUR_STEPS**3)
+    share_BK.scatter_add_(1, bin_BP, torch.ones_like(bin_BP, dtype=torch.float32))
+    return share_BK / bin_BP.shape[1]
+
+
+class _Fit:
+    def __init__(
+        self,
+        photographs: LabelledPictures,
+        garments: DrawnGarments,
+        settings: FashionEncoderSettings,
+        progress: Progress,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.rng = torch.Generator().manual_seed(settings.seed)
+        self.settings, self.progress = settings, progress
+        self.device = choose_device(settings.device)
+        self.photographs, self.garments = photographs, garments
+        self.student = FashionStudent(
+            build_tower(settings),
+            len(photographs.labels),
+            tuple(len(words) for words in garments.words),
+            settings.scale,
+        ).to(memory_format=torch.channels_last)
+        self.student.to(self.device)
+        self.average = copy.deepcopy(self.student).requires_grad_(False)
+        self.optimiser = build_optimiser(
+            self.student, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.schedule = build_schedule(
+            self.optimiser,
+            learning_rate=settings.learning_rate,
+            steps=settings.epochs * (len(photographs.image_NSSC) // settings.photographs_a_batch),
+            warmup=settings.warmup,
+        )
+        self.step = 0
+
+    def run(self, after_epoch: Callable[[int, nn.Module, Mapping[str, float]], None]) -> nn.Module:
+        for epoch in range(1, self.settings.epochs + 1):
+            started = time.monotonic()
+            self.student.train()
+            losses = [self._train(photo_B, drawn_B) for photo_B, drawn_B in self._batches()]
+            figures = {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
+            figures["seconds"] = time.monotonic() - started
+            after_epoch(epoch, self.average, figures)
+            self.progress("training fashion-image", epoch, self.settings.epochs)
+        tower: nn.Module = self.average.tower
+        return tower.cpu().eval()
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        order_N = torch.randperm(len(self.photographs.image_NSSC), generator=self.rng)
+        size = self.settings.photographs_a_batch
+        for photo_B in torch.split(order_N[: len(order_N) // size * size], size):
+            drawn_B = torch.randint(
+                len(self.garments.image_NSSC), (self.settings.garments_a_batch,), generator=self.rng
+            )
+            yield photo_B, drawn_B
+
+    def _train(self, photo_B: torch.Tensor, drawn_B: torch.Tensor) -> dict[str, float]:
+        settings, rng = self.settings, self.rng
+        pixels = np.concatenate((self.photographs.image_NSSC[photo_B], self.garments.image_NSSC[drawn_B]))
+        view_BCSS = random_views(torch.from_numpy(pixels), settings.size, settings.views, rng)
+        count = len(photo_B)
+        share, partner_B = self._mix(count)
+        view_BCSS[:count] = share * view_BCSS[:count] + (1 - share) * view_BCSS[:count][partner_B]
+        vector_BD = self.student(view_BCSS.to(self.device))
+        label_B = torch.from_numpy(self.photographs.label_N)[photo_B]
+        losses = {
+            "label": self._label_loss(vector_BD[:count], label_B, label_B[partner_B], share),
+            "attribute": self._attribute_loss(vector_BD[count:], drawn_B),
+            "colour": self._colour_loss(vector_BD, view_BCSS),
+        }
+        loss = (
+            losses["label"]
+            + settings.attribute_weight * losses["attribute"]
+            + settings.colour_weight * losses["colour"]
+        )
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
+        self.optimiser.step()
+        self.schedule.step()
+        self.step += 1
+        follow(self.average, self.student, self.step, settings.average_decay)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _mix(self, count: int) -> tuple[float, torch.Tensor]:
+        partner_B = torch.randperm(count, generator=self.rng)
+        if float(torch.rand((), generator=self.rng)) >= self.settings.mix:
+            return 1.0, partner_B
+        return float(torch.rand((), generator=self.rng) * 0.5 + 0.5), partner_B
+
+    def _label_loss(
+        self, vector_BD: torch.Tensor, one_B: torch.Tensor, other_B: torch.Tensor, share: float
+    ) -> torch.Tensor:
+        logit_BL = self.student.label_logits(vector_BD)
+
+        def loss(label_B: torch.Tensor) -> torch.Tensor:
+            return functional.cross_entropy(
+                logit_BL, label_B.to(self.device), ignore_index=-1, label_smoothing=self.settings.smoothing
+            )
+
+        return share * loss(one_B) + (1 - share) * loss(other_B) if share < 1 else loss(one_B)
+
+    def _attribute_loss(self, vector_BD: torch.Tensor, drawn_B: torch.Tensor) -> torch.Tensor:
+        word_BF = torch.from_numpy(self.garments.word_NF)[drawn_B].to(self.device)
+        scaled_BD = self.settings.scale * vector_BD
+        losses = [
+            functional.cross_entropy(head(scaled_BD), word_BF[:, field], ignore_index=-1, reduction="sum")
+            / max(1, int((word_BF[:, field] >= 0).sum()))
+            for field, head in enumerate(self.student.words)
+        ]
+        return torch.stack(losses).mean()
+
+    def _colour_loss(self, vector_BD: torch.Tensor, view_BCSS: torch.Tensor) -> torch.Tensor:
+        logit_BK = self.student.colours(self.settings.scale * vector_BD)
+        return functional.cross_entropy(logit_BK, colour_shares(view_BCSS).to(self.device))
+
+
+@torch.inference_mode()
+def tower_vectors(tower: nn.Module, image_NSSC: np.ndarray, size: int) -> np.ndarray:
+    """float32 vector_ND of length 1 of uint8 pictures."""
+    student = FashionStudent(tower, 1, (), 1.0).eval()
+    parts = [
+        student.vectors(plain_views(torch.from_numpy(image_NSSC[start : start + 64]), size))
+        for start in range(0, len(image_NSSC), 64)
+    ]
+    return torch.cat(parts).numpy()

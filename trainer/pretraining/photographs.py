@@ -1,0 +1,118 @@
+"""Labelled photographs: who sent them, what they show, and a split that no sender straddles."""
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from trainer.errors import InvalidData
+
+COLUMNS = ("image", "sender_id", "label")
+# What people who sorted the photographs wrote when they saw no one garment.
+NO_LABEL = frozenset({"", "Not sure", "Other", "Skip"})
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+FOLDS = 5
+# Above this share a sender is never held out, where there are enough others.
+MOST_OF_ONE_SENDER, FEW_SENDERS = 0.05, 40
+COMMONEST = 10
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photograph:
+    """One photograph. `label` is empty where nobody said what it shows."""
+
+    path: Path
+    sender: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotographSplit:
+    """Three parts; each sender's photographs are all in one of them."""
+
+    train: tuple[Photograph, ...]
+    val: tuple[Photograph, ...]
+    test: tuple[Photograph, ...]
+
+
+def read_photographs(table: Path, images: Path) -> tuple[Photograph, ...]:
+    """The photographs that a CSV table with the columns image, sender_id and label lists.
+
+    `image` is a file name in `images`, with or without its ending.
+    Raises InvalidData: listing each row without a sender or without a file, or for a table without rows.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise InvalidData(f"{table}: no column {', '.join(missing)}")
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidData(f"{table}: not readable as CSV ({type(error).__name__})") from error
+    if not rows:
+        raise InvalidData(f"{table}: no rows")
+    files = {path.stem: path for path in sorted(images.glob("*")) if path.suffix.lower() in SUFFIXES}
+    found, problems = [], []
+    for number, row in enumerate(rows, start=2):
+        path = files.get(Path(row["image"]).stem)
+        if path is None:
+            problems.append(f"line {number}: no picture {row['image']!r} in {images}")
+        elif not row["sender_id"]:
+            problems.append(f"line {number}: no sender_id")
+        else:
+            label = "" if row["label"] in NO_LABEL else row["label"]
+            found.append(Photograph(path=path, sender=row["sender_id"], label=label))
+    if problems:
+        raise InvalidData(f"{table}: {len(problems)} bad rows\n  " + "\n  ".join(problems[:_SHOWN]))
+    return tuple(found)
+
+
+def split_photographs(photographs: Sequence[Photograph], seed: int) -> PhotographSplit:
+    """Three fifths to train on, one to choose by, one to measure on; labels spread evenly.
+
+    Whoever sent more than a twentieth of all photographs is trained on: a part that is mostly one person's
+    would measure that person's floor and lamp.
+    Raises InvalidData: with fewer other senders than there are parts to deal them into.
+    """
+    counts = Counter(photograph.sender for photograph in photographs)
+    most = MOST_OF_ONE_SENDER * len(photographs) if len(counts) > FEW_SENDERS else len(photographs)
+    plentiful = tuple(one for one in photographs if counts[one.sender] > most)
+    others = [one for one in photographs if counts[one.sender] <= most]
+    count = len({one.sender for one in others})
+    if count < FOLDS:
+        raise InvalidData(f"photographs come from {count} senders, a split takes {FOLDS}")
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    labels = _spreadable([photograph.label for photograph in others])
+    senders = [photograph.sender for photograph in others]
+    parts = [held for _, held in folds.split(np.zeros(len(labels)), labels, senders)]
+    test, val, *rest = (tuple(others[i] for i in part) for part in parts)
+    return PhotographSplit(train=(*plentiful, *(p for part in rest for p in part)), val=val, test=test)
+
+
+def _spreadable(labels: Sequence[str]) -> list[str]:
+    """The labels, those too rare to be in every part counted as the commonest."""
+    counts = Counter(labels)
+    commonest = counts.most_common(1)[0][0]
+    return [label if counts[label] >= FOLDS else commonest for label in labels]
+
+
+def commonest_labels(photographs: Iterable[Photograph], count: int = COMMONEST) -> tuple[str, ...]:
+    """The labels with most photographs, commonest first."""
+    counts = Counter(photograph.label for photograph in photographs if photograph.label)
+    return tuple(sorted(counts, key=lambda label: (-counts[label], label))[:count])
+
+
+def photographs_digest(photographs: Iterable[Photograph]) -> str:
+    """sha256, hexadecimal, of names, senders, labels and sizes: what a model card calls its data."""
+    digest = hashlib.sha256()
+    for one in sorted(photographs, key=lambda photograph: photograph.path.name):
+        line = f"{one.path.name}\t{one.sender}\t{one.label}\t{one.path.stat().st_size}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()
