@@ -3,8 +3,10 @@
 Shapes: N pictures, B batch, D vector.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def quantise(model: onnx.ModelProto, calibration_N: np.ndarray) -> onnx.ModelPro
 
     The one input takes `calibration_N`; ranges are the smallest and largest value seen. The last product,
     which makes the vector, keeps its precision: it costs next to nothing and takes nearly all of the error
-    (cosine 0.9987 with it, 0.99997 without; decision 0015). Weights take seven bits, because processors
+    (cosine 0.9987 with it, 0.99997 without; decision 0014). Weights take seven bits, because processors
     without VNNI saturate at eight and would give other answers.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -46,19 +48,20 @@ def quantise(model: onnx.ModelProto, calibration_N: np.ndarray) -> onnx.ModelPro
     with tempfile.TemporaryDirectory(prefix="atelier-") as place:
         before, after = Path(place) / "before.onnx", Path(place) / "after.onnx"
         onnx.save_model(model, before)
-        quantize_static(
-            before,
-            after,
-            _Reader(model.graph.input[0].name, calibration_N),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(CALIBRATED),
-            nodes_to_exclude=[_last_product(model)],
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-        )
+        with _without_advice():
+            quantize_static(
+                before,
+                after,
+                _Reader(model.graph.input[0].name, calibration_N),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(CALIBRATED),
+                nodes_to_exclude=[_last_product(model)],
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+            )
         return onnx.load(after)
 
 
@@ -73,7 +76,7 @@ def measure_fidelity(quantised: onnx.ModelProto, origin: onnx.ModelProto, held_o
     """The fidelity of a quantised graph, proven to be equal to the bit whatever the batch.
 
     Raises NotFaithful: when a picture's vector depends on its batch mates, or its cosine to the origin's
-    is below 0.999 on the average.
+    is below 0.999.
     """
     found_ND, wanted_ND = (_vectors(model, held_out_N) for model in (quantised, origin))
     _prove_invariance(quantised, held_out_N, found_ND)
@@ -85,10 +88,10 @@ def measure_fidelity(quantised: onnx.ModelProto, origin: onnx.ModelProto, held_o
         centred=float(_cosines(found_ND - common_D, wanted_ND - common_D).mean()),
         count=len(held_out_N),
     )
-    if not fidelity.mean >= LEAST_COSINE:
+    if not fidelity.least >= LEAST_COSINE:
         raise NotFaithful(
-            f"int8 keeps a cosine of {fidelity.mean:.5f} to fp32 over {fidelity.count} held-out pictures, "
-            f"the bound is {LEAST_COSINE}"
+            f"of {fidelity.count} held-out pictures one keeps a cosine of only {fidelity.least:.5f} to fp32 "
+            f"({fidelity.mean:.5f} on the average), the bound is {LEAST_COSINE}"
         )
     return fidelity
 
@@ -121,6 +124,18 @@ def _cosines(one_ND: np.ndarray, other_ND: np.ndarray) -> np.ndarray:
     norms_N = np.linalg.norm(one_ND, axis=1) * np.linalg.norm(other_ND, axis=1)
     cosine_N: np.ndarray = (one_ND * other_ND).sum(1) / np.maximum(norms_N, 1e-12)
     return cosine_N
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keeps the quantiser from advising shape inference, which exported graphs have behind them."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 class _Reader:

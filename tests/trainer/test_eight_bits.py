@@ -49,7 +49,7 @@ def test_a_faithful_version_stands_in_for_its_origin(tmp_path: Path, pictures: P
     assert version.manifest.derived_from.digest == origin.digest
     assert origin.manifest.precision == "fp32"
     fidelity = version.manifest.metrics["fidelity"]
-    assert fidelity["mean"] >= quantisation.LEAST_COSINE
+    assert fidelity["least"] >= quantisation.LEAST_COSINE
     assert fidelity["count"] + fidelity["calibrated_on"] == 100
     head = export_fashion_attributes(read_fashion_config(), shelf).version
     assert head.manifest.accepts == (version.space_id, origin.space_id)

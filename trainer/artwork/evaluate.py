@@ -3,12 +3,19 @@
 Shapes: N artworks.
 """
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.stats import kendalltau, spearmanr
 
-from trainer.artwork.metadata import RANKS, TIERS
+from trainer.artwork.metadata import RANKS, TIERS, Artwork
 from trainer.artwork.pairs import generate_pairs
+from trainer.artwork.uncertainty import accuracy_interval, measure_calibration
+
+NEIGHBOURS = ("S-A", "A-B", "B-C")
 
 
 def compute_pairwise_accuracy(score_N: np.ndarray, rank_N: np.ndarray) -> float:
@@ -20,21 +27,64 @@ def compute_pairwise_accuracy(score_N: np.ndarray, rank_N: np.ndarray) -> float:
     return (correct + tied / 2) / total if total else float("nan")
 
 
-def evaluate_scores(score_N: np.ndarray, rank_N: np.ndarray) -> dict[str, Any]:
-    """Pairwise accuracy over all pairs and for each two tiers, pair count and share of equal scores."""
+def evaluate_scores(
+    score_N: np.ndarray, artworks: Sequence[Artwork], temperature: float = 1.0
+) -> dict[str, Any]:
+    """Everything that scores say against tiers: the `test` part of a report.
+
+    Pairwise accuracy with its interval over artists, for each two tiers, for tiers that are neighbours and
+    for each department; rank correlations with the tier; calibration of the probabilities at `temperature`.
+    """
+    rank_N = np.array([artwork.rank for artwork in artworks])
+    artists = [artwork.artist for artwork in artworks]
     _, tied, total = _counted(score_N, rank_N)
-    gaps = {}
-    for position, better in enumerate(TIERS):
-        for worse in TIERS[position + 1 :]:
-            chosen = np.isin(rank_N, (RANKS[better], RANKS[worse]))
-            if len(np.unique(rank_N[chosen])) == 2:
-                gaps[f"{better}-{worse}"] = compute_pairwise_accuracy(score_N[chosen], rank_N[chosen])
+    gaps = _by_gap(score_N, rank_N)
+    calibration = measure_calibration(score_N, rank_N, temperature)
     return {
         "pairwise_accuracy": compute_pairwise_accuracy(score_N, rank_N),
+        "interval": accuracy_interval(score_N, rank_N, artists),
         "accuracy_by_gap": gaps,
+        "accuracy_of_neighbours": _mean([gaps[name] for name in NEIGHBOURS if name in gaps]),
+        "accuracy_by_department": _by_department(score_N, rank_N, artworks),
+        **_correlations(score_N, rank_N),
+        "calibration": asdict(calibration),
         "pair_count": total,
         "tie_share": tied / total if total else 0.0,
     }
+
+
+def _by_gap(score_N: np.ndarray, rank_N: np.ndarray) -> dict[str, float]:
+    gaps = {}
+    for better, worse in combinations(TIERS, 2):
+        chosen_N = np.isin(rank_N, (RANKS[better], RANKS[worse]))
+        if len(np.unique(rank_N[chosen_N])) == 2:
+            gaps[f"{better}-{worse}"] = compute_pairwise_accuracy(score_N[chosen_N], rank_N[chosen_N])
+    return gaps
+
+
+def _by_department(score_N: np.ndarray, rank_N: np.ndarray, artworks: Sequence[Artwork]) -> dict[str, float]:
+    """The accuracy within each department that has two tiers."""
+    department_N = np.array([artwork.department or "" for artwork in artworks])
+    found = {}
+    for department in sorted(set(department_N.tolist()) - {""}):
+        chosen_N = department_N == department
+        if len(np.unique(rank_N[chosen_N])) > 1:
+            found[department] = compute_pairwise_accuracy(score_N[chosen_N], rank_N[chosen_N])
+    return found
+
+
+def _correlations(score_N: np.ndarray, rank_N: np.ndarray) -> dict[str, float | None]:
+    """Kendall's tau-b and Spearman's rho with the tier; None where scores or tiers are all the same."""
+    if len(np.unique(score_N)) < 2 or len(np.unique(rank_N)) < 2:
+        return {"kendall_tau": None, "spearman": None}
+    return {
+        "kendall_tau": float(kendalltau(score_N, rank_N).statistic),
+        "spearman": float(spearmanr(score_N, rank_N).statistic),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def _counted(score_N: np.ndarray, rank_N: np.ndarray) -> tuple[int, int, int]:

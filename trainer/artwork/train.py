@@ -223,10 +223,10 @@ def _accuracy(model: PairwiseRankingModel, graded: _Graded) -> float:
 
 
 def _test(checkpoint: Path, split: Split, backbone: Version, space: Workspace) -> dict[str, Any]:
-    model = restore_head(load_checkpoint(checkpoint, KIND))
+    body = load_checkpoint(checkpoint, KIND)
     feature_ND = vectors_of_files([a.path for a in split.test], backbone, space, "artwork test")
-    rank_N = np.array([a.rank for a in split.test])
-    return evaluate_scores(_scores(model, torch.from_numpy(feature_ND)), rank_N)
+    score_N = _scores(restore_head(body), torch.from_numpy(feature_ND))
+    return evaluate_scores(score_N, split.test, float(body["temperature"]))
 
 
 def _chosen(checkpoint: Path) -> dict[str, Any]:

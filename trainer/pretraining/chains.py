@@ -4,6 +4,7 @@ Shapes: N pictures (chains × LEVELS, a chain's pictures together), S side, C co
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,25 +29,31 @@ class WorseningPictures:
 def worsen_pictures(
     pictures: Sequence[Image.Image], chains: int, size: int, seed: int, progress: Progress
 ) -> WorseningPictures:
-    """Of each picture `chains` chains: one to three faults, none at first, then ever stronger."""
-    count = len(pictures) * chains * LEVELS
-    image_NSSC = np.empty((count, size, size, 3), np.uint8)
-    strength_NF = np.zeros((count, len(NAMED_FAULTS)), np.float32)
-    rng = np.random.default_rng([seed, 6])
-    row = 0
-    for picture in pictures:
-        for _ in range(chains):
-            for strength_F in _steps(rng):
-                named = {name: float(s) for name, s in zip(NAMED_FAULTS, strength_F, strict=True)}
-                worse = worsen(picture, named, int(rng.integers(2**31)))
-                image_NSSC[row] = np.asarray(worse.resize((size, size), Image.Resampling.BICUBIC))
-                strength_NF[row] = strength_F
-                row += 1
-        progress("worsening pictures", row, count)
+    """Of each picture `chains` chains: one to three faults, none at first, then ever stronger.
+
+    A picture's chains follow from the seed and its place alone, so the order of work does not matter.
+    """
+    rows = chains * LEVELS
+    image_NSSC = np.empty((len(pictures) * rows, size, size, 3), np.uint8)
+    strength_NF = np.empty((len(pictures) * rows, len(NAMED_FAULTS)), np.float32)
+
+    def worsen_one(number: int) -> None:
+        rng = np.random.default_rng([seed, 6, number])
+        steps = np.concatenate([_steps(rng) for _ in range(chains)])
+        for row, strength_F in enumerate(steps, start=number * rows):
+            named = {name: float(s) for name, s in zip(NAMED_FAULTS, strength_F, strict=True)}
+            worse = worsen(pictures[number], named, int(rng.integers(2**31)))
+            image_NSSC[row] = np.asarray(worse.resize((size, size), Image.Resampling.BICUBIC))
+            strength_NF[row] = strength_F
+
+    # Pillow lets go of the interpreter while it works.
+    with ThreadPoolExecutor() as pool:
+        for done, _ in enumerate(pool.map(worsen_one, range(len(pictures))), start=1):
+            progress("worsening pictures", done, len(pictures))
     return WorseningPictures(
         image_NSSC=image_NSSC,
         strength_NF=strength_NF,
-        source_N=np.repeat(np.arange(len(pictures)), chains * LEVELS),
+        source_N=np.repeat(np.arange(len(pictures)), rows),
     )
 
 

@@ -66,13 +66,7 @@ def set_exam(split: PhotographSplit, size: int, settings: ExamSettings, progress
         test=decode_photographs(split.test, labels, size, progress),
         test_senders=np.array([one.sender for one in split.test]),
         garments=draw_garments(settings.garments, GARMENT_SEED, size, progress),
-        grading=grade_pictures(
-            (*val_pictures, *_paintings(settings.paintings)),
-            tuple(NAMED_FAULTS),
-            size,
-            GRADING_SEED,
-            progress,
-        ),
+        grading=grade_pictures(grading_from, tuple(NAMED_FAULTS), size, GRADING_SEED, progress),
         graded={
             "seen": grade_pictures(test_pictures, tuple(NAMED_FAULTS), size, GRADING_SEED + 1, progress),
             **{

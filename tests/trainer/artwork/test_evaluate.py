@@ -1,10 +1,28 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from trainer.artwork.calibration import fit_temperature
 from trainer.artwork.evaluate import compute_pairwise_accuracy, evaluate_scores
+from trainer.artwork.metadata import Artwork
+from trainer.artwork.uncertainty import accuracy_interval, measure_calibration
 
 RANKS = np.array([4, 3, 2, 1])
+
+
+def _artworks(tiers: str, departments: str = "") -> tuple[Artwork, ...]:
+    return tuple(
+        Artwork(
+            image_id=str(number),
+            path=Path(f"{number}.png"),
+            tier=tier,
+            artist=f"artist {number // 2}",
+            department=departments[number] if departments else None,
+            picture_digest="",
+        )
+        for number, tier in enumerate(tiers)
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,9 +41,10 @@ def test_no_pair_is_not_a_number():
 
 def test_gaps_and_ties_are_told():
     """Each two tiers have their own accuracy; the share of equal scores is given."""  # proves A-17
-    found = evaluate_scores(np.array([2.0, 1.0, 1.0, 3.0]), RANKS)
+    found = evaluate_scores(np.array([2.0, 1.0, 1.0, 3.0]), _artworks("SABC"))
 
     assert found["accuracy_by_gap"]["S-A"] == 1.0
+    assert found["accuracy_of_neighbours"] == pytest.approx((1 + 0.5 + 0) / 3)
     assert found["accuracy_by_gap"]["S-C"] == 0.0
     assert found["tie_share"] == pytest.approx(1 / 6)
     assert found["pair_count"] == 6
@@ -53,3 +72,66 @@ def test_temperature_without_pairs_is_one():
     """Nothing to fit, nothing changed."""
     assert fit_temperature(np.array([1.0, 2.0]), np.array([3, 3])) == 1.0
     assert fit_temperature(np.zeros(4), RANKS) == 1.0
+
+
+def test_departments_have_their_own_accuracy():
+    """Within painting everything is right, within design everything wrong."""  # proves A-17
+    found = evaluate_scores(np.array([4.0, 3.0, 1.0, 2.0]), _artworks("SASA", "ppdd"))
+
+    assert found["accuracy_by_department"] == {"d": 0.0, "p": 1.0}
+
+
+def test_rank_correlations_agree_with_the_tiers():
+    """One for the tiers' own order, minus one for its reverse, none for equal scores."""  # proves A-17
+    ordered, reverse, equal = (
+        evaluate_scores(np.array(scores), _artworks("SABC"))
+        for scores in ([4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0], [0.0] * 4)
+    )
+
+    assert (ordered["kendall_tau"], ordered["spearman"]) == pytest.approx((1, 1))
+    assert (reverse["kendall_tau"], reverse["spearman"]) == pytest.approx((-1, -1))
+    assert equal["kendall_tau"] is equal["spearman"] is None
+
+
+def test_the_interval_is_of_artists():
+    """The same answers by a few artists are less sure than by many."""  # proves A-17
+    rng = np.random.default_rng(1)
+    rank_N = rng.integers(1, 5, 240)
+    score_N = rank_N + rng.normal(0, 2, 240)
+    accuracy = compute_pairwise_accuracy(score_N, rank_N)
+
+    few = accuracy_interval(score_N, rank_N, [str(n // 40) for n in range(240)])
+    many = accuracy_interval(score_N, rank_N, [str(n) for n in range(240)])
+
+    assert many[0] < accuracy < many[1]
+    assert few[0] < accuracy < few[1]
+    assert 0.02 < many[1] - many[0] < 0.2
+    assert np.isnan(accuracy_interval(score_N, np.ones(240), ["a"] * 240)).all()
+
+
+def test_the_interval_matches_resampling_by_hand():
+    """Weights in blocks give what repeating the drawn works gives."""
+    rng = np.random.default_rng(2)
+    rank_N, score_N = rng.integers(1, 3, 30), rng.normal(size=30).round(1)
+    drawn = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), 1000)
+    by_hand = [compute_pairwise_accuracy(np.repeat(score_N, row), np.repeat(rank_N, row)) for row in drawn]
+
+    found = accuracy_interval(score_N, rank_N, [f"{n:02}" for n in range(30)])
+
+    assert found == pytest.approx(tuple(np.percentile(by_hand, (2.5, 97.5))), abs=1e-6)
+
+
+def test_calibration_tells_honest_from_boastful_scores():
+    """Preferences drawn at a temperature are calibrated at it and far off at a tenth of it."""
+    rng = np.random.default_rng(0)
+    rank_N = np.arange(600) % 2 + 1
+    # Differences of logistic noise are not logistic themselves; the fitted temperature is the best there is.
+    score_N = rng.logistic(0, 1, 600) + rank_N * 0.5
+    temperature = fit_temperature(score_N, rank_N)
+
+    honest, boastful = (measure_calibration(score_N, rank_N, t) for t in (temperature, temperature / 10))
+
+    assert honest.error < 0.05 < 0.2 < boastful.error
+    assert sum(honest.count_K) == 300 * 300
+    assert all(0.5 <= stated <= 1 for stated in honest.stated_K)
+    assert np.isnan(measure_calibration(score_N, np.ones(600), 1.0).error)
