@@ -1,5 +1,6 @@
 """`atelier artwork …`: train a judge of artworks, or make graded pictures to try it on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +13,16 @@ from model_store.store import ModelStore
 
 app = typer.Typer(no_args_is_help=True, help="Train which artwork is better.")
 
+Metadata = Annotated[Path, typer.Option(help="CSV or JSON with image_id, path, tier, artist.")]
+Images = Annotated[Path, typer.Option(help="Folder that the paths are relative to.")]
 Store = Annotated[Path, typer.Option(help="Model store with the backbone.", envvar="ATELIER_STORE")]
 Cache = Annotated[Path, typer.Option(help="Vector cache.", envvar="ATELIER_CACHE")]
 
 
 @app.command()
 def train(
-    metadata: Annotated[Path, typer.Option(help="CSV or JSON with image_id, path, tier, artist.")],
-    images: Annotated[Path, typer.Option(help="Folder that the paths are relative to.")],
+    metadata: Metadata,
+    images: Images,
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     config: Annotated[Path | None, typer.Option(help="Settings; config/artwork.yml by default.")] = None,
     backbone: Annotated[
@@ -27,6 +30,8 @@ def train(
     ] = "artwork-backbone@production",
     epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a batch.")] = None,
+    wandb_project: Annotated[str | None, typer.Option(help="Project in wandb.")] = None,
+    wandb_run_name: Annotated[str | None, typer.Option(help="Name of the run in wandb.")] = None,
     store: Store = Path("var/models"),
     cache: Cache = Path("var/cache"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -39,7 +44,12 @@ def train(
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
-        overrides = {"training.max_epochs": epochs, "training.batch_size": batch_size}
+        overrides = {
+            "training.max_epochs": epochs,
+            "training.batch_size": batch_size,
+            "training.wandb_project": wandb_project,
+            "training.wandb_run_name": wandb_run_name,
+        }
         settings = read_artwork_config(
             config, {key: value for key, value in overrides.items() if value is not None}
         )
@@ -57,6 +67,82 @@ def train(
         console.print(
             f"to publish: python trainer/export.py artwork --checkpoint {report.checkpoint}", markup=False
         )
+
+
+@app.command()
+def split(
+    metadata: Metadata,
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Folder to write split.json into.")],
+    seed: Annotated[int, typer.Option(min=0)] = 42,
+) -> None:
+    """Write which artwork is trained on, validated with and tested with; whole artists stay together."""
+    with reported(), training_extra():
+        from trainer.artwork.metadata import read_metadata
+        from trainer.artwork.splits import split_artworks, write_split
+
+        made = split_artworks(read_metadata(metadata, images), seed)
+        out.mkdir(parents=True, exist_ok=True)
+        write_split(made, out / "split.json")
+        rows = [
+            (name, part["count"], part["artists"], f"{part['ratio']:.3f}", _tiers(part["tiers"]))
+            for name, part in made.report().items()
+        ]
+        columns = ("part", "#artworks", "#artists", "#share", "tiers")
+        print_table(f"split {made.digest[:12]}, seed {seed}", columns, rows)
+
+
+@app.command()
+def pairs(
+    metadata: Metadata,
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Folder to write pairs-train.csv, -val.csv and -test.csv into.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 42,
+) -> None:
+    """Write every cross-tier pair of each part of the split as img_a,img_b,label."""
+    with reported(), training_extra():
+        import numpy as np
+
+        from trainer.artwork.metadata import read_metadata
+        from trainer.artwork.pairs import generate_pairs, write_pairs
+        from trainer.artwork.splits import PARTS, split_artworks
+
+        made = split_artworks(read_metadata(metadata, images), seed)
+        out.mkdir(parents=True, exist_ok=True)
+        for name in PARTS:
+            part = getattr(made, name)
+            found = generate_pairs(np.array([artwork.rank for artwork in part]))
+            path = out / f"pairs-{name}.csv"
+            write_pairs(found, [artwork.image_id for artwork in part], path)
+            console.print(f"wrote {path}: {len(found)} pairs", markup=False, highlight=False)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Option(help="checkpoints/best_model.pt of a run.")],
+    metadata: Metadata,
+    images: Images,
+    store: Store = Path("var/models"),
+    cache: Cache = Path("var/cache"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Ask a trained head about what it never saw: the test split of its own data, all of any other."""
+    with reported(), training_extra():
+        from trainer.artwork.evaluator import Evaluator
+        from trainer.artwork.metadata import read_metadata
+        from trainer.progress import bars
+        from trainer.workspace import Workspace
+
+        artworks = read_metadata(metadata, images)
+        with bars() as progress:
+            space = Workspace(store=ModelStore.at(store), out=cache, cache=cache, progress=progress)
+            evaluator = Evaluator(checkpoint, space)
+            unseen = evaluator.unseen(artworks)
+            figures = {"artworks": len(unseen), **evaluator.evaluate(unseen).figures}
+        if as_json:
+            print_json(figures)
+            return
+        _print_figures(figures)
 
 
 @app.command()
@@ -84,6 +170,22 @@ def synthesise(
                 raise CommandError(f"no picture to grade in {images}")
             path = write_graded(out, sources, seed)
         console.print(f"wrote {path}", markup=False, highlight=False)
+
+
+def _tiers(shares: Mapping[str, float]) -> str:
+    return "  ".join(f"{tier} {share:.2f}" for tier, share in shares.items())
+
+
+def _print_figures(figures: dict[str, Any]) -> None:
+    low, high = figures["interval"]
+    rows: list[tuple[object, ...]] = [
+        ("pairwise accuracy", f"{figures['pairwise_accuracy']:.3f}"),
+        ("95 % interval over artists", f"{low:.3f} to {high:.3f}"),
+        ("calibration error", f"{figures['calibration']['error']:.3f}"),
+        *((f"tiers {gap}", f"{value:.3f}") for gap, value in figures["accuracy_by_gap"].items()),
+        *((f"department {n}", f"{v:.3f}") for n, v in figures["accuracy_by_department"].items()),
+    ]
+    print_table(f"{figures['artworks']} artworks", ("figure", "#value"), rows)
 
 
 def _print_report(body: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def publish_frozen(product: Product, shelf: Shelf) -> Published:
     calibration_N, held_out_N = _pictures(shelf.calibration, product.about["preprocessing"])
     shelf.tell(f"quantising {product.name} over {len(calibration_N)} pictures")
     try:
-        graph = quantise(product.graph, calibration_N)
+        graph = keep_halves(quantise(product.graph, calibration_N))
         fidelity = measure_fidelity(graph, product.graph, held_out_N)
     except NotFaithful as error:
         shelf.tell(f"{product.name} stays in fp32: {error}")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -54,9 +55,23 @@ def gpu_memory(device: torch.device) -> float:
 
 
 def write_report(path: Path, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a report with its schema version and time, and return it as written."""
+    """Write a report with its schema version and time, and return it as written: lists, no tuples.
+
+    What is not a number (an accuracy without pairs) is written as null, which every reader of JSON knows.
+    """
     report = {"schema_version": 1, "created_at": datetime.now(UTC).isoformat(), **body}
+    written = json.dumps(_finite(report), indent=2, ensure_ascii=False, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(written + "\n", encoding="utf-8")
     temporary.replace(path)
-    return report
+    read: dict[str, Any] = json.loads(written)
+    return read
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,8 +13,8 @@ from model_store.errors import NotFound
 from model_store.manifest import Calibration, ImagePreprocessing, VectorPreprocessing
 from model_store.store import ModelStore, Version
 from trainer.artwork.config import ArtworkConfig, BackboneSettings
+from trainer.artwork.evaluator import BACKBONE, KIND, restore_head
 from trainer.artwork.model import HeadGraph, PairwiseRankingModel
-from trainer.artwork.train import KIND, restore_head
 from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
@@ -36,7 +36,7 @@ from trainer.publishing import Making, Product, Published, Shelf, find_version, 
 from trainer.signature import Signature
 from trainer.torchscript import chain
 
-BACKBONE, HEAD, ENCODER = "artwork-backbone", "artwork-head", "artwork-encoder"
+HEAD, ENCODER = "artwork-head", "artwork-encoder"
 IMAGE, FEATURE, EMBEDDING, SCORE = "image_BHWC", "feature_BD", "embedding_BD", "score_B"
 
 

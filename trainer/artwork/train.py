@@ -16,18 +16,20 @@ from torch import nn
 
 from model_store.store import Version
 from trainer.artwork.calibration import fit_temperature
+from trainer.artwork.charts import CHART_FILE, draw_report
 from trainer.artwork.config import ArtworkConfig
-from trainer.artwork.evaluate import compute_pairwise_accuracy, evaluate_scores
+from trainer.artwork.evaluate import compute_pairwise_accuracy
+from trainer.artwork.evaluator import KIND, Evaluator
+from trainer.artwork.markdown import markdown_of, warnings_of
 from trainer.artwork.metadata import Artwork, data_version
 from trainer.artwork.model import PairwiseRankingModel
-from trainer.artwork.splits import Split, check_no_leak, split_artworks, write_split
+from trainer.artwork.splits import check_no_leak, split_artworks, write_split
 from trainer.checkpoints import load_checkpoint, save_checkpoint
 from trainer.features import vectors_of_files
 from trainer.runs import Patience, choose_device, gpu_memory, one_thread, write_report
 from trainer.tracking import Tracked, Tracker, tracking
 from trainer.workspace import Workspace
 
-KIND = "artwork-head"
 _log = logging.getLogger(__name__)
 
 
@@ -60,8 +62,8 @@ def train_artwork(
 ) -> ArtworkReport:
     """Train a head; what it leaves behind lies under `space.out`.
 
-    Writes `checkpoints/{best_model,last}.pt`, `split.json` and `report.json`. Test pictures are not even
-    encoded before training has ended. The same arguments give the same weights on the CPU.
+    Writes `checkpoints/{best_model,last}.pt`, `split.json` and `report.{json,md,png}`. Test pictures are not
+    even encoded before training has ended. The same arguments give the same weights on the CPU.
     Raises InvalidData: when the artworks cannot be split or read. Raises LeakDetected: see `splits`.
     """
     started = time.monotonic()
@@ -85,7 +87,8 @@ def train_artwork(
     with tracking(tracked) as tracker, one_thread():
         history = _Fit(config, space, header | {"wandb_run": tracker.run_id}).run(train, val, tracker)
     checkpoint = space.out / config.training.checkpoint_dir / "best_model.pt"
-    test = _test(checkpoint, split, backbone, space)
+    judged = Evaluator(checkpoint, space).evaluate(split.test)
+    test = judged.figures
     body = {
         "device": str(device),
         "backbone": {"version": str(backbone), "space_id": backbone.space_id},
@@ -95,15 +98,12 @@ def train_artwork(
         "test": test,
         "seconds": round(time.monotonic() - started, 2),
     }
-    return ArtworkReport(checkpoint=checkpoint, body=write_report(space.out / "report.json", body))
-
-
-def restore_head(checkpoint: Mapping[str, Any]) -> PairwiseRankingModel:
-    """The model of a checkpoint, ready to score."""
-    config = ArtworkConfig.model_validate(checkpoint["config"])
-    model = PairwiseRankingModel.build(int(checkpoint["input_dim"]), config.head)
-    model.load_state_dict(checkpoint["model_state_dict"])
-    return model.eval()
+    written = write_report(space.out / "report.json", body)
+    (space.out / "report.md").write_text(markdown_of(written), encoding="utf-8")
+    draw_report(space.out / CHART_FILE, test, judged.score_N, np.array([a.rank for a in split.test]))
+    for warning in warnings_of(written):
+        _log.warning(warning)
+    return ArtworkReport(checkpoint=checkpoint, body=written)
 
 
 class _Fit:
@@ -220,13 +220,6 @@ def _scores(model: PairwiseRankingModel, feature_ND: torch.Tensor) -> np.ndarray
 
 def _accuracy(model: PairwiseRankingModel, graded: _Graded) -> float:
     return compute_pairwise_accuracy(_scores(model, graded.features), graded.ranks.cpu().numpy())
-
-
-def _test(checkpoint: Path, split: Split, backbone: Version, space: Workspace) -> dict[str, Any]:
-    body = load_checkpoint(checkpoint, KIND)
-    feature_ND = vectors_of_files([a.path for a in split.test], backbone, space, "artwork test")
-    score_N = _scores(restore_head(body), torch.from_numpy(feature_ND))
-    return evaluate_scores(score_N, split.test, float(body["temperature"]))
 
 
 def _chosen(checkpoint: Path) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import torch
 from inference.encoder import encode, open_encoder, open_head
 from inference.loading import load_model
 from inference.session import SessionSettings
+from trainer.artwork.evaluator import restore_head
 from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
-from trainer.artwork.train import restore_head, train_artwork
+from trainer.artwork.train import train_artwork
 from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
 from trainer.publishing import Shelf

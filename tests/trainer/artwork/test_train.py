@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from trainer.artwork import evaluator
 from trainer.artwork import train as training
 from trainer.artwork.config import ArtworkConfig
+from trainer.artwork.evaluator import KIND, restore_head
 from trainer.artwork.metadata import Artwork
 from trainer.artwork.splits import Split
-from trainer.artwork.train import KIND, restore_head, train_artwork
+from trainer.artwork.train import train_artwork
 from trainer.backbones.dinov2 import load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
@@ -90,6 +92,7 @@ def test_test_pictures_are_not_read_before_training_ends(
         return real(paths, *rest)
 
     monkeypatch.setattr(training, "vectors_of_files", watched)
+    monkeypatch.setattr(evaluator, "vectors_of_files", watched)
     _run(gallery, artwork_config, artworks, space)
 
     split = json.loads((space.out / "split.json").read_text())

@@ -1,0 +1,63 @@
+"""`atelier artwork …`: what is split, what is paired (A-2, A-4)."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from trainer.synthetic.artworks import write_artworks
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "works"
+    return ["--metadata", str(write_artworks(folder, 80, size=32)), "--images", str(folder)]
+
+
+def test_split_and_pairs_are_written(runner: CliRunner, options: list[str], tmp_path: Path) -> None:
+    """Each image is in one part, and each part's pairs are of its own images.  # proves A-2, A-4"""
+    out = tmp_path / "out"
+
+    split = runner.invoke(app, ["artwork", "split", *options, "--out", str(out)])
+    pairs = runner.invoke(app, ["artwork", "pairs", *options, "--out", str(out)])
+
+    assert (split.exit_code, pairs.exit_code) == (0, 0), split.output + pairs.output
+    body = json.loads((out / "split.json").read_text())
+    assert sum(len(body[part]) for part in ("train", "val", "test")) == 80
+    for part in ("train", "val", "test"):
+        with (out / f"pairs-{part}.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert rows
+        assert {row["img_a"] for row in rows} | {row["img_b"] for row in rows} <= set(body[part])
+        assert {row["label"] for row in rows} == {"1", "-1"}
+
+
+def test_bad_metadata_writes_nothing(runner: CliRunner, options: list[str], tmp_path: Path) -> None:
+    """Every bad row is listed, and no folder is made."""
+    metadata = Path(options[1])
+    metadata.write_text(metadata.read_text() + "new,nowhere.png,Z,somebody\nagain,nowhere.png,S,somebody\n")
+
+    for command in ("split", "pairs"):
+        run = runner.invoke(app, ["artwork", command, *options, "--out", str(tmp_path / "out")])
+        assert run.exit_code == 1
+        assert "unknown tier 'Z'" in run.output
+        assert "no file nowhere.png" in run.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluating_without_a_checkpoint_is_one_line(
+    runner: CliRunner, options: list[str], tmp_path: Path
+) -> None:
+    """A file that is no checkpoint is named."""
+    folders = ["--store", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    none = str(tmp_path / "none.pt")
+
+    run = runner.invoke(app, ["artwork", "evaluate", "--checkpoint", none, *options, *folders])
+
+    assert run.exit_code == 1
+    assert "none.pt: not a checkpoint" in run.output

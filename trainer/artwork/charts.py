@@ -1,0 +1,50 @@
+"""A report as pictures: scores by tier, accuracy by gap, stated against found probability (A-17).
+
+Shapes: N artworks.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trainer.artwork.metadata import RANKS, TIERS
+
+CHART_FILE = "report.png"
+_TARGET = 0.6
+
+
+def draw_report(path: Path, test: Mapping[str, Any], score_N: np.ndarray, rank_N: np.ndarray) -> None:
+    """Write the three charts of a report's `test` part side by side as one PNG."""
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    _draw_scores(left, score_N, rank_N)
+    _draw_gaps(middle, test["accuracy_by_gap"])
+    _draw_calibration(right, test["calibration"])
+    figure.savefig(path, dpi=110)
+
+
+def _draw_scores(axes: Axes, score_N: np.ndarray, rank_N: np.ndarray) -> None:
+    present = [tier for tier in TIERS if (rank_N == RANKS[tier]).any()]
+    axes.violinplot([score_N[rank_N == RANKS[tier]] for tier in present], showmedians=True)
+    axes.set_xticks(range(1, len(present) + 1), present)
+    axes.set(title="scores by tier", xlabel="tier", ylabel="score")
+
+
+def _draw_gaps(axes: Axes, accuracies: Mapping[str, float]) -> None:
+    bars = axes.bar(list(accuracies), list(accuracies.values()))
+    axes.bar_label(bars, fmt="%.2f")
+    axes.axhline(0.5, color="grey", linewidth=0.8)
+    axes.axhline(_TARGET, color="grey", linewidth=0.8, linestyle="--")
+    axes.set(title="pairwise accuracy by tiers", ylim=(0, 1.05))
+
+
+def _draw_calibration(axes: Axes, calibration: Mapping[str, Any]) -> None:
+    axes.plot((0.5, 1), (0.5, 1), color="grey", linewidth=0.8)
+    axes.plot(calibration["stated_K"], calibration["found_K"], marker="o")
+    error = calibration["error"]
+    told = "no pairs" if error is None or np.isnan(error) else f"ECE {error:.3f}"
+    axes.set(title=f"calibration, {told}", xlabel="stated probability", ylabel="found", ylim=(0, 1.05))
