@@ -34,6 +34,7 @@ def train(
     wandb_run_name: Annotated[str | None, typer.Option(help="Name of the run in wandb.")] = None,
     store: Store = Path("var/models"),
     cache: Cache = Path("var/cache"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a projector and score head on features of the published backbone; publish them with export.py."""
@@ -59,7 +60,7 @@ def train(
         artworks = read_metadata(metadata, images)
         with bars() as progress:
             space = Workspace(store=models, out=out, cache=cache, progress=progress)
-            report = train_artwork(settings, artworks, version, space)
+            report = train_artwork(settings, artworks, version, space, resume=resume)
         if as_json:
             print_json(report.body)
             return

@@ -101,9 +101,14 @@ class VersionReference(_Frozen):
 
 
 class Calibration(_Frozen):
-    """How score differences become probabilities: P(a > b) = sigmoid((a − b) / temperature)."""
+    """How score differences become probabilities.
+
+    P(a > b) = sigmoid((a − b) / √(temperature² + uncertainty_weight × (u_a² + u_b²))), u the uncertainty that
+    the head gives for each score; at weight 0 the temperature alone decides.
+    """
 
     temperature: float = Field(gt=0, default=1.0)
+    uncertainty_weight: float = Field(ge=0, default=0.0)
     tie_margin: float = Field(ge=0, default=0.0)
 
 

@@ -3,7 +3,7 @@
 Shapes: N pictures, D vector.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -53,17 +53,32 @@ def vectors_of_files(
 
     Raises InvalidData: listing every file that cannot be encoded.
     """
+    pictures = (path.read_bytes() for path in paths)
+    return vectors_of_pictures(pictures, [str(path) for path in paths], version, space, stage)
+
+
+def vectors_of_pictures(
+    pictures: Iterable[bytes],
+    names: Sequence[str],
+    version: Version,
+    space: Workspace,
+    stage: str = "features",
+) -> np.ndarray:
+    """float32 vector_ND of encoded pictures in order, read one batch after another.
+
+    Raises InvalidData: listing every picture that cannot be encoded by its name.
+    """
     model = load_model(space.store, version, session=space.session, stamps=space.cache / "stamps")
     with closing(VectorCache.open(space.cache / "vectors", CACHE_BYTES, runtime_key(model.session))) as cache:
         found = encode(
             open_encoder(model),
-            (path.read_bytes() for path in paths),
+            pictures,
             batch_size=BATCH_SIZE,
             cache=cache,
-            progress=_told(space, stage, len(paths)),
+            progress=_told(space, stage, len(names)),
         )
     bad = [
-        f"{path}: {row}" for path, row in zip(paths, found, strict=True) if isinstance(row, InferenceError)
+        f"{name}: {row}" for name, row in zip(names, found, strict=True) if isinstance(row, InferenceError)
     ]
     if bad:
         raise InvalidData(f"{len(bad)} pictures cannot be encoded\n  " + "\n  ".join(bad[:_SHOWN]))

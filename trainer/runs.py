@@ -20,6 +20,15 @@ class Patience:
     def __init__(self, limit: int) -> None:
         self._limit, self._lowest, self._waited = limit, float("inf"), 0
 
+    @property
+    def state(self) -> tuple[float, int]:
+        """The lowest loss and how long it was waited for a lower one: what a resumed run goes on from."""
+        return self._lowest, self._waited
+
+    @state.setter
+    def state(self, state: tuple[float, int]) -> None:
+        self._lowest, self._waited = float(state[0]), int(state[1])
+
     def exhausted(self, loss: float) -> bool:
         """Whether the loss has now failed to fall `limit` times in a row."""
         self._waited = 0 if loss < self._lowest else self._waited + 1

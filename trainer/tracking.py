@@ -16,13 +16,17 @@ _ONLINE_TIMEOUT_S = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracked:
-    """Which run this is: where it is written, its project, its name and its settings."""
+    """Which run this is: where it is written, its project, its name and its settings.
+
+    `run_id` names the run in wandb that a resumed one goes on with.
+    """
 
     directory: Path
     project: str
     name: str | None
     enabled: bool
     settings: Mapping[str, Any]
+    run_id: str | None = None
 
 
 class Tracker(Protocol):
@@ -35,12 +39,18 @@ class Tracker(Protocol):
     def log(self, figures: Mapping[str, float], step: int) -> None:
         """Record the figures of one step."""
 
+    def show(self, name: str, picture: Path, step: int) -> None:
+        """Record a picture file of one step."""
+
 
 class _Untracked:
     run_id: str | None = None
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         _log.debug("untracked figures", extra={"step": step, "figures": dict(figures)})
+
+    def show(self, name: str, picture: Path, step: int) -> None:
+        _log.debug("untracked picture", extra={"step": step, "figure": name, "file": str(picture)})
 
 
 class _Wandb:
@@ -50,6 +60,11 @@ class _Wandb:
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         self._run.log(dict(figures), step=step)
+
+    def show(self, name: str, picture: Path, step: int) -> None:
+        import wandb
+
+        self._run.log({name: wandb.Image(str(picture))}, step=step)
 
 
 @contextmanager
@@ -85,6 +100,8 @@ def _start(run: Tracked) -> Any:
             dir=str(run.directory),
             config=dict(run.settings),
             mode=mode,
+            id=run.run_id,
+            resume="allow" if run.run_id else None,
             settings=wandb.Settings(silent=True, console="off", init_timeout=_ONLINE_TIMEOUT_S),
         )
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from trainer.artwork.batches import Loader
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
 
 Positive = Annotated[int, Field(ge=1)]
@@ -31,9 +32,26 @@ class HeadSettings(Settings):
     depth: int = Field(2, ge=2, le=4)
 
 
+class AugmentationSettings(Settings):
+    """Views of the training pictures that are encoded beside the pictures themselves (A-20)."""
+
+    views: int = Field(0, ge=0, le=64)
+    rotation: float = Field(8.0, ge=0, le=180)
+    flip: bool = True
+    colour: float = Field(0.1, ge=0, lt=1)
+
+
 class TrainingConfig(Settings):
     """How a head is trained."""
 
+    loader: Loader = "in_batch"
+    pairs_per_epoch: int = Field(100_000, ge=0)
+    hardest_pairs: float = Field(1.0, gt=0, le=1)
+    warmup_epochs: int = Field(0, ge=0)
+    gradient_accumulation: Positive = 1
+    keep_top: Positive = 3
+    ensemble: Positive = 1
+    tie_probability: float = Field(0.55, ge=0.5, lt=1)
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     margin: float = Field(1.0, gt=0)
@@ -51,6 +69,12 @@ class TrainingConfig(Settings):
     device: Literal["cuda", "cpu"] = "cuda"
     seed: int = Field(42, ge=0)
 
+    @model_validator(mode="after")
+    def _ensemble_is_kept(self) -> "TrainingConfig":
+        if self.ensemble > self.keep_top:
+            raise ValueError(f"ensemble is {self.ensemble}, of {self.keep_top} checkpoints that are kept")
+        return self
+
 
 class ArtworkConfig(Settings):
     """An artwork run."""
@@ -58,6 +82,7 @@ class ArtworkConfig(Settings):
     checkpoint: str | None = None
     backbone: BackboneSettings = BackboneSettings()
     head: HeadSettings = HeadSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingConfig = TrainingConfig()
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
+from model_store.manifest import Calibration
 from trainer.artwork.metadata import RANKS, TIERS, Artwork
-from trainer.artwork.pairs import generate_pairs
-from trainer.artwork.uncertainty import accuracy_interval, measure_calibration
+from trainer.artwork.uncertainty import accuracy_interval, measure_reliability
 
 NEIGHBOURS = ("S-A", "A-B", "B-C")
 
@@ -28,18 +28,22 @@ def compute_pairwise_accuracy(score_N: np.ndarray, rank_N: np.ndarray) -> float:
 
 
 def evaluate_scores(
-    score_N: np.ndarray, artworks: Sequence[Artwork], temperature: float = 1.0
+    score_N: np.ndarray,
+    artworks: Sequence[Artwork],
+    calibration: Calibration | None = None,
+    uncertainty_N: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Everything that scores say against tiers: the `test` part of a report.
 
     Pairwise accuracy with its interval over artists, for each two tiers, for tiers that are neighbours and
-    for each department; rank correlations with the tier; calibration of the probabilities at `temperature`.
+    for each department; rank correlations with the tier; reliability of the probabilities that `calibration`
+    reads off scores and uncertainties.
     """
     rank_N = np.array([artwork.rank for artwork in artworks])
     artists = [artwork.artist for artwork in artworks]
     _, tied, total = _counted(score_N, rank_N)
     gaps = _by_gap(score_N, rank_N)
-    calibration = measure_calibration(score_N, rank_N, temperature)
+    reliability = measure_reliability(score_N, rank_N, calibration or Calibration(), uncertainty_N)
     return {
         "pairwise_accuracy": compute_pairwise_accuracy(score_N, rank_N),
         "interval": accuracy_interval(score_N, rank_N, artists),
@@ -47,7 +51,7 @@ def evaluate_scores(
         "accuracy_of_neighbours": _mean([gaps[name] for name in NEIGHBOURS if name in gaps]),
         "accuracy_by_department": _by_department(score_N, rank_N, artworks),
         **_correlations(score_N, rank_N),
-        "calibration": asdict(calibration),
+        "calibration": asdict(reliability),
         "pair_count": total,
         "tie_share": tied / total if total else 0.0,
     }
@@ -88,7 +92,12 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _counted(score_N: np.ndarray, rank_N: np.ndarray) -> tuple[int, int, int]:
-    """Pairs ordered rightly, pairs of equal scores, all pairs."""
-    pairs = generate_pairs(rank_N)
-    agreement_P = np.sign(score_N[pairs.first] - score_N[pairs.second]) * pairs.label
-    return int((agreement_P > 0).sum()), int((agreement_P == 0).sum()), len(pairs)
+    """Pairs ordered rightly, pairs of equal scores, all pairs; in O(N log N) for each two tiers."""
+    right = tied = total = 0
+    for low, high in combinations(np.unique(rank_N), 2):
+        better, worse = np.sort(score_N[rank_N == high]), score_N[rank_N == low]
+        below, reached = np.searchsorted(better, worse, "left"), np.searchsorted(better, worse, "right")
+        right += int((len(better) - reached).sum())
+        tied += int((reached - below).sum())
+        total += len(better) * len(worse)
+    return right, tied, total

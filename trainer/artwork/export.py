@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 
 from inference.pixels import PIXEL_PATH
 from inference.signature import graph_file
@@ -13,8 +12,8 @@ from model_store.errors import NotFound
 from model_store.manifest import Calibration, ImagePreprocessing, VectorPreprocessing
 from model_store.store import ModelStore, Version
 from trainer.artwork.config import ArtworkConfig, BackboneSettings
-from trainer.artwork.evaluator import BACKBONE, KIND, restore_head
-from trainer.artwork.model import HeadGraph, PairwiseRankingModel
+from trainer.artwork.evaluator import BACKBONE
+from trainer.artwork.judges import KIND, fresh_judge, read_calibration, restore_judge
 from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
@@ -37,7 +36,9 @@ from trainer.signature import Signature
 from trainer.torchscript import chain
 
 HEAD, ENCODER = "artwork-head", "artwork-encoder"
-IMAGE, FEATURE, EMBEDDING, SCORE = "image_BHWC", "feature_BD", "embedding_BD", "score_B"
+IMAGE, FEATURE = "image_BHWC", "feature_BD"
+JUDGED = ("embedding_BD", "score_B", "uncertainty_B")
+EMBEDDING = JUDGED[0]
 
 
 def export_artwork_backbone(settings: BackboneSettings, shelf: Shelf) -> Published:
@@ -81,7 +82,8 @@ def export_artwork_backbone(settings: BackboneSettings, shelf: Shelf) -> Publish
 def export_artwork_head(
     config: ArtworkConfig, shelf: Shelf, *, checkpoint: Path | None = None, backbone: Version | None = None
 ) -> Published:
-    """Publish projector and score head as `artwork-head`: feature_BD → embedding_BD, score_B.
+    """Publish projector and score head as `artwork-head`: feature_BD → embedding_BD, score_B,
+    uncertainty_B.
 
     Without a checkpoint the weights are random and the version is called untrained; it accepts `backbone`,
     by default `artwork-backbone@production`. A checkpoint names its own backbone; in another format the head
@@ -91,15 +93,15 @@ def export_artwork_head(
     if checkpoint is None:
         backbone = backbone or shelf.store.resolve(BACKBONE)
         accepted: tuple[Version, ...] = (backbone, *relatives(shelf.store, backbone))
-        model, temperature, making = _fresh_head(config, backbone.manifest.dimension), 1.0, _untrained(config)
+        module, calibration = fresh_judge(config, backbone.manifest.dimension), Calibration()
+        making = _untrained(config)
     else:
         body = load_checkpoint(checkpoint, KIND)
         accepted = serving_versions(_trained_on(shelf.store, body["space_id"], checkpoint), shelf)
         backbone = accepted[0]
-        model, temperature, making = restore_head(body), float(body["temperature"]), _trained(body)
+        module, calibration, making = restore_judge(body), read_calibration(body), _trained(body)
     features = _golden_features(backbone)
-    signature = Signature(inputs=(FEATURE,), outputs=(EMBEDDING, SCORE), axes={FEATURE: {0: "batch"}})
-    module = HeadGraph(model)
+    signature = Signature(inputs=(FEATURE,), outputs=JUDGED, axes={FEATURE: {0: "batch"}})
     shelf.tell(f"exporting {HEAD}")
     graph = make_graph(module, {FEATURE: features[:2]}, signature, shelf.form)
     parity = prove_parity(module, graph, [{FEATURE: features[:count]} for count in PARITY_BATCHES], signature)
@@ -112,7 +114,7 @@ def export_artwork_head(
         about={
             "preprocessing": VectorPreprocessing(dimension=backbone.manifest.dimension),
             "accepts": tuple(version.space_id for version in accepted),
-            "calibration": Calibration(temperature=temperature),
+            "calibration": calibration,
             "metrics": {"parity": parity} | ({} if checkpoint is None else dict(body["metrics"])),
         },
     )
@@ -178,18 +180,12 @@ def _joined(backbone: Path, head: Path, image_BHWC: np.ndarray) -> Graph:
         raise NotFaithful(f"{backbone.name} and {head.name} are of two formats and make no one graph")
     if backbone.suffix == ".onnx":
         return compose(onnx.load(backbone), onnx.load(head), FEATURE)
-    signature = Signature(inputs=(IMAGE,), outputs=(EMBEDDING, SCORE), axes={IMAGE: {0: "batch"}})
+    signature = Signature(inputs=(IMAGE,), outputs=JUDGED, axes={IMAGE: {0: "batch"}})
     return chain(backbone, head, {IMAGE: image_BHWC}, signature)
 
 
 def _graph_path(version: Version) -> Path:
     return version.path(graph_file(version.manifest))
-
-
-def _fresh_head(config: ArtworkConfig, input_dim: int) -> PairwiseRankingModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.seed)
-        return PairwiseRankingModel.build(input_dim, config.head).eval()
 
 
 def _untrained(config: ArtworkConfig) -> Making:
@@ -203,8 +199,13 @@ def _trained(body: dict[str, Any]) -> Making:
         data_version=body["data_version"],
         seed=body["seed"],
         wandb_run=body["wandb_run"],
-        notes=(f"epoch {body['epoch']}",),
+        notes=(_members_note(body),),
     )
+
+
+def _members_note(body: dict[str, Any]) -> str:
+    others = len(body.get("members", ()))
+    return f"epoch {body['epoch']}" + (f" and {others} more, judging together" if others else "")
 
 
 def _trained_on(store: ModelStore, space_id: str, checkpoint: Path) -> Version:

@@ -6,6 +6,7 @@ The score is a small network over the embedding. Minus the norm of the embedding
 projector ends in a LayerNorm, so that norm is the same for every picture at the start.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from trainer.artwork.config import HeadSettings
+from trainer.artwork.laplace import ScoreUncertainty
 
 
 class Projector(nn.Module):
@@ -43,7 +45,7 @@ class Projector(nn.Module):
 class PairwiseRankingModel(nn.Module):
     """A projector with its score head; scores say which of two pictures is better."""
 
-    def __init__(self, projector: Projector, score_head: nn.Module) -> None:
+    def __init__(self, projector: Projector, score_head: nn.Sequential) -> None:
         super().__init__()
         self.projector, self.score_head = projector, score_head
 
@@ -60,8 +62,14 @@ class PairwiseRankingModel(nn.Module):
 
     def forward_single(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The embedding_BE and the score_B of each picture; a higher score is better."""
+        embedding_BE, _, score_B = self.judge(feature_BD)
+        return embedding_BE, score_B
+
+    def judge(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The embedding_BE, hidden_BH and score_B, which is a weighted sum of hidden_BH."""
         embedding_BE = self.projector(feature_BD)
-        return embedding_BE, self.score_head(embedding_BE).squeeze(-1)
+        hidden_BH = self.score_head[:-1](embedding_BE)
+        return embedding_BE, hidden_BH, self.score_head[-1](hidden_BH).squeeze(-1)
 
     def forward(self, a_BD: torch.Tensor, b_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The score_B of each first and of each second picture."""
@@ -79,12 +87,29 @@ class PairwiseRankingModel(nn.Module):
         return torch.sign(score_a_B - score_b_B).long()
 
 
-class HeadGraph(nn.Module):
-    """feature_BD → (embedding_BE, score_B); the form in which a head is exported."""
+class Judge(nn.Module):
+    """feature_BD → (embedding_BE, score_B, uncertainty_B); the form in which heads are exported (A-18).
 
-    def __init__(self, model: PairwiseRankingModel) -> None:
+    Several models judge together by the mean of their scores; their uncertainty is how unsure each is and how
+    far they are apart. The embedding is the first one's.
+    """
+
+    def __init__(
+        self, models: Sequence[PairwiseRankingModel], uncertainties: Sequence[ScoreUncertainty]
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.models, self.uncertainties = nn.ModuleList(models), nn.ModuleList(uncertainties)
 
-    def forward(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.model.forward_single(feature_BD)
+    def forward(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        scores, widths, embeddings = [], [], []
+        for model, uncertainty in zip(self.models, self.uncertainties, strict=True):
+            embedding_BE, hidden_BH, score_B = cast("PairwiseRankingModel", model).judge(feature_BD)
+            scores.append(score_B)
+            widths.append(uncertainty(hidden_BH))
+            embeddings.append(embedding_BE)
+        if len(scores) == 1:
+            return embeddings[0], scores[0], widths[0]
+        score_KB, width_KB = torch.stack(scores), torch.stack(widths)
+        mean_B = score_KB.mean(0)
+        wide_B = (width_KB.square() + (score_KB - mean_B).square()).mean(0)
+        return embeddings[0], mean_B, wide_B.sqrt()

@@ -49,6 +49,22 @@ def generate_pairs(rank_N: np.ndarray) -> Pairs:
     return pairs
 
 
+def sample_pairs(rank_N: np.ndarray, count: int, seed: int = 0) -> Pairs:
+    """Every cross-tier pair when there are no more than `count`; else so many or somewhat fewer, at random.
+
+    Drawn with replacement, so memory does not grow with the number of pairs that there are.
+    """
+    _, sizes = np.unique(rank_N, return_counts=True)
+    if (len(rank_N) ** 2 - int((sizes**2).sum())) // 2 <= count:
+        return generate_pairs(rank_N)
+    share = 1 - float(((sizes / len(rank_N)) ** 2).sum())
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(len(rank_N), size=(2, round(count / share)), dtype=np.int32)
+    label = np.sign(rank_N[first] - rank_N[second]).astype(np.int8)
+    chosen = np.flatnonzero(label)[:count]
+    return Pairs(first=first[chosen], second=second[chosen], label=label[chosen])
+
+
 def write_pairs(pairs: Pairs, image_ids: Sequence[str], path: Path) -> None:
     """Write the pairs as CSV `img_a,img_b,label`, a million rows at a time."""
     names = np.asarray(image_ids, dtype=object)

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.artwork.pairs import generate_pairs
+from model_store.manifest import Calibration
+from trainer.artwork.pairs import sample_pairs
 
+PAIRS = 1_000_000
 RESAMPLES = 1000
 BINS = 15
 _BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+class Reliability:
     """How far stated probabilities are from what happened, bin by bin.
 
     `error`: expected calibration error (Naeini et al. 2015), in [0, 1]; NaN without pairs. `stated_K`,
@@ -56,13 +58,26 @@ def accuracy_interval(
     return float(low), float(high)
 
 
-def measure_calibration(score_N: np.ndarray, rank_N: np.ndarray, temperature: float) -> Calibration:
-    """The calibration of P(a better than b) = sigmoid((a − b) / temperature) over every cross-tier pair."""
-    pairs = generate_pairs(rank_N)
+def probabilities(gap_P: np.ndarray, wide_P: np.ndarray | float, calibration: Calibration) -> np.ndarray:
+    """P(a better than b) of score differences a − b; wide_P: u_a² + u_b² of their uncertainties."""
+    width_P = np.sqrt(calibration.temperature**2 + calibration.uncertainty_weight * wide_P)
+    found_P: np.ndarray = 0.5 * (1 + np.tanh(gap_P.astype(np.float64) / width_P / 2))
+    return found_P
+
+
+def measure_reliability(
+    score_N: np.ndarray,
+    rank_N: np.ndarray,
+    calibration: Calibration,
+    uncertainty_N: np.ndarray | None = None,
+) -> Reliability:
+    """How reliable `probabilities` are over the cross-tier pairs; of very many, over a million of them."""
+    pairs = sample_pairs(rank_N, PAIRS)
     if not len(pairs):
-        return Calibration(error=float("nan"), stated_K=(), found_K=(), count_K=())
-    difference_P = (score_N[pairs.first] - score_N[pairs.second]).astype(np.float64) * pairs.label
-    stated_P = 1 / (1 + np.exp(-np.abs(difference_P) / temperature))
+        return Reliability(error=float("nan"), stated_K=(), found_K=(), count_K=())
+    wide_N = np.zeros(len(score_N)) if uncertainty_N is None else uncertainty_N.astype(np.float64) ** 2
+    difference_P = (score_N[pairs.first].astype(np.float64) - score_N[pairs.second]) * pairs.label
+    stated_P = probabilities(np.abs(difference_P), wide_N[pairs.first] + wide_N[pairs.second], calibration)
     found_P = np.sign(difference_P) / 2 + 0.5
     bin_P = np.minimum(((stated_P - 0.5) * 2 * BINS).astype(np.int64), BINS - 1)
     count_K = np.bincount(bin_P, minlength=BINS)
@@ -70,7 +85,7 @@ def measure_calibration(score_N: np.ndarray, rank_N: np.ndarray, temperature: fl
     stated_K = np.bincount(bin_P, stated_P, BINS)[used_K] / count_K[used_K]
     found_K = np.bincount(bin_P, found_P, BINS)[used_K] / count_K[used_K]
     error = float(np.abs(stated_K - found_K) @ count_K[used_K] / len(pairs))
-    return Calibration(
+    return Reliability(
         error=error,
         stated_K=tuple(stated_K.tolist()),
         found_K=tuple(found_K.tolist()),

@@ -32,6 +32,7 @@ class FashionEncoderSettings(Settings):
     epochs: int = Field(ge=1)
     photographs_a_batch: int = Field(ge=2)
     garments_a_batch: int = Field(ge=1)
+    sender_balance: float = Field(ge=0, le=1)
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     warmup: float = Field(gt=0, lt=1)

@@ -31,10 +31,11 @@ DETAILS = "detail"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPictures:
-    """Photographs: uint8 image_NSSC and the number of each label, −1 where there is none."""
+    """Photographs: uint8 image_NSSC, the number of each label, −1 where there is none, and of each sender."""
 
     image_NSSC: np.ndarray
     label_N: np.ndarray
+    sender_N: np.ndarray
     labels: tuple[str, ...]
 
 
@@ -61,7 +62,8 @@ def decode_photographs(
         progress("decoding photographs", number + 1, len(photographs))
     numbers = {label: number for number, label in enumerate(labels)}
     label_N = np.array([numbers.get(photograph.label, -1) for photograph in photographs], np.int64)
-    return LabelledPictures(image_NSSC=image_NSSC, label_N=label_N, labels=labels)
+    _, sender_N = np.unique([photograph.sender for photograph in photographs], return_inverse=True)
+    return LabelledPictures(image_NSSC=image_NSSC, label_N=label_N, sender_N=sender_N, labels=labels)
 
 
 def draw_garments(count: int, seed: int, size: int, progress: Progress) -> DrawnGarments:

@@ -79,6 +79,14 @@ def train_fashion_encoder(
     return _Fit(photographs, garments, settings, progress).run(after_epoch)
 
 
+def sender_weights(sender_N: np.ndarray, balance: float) -> torch.Tensor:
+    """float64 weight_N to draw photographs by: 1 / (photographs of the same sender to the power `balance`).
+
+    At 0 every photograph counts alike, at 1 every sender does: who sent hundreds has one floor and one lamp.
+    """
+    return torch.from_numpy(np.bincount(sender_N)[sender_N].astype(np.float64) ** -balance)
+
+
 def colour_shares(view_BCSS: torch.Tensor) -> torch.Tensor:
     """float32 share_BK: how much of the middle of each view falls into each of 4 × 4 × 4 bins of RGB."""
     size = view_BCSS.shape[-1]
@@ -103,6 +111,7 @@ class _Fit:
         self.settings, self.progress = settings, progress
         self.device = choose_device(settings.device)
         self.photographs, self.garments = photographs, garments
+        self.weight_N = sender_weights(photographs.sender_N, settings.sender_balance)
         self.student = FashionStudent(
             build_tower(settings),
             len(photographs.labels),
@@ -135,7 +144,7 @@ class _Fit:
         return tower.cpu().eval()
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        order_N = torch.randperm(len(self.photographs.image_NSSC), generator=self.rng)
+        order_N = torch.multinomial(self.weight_N, len(self.weight_N), replacement=True, generator=self.rng)
         size = self.settings.photographs_a_batch
         for photo_B in torch.split(order_N[: len(order_N) // size * size], size):
             drawn_B = torch.randint(

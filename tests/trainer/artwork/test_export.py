@@ -5,8 +5,8 @@ import torch
 from inference.encoder import encode, open_encoder, open_head
 from inference.loading import load_model
 from inference.session import SessionSettings
-from trainer.artwork.evaluator import restore_head
 from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
+from trainer.artwork.judges import restore_judge
 from trainer.artwork.train import train_artwork
 from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
@@ -122,7 +122,7 @@ def test_trained_head_scores_as_its_checkpoint(trained, shelf, artwork_config):
     found = open_head(model).run(feature_BD)["score_B"]
 
     with torch.no_grad():
-        expected = restore_head(body).forward_single(torch.from_numpy(feature_BD))[1].numpy()
+        expected = restore_judge(body)(torch.from_numpy(feature_BD))[1].numpy()
     assert np.allclose(found, expected, atol=1e-5)
     assert version.manifest.calibration.temperature == body["temperature"]
     assert version.manifest.provenance.trained

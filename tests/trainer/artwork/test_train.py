@@ -9,7 +9,7 @@ import torch
 from trainer.artwork import evaluator
 from trainer.artwork import train as training
 from trainer.artwork.config import ArtworkConfig
-from trainer.artwork.evaluator import KIND, restore_head
+from trainer.artwork.judges import KIND, restore_judge
 from trainer.artwork.metadata import Artwork
 from trainer.artwork.splits import Split
 from trainer.artwork.train import train_artwork
@@ -136,7 +136,7 @@ def test_restored_head_scores_as_the_trained_one(gallery, artwork_config, artwor
     body = load_checkpoint(report.checkpoint, KIND)
     feature_BD = torch.randn(4, body["input_dim"])
 
-    one, other = (restore_head(body).forward_single(feature_BD)[1] for _ in range(2))
+    one, other = (restore_judge(body)(feature_BD)[1] for _ in range(2))
 
     assert torch.equal(one, other)
     assert body["space_id"] == gallery.backbone.version.space_id

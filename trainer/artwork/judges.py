@@ -1,0 +1,107 @@
+"""From checkpoints to a judge: the models, how unsure they are, how their scores are read (A-14, A-18).
+
+Shapes: N pictures, D feature, H features of the last layer.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from model_store.manifest import Calibration
+from trainer.artwork.calibration import fit_calibration, tie_margin
+from trainer.artwork.config import ArtworkConfig
+from trainer.artwork.laplace import Posterior, ScoreUncertainty, fit_posterior, unknown_posterior
+from trainer.artwork.model import Judge, PairwiseRankingModel
+from trainer.checkpoints import load_checkpoint
+
+KIND = "artwork-head"
+_ROWS = 4096
+
+
+def calibrate_judge(
+    paths: Sequence[Path],
+    *,
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
+    val_artists: Sequence[str],
+) -> dict[str, Any]:
+    """The body of a checkpoint whose models, those of `paths`, judge together with fitted probabilities.
+
+    train, val: float32 feature_ND and integer rank_N. The posterior is of the training split, the reading of
+    the validation split. Everything else in the body is the first checkpoint's.
+    """
+    bodies = [load_checkpoint(path, KIND) for path in paths]
+    posteriors = [_posterior(body, *train) for body in bodies]
+    members = [body["model_state_dict"] for body in bodies]
+    body = {name: value for name, value in bodies[0].items() if name not in ("resume", "schema_version")}
+    body |= {
+        "members": members[1:],
+        "posteriors": [{"centre": one.centre_H, "factor": one.factor_HH} for one in posteriors],
+    }
+    score_N, uncertainty_N = judge_features(restore_judge(body), val[0])
+    fitted = fit_calibration(score_N, uncertainty_N, val[1], val_artists)
+    probability = float(ArtworkConfig.model_validate(body["config"]).training.tie_probability)
+    return body | {
+        "temperature": fitted.temperature,
+        "calibration": {
+            "temperature": fitted.temperature,
+            "uncertainty_weight": fitted.uncertainty_weight,
+            "tie_margin": tie_margin(fitted.temperature, probability),
+        },
+        "uncertainty_gain": fitted.gain,
+    }
+
+
+def restore_judge(body: Mapping[str, Any]) -> Judge:
+    """The judge of a checkpoint, ready to score; one of an epoch, not calibrated, states no uncertainty."""
+    config = ArtworkConfig.model_validate(body["config"])
+    models = []
+    for state in (body["model_state_dict"], *body.get("members", ())):
+        model = PairwiseRankingModel.build(int(body["input_dim"]), config.head)
+        model.load_state_dict(state)
+        models.append(model)
+    found = body.get("posteriors")
+    posteriors = (
+        [Posterior(centre_H=one["centre"], factor_HH=one["factor"]) for one in found]
+        if found
+        else [unknown_posterior(config.head.score_dim)] * len(models)
+    )
+    return Judge(models, [ScoreUncertainty(posterior) for posterior in posteriors]).eval()
+
+
+def fresh_judge(config: ArtworkConfig, input_dim: int) -> Judge:
+    """A judge of random weights, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        model = PairwiseRankingModel.build(input_dim, config.head)
+    return Judge([model], [ScoreUncertainty(unknown_posterior(config.head.score_dim))]).eval()
+
+
+def read_calibration(body: Mapping[str, Any]) -> Calibration:
+    """How the scores of a checkpoint are read."""
+    return Calibration.model_validate(body.get("calibration") or {"temperature": float(body["temperature"])})
+
+
+@torch.inference_mode()
+def judge_features(judge: Judge, feature_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float32 score_N and uncertainty_N."""
+    parts = [judge(torch.from_numpy(rows_ND)) for rows_ND in _split(feature_ND)]
+    score_N, uncertainty_N = (torch.cat([part[i] for part in parts]).numpy() for i in (1, 2))
+    return score_N, uncertainty_N
+
+
+def _posterior(body: Mapping[str, Any], feature_ND: np.ndarray, rank_N: np.ndarray) -> Posterior:
+    judge = restore_judge({**body, "members": (), "posteriors": None})
+    model = judge.models[0]
+    assert isinstance(model, PairwiseRankingModel)
+    with torch.inference_mode():
+        parts = [model.judge(torch.from_numpy(rows_ND))[1:] for rows_ND in _split(feature_ND)]
+        hidden_NH, score_N = (torch.cat([part[i] for part in parts]).numpy() for i in (0, 1))
+    return fit_posterior(hidden_NH, score_N, rank_N, float(body["temperature"]))
+
+
+def _split(feature_ND: np.ndarray) -> list[np.ndarray]:
+    return [feature_ND[start : start + _ROWS] for start in range(0, len(feature_ND), _ROWS)]

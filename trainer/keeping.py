@@ -1,0 +1,75 @@
+"""Which checkpoints of a run stay on disk: the last, the best, the few best, every few epochs (A-14)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.checkpoints import save_checkpoint
+
+BEST, LAST, ENSEMBLE = "best_model.pt", "last.pt", "ensemble.pt"
+PATTERNS = (BEST, LAST, ENSEMBLE, "top_*.pt", "epoch_*.pt")
+
+Standing = tuple[float, float]
+
+
+class Keeper:
+    """Writes the checkpoints of one run into a folder; a better standing is a greater tuple.
+
+    `last.pt` is written last and alone carries what a run needs to go on: after a kill at any moment, the
+    epoch that it names is done again and writes the same files again.
+    """
+
+    def __init__(self, folder: Path, *, top: int, every: int) -> None:
+        self.folder, self._top, self._every = folder, top, every
+        self._standings: dict[int, Standing] = {}
+
+    def clear(self) -> None:
+        """Forget the checkpoints of the run before."""
+        for pattern in PATTERNS:
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+    def keep(
+        self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any]
+    ) -> None:
+        """Write what this epoch deserves, drop what it displaces."""
+        if self._is_best(standing):
+            save_checkpoint(self.folder / BEST, body)
+        if epoch % self._every == 0:
+            save_checkpoint(self.folder / f"epoch_{epoch:03d}.pt", body)
+        self._standings[epoch] = standing
+        kept = self.top_epochs()
+        if epoch in kept:
+            save_checkpoint(self._path(epoch), body)
+        self._standings = {number: self._standings[number] for number in kept}
+        save_checkpoint(self.folder / LAST, {**body, "resume": {**resume, "keeper": self._state()}})
+        for path in self.folder.glob("top_*.pt"):
+            if path not in {self._path(number) for number in kept}:
+                path.unlink()
+
+    def top(self) -> tuple[Path, ...]:
+        """The checkpoints with the best standings, best first."""
+        return tuple(self._path(epoch) for epoch in self.top_epochs())
+
+    def top_epochs(self) -> tuple[int, ...]:
+        """Their epochs; of equal standings the earlier one is better."""
+        return tuple(
+            sorted(self._standings, key=lambda number: (*_negated(self._standings[number]), number))
+        )[: self._top]
+
+    def restore(self, resume: Mapping[str, Any]) -> None:
+        """Go on from what `last.pt` carries."""
+        self._standings = {int(epoch): (float(a), float(b)) for epoch, a, b in resume["keeper"]}
+
+    def _is_best(self, standing: Standing) -> bool:
+        return all(standing > other for other in self._standings.values())
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"top_{epoch:03d}.pt"
+
+    def _state(self) -> list[list[float]]:
+        return [[epoch, *standing] for epoch, standing in self._standings.items()]
+
+
+def _negated(standing: Standing) -> Standing:
+    return -standing[0], -standing[1]
