@@ -25,6 +25,12 @@ def rank(
     tie_margin: Annotated[
         float | None, typer.Option(help="Score difference up to which pictures tie.")
     ] = None,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5, max=1.0, help="Mark with ? where a picture beats the next with less than this."
+        ),
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Save the ranking as a picture.")] = None,
     deadline: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 300.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -33,10 +39,9 @@ def rank(
     with reported():
         pictures = {str(path): path.read_bytes() for path in find_images(images)}
         candidates = [picture(data, name) for name, data in pictures.items()]
+        options = ranker_pb2.RankOptions(tie_margin=tie_margin, min_probability=min_probability)
         with RankerClient(address, security=security()) as ranker:
-            ranking = ranker.rank(
-                candidates, ranker_pb2.RankOptions(tie_margin=tie_margin), deadline_s=deadline
-            )
+            ranking = ranker.rank(candidates, options, deadline_s=deadline)
         if save:
             save_ranking(save, pictures, ranking)
         if as_json:
@@ -54,16 +59,24 @@ def print_ranking(ranking: ranker_pb2.RankResponse) -> None:
             placement.place,
             placement.id,
             f"{placement.score:.4f}",
-            f"{placement.probability_over_next:.2f}" if placement.HasField("probability_over_next") else "",
+            f"{placement.uncertainty:.4f}" if placement.HasField("uncertainty") else "",
+            _over_next(placement),
         )
         for placement in ranking.placements
     ]
-    print_table("", ("#place", "picture", "#score", "#P(over next)"), rows)
+    print_table("", ("#place", "picture", "#score", "#±", "#P(over next)"), rows)
     for error in ranking.errors:
         console.print(f"not ranked: {error.id}: {error.status.message}", markup=False, highlight=False)
     console.print(
         "judged by " + ", ".join(map(describe_model, ranking.models)), markup=False, highlight=False
     )
+
+
+def _over_next(placement: ranker_pb2.Placement) -> str:
+    """The probability, with a question mark where the order is not claimed."""
+    if not placement.HasField("probability_over_next"):
+        return ""
+    return f"{placement.probability_over_next:.2f}" + ("?" if placement.abstained_over_next else "")
 
 
 def save_ranking(path: Path, pictures: dict[str, bytes], ranking: ranker_pb2.RankResponse) -> Path:

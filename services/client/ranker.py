@@ -64,12 +64,19 @@ class RankerClient:
         candidate_a: ranker_pb2.Candidate,
         candidate_b: ranker_pb2.Candidate,
         *,
+        min_probability: float | None = None,
         no_store: bool = False,
         deadline_s: float = DEADLINE_S,
     ) -> ranker_pb2.CompareResponse:
-        """P(a better than b), with both scores. Raises AtelierError: when either cannot be read."""
+        """P(a better than b), with both scores and a verdict, which abstains below `min_probability`.
+
+        Raises AtelierError: when either cannot be read.
+        """
         request = ranker_pb2.CompareRequest(
-            candidate_a=candidate_a, candidate_b=candidate_b, no_store=no_store
+            candidate_a=candidate_a,
+            candidate_b=candidate_b,
+            no_store=no_store,
+            min_probability=min_probability,
         )
         reply: ranker_pb2.CompareResponse = self._connection.call(
             self._stub.Compare, lambda: request, deadline_s

@@ -25,17 +25,21 @@ BLOCK_ROWS: Final = 16
 class Judgement:
     """What the head says of N candidates.
 
-    scores: float32, shape (N,), higher is better. embeddings: float32, shape (N, E).
+    scores: float32, shape (N,), higher is better. embeddings: float32, shape (N, E). uncertainties: float32,
+    shape (N,), the standard deviation of each score; None from a head that states none.
     bad: the rows whose output may not be told, with the reason.
     """
 
     scores: np.ndarray
     embeddings: np.ndarray
+    uncertainties: np.ndarray | None
     bad: dict[int, BadOutput]
 
 
 class Head:
-    """A loaded `artwork-head`: its main output is the embedding, and one output is named `score…`.
+    """A loaded `artwork-head`: its main output is the embedding, one is named `score…`.
+
+    Another may be named `uncertainty…`.
 
     Raises RefusedModel: for a model of another make, saying what it has.
     """
@@ -58,6 +62,7 @@ class Head:
         self.calibration = manifest.calibration or Calibration()
         self._input = model.session.inputs[0].name
         self._score, self._embedding = scores[0], manifest.output
+        self._uncertainty = next((name for name in names if name.startswith("uncertainty")), None)
 
     @property
     def backbone_space_id(self) -> str:
@@ -71,19 +76,29 @@ class Head:
         """
         starts = range(0, len(feature_ND), BLOCK_ROWS)
         blocks = [self._run(feature_ND[start : start + BLOCK_ROWS]) for start in starts]
-        score_N = np.concatenate([score_B for score_B, _ in blocks])
-        embedding_NE = np.concatenate([embedding_BE for _, embedding_BE in blocks])
-        return Judgement(scores=score_N, embeddings=embedding_NE, bad=self._bad(score_N, embedding_NE))
+        found = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+        score_N, embedding_NE = found[self._score], found[self._embedding]
+        uncertainty_N = found[self._uncertainty] if self._uncertainty else None
+        told_N = score_N if uncertainty_N is None else score_N + uncertainty_N
+        return Judgement(
+            scores=score_N,
+            embeddings=embedding_NE,
+            uncertainties=uncertainty_N,
+            bad=self._bad(told_N, embedding_NE),
+        )
 
-    def _run(self, feature_BD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, feature_BD: np.ndarray) -> dict[str, np.ndarray]:
+        """The rows of each output; of scores and uncertainties one number a row."""
         rows = len(feature_BD)
         block_BD = np.zeros((BLOCK_ROWS, self.dimension), np.float32)
         block_BD[:rows] = feature_BD
         outputs = self.model.session.run({self._input: block_BD})
-        return outputs[self._score].reshape(BLOCK_ROWS)[:rows], outputs[self._embedding][:rows]
+        numbers = [name for name in (self._score, self._uncertainty) if name]
+        found = {name: outputs[name].reshape(BLOCK_ROWS)[:rows] for name in numbers}
+        return found | {self._embedding: outputs[self._embedding][:rows]}
 
-    def _bad(self, score_N: np.ndarray, embedding_NE: np.ndarray) -> dict[int, BadOutput]:
-        unfit = np.flatnonzero(~np.isfinite(score_N))
-        bad = {int(row): BadOutput("the score is not finite") for row in unfit}
+    def _bad(self, told_N: np.ndarray, embedding_NE: np.ndarray) -> dict[int, BadOutput]:
+        unfit = np.flatnonzero(~np.isfinite(told_N))
+        bad = {int(row): BadOutput("the score or its uncertainty is not finite") for row in unfit}
         found = check_vectors(embedding_NE, self.model.manifest)
         return bad | {row: error for row, error in enumerate(found) if error is not None}

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model_store.manifest import Calibration
+
 
 class InvalidScores(Exception):
-    """Scores, margin or temperature cannot be ordered by."""
+    """Scores or the margin cannot be ordered by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,21 +34,27 @@ class Placement:
 
 
 def rank(
-    score_N: np.ndarray, keys: Sequence[str], *, tie_margin: float, temperature: float
+    score_N: np.ndarray,
+    keys: Sequence[str],
+    *,
+    tie_margin: float,
+    calibration: Calibration,
+    uncertainty_N: np.ndarray | None = None,
 ) -> list[Placement]:
     """Candidates from best to worst, the same whatever their order in the input.
 
     score_N: float32, shape (N,), higher is better.
     keys: one a candidate; equal scores stand in the order of their keys.
-    tie_margin: 0 or greater. temperature: greater than 0, of P(a > b) = sigmoid((a - b) / temperature).
-    Raises InvalidScores: for a score that is not finite, naming its position, or a margin or temperature
-    out of range.
+    tie_margin: 0 or greater, in place of the calibration's. uncertainty_N: of each score, where it is known.
+    Raises InvalidScores: for a score that is not finite, naming its position, or a margin out of range.
     """
-    _check(score_N, tie_margin, temperature)
+    _check(score_N, tie_margin)
     exact_N = score_N.astype(np.float64)
     order = sorted(range(len(exact_N)), key=lambda i: (-exact_N[i], keys[i]))
     ordered_N = exact_N[order]
-    over_next = _sigmoid((ordered_N[:-1] - ordered_N[1:]) / temperature)
+    variance_N = _variances(score_N, uncertainty_N)[order]
+    width_N = _width(variance_N[:-1] + variance_N[1:], calibration)
+    over_next = _sigmoid((ordered_N[:-1] - ordered_N[1:]) / width_N)
     placements: list[Placement] = []
     anchor, place, group = np.inf, 0, 0
     for standing, position in enumerate(order):
@@ -64,10 +72,27 @@ def rank(
     return placements
 
 
-def pairwise(score_N: np.ndarray, temperature: float) -> np.ndarray:
+def pairwise(
+    score_N: np.ndarray, calibration: Calibration, uncertainty_N: np.ndarray | None = None
+) -> np.ndarray:
     """P(row better than column), float64, shape (N, N), 0.5 on the diagonal."""
-    exact_N = score_N.astype(np.float64)
-    return _sigmoid((exact_N[:, None] - exact_N[None, :]) / temperature)
+    exact_N, variance_N = score_N.astype(np.float64), _variances(score_N, uncertainty_N)
+    width_NN = _width(variance_N[:, None] + variance_N[None, :], calibration)
+    return _sigmoid((exact_N[:, None] - exact_N[None, :]) / width_NN)
+
+
+def _variances(score_N: np.ndarray, uncertainty_N: np.ndarray | None) -> np.ndarray:
+    """float64 (N,); 0 where nothing is known of a score."""
+    if uncertainty_N is None:
+        return np.zeros(len(score_N))
+    squared_N: np.ndarray = uncertainty_N.astype(np.float64) ** 2
+    return squared_N
+
+
+def _width(variance: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """What a score difference is divided by, of the variance of both scores together."""
+    width: np.ndarray = np.sqrt(calibration.temperature**2 + calibration.uncertainty_weight * variance)
+    return width
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -76,11 +101,9 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return result
 
 
-def _check(score_N: np.ndarray, tie_margin: float, temperature: float) -> None:
+def _check(score_N: np.ndarray, tie_margin: float) -> None:
     bad = np.flatnonzero(~np.isfinite(score_N))
     if bad.size:
         raise InvalidScores(f"the score at position {bad[0]} is not finite")
     if not (np.isfinite(tie_margin) and tie_margin >= 0):
         raise InvalidScores(f"tie_margin is {tie_margin:g}, it must be 0 or greater and finite")
-    if not (np.isfinite(temperature) and temperature > 0):
-        raise InvalidScores(f"temperature is {temperature:g}, it must be greater than 0 and finite")

@@ -28,11 +28,16 @@ from services.ranker.settings import RankerSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Candidates with their scores, shape (N,), and embeddings, shape (N, E)."""
+    """Candidates with their scores, shape (N,), embeddings, shape (N, E), and uncertainties, where stated."""
 
     candidates: Sequence[Featured]
     scores: np.ndarray
     embeddings: np.ndarray
+    uncertainties: np.ndarray | None
+
+    def uncertainty(self, row: int) -> float | None:
+        """That of one score; None from a head that states none."""
+        return None if self.uncertainties is None else float(self.uncertainties[row])
 
 
 class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
@@ -77,7 +82,11 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         return ranker_pb2.RankStreamResponse(ranking=ranking)
 
     async def Compare(self, request: ranker_pb2.CompareRequest, context: Any) -> ranker_pb2.CompareResponse:
-        """P(a better than b); fails when either cannot be judged."""
+        """P(a better than b) and what it comes to; fails when either cannot be judged."""
+        wire.check_probability(request)
+        options = ranker_pb2.CompareRequest(
+            min_probability=request.min_probability if request.HasField("min_probability") else None
+        )
         with self._keeper.hold() as release:
             models = release.value
             gathering = _gathering(models, no_store=request.no_store)
@@ -89,11 +98,16 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
             raise wire.side_refusal(gathering.failed)
         score_a, score_b = (float(score) for score in judged.scores)
         calibration = models.head.calibration
+        probability = float(pairwise(judged.scores, calibration, judged.uncertainties)[0, 1])
+        tied = abs(score_a - score_b) <= calibration.tie_margin
         return ranker_pb2.CompareResponse(
-            probability_a_better=pairwise(judged.scores, calibration.temperature)[0, 1],
+            probability_a_better=probability,
             score_a=score_a,
             score_b=score_b,
-            tied=abs(score_a - score_b) <= calibration.tie_margin,
+            tied=tied,
+            verdict=wire.verdict(probability, tied=tied, request=options),
+            uncertainty_a=judged.uncertainty(0),
+            uncertainty_b=judged.uncertainty(1),
             models=wire.identities(models.head, models.backbone.version),
             timings=wire.timings(gathering.spent_ms),
         )
@@ -110,9 +124,9 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         embeddings = judged.embeddings if include else [None] * len(judged.scores)
         return ranker_pb2.ScoreResponse(
             scores=[
-                wire.candidate_score(candidate, float(score), models.head, embedding)
-                for candidate, score, embedding in zip(
-                    judged.candidates, judged.scores, embeddings, strict=True
+                wire.candidate_score(candidate, float(score), judged.uncertainty(row), models.head, embedding)
+                for row, (candidate, score, embedding) in enumerate(
+                    zip(judged.candidates, judged.scores, embeddings, strict=True)
                 )
             ],
             errors=wire.item_errors(gathering.failed),
@@ -152,20 +166,33 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         self, models: Models, gathering: Gathering, options: ranker_pb2.RankOptions
     ) -> ranker_pb2.RankResponse:
         judged = await self._judge_some(models, gathering)
-        margin, temperature = wire.tie_margin(options, models.head), models.head.calibration.temperature
-        keys = [candidate.key for candidate in judged.candidates]
-        placed = rank(judged.scores, keys, tie_margin=margin, temperature=temperature)
+        margin, calibration = wire.tie_margin(options, models.head), models.head.calibration
+        placed = rank(
+            judged.scores,
+            [candidate.key for candidate in judged.candidates],
+            tie_margin=margin,
+            calibration=calibration,
+            uncertainty_N=judged.uncertainties,
+        )
         response = ranker_pb2.RankResponse(
-            placements=[wire.placement(one, judged.candidates[one.position]) for one in placed],
+            placements=[
+                wire.placement(
+                    one, judged.candidates[one.position], judged.uncertainty(one.position), options
+                )
+                for one in placed
+            ],
             errors=wire.item_errors(gathering.failed),
             models=wire.identities(models.head, models.backbone.version),
             tie_margin=margin,
-            temperature=temperature,
+            temperature=calibration.temperature,
+            uncertainty_weight=calibration.uncertainty_weight,
             timings=wire.timings(gathering.spent_ms),
         )
         if options.include_pairwise:
-            score_N = judged.scores[[one.position for one in placed]]
-            response.pairwise_probabilities.extend(pairwise(score_N, temperature).ravel().tolist())
+            order = [one.position for one in placed]
+            uncertainty_N = None if judged.uncertainties is None else judged.uncertainties[order]
+            matrix_NN = pairwise(judged.scores[order], calibration, uncertainty_N)
+            response.pairwise_probabilities.extend(matrix_NN.ravel().tolist())
         return response
 
     async def _judge_some(self, models: Models, gathering: Gathering) -> Judged:
@@ -180,7 +207,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         """What the head says of the gathered candidates; bad outputs join the failed ones."""
         if not gathering.featured:
             _note(gathering)
-            return Judged(candidates=(), scores=np.empty(0), embeddings=np.empty((0, 0)))
+            return Judged(candidates=(), scores=np.empty(0), embeddings=np.empty((0, 0)), uncertainties=None)
         candidates = sorted(gathering.featured, key=lambda candidate: candidate.index)
         started = time.perf_counter()
         feature_ND = np.stack([candidate.feature for candidate in candidates])
@@ -197,6 +224,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
             candidates=[candidates[row] for row in good],
             scores=found.scores[good],
             embeddings=found.embeddings[good],
+            uncertainties=None if found.uncertainties is None else found.uncertainties[good],
         )
 
 

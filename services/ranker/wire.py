@@ -79,11 +79,21 @@ def check_some(count: int, limits: Limits) -> None:
 
 
 def check_options(options: ranker_pb2.RankOptions) -> None:
-    """Raises InvalidArgument: for a tie margin below 0 or not finite."""
+    """Raises InvalidArgument: for a tie margin or a least probability out of range."""
     margin = options.tie_margin
+    check_probability(options, "options.")
     if not (np.isfinite(margin) and margin >= 0):
         raise InvalidArgument(
             f"tie_margin is {margin:g}, it must be 0 or greater and finite", field="options.tie_margin"
+        )
+
+
+def check_probability(options: ranker_pb2.RankOptions | ranker_pb2.CompareRequest, prefix: str = "") -> None:
+    """Raises InvalidArgument: for a least probability that is not in [0.5, 1]."""
+    asked = options.min_probability
+    if options.HasField("min_probability") and not 0.5 <= asked <= 1:
+        raise InvalidArgument(
+            f"min_probability is {asked:g}, it must be 0.5 to 1", field=f"{prefix}min_probability"
         )
 
 
@@ -133,9 +143,24 @@ def timings(spent_ms: Mapping[str, float]) -> types_pb2.Timings:
     return types_pb2.Timings(**spent_ms)
 
 
-def placement(placed: Placement, candidate: Featured) -> ranker_pb2.Placement:
+def verdict(probability: float, *, tied: bool, request: ranker_pb2.CompareRequest) -> ranker_pb2.Verdict:
+    """What P(a better than b) comes to. A tie is a tie even where the request would rather abstain."""
+    if tied:
+        return ranker_pb2.VERDICT_TIED
+    if request.HasField("min_probability") and max(probability, 1 - probability) < request.min_probability:
+        return ranker_pb2.VERDICT_ABSTAINED
+    return ranker_pb2.VERDICT_A_BETTER if probability > 0.5 else ranker_pb2.VERDICT_B_BETTER
+
+
+def placement(
+    placed: Placement, candidate: Featured, uncertainty: float | None, options: ranker_pb2.RankOptions
+) -> ranker_pb2.Placement:
     """Where a candidate stands, as a message."""
+    over_next = placed.probability_over_next
+    asked = options.min_probability if options.HasField("min_probability") else 0.0
     return ranker_pb2.Placement(
+        uncertainty=uncertainty,
+        abstained_over_next=over_next is not None and over_next < asked,
         id=candidate.id,
         index=candidate.index,
         place=placed.place,
@@ -146,10 +171,12 @@ def placement(placed: Placement, candidate: Featured) -> ranker_pb2.Placement:
 
 
 def candidate_score(
-    candidate: Featured, score: float, head: Head, embedding: np.ndarray | None
+    candidate: Featured, score: float, uncertainty: float | None, head: Head, embedding: np.ndarray | None
 ) -> ranker_pb2.CandidateScore:
     """A candidate's score as a message, with its embedding in the head's space when given."""
-    message = ranker_pb2.CandidateScore(id=candidate.id, index=candidate.index, score=score)
+    message = ranker_pb2.CandidateScore(
+        id=candidate.id, index=candidate.index, score=score, uncertainty=uncertainty
+    )
     if embedding is not None:
         message.embedding.space_id = head.version.space_id
         message.embedding.values.extend(embedding.tolist())

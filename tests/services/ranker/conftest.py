@@ -37,6 +37,7 @@ CPU = SessionSettings(provider="cpu", threads=1)
 WIDTH = 16
 EMBEDDING = 4
 SEEDS = (1, 2)
+UNSURE = (2,)
 SERVICE = "atelier.ranker.v1.RankerService"
 
 
@@ -49,7 +50,7 @@ def weights(seed: int) -> dict[str, np.ndarray]:
 
 
 def head_graph(seed: int) -> onnx.ModelProto:
-    """feature_BD → linear → embedding_BE → tanh → linear → score_B."""
+    """feature_BD → linear → embedding_BE → tanh → linear → score_B; of an unsure head, uncertainty_B too."""
     held = {**weights(seed), "last": np.array([1], np.int64)}
     nodes = [
         helper.make_node("MatMul", ["feature_BD", "projection"], ["embedding_BE"]),
@@ -57,14 +58,18 @@ def head_graph(seed: int) -> onnx.ModelProto:
         helper.make_node("MatMul", ["bent_BE", "direction"], ["score_B1"]),
         helper.make_node("Squeeze", ["score_B1", "last"], ["score_B"]),
     ]
+    outputs = [
+        helper.make_tensor_value_info("embedding_BE", TensorProto.FLOAT, ["B", EMBEDDING]),
+        helper.make_tensor_value_info("score_B", TensorProto.FLOAT, ["B"]),
+    ]
+    if seed in UNSURE:
+        nodes.append(helper.make_node("Abs", ["score_B"], ["uncertainty_B"]))
+        outputs.append(helper.make_tensor_value_info("uncertainty_B", TensorProto.FLOAT, ["B"]))
     graph = helper.make_graph(
         nodes,
         "head",
         [helper.make_tensor_value_info("feature_BD", TensorProto.FLOAT, ["B", WIDTH])],
-        [
-            helper.make_tensor_value_info("embedding_BE", TensorProto.FLOAT, ["B", EMBEDDING]),
-            helper.make_tensor_value_info("score_B", TensorProto.FLOAT, ["B"]),
-        ],
+        outputs,
         [numpy_helper.from_array(value, name) for name, value in held.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
@@ -110,12 +115,20 @@ def publish_head(store: ModelStore, folder: Path, seed: int, **changes: Any) -> 
     manifest = {
         "name": "artwork-head",
         "inputs": (spec("feature_BD", "B", WIDTH),),
-        "outputs": (spec("embedding_BE", "B", EMBEDDING), spec("score_B", "B")),
+        "outputs": (
+            spec("embedding_BE", "B", EMBEDDING),
+            spec("score_B", "B"),
+            *((spec("uncertainty_B", "B"),) if seed in UNSURE else ()),
+        ),
         "output": "embedding_BE",
         "dimension": EMBEDDING,
         "norm_range": (0.0, 1e4),
         "preprocessing": {"kind": "vector", "dimension": WIDTH},
-        "calibration": {"temperature": 0.5, "tie_margin": 0.25},
+        "calibration": {
+            "temperature": 0.5,
+            "tie_margin": 0.25,
+            "uncertainty_weight": 0.3 if seed in UNSURE else 0.0,
+        },
         "golden": {"count": 4},
         "provenance": provenance(),
         **changes,

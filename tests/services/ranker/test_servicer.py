@@ -365,6 +365,113 @@ def test_compare_is_the_same_from_both_sides(serve: Serve) -> None:
     assert {reply.tied for reply in replies} == {True, False}
 
 
+def test_a_head_that_states_uncertainties_is_believed(serve: Serve, gallery: Gallery) -> None:
+    """Every answer tells them, and probabilities are what both scores and uncertainties make them."""
+    # proves S-2
+    gallery.promote(gallery.heads[1])
+
+    async def question(it: Ranking) -> Any:
+        two = ranker_pb2.CompareRequest(candidate_a=pictures(0)[0], candidate_b=pictures(1)[0])
+        options = ranker_pb2.RankOptions(include_pairwise=True)
+        return (
+            await it.stub.Rank(ranker_pb2.RankRequest(candidates=pictures(*range(6)), options=options)),
+            await it.stub.Score(ranker_pb2.ScoreRequest(candidates=pictures(*range(6)))),
+            await it.stub.Compare(two),
+        )
+
+    ranking, scored, compared = ask(serve, question)
+
+    assert ranking.uncertainty_weight == pytest.approx(0.3)
+    for score in scored.scores:
+        assert score.uncertainty == pytest.approx(abs(score.score))
+    for this, following in zip(ranking.placements, ranking.placements[1:], strict=False):
+        width = math.sqrt(TEMPERATURE**2 + 0.3 * (this.score**2 + following.score**2))
+        expected = 1 / (1 + math.exp(-(this.score - following.score) / width))
+        assert this.uncertainty == pytest.approx(abs(this.score))
+        assert this.probability_over_next == pytest.approx(expected, abs=1e-5)
+    count = len(ranking.placements)
+    assert ranking.pairwise_probabilities[1] == pytest.approx(
+        ranking.placements[0].probability_over_next, abs=1e-6
+    )
+    assert len(ranking.pairwise_probabilities) == count**2
+    assert (compared.uncertainty_a, compared.uncertainty_b) == pytest.approx(
+        (abs(compared.score_a), abs(compared.score_b))
+    )
+    width = math.sqrt(TEMPERATURE**2 + 0.3 * (compared.score_a**2 + compared.score_b**2))
+    expected = 1 / (1 + math.exp(-(compared.score_a - compared.score_b) / width))
+    assert compared.probability_a_better == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_head_that_states_no_uncertainty_has_none_told(serve: Serve) -> None:
+    """Absent is not zero."""
+    ranking = ask(serve, lambda it: it.stub.Rank(ranker_pb2.RankRequest(candidates=pictures(0, 1))))
+
+    assert not any(placement.HasField("uncertainty") for placement in ranking.placements)
+    assert not any(placement.abstained_over_next for placement in ranking.placements)
+
+
+def test_an_order_that_is_not_sure_enough_is_not_claimed(serve: Serve) -> None:
+    """Below the probability asked for, Compare abstains and Rank marks the place; the numbers stay."""
+    near, least = 0.7, 0.9
+
+    async def question(it: Ranking) -> Any:
+        options = ranker_pb2.RankOptions(min_probability=near)
+        request = ranker_pb2.RankRequest(candidates=pictures(*range(12)), options=options)
+        pairs = [(a, b) for a in range(6) for b in range(6) if a != b]
+        compared = [
+            await it.stub.Compare(
+                ranker_pb2.CompareRequest(
+                    candidate_a=pictures(a)[0], candidate_b=pictures(b)[0], min_probability=least
+                )
+            )
+            for a, b in pairs
+        ]
+        return await it.stub.Rank(request), compared
+
+    ranking, compared = ask(serve, question)
+
+    for placement in ranking.placements[:-1]:
+        assert placement.abstained_over_next == (placement.probability_over_next < near)
+    assert {placement.abstained_over_next for placement in ranking.placements[:-1]} == {True, False}
+    assert not ranking.placements[-1].abstained_over_next
+    for reply in compared:
+        surest = max(reply.probability_a_better, 1 - reply.probability_a_better)
+        if reply.tied:
+            assert reply.verdict == ranker_pb2.VERDICT_TIED
+        elif surest < least:
+            assert reply.verdict == ranker_pb2.VERDICT_ABSTAINED
+        else:
+            won = reply.score_a > reply.score_b
+            assert reply.verdict == (ranker_pb2.VERDICT_A_BETTER if won else ranker_pb2.VERDICT_B_BETTER)
+    assert {reply.verdict for reply in compared} == {
+        ranker_pb2.VERDICT_TIED,
+        ranker_pb2.VERDICT_ABSTAINED,
+        ranker_pb2.VERDICT_A_BETTER,
+        ranker_pb2.VERDICT_B_BETTER,
+    }
+
+
+@pytest.mark.parametrize("least", [0.49, 1.01, math.nan, -1.0])
+def test_a_probability_out_of_range_is_refused(serve: Serve, least: float) -> None:
+    """Less than a coin is no bound, more than certain no probability."""
+    two = pictures(0, 1)
+
+    async def question(it: Ranking) -> Any:
+        options = ranker_pb2.RankOptions(min_probability=least)
+        return [
+            await refused(it.stub.Rank(ranker_pb2.RankRequest(candidates=two, options=options))),
+            await refused(
+                it.stub.Compare(
+                    ranker_pb2.CompareRequest(candidate_a=two[0], candidate_b=two[1], min_probability=least)
+                )
+            ),
+        ]
+
+    for code, text, _ in ask(serve, question):
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        assert "min_probability" in text
+
+
 def test_compare_fails_when_either_side_cannot_be_read(serve: Serve) -> None:
     """The message names the side."""  # proves S-5
     good, bad = picture(PICTURES[0]), picture(b"bad")

@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_store.manifest import Calibration
 from trainer.artwork.calibration import fit_temperature
 from trainer.artwork.evaluate import compute_pairwise_accuracy, evaluate_scores
 from trainer.artwork.metadata import Artwork
-from trainer.artwork.uncertainty import accuracy_interval, measure_calibration
+from trainer.artwork.uncertainty import accuracy_interval, measure_reliability
 
 RANKS = np.array([4, 3, 2, 1])
 
@@ -129,9 +130,12 @@ def test_calibration_tells_honest_from_boastful_scores():
     score_N = rng.logistic(0, 1, 600) + rank_N * 0.5
     temperature = fit_temperature(score_N, rank_N)
 
-    honest, boastful = (measure_calibration(score_N, rank_N, t) for t in (temperature, temperature / 10))
+    honest, boastful = (
+        measure_reliability(score_N, rank_N, Calibration(temperature=t))
+        for t in (temperature, temperature / 10)
+    )
 
     assert honest.error < 0.05 < 0.2 < boastful.error
     assert sum(honest.count_K) == 300 * 300
     assert all(0.5 <= stated <= 1 for stated in honest.stated_K)
-    assert np.isnan(measure_calibration(score_N, np.ones(600), 1.0).error)
+    assert np.isnan(measure_reliability(score_N, np.ones(600), Calibration(temperature=1.0)).error)

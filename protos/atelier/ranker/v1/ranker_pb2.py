@@ -26,7 +26,7 @@ from atelier.types.v1 import access_pb2 as atelier_dot_types_dot_v1_dot_access__
 from atelier.types.v1 import types_pb2 as atelier_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61telier/ranker/v1/ranker.proto\x12\x11\x61telier.ranker.v1\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\"p\n\x0bRankRequest\x12\x30\n\ncandidates\x18\x01 \x03(\x0b\x32\x1c.atelier.ranker.v1.Candidate\x12/\n\x07options\x18\x02 \x01(\x0b\x32\x1e.atelier.ranker.v1.RankOptions\"\x93\x02\n\x0cRankResponse\x12\x30\n\nplacements\x18\x01 \x03(\x0b\x32\x1c.atelier.ranker.v1.Placement\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\x12\x1e\n\x16pairwise_probabilities\x18\x03 \x03(\x02\x12/\n\x06models\x18\x04 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x12\n\ntie_margin\x18\x05 \x01(\x02\x12\x13\n\x0btemperature\x18\x06 \x01(\x02\x12*\n\x07timings\x18\x07 \x01(\x0b\x32\x19.atelier.types.v1.Timings\"v\n\x11RankStreamRequest\x12/\n\x07options\x18\x01 \x01(\x0b\x32\x1e.atelier.ranker.v1.RankOptions\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.atelier.ranker.v1.Candidate\"F\n\x12RankStreamResponse\x12\x30\n\x07ranking\x18\x01 \x01(\x0b\x32\x1f.atelier.ranker.v1.RankResponse\"\x88\x01\n\x0e\x43ompareRequest\x12\x31\n\x0b\x63\x61ndidate_a\x18\x01 \x01(\x0b\x32\x1c.atelier.ranker.v1.Candidate\x12\x31\n\x0b\x63\x61ndidate_b\x18\x02 \x01(\x0b\x32\x1c.atelier.ranker.v1.Candidate\x12\x10\n\x08no_store\x18\x03 \x01(\x08\"\xbc\x01\n\x0f\x43ompareResponse\x12\x1c\n\x14probability_a_better\x18\x01 \x01(\x02\x12\x0f\n\x07score_a\x18\x02 \x01(\x02\x12\x0f\n\x07score_b\x18\x03 \x01(\x02\x12\x0c\n\x04tied\x18\x04 \x01(\x08\x12/\n\x06models\x18\x05 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12*\n\x07timings\x18\x06 \x01(\x0b\x32\x19.atelier.types.v1.Timings\"n\n\x0cScoreRequest\x12\x30\n\ncandidates\x18\x01 \x03(\x0b\x32\x1c.atelier.ranker.v1.Candidate\x12\x10\n\x08no_store\x18\x02 \x01(\x08\x12\x1a\n\x12include_embeddings\x18\x03 \x01(\x08\"\xcc\x01\n\rScoreResponse\x12\x31\n\x06scores\x18\x01 \x03(\x0b\x32!.atelier.ranker.v1.CandidateScore\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\x12/\n\x06models\x18\x03 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.atelier.types.v1.Timings\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.atelier.types.v1.ServedModel\"\x12\n\x10GetLimitsRequest\"=\n\x11GetLimitsResponse\x12(\n\x06limits\x18\x01 \x01(\x0b\x32\x18.atelier.types.v1.Limits\"e\n\tCandidate\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x30\n\x07\x66\x65\x61ture\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x42\t\n\x07\x63ontent\"a\n\x0bRankOptions\x12\x17\n\ntie_margin\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x18\n\x10include_pairwise\x18\x02 \x01(\x08\x12\x10\n\x08no_store\x18\x03 \x01(\x08\x42\r\n\x0b_tie_margin\"\x95\x01\n\tPlacement\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\r\n\x05place\x18\x03 \x01(\x05\x12\x11\n\ttie_group\x18\x04 \x01(\x05\x12\r\n\x05score\x18\x05 \x01(\x02\x12\"\n\x15probability_over_next\x18\x06 \x01(\x02H\x00\x88\x01\x01\x42\x18\n\x16_probability_over_next\"l\n\x0e\x43\x61ndidateScore\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x30\n\tembedding\x18\x04 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVector2\xaa\x04\n\rRankerService\x12M\n\x04Rank\x12\x1e.atelier.ranker.v1.RankRequest\x1a\x1f.atelier.ranker.v1.RankResponse\"\x04\xf8\xd4\x18\x01\x12\x61\n\nRankStream\x12$.atelier.ranker.v1.RankStreamRequest\x1a%.atelier.ranker.v1.RankStreamResponse\"\x04\xf8\xd4\x18\x01(\x01\x12V\n\x07\x43ompare\x12!.atelier.ranker.v1.CompareRequest\x1a\".atelier.ranker.v1.CompareResponse\"\x04\xf8\xd4\x18\x01\x12P\n\x05Score\x12\x1f.atelier.ranker.v1.ScoreRequest\x1a .atelier.ranker.v1.ScoreResponse\"\x04\xf8\xd4\x18\x01\x12_\n\nListModels\x12$.atelier.ranker.v1.ListModelsRequest\x1a%.atelier.ranker.v1.ListModelsResponse\"\x04\xf8\xd4\x18\x01\x12\\\n\tGetLimits\x12#.atelier.ranker.v1.GetLimitsRequest\x1a$.atelier.ranker.v1.GetLimitsResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61telier/ranker/v1/ranker.proto\x12\x11\x61telier.ranker.v1\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\"p\n\x0bRankRequest\x12\x30\n\ncandidates\x18\x01 \x03(\x0b\x32\x1c.atelier.ranker.v1.Candidate\x12/\n\x07options\x18\x02 \x01(\x0b\x32\x1e.atelier.ranker.v1.RankOptions\"\xaf\x02\n\x0cRankResponse\x12\x30\n\nplacements\x18\x01 \x03(\x0b\x32\x1c.atelier.ranker.v1.Placement\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\x12\x1e\n\x16pairwise_probabilities\x18\x03 \x03(\x02\x12/\n\x06models\x18\x04 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x12\n\ntie_margin\x18\x05 \x01(\x02\x12\x13\n\x0btemperature\x18\x06 \x01(\x02\x12*\n\x07timings\x18\x07 \x01(\x0b\x32\x19.atelier.types.v1.Timings\x12\x1a\n\x12uncertainty_weight\x18\x08 \x01(\x02\"v\n\x11RankStreamRequest\x12/\n\x07options\x18\x01 \x01(\x0b\x32\x1e.atelier.ranker.v1.RankOptions\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.atelier.ranker.v1.Candidate\"F\n\x12RankStreamResponse\x12\x30\n\x07ranking\x18\x01 \x01(\x0b\x32\x1f.atelier.ranker.v1.RankResponse\"\xba\x01\n\x0e\x43ompareRequest\x12\x31\n\x0b\x63\x61ndidate_a\x18\x01 \x01(\x0b\x32\x1c.atelier.ranker.v1.Candidate\x12\x31\n\x0b\x63\x61ndidate_b\x18\x02 \x01(\x0b\x32\x1c.atelier.ranker.v1.Candidate\x12\x10\n\x08no_store\x18\x03 \x01(\x08\x12\x1c\n\x0fmin_probability\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\x12\n\x10_min_probability\"\xc5\x02\n\x0f\x43ompareResponse\x12\x1c\n\x14probability_a_better\x18\x01 \x01(\x02\x12\x0f\n\x07score_a\x18\x02 \x01(\x02\x12\x0f\n\x07score_b\x18\x03 \x01(\x02\x12\x0c\n\x04tied\x18\x04 \x01(\x08\x12/\n\x06models\x18\x05 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12*\n\x07timings\x18\x06 \x01(\x0b\x32\x19.atelier.types.v1.Timings\x12+\n\x07verdict\x18\x07 \x01(\x0e\x32\x1a.atelier.ranker.v1.Verdict\x12\x1a\n\runcertainty_a\x18\x08 \x01(\x02H\x00\x88\x01\x01\x12\x1a\n\runcertainty_b\x18\t \x01(\x02H\x01\x88\x01\x01\x42\x10\n\x0e_uncertainty_aB\x10\n\x0e_uncertainty_b\"n\n\x0cScoreRequest\x12\x30\n\ncandidates\x18\x01 \x03(\x0b\x32\x1c.atelier.ranker.v1.Candidate\x12\x10\n\x08no_store\x18\x02 \x01(\x08\x12\x1a\n\x12include_embeddings\x18\x03 \x01(\x08\"\xcc\x01\n\rScoreResponse\x12\x31\n\x06scores\x18\x01 \x03(\x0b\x32!.atelier.ranker.v1.CandidateScore\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\x12/\n\x06models\x18\x03 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.atelier.types.v1.Timings\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.atelier.types.v1.ServedModel\"\x12\n\x10GetLimitsRequest\"=\n\x11GetLimitsResponse\x12(\n\x06limits\x18\x01 \x01(\x0b\x32\x18.atelier.types.v1.Limits\"e\n\tCandidate\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x30\n\x07\x66\x65\x61ture\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x42\t\n\x07\x63ontent\"\x93\x01\n\x0bRankOptions\x12\x17\n\ntie_margin\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x18\n\x10include_pairwise\x18\x02 \x01(\x08\x12\x10\n\x08no_store\x18\x03 \x01(\x08\x12\x1c\n\x0fmin_probability\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\r\n\x0b_tie_marginB\x12\n\x10_min_probability\"\xdc\x01\n\tPlacement\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\r\n\x05place\x18\x03 \x01(\x05\x12\x11\n\ttie_group\x18\x04 \x01(\x05\x12\r\n\x05score\x18\x05 \x01(\x02\x12\"\n\x15probability_over_next\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x18\n\x0buncertainty\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12\x1b\n\x13\x61\x62stained_over_next\x18\x08 \x01(\x08\x42\x18\n\x16_probability_over_nextB\x0e\n\x0c_uncertainty\"\x96\x01\n\x0e\x43\x61ndidateScore\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x30\n\tembedding\x18\x04 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVector\x12\x18\n\x0buncertainty\x18\x05 \x01(\x02H\x00\x88\x01\x01\x42\x0e\n\x0c_uncertainty*w\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10VERDICT_A_BETTER\x10\x01\x12\x14\n\x10VERDICT_B_BETTER\x10\x02\x12\x10\n\x0cVERDICT_TIED\x10\x03\x12\x15\n\x11VERDICT_ABSTAINED\x10\x04\x32\xaa\x04\n\rRankerService\x12M\n\x04Rank\x12\x1e.atelier.ranker.v1.RankRequest\x1a\x1f.atelier.ranker.v1.RankResponse\"\x04\xf8\xd4\x18\x01\x12\x61\n\nRankStream\x12$.atelier.ranker.v1.RankStreamRequest\x1a%.atelier.ranker.v1.RankStreamResponse\"\x04\xf8\xd4\x18\x01(\x01\x12V\n\x07\x43ompare\x12!.atelier.ranker.v1.CompareRequest\x1a\".atelier.ranker.v1.CompareResponse\"\x04\xf8\xd4\x18\x01\x12P\n\x05Score\x12\x1f.atelier.ranker.v1.ScoreRequest\x1a .atelier.ranker.v1.ScoreResponse\"\x04\xf8\xd4\x18\x01\x12_\n\nListModels\x12$.atelier.ranker.v1.ListModelsRequest\x1a%.atelier.ranker.v1.ListModelsResponse\"\x04\xf8\xd4\x18\x01\x12\\\n\tGetLimits\x12#.atelier.ranker.v1.GetLimitsRequest\x1a$.atelier.ranker.v1.GetLimitsResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,38 +45,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RANKERSERVICE'].methods_by_name['ListModels']._serialized_options = b'\370\324\030\001'
   _globals['_RANKERSERVICE'].methods_by_name['GetLimits']._loaded_options = None
   _globals['_RANKERSERVICE'].methods_by_name['GetLimits']._serialized_options = b'\370\324\030\001'
+  _globals['_VERDICT']._serialized_start=2364
+  _globals['_VERDICT']._serialized_end=2483
   _globals['_RANKREQUEST']._serialized_start=114
   _globals['_RANKREQUEST']._serialized_end=226
   _globals['_RANKRESPONSE']._serialized_start=229
-  _globals['_RANKRESPONSE']._serialized_end=504
-  _globals['_RANKSTREAMREQUEST']._serialized_start=506
-  _globals['_RANKSTREAMREQUEST']._serialized_end=624
-  _globals['_RANKSTREAMRESPONSE']._serialized_start=626
-  _globals['_RANKSTREAMRESPONSE']._serialized_end=696
-  _globals['_COMPAREREQUEST']._serialized_start=699
-  _globals['_COMPAREREQUEST']._serialized_end=835
-  _globals['_COMPARERESPONSE']._serialized_start=838
-  _globals['_COMPARERESPONSE']._serialized_end=1026
-  _globals['_SCOREREQUEST']._serialized_start=1028
-  _globals['_SCOREREQUEST']._serialized_end=1138
-  _globals['_SCORERESPONSE']._serialized_start=1141
-  _globals['_SCORERESPONSE']._serialized_end=1345
-  _globals['_LISTMODELSREQUEST']._serialized_start=1347
-  _globals['_LISTMODELSREQUEST']._serialized_end=1366
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1368
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1435
-  _globals['_GETLIMITSREQUEST']._serialized_start=1437
-  _globals['_GETLIMITSREQUEST']._serialized_end=1455
-  _globals['_GETLIMITSRESPONSE']._serialized_start=1457
-  _globals['_GETLIMITSRESPONSE']._serialized_end=1518
-  _globals['_CANDIDATE']._serialized_start=1520
-  _globals['_CANDIDATE']._serialized_end=1621
-  _globals['_RANKOPTIONS']._serialized_start=1623
-  _globals['_RANKOPTIONS']._serialized_end=1720
-  _globals['_PLACEMENT']._serialized_start=1723
-  _globals['_PLACEMENT']._serialized_end=1872
-  _globals['_CANDIDATESCORE']._serialized_start=1874
-  _globals['_CANDIDATESCORE']._serialized_end=1982
-  _globals['_RANKERSERVICE']._serialized_start=1985
-  _globals['_RANKERSERVICE']._serialized_end=2539
+  _globals['_RANKRESPONSE']._serialized_end=532
+  _globals['_RANKSTREAMREQUEST']._serialized_start=534
+  _globals['_RANKSTREAMREQUEST']._serialized_end=652
+  _globals['_RANKSTREAMRESPONSE']._serialized_start=654
+  _globals['_RANKSTREAMRESPONSE']._serialized_end=724
+  _globals['_COMPAREREQUEST']._serialized_start=727
+  _globals['_COMPAREREQUEST']._serialized_end=913
+  _globals['_COMPARERESPONSE']._serialized_start=916
+  _globals['_COMPARERESPONSE']._serialized_end=1241
+  _globals['_SCOREREQUEST']._serialized_start=1243
+  _globals['_SCOREREQUEST']._serialized_end=1353
+  _globals['_SCORERESPONSE']._serialized_start=1356
+  _globals['_SCORERESPONSE']._serialized_end=1560
+  _globals['_LISTMODELSREQUEST']._serialized_start=1562
+  _globals['_LISTMODELSREQUEST']._serialized_end=1581
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1583
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1650
+  _globals['_GETLIMITSREQUEST']._serialized_start=1652
+  _globals['_GETLIMITSREQUEST']._serialized_end=1670
+  _globals['_GETLIMITSRESPONSE']._serialized_start=1672
+  _globals['_GETLIMITSRESPONSE']._serialized_end=1733
+  _globals['_CANDIDATE']._serialized_start=1735
+  _globals['_CANDIDATE']._serialized_end=1836
+  _globals['_RANKOPTIONS']._serialized_start=1839
+  _globals['_RANKOPTIONS']._serialized_end=1986
+  _globals['_PLACEMENT']._serialized_start=1989
+  _globals['_PLACEMENT']._serialized_end=2209
+  _globals['_CANDIDATESCORE']._serialized_start=2212
+  _globals['_CANDIDATESCORE']._serialized_end=2362
+  _globals['_RANKERSERVICE']._serialized_start=2486
+  _globals['_RANKERSERVICE']._serialized_end=3040
 # @@protoc_insertion_point(module_scope)
