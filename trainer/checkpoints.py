@@ -17,7 +17,10 @@ def save_checkpoint(path: Path, body: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        torch.save({"schema_version": SCHEMA_VERSION, **body}, temporary)
+        with temporary.open("wb") as stream:
+            torch.save({"schema_version": SCHEMA_VERSION, **body}, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

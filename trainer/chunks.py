@@ -9,7 +9,8 @@ Shapes: B rows of a batch, C rows of a piece, D feature.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -73,9 +74,7 @@ class ChunkedScores:
 
     def _piece(self, start: int) -> torch.Tensor:
         rows_CD = self._rows[start : start + self.size]
-        devices = [rows_CD.device] if rows_CD.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(self._seed + start)
+        with _seeded(rows_CD.device, self._seed + start):
             return self._score(rows_CD)
 
     def _fitting(self, work: Callable[[], Result]) -> Result:
@@ -97,6 +96,25 @@ class ChunkedScores:
             "out of memory: the batch is put through in smaller pieces, with the same gradient",
             extra={"rows_at_once": self.size, "before": before, "batch": len(self._rows)},
         )
+
+
+@contextmanager
+def _seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Random numbers of a seed, and those that were to come afterwards.
+
+    By the generators themselves: `torch.manual_seed` writes a stack trace down for a GPU that is not there.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
 def _sum(one: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:

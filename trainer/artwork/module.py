@@ -87,7 +87,8 @@ class RankingFit(lightning.LightningModule):
         return _Epochs(self.batches)
 
     def val_dataloader(self) -> Any:
-        return [self.val_part.rank_N]
+        # One step: the whole split at once. (Lightning would iterate over a list or a tensor.)
+        return range(1)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, _loader: int) -> Any:
         if not isinstance(batch, PairBatch):
@@ -118,7 +119,7 @@ class RankingFit(lightning.LightningModule):
         loss.backward()  # type: ignore[no-untyped-call]
         self.chunks.backward()
 
-    def validation_step(self, _batch: torch.Tensor) -> None:
+    def validation_step(self, _batch: int) -> None:
         """The figures of the epoch: the names of A-13."""
         val_score_N, val_rank_N = scores_of(self.model, self.val_part), self.val_part.rank_N.cpu().numpy()
         train_score_N = scores_of(self.model, self.train_part)

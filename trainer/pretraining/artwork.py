@@ -19,6 +19,7 @@ from trainer.backbones.dinov2 import IMAGENET_MEAN, IMAGENET_STD
 from trainer.pretraining.averaging import follow
 from trainer.pretraining.chains import LEVELS, WorseningPictures
 from trainer.pretraining.config import ArtworkEncoderSettings
+from trainer.pretraining.cosines import cosine_filters
 from trainer.pretraining.optimisers import build_optimiser, build_schedule
 from trainer.progress import Progress
 from trainer.runs import choose_device
@@ -55,10 +56,10 @@ class ArtworkStudent(nn.Module):
 
 
 def build_backbone(settings: ArtworkEncoderSettings) -> Any:
-    """A DINOv2 of that size, randomly initialised."""
+    """A DINOv2 of that size, randomly initialised but for its patch embedding, which starts from cosines."""
     from transformers import Dinov2Config, Dinov2Model
 
-    return Dinov2Model(
+    model = Dinov2Model(
         Dinov2Config(
             hidden_size=settings.hidden,
             num_hidden_layers=settings.layers,
@@ -68,6 +69,14 @@ def build_backbone(settings: ArtworkEncoderSettings) -> Any:
             layerscale_value=0.1,
         )
     )
+    embeddings: Any = model.embeddings
+    filters = torch.from_numpy(cosine_filters(settings.hidden, settings.patch))
+    with torch.no_grad():
+        embeddings.patch_embeddings.projection.weight.copy_(settings.filter_gain * filters)
+        embeddings.patch_embeddings.projection.bias.zero_()
+        # Places are to be learned; at random they would drown the quieter frequencies.
+        embeddings.position_embeddings.mul_(0.1)
+    return model
 
 
 def train_artwork_encoder(
@@ -93,7 +102,8 @@ class _Fit:
         self.rng = torch.Generator().manual_seed(settings.seed)
         self.settings, self.progress, self.pictures = settings, progress, pictures
         self.device = choose_device(settings.device)
-        self.teacher_SV = torch.from_numpy(teacher_SV)
+        # What all sources have in common teaches nothing and is most of every vector.
+        self.teacher_SV = functional.normalize(torch.from_numpy(teacher_SV - teacher_SV.mean(0)), dim=-1)
         self.student = ArtworkStudent(
             build_backbone(settings), pictures.strength_NF.shape[1], teacher_SV.shape[1]
         )
@@ -155,7 +165,7 @@ class _Fit:
 
     def _cut(self, image_BSSC: torch.Tensor) -> torch.Tensor:
         """A square somewhere in each picture, half of them mirrored; a chain's pictures alike."""
-        size, room = self.settings.size, image_BSSC.shape[1] - self.settings.size
+        size, room = self.settings.view, image_BSSC.shape[1] - self.settings.view
         cut = []
         for start in range(0, len(image_BSSC), LEVELS):
             top, left = (int(n) for n in torch.randint(0, room + 1, (2,), generator=self.rng))

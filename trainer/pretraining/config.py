@@ -10,9 +10,14 @@ from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
 
 
 class ViewSettings(Settings):
-    """How far a view may be from its picture."""
+    """How far a view may be from its picture.
+
+    `area` of photographs; drawn garments are seen whole, within `garment_area`: their words name cut and
+    length.
+    """
 
     area: tuple[float, float]
+    garment_area: tuple[float, float]
     stretch: float = Field(ge=0)
     turn: float = Field(ge=0)
     beyond: float = Field(ge=0)
@@ -39,6 +44,7 @@ class FashionEncoderSettings(Settings):
     smoothing: float = Field(ge=0, lt=1)
     scale: float = Field(gt=0)
     mix: float = Field(ge=0, le=1)
+    paste: float = Field(ge=0, le=1)
     attribute_weight: float = Field(ge=0)
     colour_weight: float = Field(ge=0)
     average_decay: float = Field(ge=0, lt=1)
@@ -54,7 +60,9 @@ class ArtworkEncoderSettings(Settings):
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
     patch: int = Field(ge=4)
+    filter_gain: float = Field(gt=0)
     size: int = Field(ge=28)
+    view: int = Field(ge=28)
     source_size: int = Field(ge=28)
     longest_side: int = Field(ge=28)
     paintings: int = Field(ge=0)
@@ -74,11 +82,12 @@ class ArtworkEncoderSettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> "ArtworkEncoderSettings":
-        if self.size % self.patch or self.size > self.source_size:
-            raise ValueError(
-                f"size {self.size} is to be a multiple of patch {self.patch} "
-                f"and at most source_size {self.source_size}"
-            )
+        for name, side in (("size", self.size), ("view", self.view)):
+            if side % self.patch or side > self.source_size:
+                raise ValueError(
+                    f"{name} {side} is to be a multiple of patch {self.patch} "
+                    f"and at most source_size {self.source_size}"
+                )
         if self.hidden % self.heads:
             raise ValueError(f"hidden {self.hidden} does not divide into {self.heads} heads")
         return self

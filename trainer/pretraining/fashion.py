@@ -1,8 +1,8 @@
 """The compact `fashion-image`: a small residual network that tells garments by label, cut, colour and cloth.
 
-Photographs teach labels, drawn garments teach attributes, every picture its own colours; one vector of
-512 dimensions carries all of it. Cosine softmax: Wang et al. 2018. Mixup: Zhang et al. 2018.
-Shapes: B batch, S side, C colour channel, D vector, K colour bins, L labels, F fields.
+Photographs teach labels, drawn garments teach attributes, every picture its own colours; one vector of 512
+dimensions carries all of it. Cosine softmax: Wang et al. 2018. Mixup: Zhang et al. 2018; CutMix: Yun et al.
+2019. Shapes: B batch, S side, C colour channel, D vector, K colour bins, L labels, F fields.
 """
 
 import copy
@@ -21,7 +21,7 @@ from trainer.pretraining.averaging import follow
 from trainer.pretraining.config import FashionEncoderSettings
 from trainer.pretraining.corpus import DrawnGarments, LabelledPictures
 from trainer.pretraining.optimisers import build_optimiser, build_schedule
-from trainer.pretraining.views import plain_views, random_views
+from trainer.pretraining.views import mix_views, plain_views, random_views
 from trainer.progress import Progress
 from trainer.runs import choose_device
 
@@ -154,11 +154,14 @@ class _Fit:
 
     def _train(self, photo_B: torch.Tensor, drawn_B: torch.Tensor) -> dict[str, float]:
         settings, rng = self.settings, self.rng
-        pixels = np.concatenate((self.photographs.image_NSSC[photo_B], self.garments.image_NSSC[drawn_B]))
-        view_BCSS = random_views(torch.from_numpy(pixels), settings.size, settings.views, rng)
-        count = len(photo_B)
-        share, partner_B = self._mix(count)
-        view_BCSS[:count] = share * view_BCSS[:count] + (1 - share) * view_BCSS[:count][partner_B]
+        photo_BSSC = torch.from_numpy(self.photographs.image_NSSC[photo_B])
+        drawn_BSSC = torch.from_numpy(self.garments.image_NSSC[drawn_B])
+        views, size, count = settings.views, settings.size, len(photo_B)
+        mixed_BCSS, partner_B, share = mix_views(
+            random_views(photo_BSSC, size, views, rng), settings.mix, settings.paste, rng
+        )
+        drawn_BCSS = random_views(drawn_BSSC, size, views, rng, views.garment_area)
+        view_BCSS = torch.cat((mixed_BCSS, drawn_BCSS))
         vector_BD = self.student(view_BCSS.to(self.device))
         label_B = torch.from_numpy(self.photographs.label_N)[photo_B]
         losses = {
@@ -179,12 +182,6 @@ class _Fit:
         self.step += 1
         follow(self.average, self.student, self.step, settings.average_decay)
         return {name: float(value.detach()) for name, value in losses.items()}
-
-    def _mix(self, count: int) -> tuple[float, torch.Tensor]:
-        partner_B = torch.randperm(count, generator=self.rng)
-        if float(torch.rand((), generator=self.rng)) >= self.settings.mix:
-            return 1.0, partner_B
-        return float(torch.rand((), generator=self.rng) * 0.5 + 0.5), partner_B
 
     def _label_loss(
         self, vector_BD: torch.Tensor, one_B: torch.Tensor, other_B: torch.Tensor, share: float

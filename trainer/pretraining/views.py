@@ -12,13 +12,44 @@ from trainer.pretraining.config import ViewSettings
 
 
 def random_views(
-    image_BHWC: torch.Tensor, size: int, settings: ViewSettings, rng: torch.Generator
+    image_BHWC: torch.Tensor,
+    size: int,
+    settings: ViewSettings,
+    rng: torch.Generator,
+    area: tuple[float, float] | None = None,
 ) -> torch.Tensor:
-    """float32 view_BCSS in [0, 1] of uint8 pictures: moved, turned, lit and partly covered at random."""
+    """float32 view_BCSS in [0, 1] of uint8 pictures: moved, turned, lit and partly covered at random.
+
+    `area`: how much of each picture is seen, by default that of the settings.
+    """
     image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
-    view_BCSS = _moved(image_BCHW, size, settings, rng)
+    view_BCSS = _moved(image_BCHW, size, settings, area or settings.area, rng)
     view_BCSS = _lit(view_BCSS, settings, rng)
     return _covered(view_BCSS, settings.cover, rng).clamp(0, 1)
+
+
+def mix_views(
+    view_BCSS: torch.Tensor, chance: float, paste: float, rng: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Views with another of the batch in each, int64 partner_B of the other, and the share that is its own.
+
+    With `chance` the batch is mixed at all; then, with `paste`, by a rectangle of the other (CutMix), else by
+    laying it over (mixup). The share is at least a half; 1 when nothing was mixed.
+    """
+    partner_B = torch.randperm(len(view_BCSS), generator=rng)
+    mixed, pasted, drawn, down, across = (float(n) for n in torch.rand(5, generator=rng))
+    if mixed >= chance:
+        return view_BCSS, partner_B, 1.0
+    share = 0.5 + drawn / 2
+    if pasted >= paste:
+        return share * view_BCSS + (1 - share) * view_BCSS[partner_B], partner_B, share
+    size = view_BCSS.shape[-1]
+    side = round(size * math.sqrt(1 - share))
+    top, left = round(down * (size - side)), round(across * (size - side))
+    result_BCSS = view_BCSS.clone()
+    inside = (..., slice(top, top + side), slice(left, left + side))
+    result_BCSS[inside] = view_BCSS[partner_B][inside]
+    return result_BCSS, partner_B, 1 - (side / size) ** 2
 
 
 def plain_views(image_BHWC: torch.Tensor, size: int) -> torch.Tensor:
@@ -29,10 +60,16 @@ def plain_views(image_BHWC: torch.Tensor, size: int) -> torch.Tensor:
     return functional.interpolate(image_BCHW, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _moved(image_BCHW: torch.Tensor, size: int, settings: ViewSettings, rng: torch.Generator) -> torch.Tensor:
+def _moved(
+    image_BCHW: torch.Tensor,
+    size: int,
+    settings: ViewSettings,
+    area: tuple[float, float],
+    rng: torch.Generator,
+) -> torch.Tensor:
     count = len(image_BCHW)
     # The side of the cut, of which the area is uniform, as in Inception's crops.
-    area_B = _between(count, settings.area[0], settings.area[1], rng)
+    area_B = _between(count, area[0], area[1], rng)
     stretch_B = torch.exp(_between(count, -settings.stretch, settings.stretch, rng))
     across_B, down_B = (area_B * stretch_B).sqrt(), (area_B / stretch_B).sqrt()
     angle_B = _between(count, -settings.turn, settings.turn, rng) * math.pi / 180

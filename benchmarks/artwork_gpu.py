@@ -1,0 +1,93 @@
+"""How fast and how large is the full-size backbone on a GPU? `python -m benchmarks.artwork_gpu [--json FILE]` (A-19)
+
+DINOv2 ViT-L/14 at 768 px with a fresh head, in half precision, random weights when no directory or hub id is
+given: speed does not depend on what was learned. Told are ms a pair alone, pictures a second, and the peak of
+GPU memory with 32 pairs through the backbone at once. Goals on a 16 GB card: below 100 ms a pair, below 12
+GB.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.artwork.config import HeadSettings
+from trainer.artwork.model import PairwiseRankingModel
+from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
+
+PAIRS, WARMUP, REPEATS = 32, 3, 20
+
+
+def main() -> None:
+    """Measure and print; exits with 2 where there is no CUDA device."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backbone", help="A hub id or a directory; random ViT-L/14 by default.")
+    parser.add_argument("--side", type=int, default=768)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("no CUDA device: A-19 is about a GPU", file=sys.stderr)
+        raise SystemExit(2)
+    text = json.dumps(measure(options.backbone, options.side), indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n")
+
+
+def measure(backbone: str | None, side: int) -> dict[str, Any]:
+    """The figures of one device."""
+    device = torch.device("cuda")
+    model = load_dinov2(backbone).model if backbone else _random_vit_large()
+    features = DINOv2Features(model, height=side, width=side, pooling="cls").to(device).eval()
+    head = PairwiseRankingModel.build(int(model.config.hidden_size), HeadSettings()).to(device).eval()
+
+    @torch.inference_mode()
+    def judge(images: int) -> float:
+        """Seconds of one pass over uint8 pictures that lie in host memory, as they come from a request."""
+        image_BHWC = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8)
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        with torch.autocast("cuda", torch.bfloat16):
+            head.forward_single(features(image_BHWC.to(device)).float())
+        torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    alone = _median(judge, 2)
+    torch.cuda.reset_peak_memory_stats()
+    together = _median(judge, 2 * PAIRS)
+    return {
+        "device": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "side": side,
+        "ms_a_pair": alone * 1e3,
+        "ms_a_pair_of_32": together * 1e3 / PAIRS,
+        "images_per_second": 2 * PAIRS / together,
+        "peak_gib_with_32_pairs": torch.cuda.max_memory_allocated() / (1 << 30),
+    }
+
+
+def _median(judge: Any, images: int) -> float:
+    for _ in range(WARMUP):
+        judge(images)
+    return sorted(judge(images) for _ in range(REPEATS))[REPEATS // 2]
+
+
+def _random_vit_large() -> Any:
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    return Dinov2Model(
+        Dinov2Config(
+            hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, image_size=518, patch_size=14
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

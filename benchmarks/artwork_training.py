@@ -1,0 +1,194 @@
+"""How fast does an artwork head train? `python -m benchmarks.artwork_training [--images 10000] [--json FILE]`
+
+Each figure is of one run on this machine; random features stand in for pictures, since nothing here looks at
+them.
+
+- pairs: every cross-tier pair of the pictures, as three arrays, beside a loop over all pairs of a tenth of
+them. - training: 100 epochs of 32 pictures a batch, early stopping off, with validation, checkpoints and
+tracking. - epoch: one epoch over cached features, beside the seed's way, which sends both pictures of each
+pair through the backbone. The backbone is a small DINOv2 of random weights, so the ratio is a lower bound for
+a larger one. - rescoring: a new head over 100,000 features. - memory: what pairs, a split and an epoch of
+100,000 pictures add to the process.
+"""
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainer.artwork.batches import InBatchPairs
+from trainer.artwork.config import ArtworkConfig, read_artwork_config
+from trainer.artwork.fit import ArtworkFit
+from trainer.artwork.judges import fresh_judge, judge_features
+from trainer.artwork.losses import pair_loss
+from trainer.artwork.model import PairwiseRankingModel
+from trainer.artwork.module import Graded
+from trainer.artwork.pairs import generate_pairs
+from trainer.keeping import Keeper
+from trainer.progress import bars
+from trainer.runs import one_thread
+from trainer.tracking import Tracked, tracking
+
+DIMENSION, BATCH, TIERS = 1024, 32, 4
+SEED_PAIRS = 64
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    figures = {
+        "cores": os.cpu_count(),
+        "pairs": measure_pairs(options.images),
+        "rescoring": measure_rescoring(),
+        "epoch": measure_epoch(options.images),
+        "training": measure_training(options.images, options.epochs),
+        "memory": measure_memory(),
+    }
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n")
+
+
+def measure_pairs(images: int) -> dict[str, float]:
+    """Seconds for all pairs, and what a loop takes for a tenth of the pictures, told for all of them."""
+    rank_N = _ranks(images)
+    seconds, pairs = _timed(lambda: generate_pairs(rank_N))
+    few = rank_N[: images // 10].tolist()
+
+    def loop() -> list[tuple[int, int, int]]:
+        return [(i, j, 1 if a > b else -1) for (i, a), (j, b) in combinations(enumerate(few), 2) if a != b]
+
+    looped, _ = _timed(loop)
+    return {"images": images, "pairs": len(pairs), "seconds": seconds, "loop_seconds": looped * 100}
+
+
+def measure_rescoring() -> dict[str, float]:
+    """Seconds for a new head over 100,000 features."""
+    feature_ND = np.random.default_rng(0).standard_normal((100_000, DIMENSION), dtype=np.float32)
+    judge = fresh_judge(read_artwork_config(), DIMENSION)
+    seconds, _ = _timed(lambda: judge_features(judge, feature_ND))
+    return {"features": len(feature_ND), "seconds": seconds}
+
+
+def measure_epoch(images: int) -> dict[str, float]:
+    """One epoch over features, and the seed's: each pair through the backbone, both sides."""
+    from trainer.pretraining.artwork import build_backbone
+    from trainer.pretraining.config import read_encoder_settings
+
+    rank_N = torch.from_numpy(_ranks(images))
+    feature_ND = torch.randn(images, DIMENSION)
+    model = PairwiseRankingModel.build(DIMENSION, read_artwork_config().head)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step(score_B: torch.Tensor, better_P: torch.Tensor, worse_P: torch.Tensor) -> None:
+        optimizer.zero_grad()
+        loss = pair_loss(score_B, better_P, worse_P, 1.0)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def epoch() -> int:
+        told = 0
+        for batch in InBatchPairs(rank_N, BATCH, 0):
+            step(model.forward_single(feature_ND[batch.picture_B])[1], batch.better_P, batch.worse_P)
+            told += len(batch.better_P)
+        return told
+
+    seconds, pairs = _timed(epoch)
+    settings = read_encoder_settings().artwork
+    backbone = build_backbone(settings).eval()
+    image_PCHW = torch.randn(2 * SEED_PAIRS, 3, settings.size, settings.size)
+    widen = torch.nn.Linear(settings.hidden, DIMENSION)
+
+    def seed() -> None:
+        for start in range(0, len(image_PCHW), 2 * BATCH):
+            with torch.no_grad():
+                found = backbone(pixel_values=image_PCHW[start : start + 2 * BATCH]).last_hidden_state[:, 0]
+            score_B = model.forward_single(widen(found))[1]
+            half = len(score_B) // 2
+            step(score_B, torch.arange(half), torch.arange(half, 2 * half))
+
+    seeded, _ = _timed(seed)
+    of_all = seeded / SEED_PAIRS * pairs
+    return {"seconds": seconds, "pairs": pairs, "seed_seconds": of_all, "ratio": of_all / seconds}
+
+
+def measure_training(images: int, epochs: int) -> dict[str, Any]:
+    """Seconds of a whole run: validation after every epoch, checkpoints, tracking."""
+    config = _unstopped(epochs)
+    feature_ND = torch.randn(images, DIMENSION)
+    rank_N = torch.from_numpy(_ranks(images))
+    cut = images * 8 // 9
+    train, val = (
+        Graded(feature_NVD=feature_ND[part, None], rank_N=rank_N[part])
+        for part in (slice(0, cut), slice(cut, images))
+    )
+    with tempfile.TemporaryDirectory() as folder, bars() as progress:
+        tracked = Tracked(directory=Path(folder), project="benchmark", name=None, enabled=True, settings={})
+        keeper = Keeper(Path(folder) / "checkpoints", top=3, every=5)
+        started = time.perf_counter()
+        with tracking(tracked) as tracker, one_thread():
+            header = {"kind": "artwork-head", "input_dim": DIMENSION, "config": {}}
+            fit = ArtworkFit(config, train, val, keeper, header, torch.device("cpu"))
+            history = fit.run(tracker, progress, lambda _model, _epoch: None)
+        seconds = time.perf_counter() - started
+    return {"train": cut, "val": images - cut, "epochs": len(history), "seconds": seconds}
+
+
+def measure_memory(images: int = 100_000) -> dict[str, float]:
+    """MiB beyond the features themselves that an epoch with its figures takes at most."""
+    rank_N = torch.from_numpy(_ranks(images))
+    train = Graded(feature_NVD=torch.randn(images * 8 // 9, 1, 256), rank_N=rank_N[: images * 8 // 9])
+    val = Graded(feature_NVD=torch.randn(images // 9, 1, 256), rank_N=rank_N[: images // 9])
+    before = _peak()
+    with tempfile.TemporaryDirectory() as folder, bars() as progress:
+        tracked = Tracked(directory=Path(folder), project="benchmark", name=None, enabled=True, settings={})
+        keeper = Keeper(Path(folder) / "checkpoints", top=1, every=1)
+        with tracking(tracked) as tracker, one_thread():
+            header = {"kind": "artwork-head", "input_dim": 256, "config": {}}
+            fit = ArtworkFit(_unstopped(1), train, val, keeper, header, torch.device("cpu"))
+            fit.run(tracker, progress, lambda _model, _epoch: None)
+    return {"images": images, "added_mib": _peak() - before}
+
+
+def _unstopped(epochs: int) -> ArtworkConfig:
+    overrides = {
+        "training.max_epochs": epochs,
+        "training.early_stopping_patience": epochs + 1,
+        "training.scheduler_t_max": epochs + 1,
+        "training.device": "cpu",
+    }
+    return read_artwork_config(overrides=overrides)
+
+
+def _ranks(images: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, TIERS, images)
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

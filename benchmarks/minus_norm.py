@@ -1,0 +1,109 @@
+"""Why a score is not minus the norm of an embedding: `python -m benchmarks.minus_norm [--json FILE]` (A-8).
+
+The same projector learns the same tiers from the same features with either score. Told are how far the scores
+of a fresh network are apart, how much gradient reaches the projector, and the accuracy on pairs held out, by
+epoch.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainer.artwork.batches import InBatchPairs
+from trainer.artwork.config import HeadSettings, TrainingConfig
+from trainer.artwork.evaluate import compute_pairwise_accuracy
+from trainer.artwork.losses import cross_tier_pairs, pair_loss
+from trainer.artwork.model import PairwiseRankingModel
+
+DIMENSION, TRAIN, TEST = 384, 1600, 400
+EPOCHS = (1, 5, 20)
+
+Score = Callable[[PairwiseRankingModel, torch.Tensor], torch.Tensor]
+SCORES: dict[str, Score] = {
+    "score head": lambda model, feature_BD: model.forward_single(feature_BD)[1],
+    "minus norm": lambda model, feature_BD: -model.projector(feature_BD).norm(dim=-1),
+}
+
+
+def main() -> None:
+    """Measure both and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    figures = {name: measure(score) for name, score in SCORES.items()}
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n")
+
+
+def measure(score: Score) -> dict[str, float]:
+    """The figures of one way to score, from the same start."""
+    torch.manual_seed(42)
+    feature_ND, rank_N = _graded()
+    model = PairwiseRankingModel.build(DIMENSION, HeadSettings())
+    model.eval()
+    with torch.inference_mode():
+        fresh_N = score(model, feature_ND)
+    loss = pair_loss(score(model, feature_ND[:32]), *cross_tier_pairs(rank_N[:32]), 1.0)
+    gradients = torch.autograd.grad(loss, list(model.projector.parameters()))
+    # The last two are the scale and shift of the LayerNorm that the projector ends in.
+    before, last = gradients[:-2], gradients[-2:]
+    found = {
+        "fresh_mean": float(fresh_N.mean()),
+        "fresh_spread": float(fresh_N.std()),
+        "fresh_gradient_before_last_layer_norm": _length(before),
+        "fresh_gradient_of_last_layer_norm": _length(last),
+    }
+    return found | _trained(model, score, feature_ND, rank_N)
+
+
+def _length(gradients: Sequence[torch.Tensor]) -> float:
+    return float(torch.stack([gradient.norm() for gradient in gradients]).norm())
+
+
+def _trained(
+    model: PairwiseRankingModel, score: Score, feature_ND: torch.Tensor, rank_N: torch.Tensor
+) -> dict[str, float]:
+    settings = TrainingConfig()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    batches = InBatchPairs(rank_N[:TRAIN], settings.batch_size, settings.seed)
+    found = {}
+    for epoch in range(1, max(EPOCHS) + 1):
+        model.train()
+        for batch in batches:
+            optimizer.zero_grad()
+            score_B = score(model, feature_ND[batch.picture_B])
+            loss = pair_loss(score_B, batch.better_P, batch.worse_P, settings.margin)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip_norm)
+            optimizer.step()
+        if epoch in EPOCHS:
+            model.eval()
+            with torch.inference_mode():
+                test_N = score(model, feature_ND[TRAIN:]).numpy()
+            found[f"accuracy_{epoch}"] = compute_pairwise_accuracy(test_N, rank_N[TRAIN:].numpy())
+    return found
+
+
+def _graded() -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of which one direction, with noise, is the quality that tiers are cut from."""
+    rng = np.random.default_rng(0)
+    feature_ND = rng.standard_normal((TRAIN + TEST, DIMENSION)).astype(np.float32)
+    quality_N = feature_ND @ rng.standard_normal(DIMENSION) / np.sqrt(DIMENSION) + rng.normal(
+        0, 0.5, TRAIN + TEST
+    )
+    rank_N = np.digitize(quality_N, np.quantile(quality_N, (0.25, 0.5, 0.75)))
+    return torch.from_numpy(feature_ND), torch.from_numpy(rank_N)
+
+
+if __name__ == "__main__":
+    main()
