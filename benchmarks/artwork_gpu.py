@@ -1,4 +1,4 @@
-"""How fast and how large is the full-size backbone on a GPU? `python -m benchmarks.artwork_gpu [--json FILE]` (A-19)
+"""How fast and large is the full backbone on a GPU? `python -m benchmarks.artwork_gpu [--json FILE]` (A-19)
 
 DINOv2 ViT-L/14 at 768 px with a fresh head, in half precision, random weights when no directory or hub id is
 given: speed does not depend on what was learned. Told are ms a pair alone, pictures a second, and the peak of

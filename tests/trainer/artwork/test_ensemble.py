@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+
+from inference.encoder import open_head
+from inference.loading import load_model
+from inference.session import SessionSettings
+from model_store.store import ModelStore
+from trainer.artwork.export import export_artwork_backbone, export_artwork_head
+from trainer.artwork.judges import KIND, judge_features, restore_judge
+from trainer.artwork.train import train_artwork
+from trainer.checkpoints import load_checkpoint
+from trainer.publishing import Shelf
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def together(gallery, artwork_config, artworks, space):
+    """A run whose two best epochs judge together."""
+    training = artwork_config.training.model_copy(update={"ensemble": 2, "max_epochs": 5})
+    config = artwork_config.model_copy(update={"training": training})
+    return train_artwork(config, artworks, gallery.backbone.version, space)
+
+
+def test_several_checkpoints_judge_by_their_mean(together, space):
+    """The score is the mean of the members', and they are less sure where they disagree."""  # proves A-18
+    folder = space.out / "checkpoints"
+    body = load_checkpoint(together.checkpoint, KIND)
+    tops = [load_checkpoint(path, KIND) for path in folder.glob("top_*.pt")]
+    chosen = [top for top in tops if _is_member(top, body)]
+    feature_ND = np.random.default_rng(0).normal(size=(20, body["input_dim"])).astype(np.float32)
+
+    score_N, uncertainty_N = judge_features(restore_judge(body), feature_ND)
+    members = [judge_features(restore_judge(top), feature_ND)[0] for top in chosen]
+
+    assert together.checkpoint.name == "ensemble.pt"
+    assert together.body["members"] == len(chosen) == 2
+    np.testing.assert_allclose(score_N, np.mean(members, axis=0), atol=1e-5)
+    assert (uncertainty_N >= np.std(members, axis=0) - 1e-6).all()
+    assert (folder / "best_model.pt").exists()
+
+
+def _is_member(top, body) -> bool:
+    states = (body["model_state_dict"], *body["members"])
+    return any(
+        all(torch.equal(top["model_state_dict"][name], state[name]) for name in state) for state in states
+    )
+
+
+def test_an_ensemble_is_published_as_one_head(together, artwork_config, tmp_path):
+    """One graph, one version; what it says is what the checkpoint says, and its manifest how to read it."""
+    # proves A-18
+    shelf = Shelf(store=ModelStore.at(tmp_path / "models"))
+    export_artwork_backbone(artwork_config.backbone, shelf)
+    version = export_artwork_head(artwork_config, shelf, checkpoint=together.checkpoint).version
+    body = load_checkpoint(together.checkpoint, KIND)
+    feature_BD = np.random.default_rng(0).normal(size=(3, body["input_dim"])).astype(np.float32)
+
+    model = load_model(shelf.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
+    found = open_head(model).run(feature_BD)
+
+    score_N, uncertainty_N = judge_features(restore_judge(body), feature_BD)
+    np.testing.assert_allclose(found["score_B"], score_N, atol=1e-4)
+    np.testing.assert_allclose(found["uncertainty_B"], uncertainty_N, atol=1e-4)
+    calibration = version.manifest.calibration
+    assert calibration.model_dump() == body["calibration"]
+    assert "1 more" in version.manifest.provenance.notes[0]
+
+
+def test_views_are_trained_on_and_encoded_once(gallery, artwork_config, artworks, space, monkeypatch):
+    """Augmented views change the weights, and a second run runs the backbone on none of them."""
+    # proves A-15, A-20
+    from inference.encoder import ImageEncoder
+
+    augmentation = artwork_config.augmentation.model_copy(update={"views": 2})
+    training = artwork_config.training.model_copy(update={"max_epochs": 2})
+    plain = artwork_config.model_copy(update={"training": training})
+    viewed = plain.model_copy(update={"augmentation": augmentation})
+    encoded: list[int] = []
+    real = ImageEncoder.run
+    monkeypatch.setattr(
+        ImageEncoder, "run", lambda self, batch: (encoded.append(len(batch)), real(self, batch))[1]
+    )
+
+    def weights(config):
+        report = train_artwork(config, artworks, gallery.backbone.version, space)
+        return load_checkpoint(report.checkpoint, KIND)["model_state_dict"]
+
+    without, first = weights(plain), weights(viewed)
+    seen = sum(encoded)
+    again = weights(viewed)
+
+    train = round(0.8 * len(artworks))
+    assert seen >= 2 * train * 0.9
+    assert sum(encoded) == seen
+    assert not torch.equal(first["score_head.2.weight"], without["score_head.2.weight"])
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_samples_are_drawn_during_training(gallery, artwork_config, artworks, space):
+    """Every few epochs a sheet of validation works shows what the head thinks."""  # proves A-16
+    training = artwork_config.training.model_copy(update={"max_epochs": 2, "save_every_n_epochs": 1})
+    train_artwork(
+        artwork_config.model_copy(update={"training": training}), artworks, gallery.backbone.version, space
+    )
+
+    assert (space.out / "samples.png").read_bytes().startswith(b"\x89PNG")
