@@ -22,13 +22,17 @@ Normalised = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GarmentRecord:
-    """One garment. Garments of one `group` (a photo, a look) stay together in a split."""
+    """One garment. Garments of one `group` (a photo, a look) stay together in a split.
+
+    `part` is that of the split that it was prepared in, "train" or "val"; empty where nobody dealt it.
+    """
 
     item_id: str
     path: Path
     attributes: Normalised
     group: str
     picture_digest: str
+    part: str = ""
 
     @property
     def key(self) -> str:
@@ -75,8 +79,11 @@ def read_records(path: Path, images: Path, schema: AttributeSchema) -> tuple[Gar
 def split_records(garments: tuple[GarmentRecord, ...], seed: int = 42) -> GarmentSplit:
     """80/20 by whole groups; garments that share a picture's bytes share a group.
 
-    Raises InvalidData: when there are fewer than two groups.
+    Garments that were all dealt when they were prepared stay in their parts.
+    Raises InvalidData: when there are fewer than two groups, or a dealt group straddles the parts.
     """
+    if all(garment.part for garment in garments):
+        return _dealt(garments)
     owner: dict[str, str] = {}
     for garment in garments:
         owner.setdefault(garment.picture_digest, garment.group)
@@ -87,6 +94,19 @@ def split_records(garments: tuple[GarmentRecord, ...], seed: int = 42) -> Garmen
     held = {groups[i] for i in order[: max(1, round(len(groups) * VALIDATION_SHARE))]}
     val = tuple(g for g in garments if owner[g.picture_digest] in held)
     return GarmentSplit(train=tuple(g for g in garments if owner[g.picture_digest] not in held), val=val)
+
+
+def _dealt(garments: tuple[GarmentRecord, ...]) -> GarmentSplit:
+    train, val = (tuple(g for g in garments if g.part == part) for part in ("train", "val"))
+    if not train or not val:
+        raise InvalidData(f"{len(train)} garments to train on and {len(val)} to validate on: none may be 0")
+    for what in ("group", "picture_digest"):
+        both = {getattr(g, what) for g in train} & {getattr(g, what) for g in val}
+        if both and what == "group":
+            raise InvalidData(f"group {min(both)} is in both parts of the split")
+        # The same picture under two groups: what is validated on gives way.
+        val = tuple(g for g in val if getattr(g, what) not in both)
+    return GarmentSplit(train=train, val=val)
 
 
 def data_version(garments: tuple[GarmentRecord, ...]) -> str:
@@ -119,6 +139,9 @@ def _garment(line: Any, images: Path, schema: AttributeSchema) -> GarmentRecord:
         raise InvalidData(f"path {line['path']} leaves the images folder")
     if not path.is_file():
         raise InvalidData(f"no file {line['path']}")
+    part = str(line.get("split") or "")
+    if part not in ("", "train", "val"):
+        raise InvalidData(f"split {part!r} is not train or val")
     data = path.read_bytes()
     inspect_image(data)
     identifier = str(line["item_id"])
@@ -128,4 +151,5 @@ def _garment(line: Any, images: Path, schema: AttributeSchema) -> GarmentRecord:
         attributes=schema.normalise(line["attributes"], unknown="drop"),
         group=str(line.get("group") or identifier),
         picture_digest=hashlib.sha256(data).hexdigest(),
+        part=part,
     )

@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from inference.attributes import AttributeSchema
+from trainer.errors import InvalidData
+from trainer.fashion.config import read_fashion_config
+from trainer.fashion.data.catalogues import read_catalogue
+from trainer.fashion.data.prepare import RECORDS, Preparation, prepare_catalogue
+from trainer.fashion.data.records import read_records
+from trainer.fashion.data.vocabularies import VOCABULARY_FILE, read_vocabulary
+from trainer.progress import silent
+
+SETTINGS = read_fashion_config().attributes
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(20):
+        Image.new("RGB", (20, 30), (number * 10, 40, 90)).save(folder / f"{number}.jpg")
+    return folder
+
+
+def table(path: Path, rows: list[str]) -> Path:
+    path.write_text("\n".join(["image,category,material,colour,brand,group", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def prepare(path: Path, images: Path, out: Path, *, strict: bool = False) -> dict:
+    preparation = Preparation(out=out, strict=strict, seed=42, progress=silent)
+    return prepare_catalogue(path, images, SETTINGS, preparation)
+
+
+def test_a_table_becomes_records_with_lists_and_gaps(tmp_path: Path, images: Path):
+    """`|` separates words, empty is missing, further columns are fields."""  # proves F-6
+    rows = [
+        f"{n}.jpg,드레스,{'실크|레이스' if n % 2 else ''},레드,{'Ada' if n else ''},g{n // 2}"
+        for n in range(20)
+    ]
+
+    prepare(table(tmp_path / "shop.csv", rows), images, tmp_path / "out")
+
+    lines = [json.loads(line) for line in (tmp_path / "out" / RECORDS).read_text().splitlines()]
+    assert lines[0]["attributes"] == {"category": "드레스", "colour": "레드"}
+    assert lines[1]["attributes"] == {
+        "category": "드레스", "material": ["실크", "레이스"], "colour": "레드", "brand": "Ada",
+    }  # fmt: skip
+    assert all((tmp_path / "out" / line["path"]).exists() for line in lines)
+
+
+def test_the_vocabulary_is_of_the_training_part_alone(tmp_path: Path, images: Path):
+    """A word that only validation has is unknown, as it will be in service."""  # proves F-4, F-6
+    rows = [f"{n}.jpg,종류{n // 2},,색{n % 3},,g{n // 2}" for n in range(20)]
+    out = tmp_path / "out"
+
+    prepare(table(tmp_path / "shop.csv", rows), images, out)
+
+    lines = [json.loads(line) for line in (out / RECORDS).read_text().splitlines()]
+    words = {
+        part: {line["attributes"]["category"] for line in lines if line["split"] == part}
+        for part in ("train", "val")
+    }
+    settings = read_vocabulary(out, SETTINGS)
+    known = {field.name: field for field in settings.fields}
+    assert set(known) == {"category", "colour"}
+    assert set(known["category"].words) == words["train"]
+    assert words["val"]
+    assert not words["val"] & set(known["category"].words)
+    assert known["category"].core
+    assert not known["colour"].core
+    schema = AttributeSchema(settings.preprocessing())
+    assert len(read_records(out / RECORDS, out, schema)) == 20
+
+
+def test_json_lines_bring_lists_as_lists(tmp_path: Path, images: Path):
+    """The same fields, without separators."""  # proves F-6
+    path = tmp_path / "shop.jsonl"
+    body = [{"image": f"{n}.jpg", "item_id": f"i{n}", "style": ["모던", "클래식"]} for n in range(4)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in body))
+
+    prepare(path, images, tmp_path / "out")
+
+    lines = [json.loads(line) for line in (tmp_path / "out" / RECORDS).read_text().splitlines()]
+    assert [line["item_id"] for line in lines] == ["i0", "i1", "i2", "i3"]
+    assert lines[0]["attributes"] == {"style": ["모던", "클래식"]}
+
+
+def test_bad_rows_are_counted_by_reason_and_strictly_refused(tmp_path: Path, images: Path):
+    """Missing, outside, unreadable, twice: each by line."""
+    (images / "bad.jpg").write_bytes(b"no picture")
+    named = ("0.jpg", "1.jpg", "0.jpg", "gone.jpg", "../x.jpg", "bad.jpg")
+    rows = [*(f"{name},드레스,,,," for name in named), "2.jpg,,,,,"]
+    path = table(tmp_path / "shop.csv", rows)
+
+    report = prepare(path, images, tmp_path / "out")
+
+    assert report["garments"] == 2
+    assert report["excluded"] == {
+        "item_id twice": 1, "no picture": 1, "picture outside the folder": 1, "picture not readable": 1,
+        "no attributes": 1,
+    }  # fmt: skip
+    assert report["examples"]["no picture"] == ["line 5: gone.jpg"]
+    with pytest.raises(InvalidData, match="5 left out"):
+        prepare(path, images, tmp_path / "strict", strict=True)
+    assert not (tmp_path / "strict" / RECORDS).exists()
+    assert not (tmp_path / "strict" / VOCABULARY_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "picture,category\n1.jpg,x\n", "no column image; the columns are picture, category"),
+        ("a.csv", "image,category\n1.jpg,x,y\n", "line 2: more cells than columns"),
+        ("a.csv", "image,category\n,x\n", "line 2: no image"),
+        ("a.jsonl", '{"image": "1.jpg"}\n{', "line 2: not JSON"),
+        ("a.jsonl", "[]\n", "line 1: not a JSON object"),
+    ],
+)
+def test_a_table_that_is_none_says_so(tmp_path: Path, name: str, text: str, said: str):
+    """File, line and what was expected."""
+    path = tmp_path / name
+    path.write_text(text)
+
+    with pytest.raises(InvalidData, match=said):
+        list(read_catalogue(path))
+
+
+def test_a_vocabulary_that_is_none_says_so(tmp_path: Path):
+    """The file is named."""
+    (tmp_path / VOCABULARY_FILE).write_text('{"fields": [{"name": "x"}]}')
+
+    with pytest.raises(InvalidData, match=VOCABULARY_FILE):
+        read_vocabulary(tmp_path, SETTINGS)

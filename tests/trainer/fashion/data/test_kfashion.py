@@ -1,0 +1,303 @@
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from trainer.errors import InvalidData
+from trainer.fashion.config import read_fashion_config
+from trainer.fashion.data.kfashion import LABELS, PICTURES, STYLES, Photographed, load_dataset
+from trainer.fashion.data.labels import numeric_id, read_label
+from trainer.fashion.data.prepare import RECORDS, REPORT, Preparation, prepare_kfashion
+from trainer.fashion.data.records import read_records, split_records
+from trainer.progress import silent
+
+SETTINGS = read_fashion_config().attributes
+EMPTY = {part: [{}] for part in ("상의", "하의", "아우터", "원피스")}
+
+
+def polygon(left: float, top: float, right: float, bottom: float) -> dict[str, float]:
+    """Corners with their keys out of order."""
+    return {
+        "X좌표2": right, "Y좌표1": top, "X좌표1": left, "Y좌표2": top, "Y좌표3": bottom, "X좌표3": left,
+    }  # fmt: skip
+
+
+def rect(left: float, top: float, width: float, height: float) -> dict[str, float]:
+    return {"X좌표": left, "Y좌표": top, "가로": width, "세로": height}
+
+
+def label(name: str = "SHOP_012_03.jpg", **lists) -> dict:
+    details = {
+        "렉트좌표": {**EMPTY, **lists.get("rects", {})},
+        "폴리곤좌표": {**EMPTY, **lists.get("polygons", {})},
+        "라벨링": {
+            "스타일": lists.get("style", [{"스타일": "로맨틱", "서브스타일": "페미닌"}]),
+            **EMPTY,
+            **lists.get("labels", {}),
+        },
+    }
+    return {
+        "이미지 정보": {"이미지 식별자": 1, "이미지 높이": 100, "이미지 파일명": name, "이미지 너비": 80},
+        "데이터셋 정보": {"파일 번호": 1, "데이터셋 상세설명": details},
+    }
+
+
+SKIRT = {
+    "기장": "미디",
+    "색상": "화이트",
+    "카테고리": "스커트",
+    "소재": ["레이스"],
+    "디테일": ["플리츠"],
+    "핏": "노멀",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "kfashion"
+
+
+def put(
+    root: Path, body, *, style="로맨틱", stem="7", partition="Training", picture=True, form="NFC"
+) -> None:
+    base = root / partition if partition else root
+    folders = [base / unicodedata.normalize(form, kind) for kind in (LABELS, PICTURES)]
+    labels, pictures = (folder / unicodedata.normalize(form, style) for folder in folders)
+    for folder in (labels, pictures):
+        folder.mkdir(parents=True, exist_ok=True)
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    (labels / f"{stem}.json").write_text(text)
+    if picture:
+        shade = sum(map(ord, stem + style)) % 200
+        Image.new("RGB", (80, 100), (shade, 90, 30)).save(pictures / f"{stem}.jpg")
+
+
+def prepare(root: Path, out: Path, *, strict: bool = False, styles=("로맨틱",)) -> dict:
+    preparation = Preparation(out=out, strict=strict, seed=42, progress=silent)
+    return prepare_kfashion(load_dataset(root, styles), SETTINGS, preparation)
+
+
+def records(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / RECORDS).read_text().splitlines()]
+
+
+def test_a_garment_has_its_own_attributes_and_its_own_box():
+    """Two of one part, at the same places of the three lists; the photograph's styles are shared."""
+    # proves F-1, F-2, F-3
+    trousers = {"카테고리": "팬츠", "소재": ["데님"], "핏": "와이드"}
+    body = label(
+        labels={"하의": [SKIRT, trousers]},
+        polygons={"하의": [polygon(1, 2, 30, 40), polygon(5, 50, 70, 90)]},
+        rects={"하의": [rect(0.5, 1.5, 29, 38), rect(30, 49.5, 65, 40)]},
+    )
+
+    found = read_label(body, "로맨틱", "7")
+
+    skirt, pants = found.garments
+    assert (skirt.part, skirt.place, pants.place) == ("bottom", 0, 1)
+    assert skirt.attributes == {
+        "category": "스커트", "silhouette": "노멀", "colour": "화이트", "length": "미디",
+        "material": ["레이스"], "detail": ["플리츠"], "style": ["로맨틱", "페미닌"],
+    }  # fmt: skip
+    assert pants.attributes["category"] == "팬츠"
+    assert (skirt.box.left, skirt.box.bottom) == (1, 40)
+    assert (skirt.rect_disagrees, pants.rect_disagrees) == (False, True)
+    assert found.look == "SHOP_012"
+
+
+def test_what_a_label_leaves_out_is_left_out():
+    """A garment of a colour alone; no style: the folder's; the folder of other styles: none."""  # proves F-3
+    body = label(labels={"상의": [{"색상": "블랙"}]}, polygons={"상의": [polygon(0, 0, 9, 9)]}, style=[{}])
+
+    assert read_label(body, "로맨틱", "7").garments[0].attributes == {"colour": "블랙", "style": ["로맨틱"]}
+    assert read_label(body, "기타", "7").garments[0].attributes == {"colour": "블랙"}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("116.json", 116), ("(116)IMG_1.json", 116), ("IMG.json", None), ("a7b8.json", 7)]
+)
+def test_the_number_is_the_first_run_of_digits(name: str, number: int | None):
+    """As older releases name their files too."""  # proves F-1
+    assert numeric_id(name) == number
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], {}, {"이미지 정보": {}}, {"이미지 정보": {}, "데이터셋 정보": {}}]
+)
+def test_another_schema_is_named(body):
+    """What is missing is said."""
+    with pytest.raises(InvalidData, match="no "):
+        read_label(body, "로맨틱", "7")
+
+
+@pytest.mark.parametrize("partition", ["Training", "Validation", ""])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_files_are_found_in_either_partition_and_either_spelling(root: Path, partition: str, form: str):
+    """macOS takes names apart; some copies have no partitions."""  # proves F-1
+    put(root, label(), partition=partition, form=form)
+
+    dataset = load_dataset(root, ["로맨틱"])
+
+    assert dataset.count() == {"로맨틱": 1}
+    (found,) = dataset.photographs()
+    assert isinstance(found, Photographed)
+    assert found.picture.exists()
+
+
+def test_nothing_found_names_the_path_and_what_was_expected(root: Path):
+    """One line says where it looked."""  # proves F-1
+    put(root, label(), style="레트로")
+
+    with pytest.raises(InvalidData) as caught:
+        load_dataset(root, ["로맨틱"])
+    assert str(root) in str(caught.value)
+    assert f"{LABELS}/로맨틱/*.json" in str(caught.value)
+    with pytest.raises(InvalidData, match="no label file"):
+        load_dataset(root / "nowhere")
+    with pytest.raises(InvalidData, match="귀여운 is not one of"):
+        load_dataset(root, ["귀여운"])
+
+
+def test_the_default_styles_are_three_and_all_are_23(root: Path):
+    """기타 only when it is asked for."""  # proves F-1
+    for style in ("레트로", "로맨틱", "리조트", "힙합", "기타"):
+        put(root, label(), style=style)
+
+    assert load_dataset(root).styles == ("레트로", "로맨틱", "리조트")
+    assert len(STYLES) == 23
+    assert load_dataset(root, STYLES).styles == ("레트로", "로맨틱", "리조트", "힙합")
+    assert "기타" in load_dataset(root, [*STYLES, "기타"]).styles
+
+
+def test_everything_left_out_is_counted_by_reason_with_its_path(root: Path, tmp_path: Path):
+    """Broken files, garments without a place, photographs that are not there: none is silent."""
+    # proves F-1, F-2
+    good = {"labels": {"하의": [SKIRT]}, "polygons": {"하의": [polygon(1, 2, 60, 90)]}}
+    put(root, label("A_001_01.jpg", **good), stem="1")
+    put(root, label("A_002_01.jpg", **good), stem="2")
+    put(root, "{", stem="3")
+    put(root, {"이미지 정보": {}}, stem="4")
+    put(root, label(**good), stem="5", picture=False)
+    put(root, label(labels={"하의": [SKIRT]}), stem="6")
+    put(root, label(labels={"하의": [SKIRT]}, polygons={"하의": [polygon(100, 2, 160, 90)]}), stem="7")
+    put(root, label(polygons={"하의": [polygon(1, 2, 60, 90)]}), stem="8")
+    rect = {"X좌표": 1, "Y좌표": 2, "가로": 40, "세로": 50}
+    put(root, label("A_009_01.jpg", labels={"하의": [SKIRT]}, rects={"하의": [rect]}), stem="9")
+    flat = {"X좌표": 1, "Y좌표": 2, "가로": 0, "세로": 50}
+    put(root, label(labels={"하의": [SKIRT]}, rects={"하의": [flat]}), stem="10")
+    put(root, label(**good), stem="11")
+    (root / "Training" / PICTURES / "로맨틱" / "11.jpg").write_bytes(b"no picture")
+
+    report = prepare(root, tmp_path / "out")
+
+    assert report["garments"] == 3
+    assert report["excluded"] == {
+        "no polygon and no rectangle": 2,
+        "not JSON": 1,
+        "not a label": 1,
+        "no photograph": 1,
+        "no area inside the photograph": 1,
+        "no attributes": 1,
+        "photograph not readable": 1,
+    }
+    assert report["noted"] == {"box of the rectangle: no polygon": 1}
+    assert str(root / "Training" / LABELS / "로맨틱" / "3.json") in report["examples"]["not JSON"][0]
+    assert json.loads((tmp_path / "out" / REPORT).read_text()) == report
+
+
+def test_strictly_nothing_may_be_left_out(root: Path, tmp_path: Path):
+    """The error lists the reasons, and no records are written."""
+    good = {"labels": {"하의": [SKIRT]}, "polygons": {"하의": [polygon(1, 2, 60, 90)]}}
+    put(root, label("A_001_01.jpg", **good), stem="1")
+    put(root, label("A_002_01.jpg", **good), stem="2")
+    put(root, "{", stem="3")
+
+    with pytest.raises(InvalidData, match=r"(?s)1 left out.*not JSON: 1.*3\.json"):
+        prepare(root, tmp_path / "out", strict=True)
+
+    assert not (tmp_path / "out" / RECORDS).exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pictures"]
+
+
+def test_a_crop_is_the_part_of_the_photograph_inside_its_box(root: Path, tmp_path: Path):
+    """Boxes reach over the edge and are in the size that the label states."""  # proves F-2
+    body = label("A_001_01.jpg", labels={"하의": [SKIRT]}, polygons={"하의": [polygon(-10, 20, 40, 140)]})
+    put(root, body, stem="1")
+    other = {"labels": {"하의": [SKIRT]}, "polygons": {"하의": [polygon(1, 2, 60, 90)]}}
+    put(root, label("A_002_01.jpg", **other), stem="2")
+    halved = Image.new("RGB", (160, 200), "blue")
+    halved.paste("red", (0, 40, 80, 200))
+    halved.save(root / "Training" / PICTURES / "로맨틱" / "1.jpg", quality=95)
+
+    prepare(root, tmp_path / "out")
+
+    path = next(line["path"] for line in records(tmp_path / "out") if "/1-" in line["path"])
+    with Image.open(tmp_path / "out" / path) as crop:
+        assert crop.size == (80, 160)
+        red, green, blue = crop.convert("RGB").getpixel((40, 80))
+    assert red > 200 > 60 > max(green, blue)
+
+
+def test_words_are_spelt_one_way(root: Path, tmp_path: Path):
+    """Taken apart, with a no-break space, or as the sources misspell them."""  # proves F-4
+    drifted = {
+        "카테고리": unicodedata.normalize("NFD", "스커트"),
+        "핏": "노말",
+        "프린트": ["하운즈\u00a0투스", "♥"],
+        "넥라인": "홀토넥",
+    }
+    for stem in ("1", "2"):
+        body = label(
+            f"A_00{stem}_01.jpg", labels={"하의": [drifted]}, polygons={"하의": [polygon(1, 2, 60, 90)]}
+        )
+        put(root, body, stem=stem)
+
+    prepare(root, tmp_path / "out")
+
+    found = records(tmp_path / "out")[0]["attributes"]
+    assert (found["category"], found["silhouette"], found["neckline"]) == ("스커트", "노멀", "홀터넥")
+    assert found["print"] == ["하운즈투스", "하트"]
+
+
+def test_garments_of_a_photograph_and_photographs_of_a_look_stay_together(root: Path, tmp_path: Path):
+    """A fifth of the looks is held out, whole; the trainer deals them as they were dealt."""  # proves F-5
+    two = {
+        "labels": {"하의": [SKIRT], "상의": [{"색상": "블랙"}]},
+        "polygons": {"하의": [polygon(1, 50, 60, 90)], "상의": [polygon(1, 2, 60, 45)]},
+    }
+    for look in range(10):
+        for photograph in range(2):
+            name = f"SHOP_{look:03d}_{photograph:02d}.jpg"
+            put(root, label(name, **two), stem=str(look * 2 + photograph))
+
+    prepare(root, tmp_path / "out")
+
+    found = records(tmp_path / "out")
+    parts = {}
+    for line in found:
+        parts.setdefault(line["group"], set()).add(line["split"])
+    assert len(found) == 40
+    assert all(len(part) == 1 for part in parts.values())
+    assert sum(part == {"val"} for part in parts.values()) == 2
+    from inference.attributes import AttributeSchema
+
+    schema = AttributeSchema(SETTINGS.preprocessing())
+    garments = read_records(tmp_path / "out" / RECORDS, tmp_path / "out", schema)
+    split = split_records(garments, seed=7)
+    assert {g.item_id for g in split.train} <= {line["item_id"] for line in found if line["split"] == "train"}
+    assert split.val
+    assert not {g.group for g in split.train} & {g.group for g in split.val}
+
+
+def test_preparing_again_gives_the_same_bytes(root: Path, tmp_path: Path):
+    """Order of work changes nothing."""
+    good = {"labels": {"하의": [SKIRT]}, "polygons": {"하의": [polygon(1, 2, 60, 90)]}}
+    for stem in range(12):
+        put(root, label(f"A_{stem:03d}_01.jpg", **good), stem=str(stem))
+
+    for name in ("one", "other"):
+        prepare(root, tmp_path / name)
+
+    assert (tmp_path / "one" / RECORDS).read_bytes() == (tmp_path / "other" / RECORDS).read_bytes()

@@ -1,0 +1,154 @@
+"""K-Fashion on disk: label files by style, with their photographs beside them (F-1).
+
+Names are compared in NFC: copies made on macOS have them taken apart.
+"""
+
+import json
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.errors import InvalidData
+from trainer.fashion.data.labels import OTHER_STYLE, Label, read_label
+from trainer.fashion.data.tallies import Problem
+
+LABELS, PICTURES = "라벨링데이터", "원천데이터"
+PARTITIONS = ("Training", "Validation")
+DEFAULT_STYLES = ("레트로", "로맨틱", "리조트")
+# fmt: off
+STYLES = (
+    "레트로", "로맨틱", "리조트", "매니시", "모던", "밀리터리", "섹시", "소피스트케이티드",
+    "스트리트", "스포티", "아방가르드", "오리엔탈", "웨스턴", "젠더리스", "컨트리", "클래식",
+    "키치", "톰보이", "펑크", "페미닌", "프레피", "히피", "힙합",
+)
+# fmt: on
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photographed:
+    """A label file, read, with its photograph. `partition` is empty where the data set has none."""
+
+    path: Path
+    partition: str
+    style: str
+    picture: Path
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    labels: Path
+    pictures: Path
+    partition: str
+    style: str
+
+
+class KFashion:
+    """The label files of some styles; nothing is read before it is asked for, and nothing is kept."""
+
+    def __init__(self, folders: Sequence[_Folder]) -> None:
+        self._folders = tuple(folders)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The styles that have a folder, in the order that they were asked for."""
+        return tuple(dict.fromkeys(folder.style for folder in self._folders))
+
+    def count(self) -> dict[str, int]:
+        """Label files by style."""
+        counts = dict.fromkeys(self.styles, 0)
+        for folder in self._folders:
+            with os.scandir(folder.labels) as entries:
+                counts[folder.style] += sum(_is_label(entry) for entry in entries)
+        return counts
+
+    def photographs(self) -> Iterator[Photographed | Problem]:
+        """Every label file with its photograph, or what is wrong with it; files in order of their names."""
+        for folder in self._folders:
+            pictures = _pictures(folder.pictures)
+            with os.scandir(folder.labels) as entries:
+                names = sorted(entry.name for entry in entries if _is_label(entry))
+            for name in names:
+                yield _read(folder, folder.labels / name, pictures)
+
+
+def load_dataset(root: Path, styles: Sequence[str] = DEFAULT_STYLES) -> KFashion:
+    """The label files of these styles under `root`, of both partitions or of none.
+
+    Raises InvalidData: for an unknown style, and when there is no label file, naming the path looked in and
+    what was expected there.
+    """
+    unknown = sorted({_nfc(style) for style in styles} - {*STYLES, OTHER_STYLE})
+    if unknown:
+        raise InvalidData(f"style {unknown[0]} is not one of {', '.join(STYLES)}, {OTHER_STYLE}")
+    wanted = tuple(dict.fromkeys(_nfc(style) for style in styles))
+    folders = [
+        _Folder(labels, _child(_child(base, PICTURES), style), partition, style)
+        for partition, base in _bases(root)
+        for style in wanted
+        for labels in _matching(_child(base, LABELS), style)
+    ]
+    found = KFashion(sorted(folders, key=lambda folder: wanted.index(folder.style)))
+    if not folders or not any(found.count().values()):
+        expected = root / "{Training,Validation}" / LABELS / wanted[0] / "*.json"
+        raise InvalidData(
+            f"{root}: no label file of {', '.join(wanted)}; expected them at {expected} or "
+            f"{root / LABELS / wanted[0] / '*.json'}, photographs at …/{PICTURES}/{wanted[0]}/"
+        )
+    return found
+
+
+def _read(folder: _Folder, path: Path, pictures: dict[str, Path]) -> Photographed | Problem:
+    try:
+        label = read_label(json.loads(path.read_bytes()), folder.style, path.stem)
+    except (OSError, ValueError) as error:
+        return Problem(path=path, reason="not JSON", detail=type(error).__name__)
+    except InvalidData as error:
+        return Problem(path=path, reason="not a label", detail=str(error))
+    for name in (_nfc(path.stem), label.image_name.rpartition(".")[0]):
+        if name in pictures:
+            return Photographed(
+                path=path,
+                partition=folder.partition,
+                style=folder.style,
+                picture=pictures[name],
+                label=label,
+            )
+    return Problem(path=path, reason="no photograph", detail=f"in {folder.pictures}")
+
+
+def _bases(root: Path) -> list[tuple[str, Path]]:
+    """Where label and picture folders may lie, with the partition that each is."""
+    return [("", root), *((name, base) for name in PARTITIONS for base in _matching(root, name))]
+
+
+def _matching(folder: Path, name: str) -> list[Path]:
+    """Folders of that name, however their names are put together."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and _nfc(entry.name) == name)
+
+
+def _child(folder: Path, name: str) -> Path:
+    return next(iter(_matching(folder, name)), folder / name)
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """Photographs of a folder by the stem of their names in NFC."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)]
+    return {_nfc(name.rpartition(".")[0]): folder / name for name in sorted(names)}
+
+
+def _is_label(entry: "os.DirEntry[str]") -> bool:
+    # macOS leaves `._name` beside what it copies.
+    return entry.name.endswith(".json") and not entry.name.startswith("._")
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)

@@ -1,0 +1,186 @@
+"""Drawn garments in the shape of K-Fashion: photographs, label files, and what is odd about the real ones.
+
+Polygon keys are out of order, empty parts are a list of one empty mapping, some garments have a colour and
+nothing else, names are partly taken apart (NFD) or spelt otherwise, rectangles have no area or disagree,
+photographs of one look share a name, and a photograph may show several garments.
+"""
+
+import json
+import math
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from trainer.fashion.data.kfashion import LABELS, PICTURES
+from trainer.synthetic.garments import Record, tailor
+from trainer.synthetic.outlines import BOTTOMS, OUTERS, SKIRTS, TOPS
+
+GARMENT_SIDE, LOOK_PHOTOGRAPHS = 160, 2
+SECOND_GARMENT, COLOUR_ONLY, DRIFT, NO_POLYGON, NO_AREA, OTHER_RECT, TAKEN_APART = (
+    0.35, 0.03, 0.15, 0.06, 0.02, 0.03, 0.3,
+)  # fmt: skip
+KEYS = {
+    "category": "카테고리", "silhouette": "핏", "colour": "색상", "length": "기장", "sleeve": "소매기장",
+    "neckline": "넥라인", "collar": "옷깃", "material": "소재", "detail": "디테일", "print": "프린트",
+}  # fmt: skip
+# What the real files write for what is meant.
+DRIFTED = {
+    "노멀": "노말",
+    "홀터넥": "홀토넥",
+    "원숄더": "원 숄더",
+    "테일러드칼라": "테일러칼라",
+    "하운즈투스": "하운즈\u00a0투스",
+    "하트": "♥",
+}
+PARTS = ("아우터", "하의", "원피스", "상의")
+
+
+def write_kfashion(root: Path, photographs: int, seed: int = 42) -> Path:
+    """Write so many photographs with their label files under `root`, four fifths as Training; returns `root`.
+
+    A look is two photographs that lie under one style.
+    """
+    for number in range(photographs):
+        # Both photographs of a look draw the same style and partition.
+        look = number // LOOK_PHOTOGRAPHS
+        rng, own = (np.random.default_rng([seed, kind, n]) for kind, n in ((11, look), (12, number)))
+        partition = "Training" if rng.random() < 0.8 else "Validation"
+        garments = [tailor(seed, number * 2, GARMENT_SIDE)]
+        if own.random() < SECOND_GARMENT:
+            garments.append(tailor(seed, number * 2 + 1, GARMENT_SIDE))
+        style = str(tailor(seed, look * LOOK_PHOTOGRAPHS * 2, 32).record["style"][0])
+        picture, places = _arrange([garment.picture for garment in garments], own)
+        name = f"SHOP_{look:03d}_{number % LOOK_PHOTOGRAPHS + 1:02d}.jpg"
+        label = _label(number, name, picture.size, style, own)
+        for garment, place in zip(garments, places, strict=True):
+            _add(label, garment.record, place, own)
+        _write(root / partition, style, number, picture, label, own)
+    return root
+
+
+def _arrange(
+    pictures: list[Image.Image], rng: np.random.Generator
+) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
+    """The garments below one another on one ground, and the box of each."""
+    margin = int(rng.integers(8, 24))
+    width = max(picture.width for picture in pictures) + 2 * margin
+    height = sum(picture.height + margin for picture in pictures) + margin
+    shade = tuple(int(n) for n in rng.integers(150, 245, 3))
+    ground = Image.new("RGB", (width, height), shade).filter(ImageFilter.GaussianBlur(2))
+    boxes, top = [], margin
+    for picture in pictures:
+        left = int(rng.integers(margin // 2, width - picture.width - margin // 2))
+        ground.paste(picture.convert("RGB"), (left, top))
+        boxes.append((left, top, left + picture.width, top + picture.height))
+        top += picture.height + margin
+    return ground, boxes
+
+
+def _label(
+    number: int, name: str, size: tuple[int, int], style: str, rng: np.random.Generator
+) -> dict[str, Any]:
+    empty: dict[str, list[dict[str, Any]]] = {part: [{}] for part in PARTS}
+    styles = [{"스타일": style}] if rng.random() < 0.9 else [{}]
+    return {
+        "이미지 정보": {
+            "이미지 식별자": number, "이미지 높이": size[1], "이미지 파일명": name, "이미지 너비": size[0],
+        },
+        "데이터셋 정보": {
+            "파일 생성일자": "2020-09-01 10:00:00",
+            "파일 번호": number,
+            "파일 이름": name,
+            "데이터셋 상세설명": {
+                "렉트좌표": _copy(empty),
+                "폴리곤좌표": _copy(empty),
+                "라벨링": {"스타일": styles, **_copy(empty)},
+            },
+        },
+    }  # fmt: skip
+
+
+def _add(
+    label: Mapping[str, Any], record: Record, box: tuple[int, int, int, int], rng: np.random.Generator
+) -> None:
+    details = label["데이터셋 정보"]["데이터셋 상세설명"]
+    part = _part(str(record["category"]))
+    chance = rng.random()
+    polygon = {} if chance < NO_POLYGON + NO_AREA else _polygon(box, rng)
+    rect = _rect(box, polygon)
+    if chance < NO_AREA:
+        rect["가로"] = 0
+    elif polygon and rng.random() < OTHER_RECT:
+        rect["X좌표"] += 25
+    attributes = {KEYS[name]: _drifted(value, rng) for name, value in record.items() if name in KEYS}
+    if rng.random() < COLOUR_ONLY:
+        attributes = {"색상": attributes["색상"]}
+    for lists, entry in (("라벨링", attributes), ("폴리곤좌표", polygon), ("렉트좌표", rect)):
+        listed = details[lists][part]
+        if listed == [{}]:
+            listed.clear()
+        listed.append(entry)
+
+
+def _polygon(box: tuple[int, int, int, int], rng: np.random.Generator) -> dict[str, float]:
+    """Eight points around a box that touch each of its sides, keys in any order."""
+    left, top, right, bottom = box
+    angle_P = np.arange(8) * math.pi / 4
+    across_P, down_P = np.clip(1.42 * np.cos(angle_P), -1, 1), np.clip(1.42 * np.sin(angle_P), -1, 1)
+    points: dict[str, float] = {}
+    for number, (across, down) in enumerate(zip(across_P, down_P, strict=True), start=1):
+        points[f"X좌표{number}"] = round((left + right) / 2 + across * (right - left) / 2, 1)
+        points[f"Y좌표{number}"] = round((top + bottom) / 2 + down * (bottom - top) / 2, 1)
+    keys = list(points)
+    return {keys[i]: points[keys[i]] for i in rng.permutation(len(keys))}
+
+
+def _rect(box: tuple[int, int, int, int], polygon: Mapping[str, float]) -> dict[str, float]:
+    xs = [value for key, value in polygon.items() if key.startswith("X")] or [box[0], box[2]]
+    ys = [value for key, value in polygon.items() if key.startswith("Y")] or [box[1], box[3]]
+    return {
+        "X좌표": min(xs) - 0.5,
+        "Y좌표": min(ys) - 0.5,
+        "가로": math.floor(max(xs) - min(xs)),
+        "세로": math.floor(max(ys) - min(ys)),
+    }
+
+
+def _drifted(value: str | list[str], rng: np.random.Generator) -> str | list[str]:
+    if isinstance(value, list):
+        return [str(_drifted(word, rng)) for word in value]
+    word = DRIFTED.get(value, value) if rng.random() < DRIFT else value
+    return unicodedata.normalize("NFD", word) if rng.random() < TAKEN_APART else word
+
+
+def _part(category: str) -> str:
+    if category in TOPS:
+        return "상의"
+    if category in BOTTOMS or category in SKIRTS:
+        return "하의"
+    return "아우터" if category in OUTERS else "원피스"
+
+
+def _write(
+    base: Path,
+    style: str,
+    number: int,
+    picture: Image.Image,
+    label: Mapping[str, Any],
+    rng: np.random.Generator,
+) -> None:
+    """The photograph and its label; folders of Validation have names as macOS copies them."""
+    form: Literal["NFC", "NFD"] = "NFD" if base.name == "Validation" else "NFC"
+    folders = [base / unicodedata.normalize(form, kind) for kind in (LABELS, PICTURES)]
+    stem = str(number) if rng.random() < 0.9 else f"({number})IMG_1"
+    for folder in folders:
+        (folder / unicodedata.normalize(form, style)).mkdir(parents=True, exist_ok=True)
+    labels, pictures = (folder / unicodedata.normalize(form, style) for folder in folders)
+    picture.save(pictures / f"{stem}.jpg", quality=92)
+    (labels / f"{stem}.json").write_text(json.dumps(label, ensure_ascii=False), encoding="utf-8")
+
+
+def _copy(lists: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    return {part: [dict(entry) for entry in entries] for part, entries in lists.items()}
