@@ -27,7 +27,7 @@ import torch
 
 from trainer.artwork.batches import InBatchPairs
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
-from trainer.artwork.fit import ArtworkFit
+from trainer.artwork.fit import open_fit
 from trainer.artwork.judges import fresh_judge, judge_features
 from trainer.artwork.losses import pair_loss
 from trainer.artwork.model import PairwiseRankingModel
@@ -144,8 +144,8 @@ def measure_training(images: int, epochs: int) -> dict[str, Any]:
         started = time.perf_counter()
         with tracking(tracked) as tracker, one_thread():
             header = {"kind": "artwork-head", "input_dim": DIMENSION, "config": {}}
-            fit = ArtworkFit(config, train, val, keeper, header, torch.device("cpu"))
-            history = fit.run(tracker, progress, lambda _model, _epoch: None)
+            fitting = open_fit(config, train, val, keeper, header)
+            history = fitting.run(torch.device("cpu"), tracker, progress, "training")
         seconds = time.perf_counter() - started
     return {"train": cut, "val": images - cut, "epochs": len(history), "seconds": seconds}
 
@@ -161,8 +161,8 @@ def measure_memory(images: int = 100_000) -> dict[str, float]:
         keeper = Keeper(Path(folder) / "checkpoints", top=1, every=1)
         with tracking(tracked) as tracker, one_thread():
             header = {"kind": "artwork-head", "input_dim": 256, "config": {}}
-            fit = ArtworkFit(_unstopped(1), train, val, keeper, header, torch.device("cpu"))
-            fit.run(tracker, progress, lambda _model, _epoch: None)
+            fitting = open_fit(_unstopped(1), train, val, keeper, header)
+            fitting.run(torch.device("cpu"), tracker, progress, "training")
     return {"images": images, "added_mib": _peak() - before}
 
 

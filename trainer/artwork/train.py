@@ -18,7 +18,7 @@ from trainer.artwork.augmentation import augment_picture
 from trainer.artwork.charts import CHART_FILE, draw_report
 from trainer.artwork.config import ArtworkConfig, AugmentationSettings
 from trainer.artwork.evaluator import Evaluator
-from trainer.artwork.fit import ArtworkFit
+from trainer.artwork.fit import open_fit
 from trainer.artwork.judges import KIND, calibrate_judge
 from trainer.artwork.markdown import markdown_of, warnings_of
 from trainer.artwork.metadata import Artwork, data_version
@@ -135,15 +135,18 @@ class _Run:
             self.keeper.clear()
         with tracking(tracked) as tracker, one_thread():
 
-            def sampled(model: PairwiseRankingModel, epoch: int) -> None:
-                sheet = samples.draw(scores_of(model, val), self.space.out / SAMPLE_FILE)
-                tracker.show("val/samples", sheet, epoch)
+            def sampled(epoch: int) -> None:
+                if epoch % settings.save_every_n_epochs == 0:
+                    model = fitting.module.network
+                    assert isinstance(model, PairwiseRankingModel)
+                    sheet = samples.draw(scores_of(model, val), self.space.out / SAMPLE_FILE)
+                    tracker.show("val/samples", sheet, epoch)
 
             header = self._header(train.feature_NVD.shape[-1]) | {"wandb_run": tracker.run_id}
-            fit = ArtworkFit(self.config, train, val, self.keeper, header, device)
+            fitting = open_fit(self.config, train, val, self.keeper, header)
             if last is not None:
-                fit.restore(last)
-            return fit.run(tracker, self.space.progress, sampled)
+                fitting.restore(last)
+            return fitting.run(device, tracker, self.space.progress, "artwork training", sampled)
 
     def _judge(self, train: Graded, val: Graded, split: Split) -> Path:
         """Fit the probabilities of the best checkpoint and, where asked for, those of the ensemble.
