@@ -28,6 +28,9 @@ def train(
     backbone: Annotated[
         str, typer.Option(help="Published backbone, as MODEL@ALIAS.")
     ] = "artwork-backbone@production",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting over the file: training.seed=7.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Images a batch.")] = None,
     wandb_project: Annotated[str | None, typer.Option(help="Project in wandb.")] = None,
@@ -42,6 +45,7 @@ def train(
         from trainer.artwork.config import read_artwork_config
         from trainer.artwork.metadata import read_metadata
         from trainer.artwork.train import train_artwork
+        from trainer.configuration import parse_settings
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
@@ -52,7 +56,9 @@ def train(
             "training.wandb_run_name": wandb_run_name,
         }
         settings = read_artwork_config(
-            config, {key: value for key, value in overrides.items() if value is not None}
+            config,
+            parse_settings(change or ())
+            | {key: value for key, value in overrides.items() if value is not None},
         )
         models = ModelStore.at(store)
         name, _, alias = backbone.partition("@")

@@ -23,6 +23,9 @@ def train(
     image: Annotated[
         str, typer.Option(help="Published image model, as MODEL@ALIAS.")
     ] = "fashion-image@production",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting over the file: training.seed=7.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Garments a batch.")] = None,
     store: Annotated[
@@ -34,6 +37,7 @@ def train(
     """Train an attribute encoder against vectors of the published image model; publish it with export.py."""
     with reported(), training_extra():
         from inference.attributes import AttributeSchema
+        from trainer.configuration import parse_settings
         from trainer.fashion.config import read_fashion_config
         from trainer.fashion.data.records import read_records
         from trainer.fashion.data.vocabularies import read_vocabulary
@@ -43,7 +47,9 @@ def train(
 
         overrides = {"training.max_epochs": epochs, "training.batch_size": batch_size}
         settings = read_fashion_config(
-            config, {key: value for key, value in overrides.items() if value is not None}
+            config,
+            parse_settings(change or ())
+            | {key: value for key, value in overrides.items() if value is not None},
         )
         models = ModelStore.at(store)
         name, _, alias = image.partition("@")

@@ -1,6 +1,6 @@
 """Settings of a run: a YAML file, then options over it, checked once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +44,26 @@ def read_settings(
         raise InvalidConfig(f"{path}: {where}: {first['msg']}") from error
 
 
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """`["training.seed=7"]` as overrides for `read_settings`; values are YAML.
+
+    Raises InvalidConfig: for a text that is not NAME=VALUE.
+    """
+    found = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise InvalidConfig(f"--set {text}: expected NAME=VALUE")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InvalidConfig(f"--set {text}: {value!r} is no YAML") from error
+    return found
+
+
 def _set(body: dict[str, Any], keys: list[str], value: object) -> None:
     for key in keys[:-1]:
         body = body.setdefault(key, {})
+        if not isinstance(body, dict):
+            raise InvalidConfig(f"{'.'.join(keys)}: {key} is a value and has no settings of its own")
     body[keys[-1]] = value

@@ -95,18 +95,19 @@ def export(
         raise typer.BadParameter("--backbone, --checkpoint, --config and --set need `artwork` or `fashion`")
     if calibration is not None and form != Form.ONNX:
         raise typer.BadParameter("--int8 makes ONNX graphs, not TorchScript")
-    wanted = Wanted(
-        family=family,
-        backbone=backbone,
-        checkpoint=checkpoint,
-        config=config,
-        settings=dict(_setting(text) for text in change or ()),
-        fused=fused,
-    )
     with _reported():
         from model_store.store import ModelStore
+        from trainer.configuration import parse_settings
         from trainer.publishing import Shelf
 
+        wanted = Wanted(
+            family=family,
+            backbone=backbone,
+            checkpoint=checkpoint,
+            config=config,
+            settings=parse_settings(change or ()),
+            fused=fused,
+        )
         shelf = Shelf(
             store=ModelStore.at(store), alias=alias, form=form.value, calibration=calibration, tell=_tell
         )
@@ -158,15 +159,6 @@ def _fashion(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
 
 def _over(wanted: Wanted, source: str) -> dict[str, Any]:
     return wanted.settings | ({source: wanted.backbone} if wanted.backbone else {})
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    import yaml
-
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise typer.BadParameter(f"--set {text}: expected NAME=VALUE")
-    return name, yaml.safe_load(value)
 
 
 def _summary(one: "Published") -> dict[str, Any]:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
+from trainer.configuration import parse_settings
 from trainer.errors import InvalidConfig
 from trainer.fashion.config import FashionConfig, read_fashion_config
 
@@ -76,3 +77,32 @@ def test_bad_settings_are_named(tmp_path: Path, body: str, message: str):
 
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_setting_of_the_command_line_is_over_the_file():
+    """Each setting by YAML and by option; values are typed."""  # proves A-21
+    overrides = parse_settings(
+        ["training.seed=7", "training.loader=pair_list", "training.wandb_run_name=null"]
+    )
+
+    config = read_artwork_config(overrides=overrides)
+
+    assert (config.training.seed, config.training.loader) == (7, "pair_list")
+    assert config.training.wandb_run_name is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("training.seed", "expected NAME=VALUE"),
+        ("=7", "expected NAME=VALUE"),
+        ("training.seed=[", "is no YAML"),
+        ("training.seed.deep=1", "seed is a value"),
+        ("training.sed=7", "training.sed"),
+        ("training.ensemble=9", "ensemble is 9, of 3 checkpoints"),
+    ],
+)
+def test_a_setting_that_is_none_is_named(text: str, said: str):
+    """What was typed is in the error."""
+    with pytest.raises(InvalidConfig, match=said):
+        read_artwork_config(overrides=parse_settings([text]))
