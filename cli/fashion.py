@@ -32,6 +32,7 @@ def train(
         Path, typer.Option(help="Model store with the image model.", envvar="ATELIER_STORE")
     ] = Path("var/models"),
     cache: Annotated[Path, typer.Option(help="Vector cache.", envvar="ATELIER_CACHE")] = Path("var/cache"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train an attribute encoder against vectors of the published image model; publish it with export.py."""
@@ -59,7 +60,7 @@ def train(
         garments = read_records(data / RECORDS_FILE, data, schema)
         with bars() as progress:
             space = Workspace(store=models, out=out, cache=cache, progress=progress)
-            report = train_fashion(settings, garments, version, space)
+            report = train_fashion(settings, garments, version, space, resume=resume)
         if as_json:
             print_json(report.body)
             return

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.checkpoints import save_checkpoint
+from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.errors import InvalidCheckpoint
 
 BEST, LAST, ENSEMBLE = "best_model.pt", "last.pt", "ensemble.pt"
 PATTERNS = (BEST, LAST, ENSEMBLE, "top_*.pt", "epoch_*.pt")
@@ -69,6 +70,17 @@ class Keeper:
 
     def _state(self) -> list[list[float]]:
         return [[epoch, *standing] for epoch, standing in self._standings.items()]
+
+
+def read_last(folder: Path, kind: str) -> dict[str, Any]:
+    """The body of `last.pt`, which a run goes on from.
+
+    Raises InvalidCheckpoint: when there is none, or it is of another kind.
+    """
+    path = folder / LAST
+    if not path.exists():
+        raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume")
+    return load_checkpoint(path, kind)
 
 
 def _negated(standing: Standing) -> Standing:

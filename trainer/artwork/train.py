@@ -29,7 +29,7 @@ from trainer.artwork.splits import Split, check_no_leak, split_artworks, write_s
 from trainer.checkpoints import load_checkpoint, save_checkpoint
 from trainer.errors import InvalidCheckpoint
 from trainer.features import vectors_of_files, vectors_of_pictures
-from trainer.keeping import BEST, ENSEMBLE, LAST, Keeper
+from trainer.keeping import BEST, ENSEMBLE, LAST, Keeper, read_last
 from trainer.runs import choose_device, one_thread, write_report
 from trainer.tracking import Tracked, tracking
 from trainer.workspace import Workspace
@@ -99,10 +99,7 @@ class _Run:
         return self._report(split, checkpoint, history, device, started)
 
     def _last(self) -> dict[str, Any]:
-        path = self.keeper.folder / LAST
-        if not path.exists():
-            raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume")
-        last = load_checkpoint(path, KIND)
+        path, last = self.keeper.folder / LAST, read_last(self.keeper.folder, KIND)
         header = self._header(int(last["input_dim"]))
         for name in ("data_version", "space_id"):
             if last[name] != header[name]:

@@ -64,6 +64,8 @@ class FashionTraining(Settings):
     max_epochs: Positive = 10
     temperature: float = Field(0.1, gt=0)
     exclude_ties: bool = True
+    standalone_epochs: int = Field(5, ge=0)
+    save_every_n_epochs: Positive = 5
     field_dropout: float = Field(0.2, ge=0, lt=1)
     unknown_rate: float = Field(0.02, ge=0, lt=1)
     gradient_clip_norm: float = Field(1.0, gt=0)

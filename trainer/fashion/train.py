@@ -1,36 +1,33 @@
-"""Training of an attribute encoder against the vectors of the published image model (F-9, F-13).
+"""Training of an attribute encoder against the vectors of the published image model (F-9, F-10, F-13)."""
 
-Shapes: N garments, B batch, D vector.
-"""
-
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
-from inference.attributes import AttributeSchema
 from model_store.manifest import AttributePreprocessing
 from model_store.store import Version
-from trainer.checkpoints import load_checkpoint, save_checkpoint
-from trainer.fashion.augment import dropped_fields, unknown_words
+from trainer.checkpoints import load_checkpoint
+from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import EncoderSettings, FashionConfig
-from trainer.fashion.contrast import info_nce
-from trainer.fashion.data.records import GarmentRecord, data_version, split_records
+from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_version, split_records
 from trainer.fashion.encoders.pooled import PooledEncoder
-from trainer.fashion.evaluation.retrieval import evaluate_retrieval
+from trainer.fashion.module import EncoderFit, Stage, measure_retrieval
+from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.features import vectors_of_files
-from trainer.runs import Patience, choose_device, gpu_memory, one_thread, write_report
+from trainer.fitting import FitSettings, Fitting
+from trainer.keeping import BEST, Keeper, read_last
+from trainer.runs import choose_device, one_thread, write_report
 from trainer.tracking import Tracked, Tracker, tracking
 from trainer.workspace import Workspace
 
 KIND = "fashion-attributes"
-_log = logging.getLogger(__name__)
+STANDALONE: Stage = "standalone"
+# Settings that a resumed run may change: they alter when it stops, not what it has done.
+_FREE = ("max_epochs", "early_stopping_patience", "wandb_project", "wandb_run_name", "wandb_enabled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,65 +43,22 @@ class FashionReport:
         return float(self.body["val"]["recall"]["10"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wardrobe:
-    """One part of the split as tensors: index tensors by name, picture (N, D), number of each tie (N,)."""
-
-    tensors: Mapping[str, torch.Tensor]
-    pictures: torch.Tensor
-    ties: torch.Tensor
-    keys: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-
 def train_fashion(
-    config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version, space: Workspace
+    config: FashionConfig,
+    garments: tuple[GarmentRecord, ...],
+    image: Version,
+    space: Workspace,
+    *,
+    resume: bool = False,
 ) -> FashionReport:
     """Train an attribute encoder; what it leaves behind lies under `space.out`.
 
-    Writes `checkpoints/{best_model,last}.pt` and `report.json`. The same arguments give the same weights
-    on the CPU. Raises InvalidData: when the garments cannot be split or their pictures not be read.
+    Writes `checkpoints/` and `report.json`. The same arguments give the same weights on the CPU, and so does
+    a run that was killed at any moment and then resumed. Raises InvalidData: when the garments cannot be
+    split or their pictures not be read. Raises InvalidCheckpoint: when there is nothing to resume, or it was
+    another run's.
     """
-    started = time.monotonic()
-    space.out.mkdir(parents=True, exist_ok=True)
-    split = split_records(garments, config.training.seed)
-    members = (*split.train, *split.val)
-    vector_ND = vectors_of_files([g.path for g in members], image, space, "fashion vectors")
-    preprocessing = config.attributes.preprocessing()
-    train = _wardrobe(split.train, vector_ND[: len(split.train)], preprocessing)
-    val = _wardrobe(split.val, vector_ND[len(split.train) :], preprocessing)
-    header = {
-        "kind": KIND,
-        "config": config.model_dump(mode="json"),
-        "preprocessing": preprocessing.model_dump(mode="json"),
-        "space_id": image.space_id,
-        "data_version": data_version(garments),
-        "seed": config.training.seed,
-    }
-    tracked = Tracked(
-        directory=space.out,
-        project=config.training.wandb_project,
-        name=config.training.wandb_run_name,
-        enabled=config.training.wandb_enabled,
-        settings=config.model_dump(mode="json"),
-    )
-    with tracking(tracked) as tracker, one_thread():
-        history = _Fit(config, space, header | {"wandb_run": tracker.run_id}).run(train, val, tracker)
-    checkpoint = space.out / config.training.checkpoint_dir / "best_model.pt"
-    best = load_checkpoint(checkpoint, KIND)
-    body = {
-        "image": {"version": str(image), "space_id": image.space_id},
-        "split": {"train": len(split.train), "val": len(split.val), "seed": config.training.seed},
-        "epochs": history,
-        "best_epoch": best["epoch"],
-        "val": _retrieval(restore_encoder(best), val),
-        "data_version": best["data_version"],
-        "wandb_run": best["wandb_run"],
-        "seconds": round(time.monotonic() - started, 2),
-    }
-    return FashionReport(checkpoint=checkpoint, body=write_report(space.out / "report.json", body))
+    return _Run(config, garments, image, space).train(resume)
 
 
 def restore_encoder(checkpoint: Mapping[str, Any]) -> PooledEncoder:
@@ -117,109 +71,142 @@ def restore_encoder(checkpoint: Mapping[str, Any]) -> PooledEncoder:
     return encoder.eval()
 
 
-class _Fit:
-    """One run of the optimiser: epochs, validation, checkpoints, early stopping."""
+class _Run:
+    def __init__(
+        self,
+        config: FashionConfig,
+        garments: tuple[GarmentRecord, ...],
+        image: Version,
+        space: Workspace,
+    ) -> None:
+        self.config, self.garments, self.image, self.space = config, garments, image, space
+        self.preprocessing = config.attributes.preprocessing()
+        self.folder = space.out / config.training.checkpoint_dir
+        self.device = choose_device(config.training.device)
 
-    def __init__(self, config: FashionConfig, space: Workspace, header: Mapping[str, Any]) -> None:
-        self.settings, self.space, self.header = config.training, space, header
-        self.device = choose_device(self.settings.device)
-        torch.manual_seed(self.settings.seed)
-        self.rng = torch.Generator().manual_seed(self.settings.seed)
-        self.model = PooledEncoder(config.attributes.preprocessing().fields, config.encoder).to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+    def train(self, resume: bool) -> FashionReport:
+        started = time.monotonic()
+        last = self._last() if resume else None
+        split = split_records(self.garments, self.config.training.seed)
+        self.space.out.mkdir(parents=True, exist_ok=True)
+        train, val = self._wardrobes(split)
+        tracked = Tracked(
+            directory=self.space.out,
+            project=self.config.training.wandb_project,
+            name=self.config.training.wandb_run_name,
+            enabled=self.config.training.wandb_enabled,
+            settings=self.config.model_dump(mode="json"),
+            run_id=None if last is None else last["wandb_run"],
         )
-        self.best = (-1.0, -float("inf"))
+        with tracking(tracked) as tracker, one_thread():
+            history = self._fit(train, val, tracker, last)
+        return self._report(split, val, history, started)
 
-    def run(self, train: _Wardrobe, val: _Wardrobe, tracker: Tracker) -> list[dict[str, float]]:
-        """Figures of each epoch; the checkpoints are on disk."""
-        history: list[dict[str, float]] = []
-        patience = Patience(self.settings.early_stopping_patience)
-        for epoch in range(1, self.settings.max_epochs + 1):
-            started = time.monotonic()
-            figures = {"train/loss": self._epoch(train), "train/lr": self.settings.learning_rate}
-            found = _retrieval(self.model, val)
-            figures |= {
-                "val/loss": self._loss(val),
-                "val/recall@10": found["recall"]["10"],
-                "val/mrr": found["mrr"],
-            }
-            figures |= {
-                "system/epoch_time": time.monotonic() - started,
-                "system/gpu_memory": gpu_memory(self.device),
-            }
-            tracker.log(figures, epoch)
-            history.append({"epoch": epoch, **figures})
-            self._keep(epoch, figures)
-            self.space.progress("fashion training", epoch, self.settings.max_epochs)
-            if patience.exhausted(figures["val/loss"]):
-                _log.info("training stopped early", extra={"epoch": epoch})
-                break
-        return history
+    def _wardrobes(self, split: GarmentSplit) -> tuple[Wardrobe, Wardrobe]:
+        members = (*split.train, *split.val)
+        vector_ND = vectors_of_files([g.path for g in members], self.image, self.space, "fashion vectors")
+        cut = len(split.train)
+        return (
+            open_wardrobe(split.train, vector_ND[:cut], self.preprocessing),
+            open_wardrobe(split.val, vector_ND[cut:], self.preprocessing),
+        )
 
-    def _epoch(self, train: _Wardrobe) -> float:
-        self.model.train()
-        losses = []
-        order = torch.randperm(len(train), generator=self.rng)
-        for batch_B in torch.split(order, self.settings.batch_size):
-            if len(batch_B) < 2:
-                continue
-            tensors = {name: tensor[batch_B] for name, tensor in train.tensors.items()}
-            tensors = dropped_fields(tensors, self.model.fields, self.settings.field_dropout, self.rng)
-            tensors = unknown_words(tensors, self.settings.unknown_rate, self.rng)
-            loss = self._contrast(tensors, train.pictures[batch_B], train.ties[batch_B])
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip_norm)
-            self.optimizer.step()
-            losses.append(float(loss.detach()))
-        return float(np.mean(losses))
+    def _fit(
+        self, train: Wardrobe, val: Wardrobe, tracker: Tracker, last: Mapping[str, Any] | None
+    ) -> list[dict[str, float]]:
+        """Both stages; the first only where the second has nothing to go on from."""
+        settings = self.config.training
+        torch.manual_seed(settings.seed)
+        rng = torch.Generator().manual_seed(settings.seed)
+        encoder = PooledEncoder(self.preprocessing.fields, self.config.encoder)
+        header = self._header() | {"wandb_run": tracker.run_id}
+        contrastive = Keeper(self.folder, top=1, every=settings.save_every_n_epochs)
+        if last is None:
+            contrastive.clear()
+        if last is None and settings.standalone_epochs:
+            standalone = Keeper(self.folder / STANDALONE, top=1, every=settings.standalone_epochs)
+            standalone.clear()
+            module = EncoderFit(encoder, settings, train, val, rng, STANDALONE)
+            self._fitting(module, standalone, header, settings.standalone_epochs).run(
+                self.device, tracker, self.space.progress, "fashion, standalone"
+            )
+        module = EncoderFit(encoder, settings, train, val, rng)
+        before = settings.standalone_epochs
+        fitting = self._fitting(module, contrastive, header, settings.max_epochs)
+        if last is not None:
+            fitting.restore(last)
+        return fitting.run(self.device, _Shifted(tracker, before), self.space.progress, "fashion training")
 
-    def _contrast(
-        self, tensors: Mapping[str, torch.Tensor], picture_BD: torch.Tensor, tie_B: torch.Tensor
-    ) -> torch.Tensor:
-        record_BD = self.model(*(tensors[name].to(self.device) for name in self.model.inputs))
-        keys = tie_B.to(self.device) if self.settings.exclude_ties else None
-        return info_nce(record_BD, picture_BD.to(self.device), self.settings.temperature, keys)
+    def _fitting(self, module: EncoderFit, keeper: Keeper, header: Mapping[str, Any], epochs: int) -> Fitting:
+        settings = self.config.training
+        return Fitting(
+            module,
+            keeper,
+            header,
+            FitSettings(
+                max_epochs=epochs,
+                patience=settings.early_stopping_patience,
+                clip_norm=settings.gradient_clip_norm,
+            ),
+            standing=lambda figures: (figures.get("val/recall@10", 0.0), -figures["val/loss"]),
+        )
 
-    @torch.no_grad()
-    def _loss(self, val: _Wardrobe) -> float:
-        self.model.eval()
-        return float(self._contrast(val.tensors, val.pictures, val.ties))
+    def _last(self) -> dict[str, Any]:
+        last = read_last(self.folder, KIND)
+        header = self._header()
+        for name in ("data_version", "space_id", "preprocessing"):
+            if last[name] != header[name]:
+                raise InvalidCheckpoint(f"{self.folder}: the run to resume has another {name}")
+        changed = [
+            f"{part}.{name}"
+            for part in ("encoder", "training")
+            for name in sorted(header["config"][part])
+            if name not in _FREE and last["config"][part].get(name) != header["config"][part][name]
+        ]
+        if changed:
+            raise InvalidCheckpoint(f"{self.folder}: the run has other settings of {', '.join(changed)}")
+        return last
 
-    def _keep(self, epoch: int, figures: Mapping[str, float]) -> None:
-        folder = self.space.out / self.settings.checkpoint_dir
+    def _report(
+        self, split: GarmentSplit, val: Wardrobe, history: list[dict[str, float]], started: float
+    ) -> FashionReport:
+        checkpoint = self.folder / BEST
+        best = load_checkpoint(checkpoint, KIND)
         body = {
-            **self.header,
-            "epoch": epoch,
-            "model_state_dict": {name: tensor.cpu() for name, tensor in self.model.state_dict().items()},
-            "optimizer_state_dict": self.optimizer.state_dict(),
-            "metrics": {name: float(value) for name, value in figures.items() if name.startswith("val/")},
+            "image": {"version": str(self.image), "space_id": self.image.space_id},
+            "split": {"train": len(split.train), "val": len(split.val), "seed": self.config.training.seed},
+            "epochs": history,
+            "best_epoch": best["epoch"],
+            "val": measure_retrieval(restore_encoder(best), val),
+            "data_version": best["data_version"],
+            "wandb_run": best["wandb_run"],
+            "seconds": round(time.monotonic() - started, 2),
         }
-        save_checkpoint(folder / "last.pt", body)
-        standing = (figures["val/recall@10"], -figures["val/loss"])
-        if standing > self.best:
-            self.best = standing
-            save_checkpoint(folder / "best_model.pt", body)
+        return FashionReport(checkpoint=checkpoint, body=write_report(self.space.out / "report.json", body))
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "kind": KIND,
+            "config": self.config.model_dump(mode="json"),
+            "preprocessing": self.preprocessing.model_dump(mode="json"),
+            "space_id": self.image.space_id,
+            "data_version": data_version(self.garments),
+            "seed": self.config.training.seed,
+        }
 
 
-def _wardrobe(
-    garments: tuple[GarmentRecord, ...], vector_ND: np.ndarray, preprocessing: AttributePreprocessing
-) -> _Wardrobe:
-    arrays = AttributeSchema(preprocessing).tensors([g.attributes for g in garments])
-    keys = tuple(g.key for g in garments)
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return _Wardrobe(
-        tensors={name: torch.from_numpy(array) for name, array in arrays.items()},
-        pictures=torch.from_numpy(vector_ND),
-        ties=torch.tensor([numbers[key] for key in keys]),
-        keys=keys,
-    )
+class _Shifted:
+    """A tracker whose steps come after those of the stage before."""
 
+    def __init__(self, tracker: Tracker, before: int) -> None:
+        self._tracker, self._before = tracker, before
 
-@torch.no_grad()
-def _retrieval(model: PooledEncoder, part: _Wardrobe) -> dict[str, Any]:
-    model.eval()
-    device = next(model.parameters()).device
-    record_ND = model(*(part.tensors[name].to(device) for name in model.inputs)).cpu().numpy()
-    return evaluate_retrieval(record_ND, part.pictures.numpy(), part.keys)
+    @property
+    def run_id(self) -> str | None:
+        return self._tracker.run_id
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        self._tracker.log(figures, step + self._before)
+
+    def show(self, name: str, picture: Path, step: int) -> None:
+        self._tracker.show(name, picture, step + self._before)

@@ -9,17 +9,23 @@ from typing import Any
 
 import numpy as np
 
+# Queries at once: memory grows with the gallery, not with its square.
+_ROWS = 1024
+
 
 def rank_own(query_ND: np.ndarray, gallery_ND: np.ndarray) -> np.ndarray:
     """float (N,): how many gallery items stand before each query's own item; equals count half.
 
     Both inputs have length 1; item i of the gallery belongs to query i.
     """
-    similarity_NN = query_ND @ gallery_ND.T
-    own_N1 = np.diag(similarity_NN)[:, None]
-    before_N = (similarity_NN > own_N1).sum(axis=1)
-    equal_N = (similarity_NN == own_N1).sum(axis=1) - 1
-    return np.asarray(before_N + equal_N / 2, dtype=np.float64)
+    before_N, equal_N = np.empty(len(query_ND)), np.empty(len(query_ND))
+    for start in range(0, len(query_ND), _ROWS):
+        row_B = np.arange(start, min(start + _ROWS, len(query_ND)))
+        similarity_BN = query_ND[row_B] @ gallery_ND.T
+        own_B1 = similarity_BN[np.arange(len(row_B)), row_B][:, None]
+        before_N[row_B] = (similarity_BN > own_B1).sum(axis=1)
+        equal_N[row_B] = (similarity_BN == own_B1).sum(axis=1) - 1
+    return before_N + equal_N / 2
 
 
 def tie_ceiling(keys: Sequence[str], k: int) -> float:

@@ -1,0 +1,35 @@
+"""A run that dies in the middle of an epoch: `python -m tests.trainer.fashion.dying_run PICKLE STAGE EPOCH`.
+
+The arguments of the run come from the test that starts it, in its own temporary folder.
+"""
+
+import os
+import pickle
+import signal
+import sys
+from pathlib import Path
+
+import pytest  # noqa: F401  (a run without tracking is refused except under tests)
+
+from trainer.fashion.module import EncoderFit
+from trainer.fashion.train import train_fashion
+
+
+def main(arguments: Path, stage: str, epoch: int) -> None:
+    config, garments, image, space = pickle.loads(arguments.read_bytes())
+    real = EncoderFit.training_step
+    done: list[int] = []
+
+    def dying(self: EncoderFit, batch):
+        if (self.stage, self.epoch) == (stage, epoch):
+            done.append(1)
+            if len(done) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, batch)
+
+    EncoderFit.training_step = dying  # type: ignore[method-assign]
+    train_fashion(config, garments, image, space)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,81 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.trainer.artwork.test_resume import _alike
+from trainer.checkpoints import load_checkpoint
+from trainer.errors import InvalidCheckpoint
+from trainer.fashion.train import KIND, train_fashion
+
+pytestmark = pytest.mark.slow
+
+
+def _with(config, **training_settings):
+    return config.model_copy(update={"training": config.training.model_copy(update=training_settings)})
+
+
+@pytest.mark.parametrize(("stage", "epoch"), [("standalone", 2), ("contrastive", 3)])
+def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(
+    gallery, fashion_config, garments, space, tmp_path, stage, epoch
+):
+    """SIGKILL within an epoch of either stage: begun again or resumed, every checkpoint is the same."""
+    # proves A-12, A-14, F-10
+    config = _with(fashion_config, max_epochs=5)
+    unbroken, killed = replace(space, out=tmp_path / "unbroken"), replace(space, out=tmp_path / "killed")
+    expected = train_fashion(config, garments, gallery.image.version, unbroken)
+    arguments = tmp_path / "arguments"
+    arguments.write_bytes(pickle.dumps((config, garments, gallery.image.version, killed)))
+
+    died = subprocess.run(
+        [sys.executable, "-m", "tests.trainer.fashion.dying_run", str(arguments), stage, str(epoch)],
+        capture_output=True,
+        timeout=240,
+        env=os.environ,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-2000:]
+    resumable = (killed.out / "checkpoints" / "last.pt").exists()
+    assert resumable == (stage == "contrastive")
+    report = train_fashion(config, garments, gallery.image.version, killed, resume=resumable)
+
+    for name in ("best_model.pt", "last.pt"):
+        one, other = (load_checkpoint(run.out / "checkpoints" / name, KIND) for run in (unbroken, killed))
+        assert _alike(one, other), name
+    assert report.body["val"] == expected.body["val"]
+
+
+def test_another_run_is_not_resumed(gallery, fashion_config, garments, space):
+    """Other data, other settings, nothing at all: each says which."""
+    with pytest.raises(InvalidCheckpoint, match="no run to resume"):
+        train_fashion(fashion_config, garments, gallery.image.version, space, resume=True)
+    train_fashion(_with(fashion_config, max_epochs=1), garments, gallery.image.version, space)
+
+    with pytest.raises(InvalidCheckpoint, match="another data_version"):
+        train_fashion(fashion_config, garments[:-3], gallery.image.version, space, resume=True)
+    other = _with(fashion_config, temperature=0.07)
+    with pytest.raises(InvalidCheckpoint, match=r"training\.temperature"):
+        train_fashion(other, garments, gallery.image.version, space, resume=True)
+
+
+def test_records_alone_start_the_encoder(gallery, fashion_config, garments, space, tmp_path):
+    """The first stage needs no pictures, decides where the second begins, can be left out."""  # proves F-9
+    short = _with(fashion_config, max_epochs=1, standalone_epochs=3)
+    runs = {epochs: replace(space, out=tmp_path / str(epochs)) for epochs in (0, 3)}
+    for epochs, run in runs.items():
+        train_fashion(_with(short, standalone_epochs=epochs), garments, gallery.image.version, run)
+
+    first = load_checkpoint(runs[3].out / "checkpoints" / "standalone" / "last.pt", KIND)
+    history = first["resume"]["history"]
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert history[-1]["train/loss"] < history[0]["train/loss"]
+    assert not (runs[0].out / "checkpoints" / "standalone").exists()
+    weights = [
+        load_checkpoint(run.out / "checkpoints" / "last.pt", KIND)["model_state_dict"]
+        for run in runs.values()
+    ]
+    assert not torch.equal(weights[0]["network.0.weight"], weights[1]["network.0.weight"])
