@@ -120,6 +120,9 @@ def copy(
         int | None, typer.Option(min=1, help="Version; that in production by default.")
     ] = None,
     alias: Annotated[str | None, typer.Option(help="Alias to move there; none by default.")] = None,
+    origin: Annotated[
+        bool, typer.Option("--origin/--no-origin", help="Copy what an eight-bit version was made of, too.")
+    ] = True,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Copy a version, with what it was derived from or composed of, into another store."""
@@ -130,7 +133,8 @@ def copy(
         with _writable(to):
             to.mkdir(parents=True, exist_ok=True)
             target = ModelStore.at(to)
-            copied = copy_version(_open(ModelStore.at(store), name, version), target, check_in_child)
+            original = _open(ModelStore.at(store), name, version)
+            copied = copy_version(original, target, check_in_child, with_origin=origin)
             if alias is not None:
                 target.aliases.move(name, alias, copied.number, copied.digest)
     meant = f"; {name}@{alias} means it" if alias else ""

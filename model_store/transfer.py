@@ -2,42 +2,50 @@
 
 from pathlib import Path
 
-from model_store.manifest import VersionReference
+from model_store.manifest import Provenance, VersionReference
 from model_store.store import Draft, ModelStore, Validate, Version
 
 
-def copy_version(version: Version, target: ModelStore, validate: Validate) -> Version:
+def copy_version(
+    version: Version, target: ModelStore, validate: Validate, *, with_origin: bool = True
+) -> Version:
     """The version in `target`: the one that is there already, or a copy of it, published with all checks.
 
-    What it was derived from or composed of is copied before it. No alias moves.
+    What it was derived from or composed of is copied before it; without its origin the copy names it in its
+    provenance alone. No alias moves.
     Raises CorruptVersion: when a file is not what was published.
     Raises NotFound: when a version that it names is gone.
     """
     source = ModelStore(version.storage)
     source.verify(version)
-    present = find_copy(version, target)
+    manifest, derived_from = version.manifest, version.manifest.derived_from
+    provenance = manifest.provenance
+    if derived_from is not None and not with_origin:
+        left = f"derived from {derived_from.name} {derived_from.digest}, which was not copied"
+        provenance, derived_from = provenance.model_copy(update={"notes": (*provenance.notes, left)}), None
+    present = _find_copy(version, provenance, target)
     if present is not None:
         return present
-    manifest = version.manifest
 
     def moved(reference: VersionReference) -> VersionReference:
         copy = copy_version(source.open(reference.name, reference.version), target, validate)
         return VersionReference(name=copy.name, version=copy.number, digest=copy.digest)
 
     fields = manifest.model_dump(exclude={"files"})
-    fields["derived_from"] = None if manifest.derived_from is None else moved(manifest.derived_from)
+    fields["provenance"] = provenance.model_dump()
+    fields["derived_from"] = None if derived_from is None else moved(derived_from)
     fields["composed_of"] = tuple(moved(part) for part in manifest.composed_of)
     graph, golden, payload = (_paths(version, role) for role in ("graph", "golden", "payload"))
     return target.publish(Draft(manifest=fields, graph=graph, golden=golden, payload=payload), validate)
 
 
-def find_copy(version: Version, target: ModelStore) -> Version | None:
-    """The newest whole version of the target with the same files and provenance; None without one."""
+def _find_copy(version: Version, provenance: Provenance, target: ModelStore) -> Version | None:
+    """The newest whole version of the target with the same files and this provenance; None without one."""
     found = None
     if version.name in target.names():
         for candidate in target.readable(version.name):
             same = candidate.manifest.files == version.manifest.files
-            if same and candidate.manifest.provenance == version.manifest.provenance:
+            if same and candidate.manifest.provenance == provenance:
                 found = candidate
     return found
 

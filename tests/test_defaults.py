@@ -45,21 +45,18 @@ def test_all_of_it_stays_small():
 
 @pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_an_image_model_is_trained_and_in_eight_bits_with_its_card(packaged: ModelStore, name: str):
-    """In production is int8 that passed its gate; its fp32 origin lies beside it with figures and licence."""
+    """In production is int8 that passed its gate, with figures, licence, and the digest of its fp32 origin."""
     version = packaged.resolve(name)
     manifest = version.manifest
 
     assert manifest.precision == "int8"
     assert manifest.metrics["fidelity"]["least"] >= 0.999
-    assert manifest.derived_from is not None
-    origin = packaged.open(name, manifest.derived_from.version)
-    assert origin.digest == manifest.derived_from.digest
-    for one in (version, origin):
-        provenance = one.manifest.provenance
-        assert provenance.trained
-        assert (provenance.licence, provenance.seed) == ("CC0-1.0", 42)
-        assert any(note.startswith("made by: atelier encoders train") for note in provenance.notes)
-        assert {"trained", "untrained"} <= set(one.manifest.metrics["card"])
+    provenance = manifest.provenance
+    assert provenance.trained
+    assert (provenance.licence, provenance.seed) == ("CC0-1.0", 42)
+    assert any(note.startswith("made by: atelier encoders train") for note in provenance.notes)
+    assert any(note.startswith(f"derived from {name} ") for note in provenance.notes)
+    assert {"trained", "untrained"} <= set(manifest.metrics["card"])
     assert manifest.files[graph_file(manifest)].size <= MOST_GRAPH_BYTES
 
 
@@ -99,7 +96,8 @@ def test_a_garment_takes_ten_milliseconds(packaged: ModelStore, tmp_path: Path):
         session=SessionSettings(threads=1),
         stamps=tmp_path,
     ).session
-    image_BHWC = np.zeros((1, 144, 144, 3), np.uint8)
+    side = packaged.resolve("fashion-image").manifest.preprocessing.height
+    image_BHWC = np.zeros((1, side, side, 3), np.uint8)
     times = []
     for _ in range(50):
         started = time.perf_counter()

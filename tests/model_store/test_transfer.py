@@ -9,7 +9,7 @@ import pytest
 from model_store.errors import CorruptVersion, NotFound, RefusedVersion
 from model_store.manifest import Manifest, VersionReference
 from model_store.store import Draft, ModelStore, Version
-from model_store.transfer import copy_version, find_copy
+from model_store.transfer import copy_version
 from tests.model_store.conftest import accept
 
 
@@ -17,6 +17,11 @@ from tests.model_store.conftest import accept
 def target(tmp_path: Path) -> ModelStore:
     (tmp_path / "target").mkdir()
     return ModelStore.at(tmp_path / "target")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _derived(store: ModelStore, make_draft: Callable[..., Draft], origin: Version) -> Version:
@@ -48,14 +53,31 @@ def test_what_a_version_was_derived_from_keeps_its_meaning_under_another_number(
 
     copy = copy_version(derived, target, accept)
 
-    moved = find_copy(origin, target)
-    assert moved is not None
+    moved = copy_version(origin, target, accept)
     assert (moved.number, copy.number) == (2, 3)
     assert copy.manifest.derived_from == VersionReference(
         name="fashion-image", version=2, digest=moved.digest
     )
     assert copy.space_id == derived.space_id
-    assert find_copy(derived, target) == copy
+    assert copy_version(derived, target, accept) == copy
+
+
+def test_a_copy_without_its_origin_says_what_was_left_out(
+    store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
+) -> None:
+    """Small stores carry the eight bits alone; the digest of what they were made of stays in the card."""
+    origin = store.publish(make_draft(), accept)
+    derived = _derived(store, make_draft, origin)
+
+    copy = copy_version(derived, target, accept, with_origin=False)
+
+    assert target.numbers("fashion-image") == [1]
+    assert copy.manifest.derived_from is None
+    assert copy.space_id == derived.space_id
+    assert any(origin.digest in note for note in copy.manifest.provenance.notes)
+    assert copy_version(derived, target, accept, with_origin=False) == copy
+    onwards = copy_version(copy, ModelStore.at(_made(Path(target.place).parent / "onwards")), accept)
+    assert onwards.digest == copy.digest
 
 
 def test_a_version_whose_origin_is_gone_is_not_copied(
