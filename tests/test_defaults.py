@@ -45,7 +45,7 @@ def test_all_of_it_stays_small():
 
 @pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_an_image_model_is_trained_and_in_eight_bits_with_its_card(packaged: ModelStore, name: str):
-    """In production is int8 that passed its gate, with figures, licence, and the digest of its fp32 origin."""
+    """In production is int8 that passed its gate, with figures, licence, and its fp32 origin by digest."""
     version = packaged.resolve(name)
     manifest = version.manifest
 

@@ -41,6 +41,7 @@ TINY = {
     "artwork.hidden": 48,
     "artwork.layers": 1,
     "artwork.size": 28,
+    "artwork.view": 28,
     "artwork.source_size": 32,
     "artwork.longest_side": 48,
     "artwork.paintings": 4,

@@ -30,7 +30,9 @@ def test_views_are_pixels_of_the_asked_size_and_follow_the_seed(pictures: torch.
 
 def test_a_view_without_any_freedom_is_the_picture():
     """Nothing moves, turns or changes colour but by mirroring."""
-    still = ViewSettings(area=(1.0, 1.0), stretch=0, turn=0, beyond=0, light=0, tint=0, cover=0)
+    still = ViewSettings(
+        area=(1.0, 1.0), garment_area=(1.0, 1.0), stretch=0, turn=0, beyond=0, light=0, tint=0, cover=0
+    )
     ramp = np.linspace(0, 255, 32).astype(np.uint8)[None, :, None, None]
     picture = torch.from_numpy(np.broadcast_to(ramp, (8, 32, 32, 3)).copy())
 
