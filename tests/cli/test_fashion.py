@@ -1,0 +1,81 @@
+"""`atelier fashion …`: what is drawn, what is prepared (F-1, F-2, F-5, F-6)."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def kfashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from trainer.synthetic.kfashion import write_kfashion
+
+    return write_kfashion(tmp_path_factory.mktemp("kfashion"), 60, seed=3)
+
+
+def _records(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "garments.jsonl").read_text().splitlines()]
+
+
+def test_drawn_photographs_with_everything_odd_are_prepared(
+    runner: CliRunner, kfashion: Path, tmp_path: Path
+) -> None:
+    """Every word is known, looks stay together, and nothing is left out without a reason."""
+    # proves F-1, F-2, F-4, F-5
+    from trainer.fashion.config import read_fashion_config
+
+    out = tmp_path / "out"
+    run = runner.invoke(
+        app,
+        ["fashion", "prepare", "--kfashion", str(kfashion), "--styles", "all", "--out", str(out), "--json"],
+    )
+
+    assert run.exit_code == 0, run.output
+    report, records = json.loads(run.stdout), _records(out)
+    assert report["garments"] == len(records) > 50
+    assert sum(report["label_files"].values()) == 60
+    words = {field.name: set(field.words) for field in read_fashion_config().attributes.fields}
+    for record in records:
+        for name, value in record["attributes"].items():
+            assert {value} if isinstance(value, str) else set(value) <= words[name]
+        assert (out / record["path"]).exists()
+    groups = {}
+    for record in records:
+        groups.setdefault(record["group"], set()).add(record["split"])
+    assert all(len(parts) == 1 for parts in groups.values())
+    assert {part for parts in groups.values() for part in parts} == {"train", "val"}
+    assert set(report["excluded"]) <= {"no polygon and no rectangle"}
+
+
+def test_another_root_is_one_line(runner: CliRunner, tmp_path: Path) -> None:
+    """The path that was looked in, and what was expected there."""  # proves F-1
+    run = runner.invoke(
+        app, ["fashion", "prepare", "--kfashion", str(tmp_path / "no"), "--out", str(tmp_path / "out")]
+    )
+
+    assert run.exit_code == 1
+    assert "no label file of 레트로, 로맨틱, 리조트" in run.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "give --kfashion ROOT, or --attributes FILE with --images DIR"),
+        (["--kfashion", "a", "--attributes", "b"], "give --kfashion ROOT, or --attributes FILE"),
+        (["--attributes", "b.csv"], "needs --images"),
+    ],
+)
+def test_half_a_question_is_asked_back(
+    runner: CliRunner, tmp_path: Path, options: list[str], said: str
+) -> None:
+    """One source, whole."""
+    run = runner.invoke(app, ["fashion", "prepare", *options, "--out", str(tmp_path)])
+
+    assert run.exit_code != 0
+    assert said in " ".join(run.output.split())
