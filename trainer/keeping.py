@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.checkpoints import copy_checkpoint, load_checkpoint, save_checkpoint
 from trainer.errors import InvalidCheckpoint
 
 BEST, LAST, ENSEMBLE = "best_model.pt", "last.pt", "ensemble.pt"
@@ -34,14 +34,15 @@ class Keeper:
         self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any]
     ) -> None:
         """Write what this epoch deserves, drop what it displaces."""
-        if self._is_best(standing):
-            save_checkpoint(self.folder / BEST, body)
-        if epoch % self._every == 0:
-            save_checkpoint(self.folder / f"epoch_{epoch:03d}.pt", body)
+        names = [BEST] if self._is_best(standing) else []
+        names += [f"epoch_{epoch:03d}.pt"] if epoch % self._every == 0 else []
         self._standings[epoch] = standing
         kept = self.top_epochs()
-        if epoch in kept:
-            save_checkpoint(self._path(epoch), body)
+        names += [self._path(epoch).name] if epoch in kept else []
+        if names:
+            save_checkpoint(self.folder / names[0], body)
+            for name in names[1:]:
+                copy_checkpoint(self.folder / names[0], self.folder / name)
         self._standings = {number: self._standings[number] for number in kept}
         save_checkpoint(self.folder / LAST, {**body, "resume": {**resume, "keeper": self._state()}})
         for path in self.folder.glob("top_*.pt"):
