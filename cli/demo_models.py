@@ -94,6 +94,7 @@ def prepare(
     else:
         write_artworks(shop.graded, GRADED, SEED)
     write_garments(shop.garments, GARMENTS, SEED)
+    shop.models.mkdir(parents=True, exist_ok=True)
     shelf = Shelf(store=ModelStore.at(shop.models), alias=PRODUCTION, tell=tell)
     accuracy = _artwork(shop, shelf, progress)
     recall, chance = _fashion(shop, shelf, progress)

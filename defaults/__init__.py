@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-STORE = Path(__file__).parent / "models"
+STORE = Path(__file__).parent / "model-store"
