@@ -1,4 +1,4 @@
-"""The models that come with Atelier: a model store, read as any other (`models/` beside this file)."""
+"""The models that come with Atelier: a model store, read as any other (`model-store/` beside this file)."""
 
 from pathlib import Path
 
