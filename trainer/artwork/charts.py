@@ -1,4 +1,4 @@
-"""A report as pictures: scores by tier, accuracy by gap, stated against found probability (A-17).
+"""A report as pictures: scores by tier, accuracy by gap, confusion, stated against found probability (A-17).
 
 Shapes: N artworks.
 """
@@ -18,12 +18,13 @@ _TARGET = 0.6
 
 
 def draw_report(path: Path, test: Mapping[str, Any], score_N: np.ndarray, rank_N: np.ndarray) -> None:
-    """Write the three charts of a report's `test` part side by side as one PNG."""
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    _draw_scores(left, score_N, rank_N)
-    _draw_gaps(middle, test["accuracy_by_gap"])
-    _draw_calibration(right, test["calibration"])
+    """Write the four charts of a report's `test` part side by side as one PNG."""
+    figure = Figure(figsize=(17, 4), layout="constrained")
+    scores, gaps, confusion, calibration = figure.subplots(1, 4)
+    _draw_scores(scores, score_N, rank_N)
+    _draw_gaps(gaps, test["accuracy_by_gap"])
+    _draw_confusion(confusion, np.array(test["confusion"]))
+    _draw_calibration(calibration, test["calibration"])
     figure.savefig(path, dpi=110)
 
 
@@ -40,6 +41,18 @@ def _draw_gaps(axes: Axes, accuracies: Mapping[str, float]) -> None:
     axes.axhline(0.5, color="grey", linewidth=0.8)
     axes.axhline(_TARGET, color="grey", linewidth=0.8, linestyle="--")
     axes.set(title="pairwise accuracy by tiers", ylim=(0, 1.05))
+
+
+def _draw_confusion(axes: Axes, confusion_TT: np.ndarray) -> None:
+    share_TT = confusion_TT / np.maximum(1, confusion_TT.sum(axis=1, keepdims=True))
+    axes.imshow(share_TT, cmap="Blues", vmin=0, vmax=1)
+    for row in range(len(TIERS)):
+        for column in range(len(TIERS)):
+            shade = "white" if share_TT[row, column] > 0.5 else "black"
+            axes.text(column, row, str(confusion_TT[row, column]), ha="center", va="center", color=shade)
+    axes.set_xticks(range(len(TIERS)), TIERS)
+    axes.set_yticks(range(len(TIERS)), TIERS)
+    axes.set(title="works of a tier by their scores", xlabel="put into", ylabel="tier")
 
 
 def _draw_calibration(axes: Axes, calibration: Mapping[str, Any]) -> None:

@@ -50,11 +50,27 @@ def evaluate_scores(
         "accuracy_by_gap": gaps,
         "accuracy_of_neighbours": _mean([gaps[name] for name in NEIGHBOURS if name in gaps]),
         "accuracy_by_department": _by_department(score_N, rank_N, artworks),
+        "confusion": tier_confusion(score_N, rank_N).tolist(),
         **_correlations(score_N, rank_N),
         "calibration": asdict(reliability),
         "pair_count": total,
         "tie_share": tied / total if total else 0.0,
     }
+
+
+def tier_confusion(score_N: np.ndarray, rank_N: np.ndarray) -> np.ndarray:
+    """int64 confusion_TT: works of the tier of each row that their scores put into the tier of each column.
+
+    The best scores are put into the best tier, as many as it has works, and so on down: a score has no tier
+    of its own. Tiers in the order S, A, B, C. Of equal scores the work that comes first gets the better tier.
+    """
+    found_N = np.empty(len(rank_N), dtype=np.int64)
+    found_N[np.argsort(-score_N, kind="stable")] = np.sort(rank_N)[::-1]
+    order = {RANKS[tier]: place for place, tier in enumerate(TIERS)}
+    confusion_TT = np.zeros((len(TIERS), len(TIERS)), dtype=np.int64)
+    for true, found in zip(rank_N.tolist(), found_N.tolist(), strict=True):
+        confusion_TT[order[true], order[found]] += 1
+    return confusion_TT
 
 
 def _by_gap(score_N: np.ndarray, rank_N: np.ndarray) -> dict[str, float]:

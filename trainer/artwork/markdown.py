@@ -1,9 +1,10 @@
 """A report for people: `report.md` beside `report.json` (A-17)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trainer.artwork.charts import CHART_FILE
+from trainer.artwork.metadata import TIERS
 
 # What the figures are to reach on data of one's own, and where learning by heart begins.
 TEST_TARGET, VAL_TARGET, TRAIN_MOST = 0.60, 0.62, 0.80
@@ -11,7 +12,16 @@ TEST_TARGET, VAL_TARGET, TRAIN_MOST = 0.60, 0.62, 0.80
 
 def markdown_of(body: Mapping[str, Any]) -> str:
     """The report as Markdown: figures with targets, tiers, departments, the split, the charts."""
-    return "\n".join((*_head(body), *_tables(body["test"]), *_split(body), f"![charts]({CHART_FILE})", ""))
+    return "\n".join(
+        (
+            *_head(body),
+            *_tables(body["test"]),
+            *_confusion(body["test"]["confusion"]),
+            *_split(body),
+            f"![charts]({CHART_FILE})",
+            "",
+        )
+    )
 
 
 def warnings_of(body: Mapping[str, Any]) -> list[str]:
@@ -72,6 +82,14 @@ def _tables(test: Mapping[str, Any]) -> Iterator[str]:
             yield "|---|---|"
             yield from (f"| {name} | {_number(value)} |" for name, value in figures.items())
             yield ""
+
+
+def _confusion(confusion: Sequence[Sequence[int]]) -> Iterator[str]:
+    yield f"| tier, put by score into | {' | '.join(TIERS)} |"
+    yield "|---|" + "---|" * len(TIERS)
+    for tier, row in zip(TIERS, confusion, strict=True):
+        yield f"| {tier} | {' | '.join(map(str, row))} |"
+    yield ""
 
 
 def _split(body: Mapping[str, Any]) -> Iterator[str]:

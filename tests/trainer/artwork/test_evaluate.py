@@ -5,7 +5,7 @@ import pytest
 
 from model_store.manifest import Calibration
 from trainer.artwork.calibration import fit_temperature
-from trainer.artwork.evaluate import compute_pairwise_accuracy, evaluate_scores
+from trainer.artwork.evaluate import compute_pairwise_accuracy, evaluate_scores, tier_confusion
 from trainer.artwork.metadata import Artwork
 from trainer.artwork.uncertainty import accuracy_interval, measure_reliability
 
@@ -139,3 +139,24 @@ def test_calibration_tells_honest_from_boastful_scores():
     assert sum(honest.count_K) == 300 * 300
     assert all(0.5 <= stated <= 1 for stated in honest.stated_K)
     assert np.isnan(measure_reliability(score_N, np.ones(600), Calibration(temperature=1.0)).error)
+
+
+def test_scores_put_as_many_works_into_a_tier_as_it_has():
+    """Rows are the true tiers, columns where the order of scores puts their works."""  # proves A-17
+    rank_N = np.array([4, 4, 3, 2, 1, 1])
+    score_N = np.array([9.0, 1.0, 8.0, 0.5, -3.0, 2.0])
+
+    found = tier_confusion(score_N, rank_N)
+
+    # By score: S S | A | B | C C are the works 0 2 | 5 | 1 | 3 4.
+    assert found.tolist() == [[1, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 1]]
+    assert found.sum(axis=0).tolist() == found.sum(axis=1).tolist() == [2, 1, 1, 2]
+
+
+def test_perfect_scores_confuse_nothing():
+    """All works lie on the diagonal."""
+    rank_N = np.array([1, 2, 3, 4, 4, 2])
+
+    found = tier_confusion(rank_N.astype(float), rank_N)
+
+    assert np.array_equal(found, np.diag([2, 1, 2, 1]))
