@@ -194,7 +194,7 @@ def test_the_composed_graph_is_the_chain(shelves: ModelStore):
 
     chained = head.run(backbone.run(image))
 
-    assert [spec.name for spec in encoder.outputs] == ["embedding_BD", "score_B"]
+    assert [spec.name for spec in encoder.outputs] == ["embedding_BD", "score_B", "uncertainty_B"]
     assert np.allclose(encoder.run(image)["score_B"], chained["score_B"], atol=1e-5)
 
 
