@@ -55,10 +55,10 @@ def main() -> None:
     options = parser.parse_args()
     figures = {
         "cores": os.cpu_count(),
-        "pairs": measure_pairs(options.images),
-        "rescoring": measure_rescoring(),
-        "epoch": measure_epoch(options.images),
-        "training": measure_training(options.images, options.epochs),
+        "pairs": in_child(measure_pairs, options.images),
+        "rescoring": in_child(measure_rescoring),
+        "epoch": in_child(measure_epoch, options.images),
+        "training": in_child(measure_training, options.images, options.epochs),
         "memory": in_child(measure_memory),
     }
     text = json.dumps(figures, indent=2)
@@ -67,10 +67,10 @@ def main() -> None:
         options.json.write_text(text + "\n")
 
 
-def in_child(measure: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """The figures as a process of its own measures them, whose peak of memory is no other figure's."""
+def in_child(measure: Callable[..., dict[str, Any]], *arguments: int) -> dict[str, Any]:
+    """The figures as a process of its own measures them: neither slowed nor warmed by the figure before."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure).result()
+        return pool.submit(measure, *arguments).result()
 
 
 def measure_pairs(images: int) -> dict[str, float]:
