@@ -174,6 +174,7 @@ def test_a_catalogue_has_one_holder(published: Path, tmp_path: Path, rows: list[
     assert first.stop("recommender") == 0
 
 
+@pytest.mark.timed
 def test_a_killed_embedder_leaves_nothing_corrupt(published: Path, tmp_path: Path, rows: list[Row]) -> None:
     """kill -9 under load, three times: the cache is whole afterwards, and every kind is answered again.
 

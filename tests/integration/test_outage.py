@@ -29,6 +29,7 @@ def by_item(item_id: str) -> recommender_pb2.RecommendRequest:
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.timed
 def test_the_house_without_its_embedder(published: Path, tmp_path: Path) -> None:
     """kill -9 of the embedder: pictures are UNAVAILABLE with RetryInfo within 1 s, item queries answer;
     restarted at its old port, everything answers again within 2 s of it listening.  # proves S-8"""

@@ -59,6 +59,7 @@ def promote(store: ModelStore, name: str, number: int) -> float:
     return time.monotonic()
 
 
+@pytest.mark.timed
 def test_a_promoted_head_is_taken_up_without_a_failed_request(own_store: Path, tmp_path: Path) -> None:
     """Four callers rank while the head moves 1 → 2 → 1: none fails, each reply is of one release, and the
     new release answers within 2 s of its backbone being prepared.  # proves S-3 M-3"""

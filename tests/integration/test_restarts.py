@@ -15,7 +15,7 @@ from services.client.health import await_serving
 from tests.integration.load import KINDS, NEEDS, Load, asking_everything
 from tests.integration.row import FULL_NAMES, Row
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timed]
 
 FAILED_WITHIN_S = 1.0
 FAILED_AT_LAST_S = 4.0  # one answer in a hundred, where somebody else takes the machine's two cores

@@ -207,6 +207,7 @@ def test_search_while_writing_is_always_whole(make):
     assert counts.live == 200
 
 
+@pytest.mark.timed
 def test_readers_are_not_held_up_by_sealing(make):
     """A search during a build answers from the delta that is being sealed."""
     index = make(64, IndexSettings(delta_rows=4000, exact_below=0, graph=GRAPH))

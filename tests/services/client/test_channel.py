@@ -98,6 +98,7 @@ def test_nothing_else_is_retried(code: int) -> None:
         assert servicer.calls == ["embed"]
 
 
+@pytest.mark.timed
 def test_a_retry_waits_as_long_as_it_was_told_to() -> None:
     """RetryInfo is honoured, and given up on when the deadline comes first."""  # proves S-7
     servicer = Flaky(status(code_pb2.UNAVAILABLE, "later", retry_in(0.6)))

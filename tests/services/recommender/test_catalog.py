@@ -393,6 +393,7 @@ def test_words_of_a_changed_or_deleted_item_are_gone(catalogue):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_speed_of_filters_at_scale(catalogue):
     """A filter over 20,000 items takes well below a second."""
     entries, vectors = [], []

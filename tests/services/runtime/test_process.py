@@ -85,6 +85,7 @@ def test_a_signal_finishes_what_was_accepted_and_exits_cleanly(number: int, tmp_
         assert not ready.exists()
 
 
+@pytest.mark.timed
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     """Whoever signals twice wants the process gone: the open call is given up."""
     with process(tmp_path) as (child, ready), grpc.insecure_channel(address(child, ready)) as channel:

@@ -32,6 +32,7 @@ def test_labels_are_balanced():
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_ten_thousand_images_take_a_second():
     """37.5 million pairs are made in the time that the requirement gives."""  # proves A-4
     rank_N = np.repeat([1, 2, 3, 4], 2_500)
