@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from trainer.fashion.encoders.pooled import MISSING, UNKNOWN
+from trainer.fashion.encoders.base import MISSING, UNKNOWN
 
 
 def dropped_fields(

@@ -14,7 +14,8 @@ from trainer.checkpoints import load_checkpoint
 from trainer.eight_bits import publish_frozen
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import FashionConfig, ImageSettings
-from trainer.fashion.encoders.pooled import PooledEncoder
+from trainer.fashion.encoders.base import AttributeEncoder
+from trainer.fashion.encoders.build import build_encoder
 from trainer.fashion.train import KIND, restore_encoder
 from trainer.fidelity import relatives, serving_versions
 from trainer.golden_inputs import golden_pictures, golden_records
@@ -109,10 +110,10 @@ def export_fashion_attributes(
     return publish(product, shelf)
 
 
-def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing) -> PooledEncoder:
+def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing) -> AttributeEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        return PooledEncoder(preprocessing.fields, config.encoder).eval()
+        return build_encoder(preprocessing.fields, config.encoder).eval()
 
 
 def _trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
@@ -125,7 +126,7 @@ def _trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Vers
     return found
 
 
-def _signature(encoder: PooledEncoder) -> Signature:
+def _signature(encoder: AttributeEncoder) -> Signature:
     """The batch varies everywhere; each list has a length of its own."""
     axes = {
         name: {0: "batch"} | ({1: f"{name.rsplit('_', 2)[0]}_length"} if name.endswith("_BL") else {})

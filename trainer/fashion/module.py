@@ -14,7 +14,7 @@ import torch
 from trainer.fashion.augment import dropped_fields, unknown_words
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.contrast import info_nce
-from trainer.fashion.encoders.pooled import PooledEncoder
+from trainer.fashion.encoders.base import AttributeEncoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.fashion.wardrobes import Wardrobe
 from trainer.fitting import EpochBatches, EpochModule
@@ -28,11 +28,11 @@ _VIEW_SEED = 0
 class EncoderFit(EpochModule):
     """Trains an encoder on one part of a split and measures it on the other."""
 
-    network: PooledEncoder
+    network: AttributeEncoder
 
     def __init__(
         self,
-        encoder: PooledEncoder,
+        encoder: AttributeEncoder,
         settings: FashionTraining,
         train: Wardrobe,
         val: Wardrobe,
@@ -126,7 +126,7 @@ class EncoderFit(EpochModule):
 
 
 @torch.inference_mode()
-def measure_retrieval(encoder: PooledEncoder, part: Wardrobe) -> dict[str, Any]:
+def measure_retrieval(encoder: AttributeEncoder, part: Wardrobe) -> dict[str, Any]:
     """Records finding their pictures in all of a part (F-13)."""
     training, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()

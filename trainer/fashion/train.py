@@ -14,7 +14,8 @@ from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import EncoderSettings, FashionConfig
 from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_version, split_records
-from trainer.fashion.encoders.pooled import PooledEncoder
+from trainer.fashion.encoders.base import AttributeEncoder
+from trainer.fashion.encoders.build import build_encoder
 from trainer.fashion.module import EncoderFit, Stage, measure_retrieval
 from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.features import vectors_of_files
@@ -61,10 +62,10 @@ def train_fashion(
     return _Run(config, garments, image, space).train(resume)
 
 
-def restore_encoder(checkpoint: Mapping[str, Any]) -> PooledEncoder:
+def restore_encoder(checkpoint: Mapping[str, Any]) -> AttributeEncoder:
     """The encoder of a checkpoint, ready to encode."""
     preprocessing = AttributePreprocessing.model_validate(checkpoint["preprocessing"])
-    encoder = PooledEncoder(
+    encoder = build_encoder(
         preprocessing.fields, EncoderSettings.model_validate(checkpoint["config"]["encoder"])
     )
     encoder.load_state_dict(checkpoint["model_state_dict"])
@@ -118,7 +119,7 @@ class _Run:
         settings = self.config.training
         torch.manual_seed(settings.seed)
         rng = torch.Generator().manual_seed(settings.seed)
-        encoder = PooledEncoder(self.preprocessing.fields, self.config.encoder)
+        encoder = build_encoder(self.preprocessing.fields, self.config.encoder)
         header = self._header() | {"wandb_run": tracker.run_id}
         contrastive = Keeper(self.folder, top=1, every=settings.save_every_n_epochs)
         if last is None:

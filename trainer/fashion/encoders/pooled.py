@@ -1,65 +1,32 @@
 """The default attribute encoder: lookup, masked mean, a small network (F-7).
 
-Shapes: B batch, L words of a list, F field width, D vector.
+Shapes: B batch, K fields, F field width.
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from inference.signature import input_names
 from model_store.manifest import AttributeField
 from trainer.fashion.config import EncoderSettings
-
-DIMENSION = 512
-MISSING, UNKNOWN, FIRST_WORD = 0, 1, 2
+from trainer.fashion.encoders.base import DIMENSION, AttributeEncoder
 
 
-class PooledEncoder(nn.Module):
-    """Index tensors of a schema → vector_BD of length 1.
-
-    A single field is looked up; a list is looked up and averaged over its words. A missing field, single
-    or list, is a value of its own: row 0 of the field's table.
-    """
-
-    # The exporter needs to know that `forward` takes its tensors as one tuple.
-    takes_many = True
+class PooledEncoder(AttributeEncoder):
+    """One vector a field, side by side, through two layers."""
 
     def __init__(self, fields: Sequence[AttributeField], settings: EncoderSettings) -> None:
-        super().__init__()
-        self.fields = tuple((field.name, field.multiple) for field in fields)
-        self.inputs = tuple(
-            name for field, multiple in self.fields for name in input_names(field, multiple=multiple)
-        )
-        width = settings.field_dim
-        self.tables = nn.ModuleList(
-            nn.Embedding(len(field.vocabulary) + FIRST_WORD, width) for field in fields
-        )
+        super().__init__(fields, settings.field_dim)
         self.network = nn.Sequential(
-            nn.Linear(width * len(self.fields), settings.hidden_dim),
+            nn.Linear(settings.field_dim * len(self.fields), settings.hidden_dim),
             nn.LayerNorm(settings.hidden_dim),
             nn.GELU(),
             nn.Dropout(settings.dropout),
             nn.Linear(settings.hidden_dim, DIMENSION),
         )
 
-    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        """vector_BD of the tensors named by `inputs`, in that order."""
-        named = dict(zip(self.inputs, tensors, strict=True))
-        pooled = [
-            self._pool(table, named[f"{name}_index_BL"], named[f"{name}_mask_BL"])
-            if multiple
-            else table(named[f"{name}_index_B"])
-            for (name, multiple), table in zip(self.fields, self.tables, strict=True)
-        ]
-        return functional.normalize(self.network(torch.cat(pooled, dim=-1)), dim=-1)
-
-    @staticmethod
-    def _pool(table: nn.Module, index_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
-        count_B1 = mask_BL.sum(dim=1, keepdim=True)
-        words_BF = (table(index_BL) * mask_BL.unsqueeze(-1)).sum(dim=1) / count_B1.clamp(min=1)
-        missing_F = cast("torch.Tensor", table.weight)[MISSING]
-        return torch.where(count_B1 > 0, words_BF, missing_F)
+    def combine(self, field_BKF: torch.Tensor) -> torch.Tensor:
+        """(B, 512) of all fields at once."""
+        found: torch.Tensor = self.network(field_BKF.flatten(1))
+        return found

@@ -1,4 +1,4 @@
-"""`atelier fashion …`: train an attribute encoder, or draw garments to try it on."""
+"""`atelier fashion prepare | synthesise`: garments to train on."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,67 +7,8 @@ import typer
 
 from cli.errors import CommandError, reported
 from cli.extras import training_extra
+from cli.fashion.app import RECORDS_FILE, AsJson, Config, app
 from cli.output import console, print_json, print_table
-from model_store.store import ModelStore
-
-app = typer.Typer(no_args_is_help=True, help="Train which garment belongs where.")
-
-RECORDS_FILE = "garments.jsonl"
-
-
-@app.command()
-def train(
-    data: Annotated[Path, typer.Option(help=f"Folder with {RECORDS_FILE} and the pictures that it names.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    config: Annotated[Path | None, typer.Option(help="Settings; config/fashion.yml by default.")] = None,
-    image: Annotated[
-        str, typer.Option(help="Published image model, as MODEL@ALIAS.")
-    ] = "fashion-image@production",
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting over the file: training.seed=7.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Garments a batch.")] = None,
-    store: Annotated[
-        Path, typer.Option(help="Model store with the image model.", envvar="ATELIER_STORE")
-    ] = Path("var/models"),
-    cache: Annotated[Path, typer.Option(help="Vector cache.", envvar="ATELIER_CACHE")] = Path("var/cache"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> None:
-    """Train an attribute encoder against vectors of the published image model; publish it with export.py."""
-    with reported(), training_extra():
-        from inference.attributes import AttributeSchema
-        from trainer.configuration import parse_settings
-        from trainer.fashion.config import read_fashion_config
-        from trainer.fashion.data.records import read_records
-        from trainer.fashion.data.vocabularies import read_vocabulary
-        from trainer.fashion.train import train_fashion
-        from trainer.progress import bars
-        from trainer.workspace import Workspace
-
-        overrides = {"training.max_epochs": epochs, "training.batch_size": batch_size}
-        settings = read_fashion_config(
-            config,
-            parse_settings(change or ())
-            | {key: value for key, value in overrides.items() if value is not None},
-        )
-        models = ModelStore.at(store)
-        name, _, alias = image.partition("@")
-        version = models.resolve(name, alias or "production")
-        settings = settings.model_copy(update={"attributes": read_vocabulary(data, settings.attributes)})
-        schema = AttributeSchema(settings.attributes.preprocessing())
-        garments = read_records(data / RECORDS_FILE, data, schema)
-        with bars() as progress:
-            space = Workspace(store=models, out=out, cache=cache, progress=progress)
-            report = train_fashion(settings, garments, version, space, resume=resume)
-        if as_json:
-            print_json(report.body)
-            return
-        _print_report(report.body)
-        console.print(
-            f"to publish: python trainer/export.py fashion --checkpoint {report.checkpoint}", markup=False
-        )
 
 
 @app.command()
@@ -85,8 +26,8 @@ def prepare(
     ] = "레트로,로맨틱,리조트",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what else would be left out.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 42,
-    config: Annotated[Path | None, typer.Option(help="Settings; config/fashion.yml by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    config: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Cut garments out of K-Fashion, or read a shop's catalogue, into a folder to train on."""
     with reported(), training_extra():
@@ -145,20 +86,3 @@ def _print_data(report: dict[str, Any]) -> None:
     rows += [(f"left out: {reason}", count) for reason, count in report["excluded"].items()]
     rows += [(f"noted: {what}", count) for what, count in report["noted"].items()]
     print_table(str(report["source"]), ("figure", "#value"), rows)
-
-
-def _print_report(body: dict[str, Any]) -> None:
-    val = body["val"]
-    rows = [
-        (
-            f"Recall@{k}, whole gallery",
-            f"{val['recall'][k]:.3f}",
-            f"{val['chance'][k]:.3f}",
-            f"{val['tie_ceiling'][k]:.3f}",
-        )
-        for k in val["recall"]
-    ]
-    rows.append(("MRR", f"{val['mrr']:.3f}", "", ""))
-    print_table(
-        f"encoder for {body['image']['version']}", ("figure", "#value", "#chance", "#tie ceiling"), rows
-    )

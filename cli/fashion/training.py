@@ -1,0 +1,91 @@
+"""`atelier fashion train`: an attribute encoder."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.errors import reported
+from cli.extras import training_extra
+from cli.fashion.app import (
+    CACHE,
+    IMAGE,
+    RECORDS_FILE,
+    STORE,
+    AsJson,
+    Cache,
+    Change,
+    Config,
+    Data,
+    Image,
+    Store,
+    app,
+)
+from cli.output import console, print_json, print_table
+from model_store.store import ModelStore
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    config: Config = None,
+    image: Image = IMAGE,
+    change: Change = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Garments a batch.")] = None,
+    store: Store = STORE,
+    cache: Cache = CACHE,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train an attribute encoder against vectors of the published image model; publish it with export.py."""
+    with reported(), training_extra():
+        from inference.attributes import AttributeSchema
+        from trainer.configuration import parse_settings
+        from trainer.fashion.config import read_fashion_config
+        from trainer.fashion.data.records import read_records
+        from trainer.fashion.data.vocabularies import read_vocabulary
+        from trainer.fashion.train import train_fashion
+        from trainer.progress import bars
+        from trainer.workspace import Workspace
+
+        overrides = {"training.max_epochs": epochs, "training.batch_size": batch_size}
+        settings = read_fashion_config(
+            config,
+            parse_settings(change or ())
+            | {key: value for key, value in overrides.items() if value is not None},
+        )
+        models = ModelStore.at(store)
+        name, _, alias = image.partition("@")
+        version = models.resolve(name, alias or "production")
+        settings = settings.model_copy(update={"attributes": read_vocabulary(data, settings.attributes)})
+        schema = AttributeSchema(settings.attributes.preprocessing())
+        garments = read_records(data / RECORDS_FILE, data, schema)
+        with bars() as progress:
+            space = Workspace(store=models, out=out, cache=cache, progress=progress)
+            report = train_fashion(settings, garments, version, space, resume=resume)
+        if as_json:
+            print_json(report.body)
+            return
+        _print_report(report.body)
+        console.print(
+            f"to publish: python trainer/export.py fashion --checkpoint {report.checkpoint}", markup=False
+        )
+
+
+def _print_report(body: dict[str, Any]) -> None:
+    val = body["val"]
+    rows = [
+        (
+            f"Recall@{k}, whole gallery",
+            f"{val['recall'][k]:.3f}",
+            f"{val['chance'][k]:.3f}",
+            f"{val['tie_ceiling'][k]:.3f}",
+        )
+        for k in val["recall"]
+    ]
+    rows.append(("MRR", f"{val['mrr']:.3f}", "", ""))
+    print_table(
+        f"encoder for {body['image']['version']}", ("figure", "#value", "#chance", "#tie ceiling"), rows
+    )
