@@ -27,6 +27,7 @@ from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.records import read_records
 from trainer.fashion.export import export_fashion_attributes
 from trainer.fashion.train import train_fashion
+from trainer.progress import Progress
 from trainer.publishing import Shelf, point
 from trainer.synthetic.artworks import write_artworks, write_graded
 from trainer.synthetic.garments import write_garments
@@ -43,7 +44,6 @@ RANKED_WORKS = 3
 PRODUCTION = "production"
 
 Tell = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

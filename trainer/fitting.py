@@ -115,7 +115,8 @@ class FitSettings:
 class Fitting:
     """One run of a module; the checkpoints that it leaves are the keeper's.
 
-    standing: how good an epoch is, by its figures. extras: what else goes into its checkpoint.
+    standing: how good an epoch is, by its figures. headline: the figure that progress tells. extras: what
+    else goes into its checkpoint.
     """
 
     def __init__(
@@ -126,10 +127,12 @@ class Fitting:
         settings: FitSettings,
         *,
         standing: Callable[[Figures], Standing],
+        headline: str = "val/loss",
         extras: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.module, self.keeper, self.settings = module, keeper, settings
         self._header, self._standing, self._extras = header, standing, extras
+        self._headline = headline
         self._patience = Patience(settings.patience)
         self._optimiser: Mapping[str, Any] | None = None
         self._stopped = False
@@ -161,7 +164,8 @@ class Fitting:
             def told(epoch: int, figures: Figures) -> None:
                 tracker.log(figures, epoch)
                 after_epoch(epoch)
-                progress(stage, epoch, self.settings.max_epochs)
+                note = f"{self._headline} {figures[self._headline]:.3f}"
+                progress(stage, epoch, self.settings.max_epochs, note)
 
             run_training(
                 self.module,

@@ -1,15 +1,20 @@
-"""How long work tells how far it is: a callback of stage, done and total."""
+"""How long work tells how far it is: a callback of stage, done and total, and a few words at times."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
-Progress = Callable[[str, int, int], None]
+
+class Progress(Protocol):
+    """Takes how far a stage is; `note` is the figure that matters most."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "", /) -> None:
+        """Tell it."""
 
 
-def silent(_stage: str, _done: int, _total: int) -> None:
+def silent(_stage: str, _done: int, _total: int, _note: str = "") -> None:
     """Tells nobody."""
 
 
@@ -18,11 +23,12 @@ def bars() -> Iterator[Progress]:
     """One bar a stage on standard error; shown only on a terminal."""
     shown: dict[str, Any] = {}
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
         if stage not in shown:
             for bar in shown.values():
                 bar.close()
             shown[stage] = tqdm(total=total, desc=stage, disable=None, leave=True)
+        shown[stage].set_postfix_str(note, refresh=False)
         shown[stage].update(done - shown[stage].n)
 
     try:

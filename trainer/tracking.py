@@ -1,4 +1,4 @@
-"""Every run is tracked in wandb: online with a key and a network, offline by itself otherwise (A-13)."""
+"""Every run is tracked in wandb: online with a key and a network, else offline by itself (A-13, F-10)."""
 
 import logging
 import sys
@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image
+from tensorboardX import SummaryWriter
 
 from trainer.errors import InvalidConfig
 
@@ -18,7 +22,8 @@ _ONLINE_TIMEOUT_S = 20
 class Tracked:
     """Which run this is: where it is written, its project, its name and its settings.
 
-    `run_id` names the run in wandb that a resumed one goes on with.
+    `run_id` names the run in wandb that a resumed one goes on with, `next_step` the step that it begins at.
+    `events`: a folder that the figures are written to for TensorBoard as well.
     """
 
     directory: Path
@@ -27,6 +32,8 @@ class Tracked:
     enabled: bool
     settings: Mapping[str, Any]
     run_id: str | None = None
+    next_step: int = 0
+    events: Path | None = None
 
 
 class Tracker(Protocol):
@@ -53,6 +60,26 @@ class _Untracked:
         _log.debug("untracked picture", extra={"step": step, "figure": name, "file": str(picture)})
 
 
+class _Events:
+    """A tracker whose figures TensorBoard reads too (F-10)."""
+
+    def __init__(self, tracker: Tracker, writer: SummaryWriter) -> None:
+        self._tracker, self._writer = tracker, writer
+        self.run_id = tracker.run_id
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        self._tracker.log(figures, step)
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, step)
+        # What was told is there after a kill.
+        self._writer.flush()
+
+    def show(self, name: str, picture: Path, step: int) -> None:
+        self._tracker.show(name, picture, step)
+        with Image.open(picture) as opened:
+            self._writer.add_image(name, np.asarray(opened.convert("RGB")), step, dataformats="HWC")
+
+
 class _Wandb:
     def __init__(self, run: Any) -> None:
         self._run = run
@@ -73,6 +100,20 @@ def tracking(run: Tracked) -> Iterator[Tracker]:
 
     Raises InvalidConfig: when tracking is switched off anywhere but under tests.
     """
+    with _wandb(run) as tracker:
+        if run.events is None:
+            yield tracker
+            return
+        # What a killed run told of the step that is done again no longer counts.
+        writer = SummaryWriter(str(run.events), purge_step=run.next_step or None)
+        try:
+            yield _Events(tracker, writer)
+        finally:
+            writer.close()
+
+
+@contextmanager
+def _wandb(run: Tracked) -> Iterator[Tracker]:
     if not run.enabled:
         if "pytest" not in sys.modules:
             raise InvalidConfig(

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from trainer.artwork.metadata import RANKS, TIERS
+from trainer.charts import new_figure, save_figure
 
 CHART_FILE = "report.png"
 _TARGET = 0.6
@@ -19,13 +19,13 @@ _TARGET = 0.6
 
 def draw_report(path: Path, test: Mapping[str, Any], score_N: np.ndarray, rank_N: np.ndarray) -> None:
     """Write the four charts of a report's `test` part side by side as one PNG."""
-    figure = Figure(figsize=(17, 4), layout="constrained")
+    figure = new_figure(17, 4)
     scores, gaps, confusion, calibration = figure.subplots(1, 4)
     _draw_scores(scores, score_N, rank_N)
     _draw_gaps(gaps, test["accuracy_by_gap"])
     _draw_confusion(confusion, np.array(test["confusion"]))
     _draw_calibration(calibration, test["calibration"])
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def _draw_scores(axes: Axes, score_N: np.ndarray, rank_N: np.ndarray) -> None:

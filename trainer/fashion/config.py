@@ -70,7 +70,6 @@ class FashionTraining(Settings):
     unknown_rate: float = Field(0.02, ge=0, lt=1)
     gradient_clip_norm: float = Field(1.0, gt=0)
     early_stopping_patience: Positive = 10
-    checkpoint_dir: str = "checkpoints"
     wandb_enabled: bool = True
     wandb_project: str = "atelier-fashion"
     wandb_run_name: str | None = None

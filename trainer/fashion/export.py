@@ -7,23 +7,23 @@ import torch
 
 from inference.pixels import PIXEL_PATH
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing
-from model_store.store import ModelStore, Version
+from model_store.store import Version
 from trainer.backbones.fashion_clip import FashionCLIPVectors, load_fashion_clip
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
 from trainer.eight_bits import publish_frozen
-from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import FashionConfig, ImageSettings
 from trainer.fashion.encoders.base import AttributeEncoder
 from trainer.fashion.encoders.build import build_encoder
+from trainer.fashion.reopening import IMAGE_MODEL, find_trained_against
 from trainer.fashion.train import KIND, restore_encoder
 from trainer.fidelity import relatives, serving_versions
 from trainer.golden_inputs import golden_pictures, golden_records
 from trainer.graphs import PARITY_BATCHES, make_graph, prove_parity
-from trainer.publishing import UNIT_NORM, Making, Product, Published, Shelf, find_version, publish
+from trainer.publishing import UNIT_NORM, Making, Product, Published, Shelf, publish
 from trainer.signature import Signature
 
-IMAGE_MODEL, ATTRIBUTE_MODEL = "fashion-image", "fashion-attributes"
+ATTRIBUTE_MODEL = "fashion-attributes"
 IMAGE, VECTOR = "image_BHWC", "vector_BD"
 
 
@@ -78,7 +78,7 @@ def export_fashion_attributes(
         making = Making(source="random initialisation", trained=False, seed=config.training.seed)
     else:
         body = load_checkpoint(checkpoint, KIND)
-        accepted = serving_versions(_trained_against(shelf.store, body["space_id"], checkpoint), shelf)
+        accepted = serving_versions(find_trained_against(shelf.store, body["space_id"], checkpoint), shelf)
         preprocessing = AttributePreprocessing.model_validate(body["preprocessing"])
         encoder, metrics = restore_encoder(body), dict(body["metrics"])
         making = Making(
@@ -114,16 +114,6 @@ def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return build_encoder(preprocessing.fields, config.encoder).eval()
-
-
-def _trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
-    found = find_version(store, IMAGE_MODEL, space_id)
-    if found is None:
-        raise InvalidCheckpoint(
-            f"{checkpoint} was trained against the space {space_id[:12]}; the store has no {IMAGE_MODEL} of "
-            "that space: export the image model of the training first"
-        )
-    return found
 
 
 def _signature(encoder: AttributeEncoder) -> Signature:

@@ -9,6 +9,7 @@ Shapes: N garments, B garments of a batch, D vector.
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from trainer.fashion.augment import dropped_fields, unknown_words
@@ -23,6 +24,7 @@ Stage = Literal["standalone", "contrastive"]
 
 # What the views of a record to validate with are drawn from: the same ones after every epoch.
 _VIEW_SEED = 0
+_ROWS = 4096
 
 
 class EncoderFit(EpochModule):
@@ -74,14 +76,15 @@ class EncoderFit(EpochModule):
                 loss = float(self._val_loss())
             if self.stage == "standalone":
                 return {"val/loss": loss}
-            found = measure_retrieval(self.network, self.val_part)
+            record_ND = encode_wardrobe(self.network, self.val_part)
         finally:
             self.network.train()
+        found = evaluate_retrieval(record_ND, self.val_part.picture_ND.numpy(), self.val_part.keys)
         return {
             "val/loss": loss,
-            "val/recall@1": found["recall"]["1"],
-            "val/recall@10": found["recall"]["10"],
             "val/mrr": found["mrr"],
+            **{f"val/recall@{k}": found["recall"][k] for k in ("1", "5", "10")},
+            **{f"val/{name}": found[name] for name in ("positive_similarity", "negative_similarity")},
         }
 
     def _batches(self) -> Iterator[torch.Tensor]:
@@ -126,12 +129,15 @@ class EncoderFit(EpochModule):
 
 
 @torch.inference_mode()
-def measure_retrieval(encoder: AttributeEncoder, part: Wardrobe) -> dict[str, Any]:
-    """Records finding their pictures in all of a part (F-13)."""
+def encode_wardrobe(encoder: AttributeEncoder, part: Wardrobe) -> np.ndarray:
+    """float32 record_ND of a part's records, in evaluation mode."""
     training, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()
     try:
-        record_ND = encoder(*(part.tensors[name].to(device) for name in encoder.inputs)).cpu().numpy()
+        found = [
+            encoder(*(part.tensors[name][start : start + _ROWS].to(device) for name in encoder.inputs)).cpu()
+            for start in range(0, len(part), _ROWS)
+        ]
     finally:
         encoder.train(training)
-    return evaluate_retrieval(record_ND, part.picture_ND.numpy(), part.keys)
+    return torch.cat(found).numpy()

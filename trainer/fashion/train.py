@@ -16,7 +16,10 @@ from trainer.fashion.config import EncoderSettings, FashionConfig
 from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_version, split_records
 from trainer.fashion.encoders.base import AttributeEncoder
 from trainer.fashion.encoders.build import build_encoder
-from trainer.fashion.module import EncoderFit, Stage, measure_retrieval
+from trainer.fashion.evaluation.in_batch import evaluate_in_batch
+from trainer.fashion.evaluation.retrieval import evaluate_retrieval
+from trainer.fashion.module import EncoderFit, Stage, encode_wardrobe
+from trainer.fashion.summary import draw_training, summarise
 from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.features import vectors_of_files
 from trainer.fitting import FitSettings, Fitting
@@ -26,14 +29,22 @@ from trainer.tracking import Tracked, Tracker, tracking
 from trainer.workspace import Workspace
 
 KIND = "fashion-attributes"
+CHECKPOINTS, RESULTS, LOGS = "checkpoints", "results", "logs"
+RESULTS_FILE, SUMMARY_FILE, CHARTS_FILE = (
+    "training_results.json",
+    "training_summary.json",
+    "training_charts.png",
+)
 STANDALONE: Stage = "standalone"
+CONTRASTIVE: Stage = "contrastive"
+HEADLINE = "val/recall@10"
 # Settings that a resumed run may change: they alter when it stops, not what it has done.
 _FREE = ("max_epochs", "early_stopping_patience", "wandb_project", "wandb_run_name", "wandb_enabled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FashionReport:
-    """What a run made: the checkpoint to publish and how good it is; `body` is `report.json`."""
+    """What a run made: the checkpoint to publish and how good it is; `body` is `training_results.json`."""
 
     checkpoint: Path
     body: dict[str, Any]
@@ -54,10 +65,10 @@ def train_fashion(
 ) -> FashionReport:
     """Train an attribute encoder; what it leaves behind lies under `space.out`.
 
-    Writes `checkpoints/` and `report.json`. The same arguments give the same weights on the CPU, and so does
-    a run that was killed at any moment and then resumed. Raises InvalidData: when the garments cannot be
-    split or their pictures not be read. Raises InvalidCheckpoint: when there is nothing to resume, or it was
-    another run's.
+    Writes `checkpoints/`, `results/` (figures, summary, charts) and `logs/` (TensorBoard). The same arguments
+    give the same weights on the CPU, and so does a run that was killed at any moment and then resumed.
+    Raises InvalidData: when the garments cannot be split or their pictures not be read.
+    Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's.
     """
     return _Run(config, garments, image, space).train(resume)
 
@@ -82,7 +93,7 @@ class _Run:
     ) -> None:
         self.config, self.garments, self.image, self.space = config, garments, image, space
         self.preprocessing = config.attributes.preprocessing()
-        self.folder = space.out / config.training.checkpoint_dir
+        self.folder = space.out / CHECKPOINTS
         self.device = choose_device(config.training.device)
 
     def train(self, resume: bool) -> FashionReport:
@@ -98,6 +109,8 @@ class _Run:
             enabled=self.config.training.wandb_enabled,
             settings=self.config.model_dump(mode="json"),
             run_id=None if last is None else last["wandb_run"],
+            next_step=0 if last is None else int(last["epoch"]) + self.config.training.standalone_epochs + 1,
+            events=self.space.out / LOGS,
         )
         with tracking(tracked) as tracker, one_thread():
             history = self._fit(train, val, tracker, last)
@@ -149,7 +162,8 @@ class _Run:
                 patience=settings.early_stopping_patience,
                 clip_norm=settings.gradient_clip_norm,
             ),
-            standing=lambda figures: (figures.get("val/recall@10", 0.0), -figures["val/loss"]),
+            standing=lambda figures: (figures.get(HEADLINE, 0.0), -figures["val/loss"]),
+            headline=HEADLINE if module.stage == CONTRASTIVE else "val/loss",
         )
 
     def _last(self) -> dict[str, Any]:
@@ -173,17 +187,25 @@ class _Run:
     ) -> FashionReport:
         checkpoint = self.folder / BEST
         best = load_checkpoint(checkpoint, KIND)
+        record_ND = encode_wardrobe(restore_encoder(best), val)
+        picture_ND = val.picture_ND.numpy()
         body = {
             "image": {"version": str(self.image), "space_id": self.image.space_id},
             "split": {"train": len(split.train), "val": len(split.val), "seed": self.config.training.seed},
             "epochs": history,
             "best_epoch": best["epoch"],
-            "val": measure_retrieval(restore_encoder(best), val),
+            "val": evaluate_retrieval(record_ND, picture_ND, val.keys),
+            "val_image_to_record": evaluate_retrieval(picture_ND, record_ND, val.keys),
+            "val_in_batch": evaluate_in_batch(record_ND, picture_ND, val.keys),
+            "config": self.config.model_dump(mode="json", exclude={"attributes"}),
             "data_version": best["data_version"],
             "wandb_run": best["wandb_run"],
             "seconds": round(time.monotonic() - started, 2),
         }
-        return FashionReport(checkpoint=checkpoint, body=write_report(self.space.out / "report.json", body))
+        results = self.space.out / RESULTS
+        draw_training(results / CHARTS_FILE, history)
+        write_report(results / SUMMARY_FILE, summarise(body))
+        return FashionReport(checkpoint=checkpoint, body=write_report(results / RESULTS_FILE, body))
 
     def _header(self) -> dict[str, Any]:
         return {

@@ -21,10 +21,11 @@ from trainer.pretraining.corpus import (
 )
 from trainer.pretraining.descriptors import colour_histograms, oriented_gradients
 from trainer.pretraining.grading import GradedPictures, grade_pictures, pairs_across, pairs_within
-from trainer.pretraining.neighbours import Share, share_right, vote, vote_across
+from trainer.pretraining.neighbours import vote, vote_across
 from trainer.pretraining.photographs import Photograph, PhotographSplit, commonest_labels
 from trainer.pretraining.probes import probe_attributes, probe_order
 from trainer.progress import Progress
+from trainer.shares import Share, share_right
 from trainer.synthetic.degradations import NAMED_FAULTS, UNSEEN_FAULTS
 from trainer.synthetic.paintings import artist, paint
 

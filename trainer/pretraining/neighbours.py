@@ -1,25 +1,11 @@
-"""How good a space is: labels of nearest neighbours, with intervals over senders.
+"""How good a space is: labels of nearest neighbours.
 
-Shapes: N gallery, Q queries, D vector, S senders, R resamples.
+Shapes: N gallery, Q queries, D vector.
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 NEIGHBOURS = 5
-RESAMPLES = 2000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """A share of right answers with its 95 % bootstrap interval and how many answers it is of."""
-
-    value: float
-    low: float
-    high: float
-    count: int
 
 
 def vote(
@@ -50,17 +36,3 @@ def vote_across(vector_ND: np.ndarray, label_N: np.ndarray, sender_N: np.ndarray
         own_N = sender_N == sender
         found_N[own_N] = vote(vector_ND[~own_N], label_N[~own_N], vector_ND[own_N])
     return found_N
-
-
-def share_right(right_N: np.ndarray, groups: Sequence[str] | np.ndarray, seed: int = 0) -> Share:
-    """The share of True with an interval from drawing whole groups again and again.
-
-    Answers about one sender's pictures stand or fall together, so senders are drawn, not pictures.
-    """
-    names, group_N = np.unique(np.asarray(groups), return_inverse=True)
-    right_S = np.bincount(group_N, weights=right_N, minlength=len(names))
-    count_S = np.bincount(group_N, minlength=len(names))
-    drawn_RS = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
-    share_R = right_S[drawn_RS].sum(1) / count_S[drawn_RS].sum(1)
-    low, high = np.percentile(share_R, (2.5, 97.5))
-    return Share(value=float(np.mean(right_N)), low=float(low), high=float(high), count=len(right_N))

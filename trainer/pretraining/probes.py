@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
-from trainer.pretraining.neighbours import Share, share_right
+from trainer.shares import Share, share_right
 
 TRAINED_SHARE = 2 / 3
 STRENGTH = 1e-1

@@ -17,7 +17,7 @@ def test_training_beats_chance_on_garments_it_never_saw(gallery, fashion_config,
     val = report.body["val"]
     assert val["chance"]["10"] + 0.1 < report.recall_at_10 <= val["tie_ceiling"]["10"]
     assert report.body["epochs"][-1]["train/loss"] < report.body["epochs"][0]["train/loss"]
-    assert json.loads((space.out / "report.json").read_text()) == report.body
+    assert json.loads((space.out / "results" / "training_results.json").read_text()) == report.body
 
 
 def test_two_runs_give_the_same_weights(gallery, fashion_config, garments, space, tmp_path):

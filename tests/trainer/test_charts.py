@@ -1,0 +1,27 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from PIL import Image
+
+from trainer import charts
+from trainer.charts import drawable, new_figure, save_figure
+
+
+def test_a_picture_tells_when_it_was_made(tmp_path):
+    """In its metadata; nothing else is left in the folder."""  # proves F-11
+    path = save_figure(new_figure(3, 2), tmp_path / "deep" / "chart.png")
+
+    with Image.open(path) as picture:
+        made = datetime.fromisoformat(picture.info["Creation Time"])
+        low, _ = picture.convert("L").crop((200, 205, 330, 220)).getextrema()
+    assert timedelta(0) <= datetime.now(UTC) - made < timedelta(minutes=1)
+    assert low < 200  # the caption's ink
+    assert [child.name for child in path.parent.iterdir()] == ["chart.png"]
+
+
+def test_hangul_is_drawn_as_it_is_where_a_typeface_has_it(monkeypatch: pytest.MonkeyPatch):
+    """And in Latin letters elsewhere."""
+    monkeypatch.setattr(charts, "hangul_family", lambda: "NanumGothic")
+    assert drawable("레트로") == "레트로"
+    monkeypatch.setattr(charts, "hangul_family", lambda: None)
+    assert drawable("레트로") == "reteuro"

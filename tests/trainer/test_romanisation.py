@@ -1,0 +1,21 @@
+import unicodedata
+
+import pytest
+
+from trainer.romanisation import romanise
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("레트로", "reteuro"),
+        ("청바지", "cheongbaji"),
+        ("니트", "niteu"),
+        ("X스트랩", "Xseuteuraep"),
+        ("♥ a", "? a"),
+    ],
+)
+def test_words_in_latin_letters(word: str, expected: str):
+    """Whole and taken apart alike."""
+    assert romanise(word) == expected
+    assert romanise(unicodedata.normalize("NFD", word)) == expected

@@ -1,0 +1,47 @@
+"""Garments with both of their vectors: that of the record and that of the picture.
+
+Shapes: N garments, D vector.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from trainer.fashion.data.records import GarmentRecord
+
+STYLE, CATEGORY = "style", "category"
+NONE = "(none)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """float32 record_ND and picture_ND, each of length 1, row i both of garment i."""
+
+    garments: Sequence[GarmentRecord]
+    record_ND: np.ndarray
+    picture_ND: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.garments)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Equal for garments whose records say the same."""
+        return tuple(garment.key for garment in self.garments)
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """The photograph or look of each garment: what stands or falls together."""
+        return tuple(garment.group for garment in self.garments)
+
+    def words(self, field: str) -> tuple[str, ...]:
+        """The first word of a field of each garment: for `style` that of the folder in K-Fashion."""
+        return tuple(next(iter(garment.attributes.get(field, ())), NONE) for garment in self.garments)
+
+
+def rows_by_word(words: Sequence[str]) -> Mapping[str, np.ndarray]:
+    """int64 rows of each word, words in their order."""
+    word_N = np.asarray(words)
+    return {str(word): np.flatnonzero(word_N == word) for word in np.unique(word_N)}

@@ -1,0 +1,80 @@
+"""Four groups of queries apart: does it matter who asks? (F-16)
+
+Shapes: N garments.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from trainer.fashion.data.records import Normalised
+from trainer.fashion.evaluation.centrality import Centrality
+from trainer.fashion.evaluation.encoded import Encoded, rows_by_word
+from trainer.fashion.evaluation.retrieval import Standings
+from trainer.shares import share_right
+
+ALL, ANCHOR, HIGH_QUALITY, BALANCED = "all", "anchor", "high_quality", "category_balanced"
+_KS = (1, 5, 10)
+
+
+def query_groups(
+    encoded: Encoded, styles: Sequence[str], centrality: Centrality, core: Sequence[str], seed: int = 0
+) -> dict[str, np.ndarray]:
+    """int64 rows of each group.
+
+    All; the anchors; the records with every core field filled; as many of each style as the rarest one has.
+    """
+    by_style = rows_by_word(styles)
+    rng, fewest = np.random.default_rng(seed), min(len(rows) for rows in by_style.values())
+    balanced = [rng.permutation(rows)[:fewest] for rows in by_style.values()]
+    full_N = np.array([_filled(garment.attributes, core) for garment in encoded.garments], dtype=bool)
+    return {
+        ALL: np.arange(len(encoded)),
+        ANCHOR: np.flatnonzero(centrality.anchor_N),
+        HIGH_QUALITY: np.flatnonzero(full_N),
+        BALANCED: np.sort(np.concatenate(balanced)),
+    }
+
+
+def evaluate_groups(
+    standings: Standings, encoded: Encoded, groups: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Top-1 and Recall@5/10 in the whole gallery for each group, with intervals over photographs and looks.
+
+    Whether anchors do better is told by their interval against that of all, not taken for granted.
+    """
+    found: dict[str, Any] = {}
+    looks = np.asarray(encoded.groups)
+    ceiling_N = {k: _ceilings(encoded.keys, k) for k in _KS}
+    for name, rows in groups.items():
+        body: dict[str, Any] = {"queries": len(rows)}
+        for k in _KS if len(rows) else ():
+            share = share_right(standings.part(rows).hits(k), looks[rows])
+            label = "top1" if k == 1 else f"recall@{k}"
+            body[label] = {**asdict(share), "tie_ceiling": float(ceiling_N[k][rows].mean())}
+        found[name] = body
+    found["anchors_do_better"] = _compare(found[ANCHOR], found[ALL])
+    return found
+
+
+def _compare(anchor: Mapping[str, Any], everyone: Mapping[str, Any]) -> str:
+    """yes or no where the anchors' interval lies apart from the figure of all; else that nobody can tell."""
+    if "recall@10" not in anchor:
+        return "no anchors"
+    mine, theirs = anchor["recall@10"], everyone["recall@10"]["value"]
+    if mine["low"] > theirs:
+        return "yes"
+    return "no" if mine["high"] < theirs else "not told apart"
+
+
+def _filled(attributes: Normalised, core: Sequence[str]) -> bool:
+    return all(attributes.get(name) for name in core)
+
+
+def _ceilings(keys: Sequence[str], k: int) -> np.ndarray:
+    names, number_N, count = np.unique(np.asarray(keys), return_inverse=True, return_counts=True)
+    del names
+    ceiling: np.ndarray = np.minimum(1.0, k / count)[number_N]
+    return ceiling

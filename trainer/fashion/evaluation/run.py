@@ -1,0 +1,59 @@
+"""A trained run judged on a folder of garments, written down beside it (F-12 to F-16)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from trainer.errors import InvalidData
+from trainer.fashion.evaluation.charts import draw_evaluation
+from trainer.fashion.evaluation.markdown import markdown_of
+from trainer.fashion.evaluation.report import Yardstick, evaluate_encoder
+from trainer.fashion.reopening import TrainedRun, encode_garments, read_collection
+from trainer.fashion.train import RESULTS
+from trainer.runs import write_report
+from trainer.workspace import Workspace
+
+EVALUATION_FILE, MARKDOWN_FILE, GROUPS_FILE = "evaluation.json", "evaluation.md", "query_groups.json"
+
+Split = Literal["train", "val", "all"]
+
+
+def evaluate_run(
+    run: TrainedRun, data: Path, space: Workspace, *, split: Split = "val", probes: bool = True
+) -> dict[str, Any]:
+    """The report, as written to `results/evaluation.json`, with Markdown, charts and the groups beside it.
+
+    Raises InvalidData: when the garments or their pictures cannot be read, or the split holds fewer than two.
+    """
+    collection = read_collection(data, run)
+    garments = collection.part(split)
+    if len(garments) < 2:
+        raise InvalidData(f"{data}: {split} holds {len(garments)} garments; to be told apart they must be 2")
+    encoded = encode_garments(run.encoder, run, garments, space)
+    yardstick = None
+    if probes:
+        learnt = encode_garments(run.encoder, run, collection.train, space)
+        yardstick = Yardstick(garments=collection.train, picture_ND=learnt.picture_ND)
+    body: dict[str, Any] = {
+        "split": split,
+        "trained_on": collection.trained_on,
+        "image": {"version": str(run.image), "space_id": run.image.space_id},
+        "epoch": run.body["epoch"],
+        **evaluate_encoder(encoded, run.core, yardstick),
+    }
+    results = space.out / RESULTS
+    draw_evaluation(results, body, encoded)
+    _write_text(results / MARKDOWN_FILE, markdown_of(body))
+    write_report(results / GROUPS_FILE, body["query_groups"])
+    return write_report(results / EVALUATION_FILE, body)
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def headline(body: Mapping[str, Any]) -> float:
+    """Full-gallery Recall@10 of records that look for pictures."""
+    return float(body["gallery"]["record_to_image"]["recall"]["10"])

@@ -1,0 +1,123 @@
+"""A trained run opened again: its encoder, and garments seen through it (F-12).
+
+Shapes: N garments, D vector.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from inference.attributes import AttributeSchema
+from model_store.manifest import AttributePreprocessing
+from model_store.store import ModelStore, Version
+from trainer.checkpoints import load_checkpoint
+from trainer.errors import InvalidCheckpoint
+from trainer.fashion.data.prepare import RECORDS
+from trainer.fashion.data.records import GarmentRecord, data_version, read_records, split_records
+from trainer.fashion.encoders.base import AttributeEncoder
+from trainer.fashion.evaluation.encoded import Encoded
+from trainer.fashion.train import CHECKPOINTS, KIND, restore_encoder
+from trainer.features import vectors_of_files
+from trainer.keeping import BEST
+from trainer.publishing import find_version
+from trainer.workspace import Workspace
+
+IMAGE_MODEL = "fashion-image"
+_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRun:
+    """A checkpoint's encoder with what it was trained on; `image` makes the vectors of its space."""
+
+    checkpoint: Path
+    encoder: AttributeEncoder
+    preprocessing: AttributePreprocessing
+    image: Version
+    body: Mapping[str, Any]
+
+    @property
+    def core(self) -> tuple[str, ...]:
+        """The fields of a query record."""
+        fields = self.body["config"]["attributes"]["fields"]
+        return tuple(field["name"] for field in fields if field["core"])
+
+
+def open_run(folder: Path, store: ModelStore) -> TrainedRun:
+    """The best checkpoint of a run.
+
+    Raises InvalidCheckpoint: when there is none, it is damaged, or the store lacks its image model.
+    """
+    checkpoint = folder / CHECKPOINTS / BEST
+    if not checkpoint.exists():
+        raise InvalidCheckpoint(f"{checkpoint}: not there; train first: atelier fashion train --out {folder}")
+    body = load_checkpoint(checkpoint, KIND)
+    return TrainedRun(
+        checkpoint=checkpoint,
+        encoder=restore_encoder(body),
+        preprocessing=AttributePreprocessing.model_validate(body["preprocessing"]),
+        image=find_trained_against(store, body["space_id"], checkpoint),
+        body=body,
+    )
+
+
+def find_trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
+    """The image model that a checkpoint was trained against. Raises InvalidCheckpoint: when it is gone."""
+    found = find_version(store, IMAGE_MODEL, space_id)
+    if found is None:
+        raise InvalidCheckpoint(
+            f"{checkpoint} was trained against the space {space_id[:12]}; the store has no {IMAGE_MODEL} of "
+            "that space: export the image model of the training first"
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """The garments of a prepared folder, by part; `trained_on`: whether the run was trained on just them."""
+
+    train: tuple[GarmentRecord, ...]
+    val: tuple[GarmentRecord, ...]
+    trained_on: bool
+
+    def part(self, split: str) -> tuple[GarmentRecord, ...]:
+        """Those of "train", "val" or "all"."""
+        return {"train": self.train, "val": self.val, "all": (*self.train, *self.val)}[split]
+
+
+def read_collection(data: Path, run: TrainedRun) -> Collection:
+    """The garments under `data` as the run divides them. Raises InvalidData: listing every bad line."""
+    garments = read_records(data / RECORDS, data, AttributeSchema(run.preprocessing))
+    split = split_records(garments, int(run.body["seed"]))
+    return Collection(
+        train=split.train, val=split.val, trained_on=data_version(garments) == run.body["data_version"]
+    )
+
+
+def encode_garments(
+    encoder: AttributeEncoder, run: TrainedRun, garments: Sequence[GarmentRecord], space: Workspace
+) -> Encoded:
+    """Both vectors of each garment. Raises InvalidData: listing every picture that cannot be encoded."""
+    return Encoded(
+        garments=garments,
+        record_ND=encode_records(encoder, run.preprocessing, [garment.attributes for garment in garments]),
+        picture_ND=vectors_of_files(
+            [garment.path for garment in garments], run.image, space, "fashion vectors"
+        ),
+    )
+
+
+@torch.inference_mode()
+def encode_records(
+    encoder: AttributeEncoder, preprocessing: AttributePreprocessing, records: Sequence[Mapping[str, object]]
+) -> np.ndarray:
+    """float32 record_ND. Raises InvalidAttributes: as `AttributeSchema.normalise`."""
+    schema, found = AttributeSchema(preprocessing), []
+    for start in range(0, len(records), _ROWS):
+        tensors = schema.tensors(records[start : start + _ROWS])
+        found.append(encoder(*(torch.from_numpy(tensors[name]) for name in encoder.inputs)).numpy())
+    return np.concatenate(found)

@@ -1,0 +1,47 @@
+"""Shares of right answers with intervals, from drawing whole groups again and again.
+
+Shapes: N answers, S groups, R resamples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 2000
+# Indices drawn at once: memory grows with the groups, not with groups times resamples.
+_DRAWN = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A share of right answers with its 95 % bootstrap interval and how many answers it is of."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+def share_right(right_N: np.ndarray, groups: Sequence[str] | np.ndarray, seed: int = 0) -> Share:
+    """The share of True with an interval from drawing whole groups again and again.
+
+    Answers about one sender's pictures stand or fall together, so senders are drawn, not pictures.
+    """
+    names, group_N = np.unique(np.asarray(groups), return_inverse=True)
+    right_S = np.bincount(group_N, weights=right_N, minlength=len(names))
+    count_S = np.bincount(group_N, minlength=len(names))
+    share_R = _drawn_shares(right_S, count_S, np.random.default_rng(seed))
+    low, high = np.percentile(share_R, (2.5, 97.5))
+    return Share(value=float(np.mean(right_N)), low=float(low), high=float(high), count=len(right_N))
+
+
+def _drawn_shares(right_S: np.ndarray, count_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    groups = len(count_S)
+    rows = max(1, _DRAWN // groups)
+    share_R = np.empty(RESAMPLES)
+    for start in range(0, RESAMPLES, rows):
+        part = slice(start, min(start + rows, RESAMPLES))
+        drawn_RS = rng.integers(0, groups, (part.stop - start, groups))
+        share_R[part] = right_S[drawn_RS].sum(1) / count_S[drawn_RS].sum(1)
+    return share_R
