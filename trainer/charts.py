@@ -7,10 +7,13 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from trainer.romanisation import romanise
 
 _DPI = 110
+# The foot of a figure that belongs to its time.
+_FOOT = 0.03
 # Typefaces with Hangul, as systems call them.
 _HANGUL = (
     "Noto Sans CJK KR",
@@ -27,7 +30,8 @@ def new_figure(width: float, height: float) -> Figure:
     family = hangul_family()
     if family is not None:
         mpl.rcParams["font.family"] = [family, "DejaVu Sans"]
-    return Figure(figsize=(width, height), layout="constrained")
+    layout = ConstrainedLayoutEngine(rect=(0, _FOOT, 1, 1 - _FOOT))
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

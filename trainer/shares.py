@@ -36,6 +36,14 @@ def share_right(right_N: np.ndarray, groups: Sequence[str] | np.ndarray, seed: i
     return Share(value=float(np.mean(right_N)), low=float(low), high=float(high), count=len(right_N))
 
 
+def difference_interval(
+    one_N: np.ndarray, other_N: np.ndarray, groups: Sequence[str] | np.ndarray, seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % interval of mean(one) − mean(other), of two ways to answer the same questions."""
+    share = share_right(one_N - other_N, groups, seed)
+    return share.low, share.high
+
+
 def _drawn_shares(right_S: np.ndarray, count_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     groups = len(count_S)
     rows = max(1, _DRAWN // groups)

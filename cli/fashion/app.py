@@ -5,6 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
+from model_store.store import ModelStore, Version
+
 app = typer.Typer(no_args_is_help=True, help="Train which garment belongs where.")
 
 RECORDS_FILE: Final = "garments.jsonl"
@@ -21,3 +23,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON."
 IMAGE: Final = "fashion-image@production"
 STORE: Final = Path("var/models")
 CACHE: Final = Path("var/cache")
+
+
+def resolve_image(models: ModelStore, image: str) -> Version:
+    """The image model that MODEL@ALIAS means. Raises NotFound: when the store has it not."""
+    name, _, alias = image.partition("@")
+    return models.resolve(name, alias or "production")

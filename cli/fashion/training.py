@@ -10,7 +10,6 @@ from cli.extras import training_extra
 from cli.fashion.app import (
     CACHE,
     IMAGE,
-    RECORDS_FILE,
     STORE,
     AsJson,
     Cache,
@@ -20,6 +19,7 @@ from cli.fashion.app import (
     Image,
     Store,
     app,
+    resolve_image,
 )
 from cli.output import console, print_json, print_table
 from model_store.store import ModelStore
@@ -37,15 +37,22 @@ def train(
     store: Store = STORE,
     cache: Cache = CACHE,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A trial: two epochs on 64 garments at most, in batches of 4.")
+    ] = False,
+    ablation: Annotated[
+        bool,
+        typer.Option("--ablation", help="Train once more without the first stage and tell whether it helps."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train an attribute encoder against vectors of the published image model; publish it with export.py."""
     with reported(), training_extra():
-        from inference.attributes import AttributeSchema
         from trainer.configuration import parse_settings
+        from trainer.fashion.ablation import ablate_standalone
         from trainer.fashion.config import read_fashion_config
-        from trainer.fashion.data.records import read_records
-        from trainer.fashion.data.vocabularies import read_vocabulary
+        from trainer.fashion.data.opening import open_garments
+        from trainer.fashion.quick import quick_garments, quick_settings
         from trainer.fashion.train import train_fashion
         from trainer.progress import bars
         from trainer.workspace import Workspace
@@ -57,18 +64,20 @@ def train(
             | {key: value for key, value in overrides.items() if value is not None},
         )
         models = ModelStore.at(store)
-        name, _, alias = image.partition("@")
-        version = models.resolve(name, alias or "production")
-        settings = settings.model_copy(update={"attributes": read_vocabulary(data, settings.attributes)})
-        schema = AttributeSchema(settings.attributes.preprocessing())
-        garments = read_records(data / RECORDS_FILE, data, schema)
+        version = resolve_image(models, image)
+        settings, garments = open_garments(data, quick_settings(settings) if quick else settings)
+        if quick:
+            garments = quick_garments(garments)
         with bars() as progress:
             space = Workspace(store=models, out=out, cache=cache, progress=progress)
             report = train_fashion(settings, garments, version, space, resume=resume)
+            compared = ablate_standalone(settings, garments, version, space) if ablation else None
         if as_json:
-            print_json(report.body)
+            print_json(report.body if compared is None else {**report.body, "ablation": compared})
             return
         _print_report(report.body)
+        if compared is not None:
+            _print_ablation(compared)
         console.print(
             f"to publish: python trainer/export.py fashion --checkpoint {report.checkpoint}", markup=False
         )
@@ -89,3 +98,14 @@ def _print_report(body: dict[str, Any]) -> None:
     print_table(
         f"encoder for {body['image']['version']}", ("figure", "#value", "#chance", "#tie ceiling"), rows
     )
+
+
+def _print_ablation(body: dict[str, Any]) -> None:
+    rows = [
+        (name, f"{one['with']:.3f}", f"{one['without']:.3f}", f"[{one['low']:+.3f}, {one['high']:+.3f}]")
+        for name, one in body["figures"].items()
+    ]
+    print_table(
+        "the first stage, on records alone", ("figure", "#with", "#without", "#difference, 95 %"), rows
+    )
+    console.print(f"does it help? {body['verdict']}", markup=False)

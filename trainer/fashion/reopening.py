@@ -41,6 +41,11 @@ class TrainedRun:
     body: Mapping[str, Any]
 
     @property
+    def schema(self) -> AttributeSchema:
+        """The fields and words that its records are read by."""
+        return AttributeSchema(self.preprocessing)
+
+    @property
     def core(self) -> tuple[str, ...]:
         """The fields of a query record."""
         fields = self.body["config"]["attributes"]["fields"]
@@ -91,7 +96,7 @@ class Collection:
 
 def read_collection(data: Path, run: TrainedRun) -> Collection:
     """The garments under `data` as the run divides them. Raises InvalidData: listing every bad line."""
-    garments = read_records(data / RECORDS, data, AttributeSchema(run.preprocessing))
+    garments = read_records(data / RECORDS, data, run.schema)
     split = split_records(garments, int(run.body["seed"]))
     return Collection(
         train=split.train, val=split.val, trained_on=data_version(garments) == run.body["data_version"]

@@ -37,7 +37,12 @@ def draw_training(path: Path, history: History) -> Path:
     figure = new_figure(10, 7)
     (loss, top), (similarity, rate) = figure.subplots(2, 2)
     _draw(loss, history, "loss", {"train": "train/loss", "validation": "val/loss"})
-    _draw(top, history, "found among the first, whole gallery", {"1": "val/recall@1", "5": "val/recall@5"})
+    _draw(
+        top,
+        history,
+        "found among the first, whole gallery",
+        {"first": "val/recall@1", "first five": "val/recall@5"},
+    )
     _draw(
         similarity,
         history,

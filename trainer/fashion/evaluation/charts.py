@@ -62,8 +62,10 @@ def _draw_breakdown(path: Path, body: Mapping[str, Any]) -> Path:
     for axes, name in zip(figure.subplots(1, 2), ("by_style", "by_category"), strict=True):
         words = sorted(body[name], key=lambda word: body[name][word]["recall"]["10"])
         labels = [f"{drawable(word)} ({body[name][word]['queries']})" for word in words]
-        axes.barh(labels, [body[name][word]["recall"]["10"] for word in words])
-        axes.set(title=f"Recall@10 {name.replace('_', ' ')}", xlim=(0, 1))
+        axes.barh(labels, [body[name][word]["recall"]["10"] for word in words], label="Recall@10")
+        axes.plot([body[name][word]["recall"]["1"] for word in words], labels, "k|", label="Top-1")
+        axes.set(title=f"recall {name.replace('_', ' ')}", xlim=(0, 1.02))
+        axes.legend(loc="lower left")
     return save_figure(figure, path)
 
 
@@ -107,7 +109,7 @@ def principal_axes(vector_ND: np.ndarray) -> np.ndarray:
 def _draw_groups(path: Path, groups: Mapping[str, Any]) -> Path:
     figure = new_figure(8, 4)
     axes = figure.subplots()
-    names = [name for name, body in groups.items() if isinstance(body, Mapping) and body["queries"]]
+    names = [name for name, body in groups.items() if body.get("queries")]
     for shift, figure_name in enumerate(("top1", "recall@5", "recall@10")):
         shares = [groups[name][figure_name] for name in names]
         value_G = np.array([share["value"] for share in shares])

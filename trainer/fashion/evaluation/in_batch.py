@@ -25,7 +25,7 @@ def evaluate_in_batch(
     """Recall@k within shuffled batches, beside chance and the tie ceiling of just these batches.
 
     asked_N: bool, which garments ask (None: all). Garments that fill no whole batch are left out: in a
-    smaller one they would have it easier. With fewer garments than a batch takes, all of them are the one batch.
+    smaller one they would have it easier. Fewer garments than a batch takes are one batch.
     """
     size = min(batch_size, len(keys))
     order_N = np.random.default_rng(seed).permutation(len(keys))

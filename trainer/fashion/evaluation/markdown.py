@@ -138,11 +138,15 @@ def _groups(groups: Mapping[str, Any]) -> Iterator[str]:
     yield "| group | queries | Top-1 | Recall@5 | Recall@10 |"
     yield "|---|---|---|---|---|"
     for name, body in groups.items():
-        if isinstance(body, Mapping):
+        if "queries" in body:
             shares = [_interval(body.get(figure)) for figure in ("top1", "recall@5", "recall@10")]
             yield f"| {name} | {body['queries']} | {' | '.join(shares)} |"
     yield ""
-    yield f"Do anchors do better than all? {groups['anchors_do_better']}."
+    yield "Anchors against all others (permutation test):"
+    yield ""
+    for figure, told in groups["anchors_against_others"].items():
+        difference, p = _number(told["difference"]), _number(told["p"])
+        yield f"- {figure}: {told['verdict']}, difference {difference}, p {p}"
     yield ""
 
 

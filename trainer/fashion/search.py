@@ -1,0 +1,138 @@
+"""What records find, as files to look at: a picture a style, and all of it as JSON (F-20).
+
+Shapes: N garments, D vector, K found.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import InvalidData
+from trainer.fashion.data.records import GarmentRecord, Normalised
+from trainer.fashion.evaluation.encoded import STYLE, Encoded, rows_by_word
+from trainer.fashion.evaluation.retrieval import nearest, rank_own
+from trainer.fashion.search_sheet import SheetRow, draw_sheet
+from trainer.fashion.train import RESULTS
+from trainer.runs import write_report
+
+SEARCH_FOLDER, SEARCH_FILE = "similarity_search", "similarity_search.json"
+MOST_SAMPLES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A query's record, the rows found, nearest first, how near; the row of its own garment if it has one."""
+
+    record: Normalised
+    row_K: tuple[int, ...]
+    similarity_K: tuple[float, ...]
+    own_row: int | None = None
+    own_place: int | None = None
+
+
+def choose_samples(styles: Sequence[str], count: int, seed: int = 0) -> np.ndarray:
+    """int64 rows of at most `count` garments: of each style in turn, until there are enough."""
+    rng = np.random.default_rng(seed)
+    queues = [list(rng.permutation(rows)) for rows in rows_by_word(styles).values()]
+    turns = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
+    return np.sort(np.array(turns[:count], np.int64))
+
+
+def search_samples(encoded: Encoded, row_Q: np.ndarray, k: int) -> tuple[Search, ...]:
+    """What the records of some garments find among all of them."""
+    found_QK = nearest(encoded.record_ND[row_Q], encoded.picture_ND, k)
+    standings = rank_own(encoded.record_ND, encoded.picture_ND).part(row_Q)
+    return tuple(
+        Search(
+            record=encoded.garments[row].attributes,
+            row_K=tuple(map(int, found_K)),
+            similarity_K=_similarities(encoded.record_ND[row], encoded.picture_ND[found_K]),
+            own_row=int(row),
+            own_place=int(before) + 1,
+        )
+        for row, found_K, before in zip(row_Q, found_QK, standings.before_N, strict=True)
+    )
+
+
+def search_record(record: Normalised, record_D: np.ndarray, encoded: Encoded, k: int) -> Search:
+    """What a record of the customer's own finds."""
+    found_K = nearest(record_D[None], encoded.picture_ND, k)[0]
+    return Search(
+        record=record,
+        row_K=tuple(map(int, found_K)),
+        similarity_K=_similarities(record_D, encoded.picture_ND[found_K]),
+    )
+
+
+def write_searches(
+    out: Path, searches: Sequence[Search], garments: Sequence[GarmentRecord]
+) -> dict[str, Any]:
+    """Write `results/similarity_search/`: a picture a style and everything as JSON, which is returned."""
+    folder = out / RESULTS / SEARCH_FOLDER
+    for old in folder.glob("*.png"):
+        old.unlink()
+    by_style: dict[str, list[Search]] = {}
+    for search in searches:
+        by_style.setdefault(next(iter(search.record.get(STYLE, ())), "query"), []).append(search)
+    pictures = {
+        style: draw_sheet(folder / f"{_file_name(style)}.png", [_row(one, garments) for one in found]).name
+        for style, found in by_style.items()
+    }
+    placed = [search.own_place for search in searches if search.own_place is not None]
+    body = {
+        "k": len(searches[0].row_K),
+        "gallery_size": len(garments),
+        "pictures": pictures,
+        "own_found": sum(place <= len(searches[0].row_K) for place in placed),
+        "samples": len(placed),
+        "searches": [_told(search, garments) for search in searches],
+    }
+    return write_report(folder / SEARCH_FILE, body)
+
+
+def _told(search: Search, garments: Sequence[GarmentRecord]) -> Mapping[str, Any]:
+    return {
+        "query": {name: list(words) for name, words in search.record.items() if words},
+        "item_id": None if search.own_row is None else garments[search.own_row].item_id,
+        "own_place": search.own_place,
+        "found": [
+            {"item_id": garments[row].item_id, "similarity": round(similarity, 6)}
+            for row, similarity in zip(search.row_K, search.similarity_K, strict=True)
+        ],
+    }
+
+
+def _row(search: Search, garments: Sequence[GarmentRecord]) -> SheetRow:
+    words = [f"{name}: {', '.join(values)}" for name, values in search.record.items() if values]
+    own = "" if search.own_place is None else f"own picture: place {search.own_place}"
+    return SheetRow(
+        lines=(*words, own) if own else tuple(words),
+        pictures=tuple(garments[row].path for row in search.row_K),
+        captions=tuple(f"{similarity:.3f}" for similarity in search.similarity_K),
+        framed=tuple(row == search.own_row for row in search.row_K),
+    )
+
+
+def _similarities(one_D: np.ndarray, other_KD: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in other_KD @ one_D)
+
+
+def _file_name(style: str) -> str:
+    """A style as a file name: letters and digits of any script, no path."""
+    tame = "".join(sign if sign.isalnum() else "_" for sign in style)[:60]
+    return tame or "query"
+
+
+def read_query(text: str) -> Mapping[str, object]:
+    """A record written as JSON. Raises InvalidData: when it is not a JSON object."""
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise InvalidData(f"query {text[:60]!r}: not JSON ({error})") from error
+    if not isinstance(record, Mapping):
+        raise InvalidData(f"query {text[:60]!r}: {type(record).__name__}, expected fields with values")
+    return record
