@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.pretraining.neighbours import share_right, vote, vote_across
+from trainer.pretraining.neighbours import vote, vote_across
 
 
 def test_the_commonest_label_of_the_nearest_wins():
@@ -32,16 +32,3 @@ def test_nobody_is_asked_about_their_own_pictures():
     sender_N = np.array(["a"] * 6 + ["b"] * 6)
 
     assert vote_across(vector_ND, label_N, sender_N).tolist() == [1] * 6 + [0] * 6
-
-
-def test_the_interval_is_of_senders_and_holds_the_share():
-    """Answers that stand or fall together make the interval wide."""
-    right_N = np.array([True] * 50 + [False] * 50)
-
-    together = share_right(right_N, ["a"] * 50 + ["b"] * 50)
-    alone = share_right(right_N, [str(number) for number in range(100)])
-
-    assert together.value == alone.value == 0.5
-    assert (together.low, together.high) == (0.0, 1.0)
-    assert 0.35 < alone.low < 0.5 < alone.high < 0.65
-    assert alone.count == 100

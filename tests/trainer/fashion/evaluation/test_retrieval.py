@@ -1,26 +1,65 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trainer.fashion.evaluation.retrieval import evaluate_retrieval, rank_own, tie_ceiling
+from trainer.fashion.evaluation import retrieval
+from trainer.fashion.evaluation.retrieval import evaluate_retrieval, nearest, rank_own, tie_ceiling
 
 
 def test_perfect_vectors_rank_first():
-    """Records equal to their pictures find them at once."""  # proves F-12
-    vector_ND = np.eye(8, 16)
+    """Records equal to their pictures find them at once; precision@k is at most 1/k."""  # proves F-12
+    vector_ND = np.eye(8, 16, dtype=np.float32)
 
     found = evaluate_retrieval(vector_ND, vector_ND, [str(i) for i in range(8)])
 
-    assert found["recall"]["1"] == 1.0
+    assert set(found["recall"].values()) == {1.0}
+    assert found["precision"] == {"1": 1.0, "3": 1 / 3, "5": 0.2, "10": 0.1, "20": 0.05}
     assert found["mrr"] == 1.0
-    assert found["chance"] == {"1": 1 / 8, "5": 5 / 8, "10": 1.0}
+    assert found["chance"] == {"1": 1 / 8, "3": 3 / 8, "5": 5 / 8, "10": 1.0, "20": 1.0}
+    assert (found["positive_similarity"], found["negative_similarity"]) == (1.0, 0.0)
 
 
-def test_rank_counts_those_before_and_half_of_the_equal():
-    """Equal similarity is no victory."""
+def test_of_equally_near_items_a_draw_decides():
+    """What it gives on average: three equal ones put the own one first in a third of the draws."""
     query_ND = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     gallery_ND = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
 
-    assert rank_own(query_ND, gallery_ND).tolist() == [1.0, 1.0, 1.0]
+    standings = rank_own(query_ND, gallery_ND)
+
+    assert standings.before_N.tolist() == [0, 0, 0]
+    assert standings.beside_N.tolist() == [2, 2, 2]
+    assert standings.hits(1).tolist() == pytest.approx([1 / 3] * 3)
+    assert standings.hits(3).tolist() == [1.0] * 3
+    assert standings.reciprocals().tolist() == pytest.approx([(1 + 1 / 2 + 1 / 3) / 3] * 3)
+
+
+@given(st.integers(2, 40), st.integers(0, 10_000))
+def test_figures_equal_those_of_sorting_the_gallery(count: int, seed: int):
+    """Against the plain definition, with vectors that tie often."""  # proves F-12
+    rng = np.random.default_rng(seed)
+    query_ND, gallery_ND = rng.integers(0, 2, (2, count, 3)).astype(np.float32)
+
+    standings = rank_own(query_ND, gallery_ND)
+
+    for row in range(count):
+        similarity_N = gallery_ND @ query_ND[row]
+        places = np.flatnonzero(np.sort(-similarity_N) == -similarity_N[row]) + 1
+        assert standings.hits(3)[row] == pytest.approx((places <= 3).mean())
+        assert standings.reciprocals()[row] == pytest.approx((1 / places).mean())
+
+
+def test_a_gallery_larger_than_memory_is_asked_in_parts(monkeypatch: pytest.MonkeyPatch):
+    """The same figures whatever is held at once."""
+    rng = np.random.default_rng(1)
+    one, other = rng.normal(size=(2, 50, 8))
+    whole, near = rank_own(one, other), nearest(one, other, 4)
+
+    monkeypatch.setattr(retrieval, "_HELD", 120)
+
+    assert rank_own(one, other).before_N.tolist() == whole.before_N.tolist()
+    assert nearest(one, other, 4).tolist() == near.tolist()
+    assert near[7].tolist() == np.argsort(-(other @ one[7]))[:4].tolist()
 
 
 def test_random_vectors_are_near_chance():

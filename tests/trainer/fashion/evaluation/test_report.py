@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.trainer.fashion.evaluation.drawing import wardrobe
+from trainer.fashion.evaluation import charts
+from trainer.fashion.evaluation.charts import draw_evaluation, principal_axes
+from trainer.fashion.evaluation.encoded import Encoded
+from trainer.fashion.evaluation.markdown import markdown_of, rows_of, targets_of
+from trainer.fashion.evaluation.report import Yardstick, evaluate_encoder
+
+CORE = ("category", "style", "material")
+
+
+@pytest.fixture(scope="module")
+def encoded() -> Encoded:
+    return wardrobe(120, noise=9.0)
+
+
+@pytest.fixture(scope="module")
+def body(encoded: Encoded) -> dict:
+    train = wardrobe(200, noise=1.0, seed=0)
+    found = evaluate_encoder(encoded, CORE, Yardstick(garments=train.garments, picture_ND=train.picture_ND))
+    return {"split": "val", "trained_on": False, **found}
+
+
+def test_both_directions_in_gallery_and_batch(body):
+    """The whole gallery and the batch, each way, with chance and ceiling."""  # proves F-13, F-14
+    for place in ("gallery", "in_batch"):
+        for way in ("record_to_image", "image_to_record"):
+            assert {"recall", "chance", "tie_ceiling", "mrr"} <= body[place][way].keys()
+    assert body["gallery"]["record_to_image"]["gallery_size"] == 120
+    assert (
+        body["in_batch"]["record_to_image"]["recall"]["1"] > body["gallery"]["record_to_image"]["recall"]["1"]
+    )
+
+
+def test_styles_and_categories_add_up(body):
+    """Each query is of one style and one category; the whole is their mean."""  # proves F-12
+    whole = body["gallery"]["record_to_image"]["recall"]["10"]
+    for name in ("by_style", "by_category"):
+        queries = np.array([one["queries"] for one in body[name].values()])
+        recalls = np.array([one["recall"]["10"] for one in body[name].values()])
+        assert queries.sum() == 120
+        assert (queries @ recalls) / 120 == pytest.approx(whole)
+
+
+def test_the_encoder_is_held_against_probes(body):
+    """Its share of what the probes find is the quotient of both."""
+    share, probes = body["probes"]["share"], body["probes"]
+    own = body["gallery"]["record_to_image"]["recall"]["10"]
+
+    assert share["recall@10"] == pytest.approx(own / probes["recall"]["10"])
+    assert share["agreement@10"] == pytest.approx(
+        body["agreement"]["record_to_image"]["precision"]["10"] / probes["agreement"]["precision"]["10"]
+    )
+
+
+def test_targets_stand_in_gallery_and_batch(body):
+    """Each beside chance and ceiling."""  # proves F-18
+    targets = targets_of(body)
+
+    assert [target.name for target in targets] == ["Top-5", "Recall@10, all", "Recall@10, anchors"]
+    for target in targets:
+        assert None not in (*target.gallery.values(), *target.in_batch.values())
+
+
+def test_the_report_is_json_and_markdown(body):
+    """Full gallery before the batch; every style and group is named."""  # proves F-12, F-13
+    assert json.loads(json.dumps(body))["garments"] == 120
+    text = markdown_of(body)
+
+    assert text.index("## Whole gallery") < text.index("## Within batches of 32")
+    for word in (*body["by_style"], "category_balanced", "Anchors against all others", "Not the garments"):
+        assert word in text
+    assert rows_of(body)[0][0] == "Recall@1, whole gallery"
+
+
+def test_every_chart_is_written(body, encoded, tmp_path):
+    """Five pictures with something in them, with their time."""  # proves F-11, F-12
+    paths = draw_evaluation(tmp_path, body, encoded)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+    assert {charts.MAP, charts.SIMILARITIES} <= {path.name for path in paths}
+    for path in paths:
+        with Image.open(path) as picture:
+            assert "Creation Time" in picture.info
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+
+
+def test_principal_axes_keep_what_differs_most():
+    """Two groups far apart stay apart; one garment alone is a point."""
+    point_N2 = principal_axes(np.array([[0.0, 0, 0], [0, 0.1, 0], [9, 0, 0], [9, 0.1, 0]]))
+
+    assert abs(point_N2[0, 0] - point_N2[2, 0]) == pytest.approx(9, abs=0.1)
+    assert principal_axes(np.ones((1, 3))).shape == (1, 2)
