@@ -107,6 +107,7 @@ def search(
 ) -> None:
     """Show what records find: a picture a style, under RUN/results/similarity_search."""
     with reported(), training_extra():
+        from trainer.fashion.config import read_fashion_config
         from trainer.fashion.quick import train_quickly
         from trainer.fashion.reopening import encode_garments, encode_records, open_run, read_collection
         from trainer.fashion.search import (
@@ -123,7 +124,7 @@ def search(
         with bars() as progress:
             space = Workspace(store=models, out=run, cache=cache, progress=progress)
             if fast:
-                train_quickly(data, resolve_image(models, image), space)
+                train_quickly(data, resolve_image(models, image), space, read_fashion_config())
             trained = open_run(run, models)
             encoded = encode_garments(
                 trained.encoder, trained, read_collection(data, trained).part(split), space

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from model_store.store import Version
-from trainer.fashion.config import FashionConfig, read_fashion_config
+from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.opening import open_garments
 from trainer.fashion.data.records import GarmentRecord
 from trainer.fashion.train import CHECKPOINTS, FashionReport, train_fashion
@@ -28,9 +28,11 @@ def quick_garments(garments: tuple[GarmentRecord, ...]) -> tuple[GarmentRecord, 
     return tuple(garment for members in by_part.values() for garment in members[:share])
 
 
-def train_quickly(data: Path, image: Version, space: Workspace) -> FashionReport | None:
+def train_quickly(
+    data: Path, image: Version, space: Workspace, config: FashionConfig
+) -> FashionReport | None:
     """Train in the run's folder unless a run is there already; None then."""
     if (space.out / CHECKPOINTS / BEST).exists():
         return None
-    config, garments = open_garments(data, quick_settings(read_fashion_config()))
+    config, garments = open_garments(data, quick_settings(config))
     return train_fashion(config, quick_garments(garments), image, space)

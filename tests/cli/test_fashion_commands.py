@@ -1,0 +1,109 @@
+"""`atelier fashion train | evaluate | search | sanity` as they are typed, on the packaged image model."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import defaults
+from cli.main import app
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Garments, and a quick run on them with its ablation."""
+    path = tmp_path_factory.mktemp("fashion")
+    run = CliRunner()
+    drawn = run.invoke(app, ["fashion", "synthesise", "--out", str(path / "data"), "--count", "70"])
+    assert drawn.exit_code == 0, drawn.output
+    how = [
+        "--out",
+        str(path / "run"),
+        "--quick",
+        "--ablation",
+        "--json",
+        "--set",
+        "training.wandb_enabled=false",
+    ]
+    done = run.invoke(app, ["fashion", "train", *_paths(path), *how])
+    assert done.exit_code == 0, done.output
+    body = json.loads(done.stdout)
+    assert len(body["epochs"]) == 2
+    assert body["ablation"]["verdict"]
+    return path
+
+
+def _paths(folder: Path) -> list[str]:
+    return ["--data", str(folder / "data"), "--store", str(defaults.STORE), "--cache", str(folder / "cache")]
+
+
+def test_an_evaluation_is_printed_and_written(runner: CliRunner, folder: Path) -> None:
+    """A table for people, JSON for machines; chance and ceiling beside every recall."""  # proves F-12, F-13
+    shown = runner.invoke(app, ["fashion", "evaluate", *_paths(folder), "--run", str(folder / "run")])
+    assert shown.exit_code == 0, shown.output
+    assert "tie ceiling" in shown.stdout
+    assert "anchors against all others" in shown.stdout
+
+    told = runner.invoke(
+        app, ["fashion", "evaluate", *_paths(folder), "--run", str(folder / "run"), "--json", "--no-probes"]
+    )
+    body = json.loads(told.stdout)
+    assert "probes" not in body
+    assert body["gallery"]["image_to_record"]["gallery_size"] == body["garments"]
+
+
+def test_samples_and_a_record_of_ones_own_are_searched(runner: CliRunner, folder: Path) -> None:
+    """`--samples` and `--k` are bounded; pictures lie beside the run."""  # proves F-20
+    command = ["fashion", "search", *_paths(folder), "--run", str(folder / "run")]
+    done = runner.invoke(app, [*command, "--samples", "6", "--k", "3", "--json"])
+    body = json.loads(done.stdout)
+    assert [len(one["found"]) for one in body["searches"]] == [3] * 6
+    pictures = folder / "run" / "results" / "similarity_search"
+    assert {path.name for path in pictures.glob("*.png")} == set(body["pictures"].values())
+
+    own = runner.invoke(app, [*command, "--query", '{"category": "스커트"}', "--split", "all"])
+    assert own.exit_code == 0, own.output
+    for bad, reason in (
+        ("--samples=101", "less than or equal to 100"),
+        ("--query={", "not JSON"),
+        ('--query={"x": 1}', "unknown field"),
+    ):
+        refused = runner.invoke(app, [*command, bad])
+        assert refused.exit_code != 0
+        assert reason in refused.output
+
+
+def test_a_search_without_a_run_says_what_to_do(runner: CliRunner, folder: Path, tmp_path: Path) -> None:
+    """One line, no trace."""
+    refused = runner.invoke(app, ["fashion", "search", *_paths(folder), "--run", str(tmp_path)])
+
+    assert refused.exit_code == 1
+    assert "train first" in refused.output
+    assert "Traceback" not in refused.output
+
+
+def test_a_sane_build_says_so(runner: CliRunner, tmp_path: Path) -> None:
+    """Without data, without a store of one's own."""  # proves F-19
+    command = ["fashion", "sanity", "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    done = runner.invoke(app, [*command, "--set", "training.wandb_enabled=false"])
+
+    assert done.exit_code == 0, done.output
+    assert "SANITY CHECK PASS" in done.stdout
+    assert json.loads((tmp_path / "temp_logs" / "sanity_check_results.json").read_text())["passed"]
+
+
+def test_an_unsound_build_fails_by_name(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit status is 1 and the check that failed is named."""  # proves F-19
+    from trainer.fashion import sanity_checks
+
+    monkeypatch.setattr(sanity_checks, "NORM_TOLERANCE", -1.0)
+    command = ["fashion", "sanity", "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    done = runner.invoke(app, [*command, "--set", "training.wandb_enabled=false"])
+
+    assert done.exit_code == 1
+    assert "SANITY CHECK FAIL: norm, field processing" in done.stdout

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.trainer.fashion.conftest import read_json
+from trainer.errors import InvalidData
+from trainer.fashion.reopening import encode_garments, encode_records, open_run
+from trainer.fashion.search import (
+    SEARCH_FILE,
+    choose_samples,
+    read_query,
+    search_record,
+    search_samples,
+    write_searches,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def encoded(house):
+    run = open_run(house.space.out, house.space.store)
+    return encode_garments(run.encoder, run, house.garments, house.space)
+
+
+def test_samples_are_of_every_style_in_turn():
+    """Twenty of a hundred reach the rarest style too."""  # proves F-20
+    styles = ["레트로"] * 90 + ["리조트"] * 8 + ["섹시"] * 2
+
+    chosen = choose_samples(styles, 20)
+
+    counts = {word: sum(styles[row] == word for row in chosen) for word in set(styles)}
+    assert counts["섹시"] == 2
+    assert counts["리조트"] == 8
+    assert len(set(chosen.tolist())) == 20
+    assert len(choose_samples(styles, 100)) == 100
+
+
+def test_what_is_found_is_nearest_and_the_own_place_is_told(encoded):
+    """Against sorting everything."""  # proves F-20
+    for found in search_samples(encoded, np.array([3, 40]), 7):
+        similarity_N = encoded.picture_ND @ encoded.record_ND[found.own_row]
+        assert list(found.row_K) == np.argsort(-similarity_N)[:7].tolist()
+        assert found.own_place == 1 + (similarity_N > similarity_N[found.own_row]).sum()
+
+
+def test_a_picture_a_style_and_everything_as_json(encoded, house, tmp_path: Path):
+    """Old pictures go; what the JSON names is there, with its time."""  # proves F-11, F-20
+    folder = tmp_path / "results" / "similarity_search"
+    folder.mkdir(parents=True)
+    (folder / "of_the_run_before.png").touch()
+    rows = choose_samples(encoded.words("style"), 20)
+
+    body = write_searches(tmp_path, search_samples(encoded, rows, 5), encoded.garments)
+
+    assert read_json(folder / SEARCH_FILE) == body
+    assert body["created_at"]
+    assert len(body["searches"]) == 20
+    assert {len(one["found"]) for one in body["searches"]} == {5}
+    assert sorted(path.name for path in folder.glob("*.png")) == sorted(body["pictures"].values())
+    assert set(body["pictures"]) == set(encoded.words("style"))
+    for name in body["pictures"].values():
+        with Image.open(folder / name) as picture:
+            assert "Creation Time" in picture.info
+            assert picture.width > 600
+
+
+def test_a_record_of_ones_own_is_asked(encoded, house, tmp_path: Path):
+    """Any subset of fields, any k up to the whole gallery."""  # proves F-20
+    run = open_run(house.space.out, house.space.store)
+    record = run.schema.normalise(read_query('{"category": "스커트", "colour": "레드"}'))
+    vector_D = encode_records(run.encoder, run.preprocessing, [record])[0]
+
+    found = search_record(record, vector_D, encoded, 1_000)
+    body = write_searches(tmp_path, [found], encoded.garments)
+
+    assert sorted(found.row_K) == list(range(len(encoded)))
+    assert body["searches"][0]["query"] == {"category": ["스커트"], "colour": ["레드"]}
+    assert body["searches"][0]["own_place"] is None
+    assert body["samples"] == 0
+
+
+@pytest.mark.parametrize(("text", "reason"), [("{", "not JSON"), ("[1]", "list"), ('"a"', "str")])
+def test_a_query_that_is_no_record_is_refused(text: str, reason: str):
+    """In one line that says what it is."""
+    with pytest.raises(InvalidData, match=reason):
+        read_query(text)
