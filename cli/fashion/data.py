@@ -60,7 +60,9 @@ def prepare(
 @app.command()
 def synthesise(
     out: Annotated[Path, typer.Option(help=f"Folder to write pictures and {RECORDS_FILE} into.")],
-    count: Annotated[int, typer.Option(min=2, help="Garments, or photographs of K-Fashion.")] = 200,
+    count: Annotated[
+        int | None, typer.Option(min=2, help="Garments, 200 by default, or photographs of K-Fashion, 1,600.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 42,
     kfashion: Annotated[
         bool, typer.Option("--kfashion", help="In the shape of K-Fashion: photographs with label files.")
@@ -69,12 +71,12 @@ def synthesise(
     """Draw garments whose pictures depend on their attributes."""
     with reported(), training_extra():
         from trainer.synthetic.garments import write_garments
-        from trainer.synthetic.kfashion import write_kfashion
+        from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, write_kfashion
 
         if kfashion:
-            console.print(f"wrote {write_kfashion(out, count, seed)}", markup=False, highlight=False)
+            console.print(f"wrote {write_kfashion(out, count or DEFAULT_PHOTOGRAPHS, seed)}", markup=False, highlight=False)
             return
-        console.print(f"wrote {write_garments(out, count, seed)}", markup=False, highlight=False)
+        console.print(f"wrote {write_garments(out, count or 200, seed)}", markup=False, highlight=False)
 
 
 def _print_data(report: dict[str, Any]) -> None:
