@@ -14,7 +14,7 @@ import torch
 from trainer.fashion.augment import dropped_fields, unknown_words
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.contrast import info_nce
-from trainer.fashion.encoders.base import AttributeEncoder
+from trainer.fashion.encoders.base import AttributeEncoder, RecordEncoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.fashion.wardrobes import Wardrobe
 from trainer.fitting import EpochBatches, EpochModule
@@ -23,6 +23,8 @@ Stage = Literal["standalone", "contrastive"]
 
 # What the views of a record to validate with are drawn from: the same ones after every epoch.
 _VIEW_SEED = 0
+# Records measured at once: memory does not grow with the garments.
+_ROWS = 1024
 
 
 class EncoderFit(EpochModule):
@@ -126,12 +128,15 @@ class EncoderFit(EpochModule):
 
 
 @torch.inference_mode()
-def measure_retrieval(encoder: AttributeEncoder, part: Wardrobe) -> dict[str, Any]:
-    """Records finding their pictures in all of a part (F-13)."""
+def measure_retrieval(encoder: RecordEncoder, part: Wardrobe) -> dict[str, Any]:
+    """Records finding their pictures in all of a part (F-13), by one encoder or by an ensemble (F-23)."""
     training, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()
     try:
-        record_ND = encoder(*(part.tensors[name].to(device) for name in encoder.inputs)).cpu().numpy()
+        vectors = [
+            encoder(*(part.tensors[name][row_B].to(device) for name in encoder.inputs)).cpu()
+            for row_B in torch.split(torch.arange(len(part)), _ROWS)
+        ]
     finally:
         encoder.train(training)
-    return evaluate_retrieval(record_ND, part.picture_ND.numpy(), part.keys)
+    return evaluate_retrieval(torch.cat(vectors).numpy(), part.picture_ND.numpy(), part.keys)
