@@ -1,6 +1,6 @@
 """Settings of a run: a YAML file, then options over it, checked once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainer.errors import InvalidConfig
 
+# The setting that tells which variant the settings beside it are of.
+_KIND = "kind"
 CONFIG_DIRECTORY = Path(__file__).resolve().parents[1] / "config"
 
 
@@ -26,6 +28,7 @@ def read_settings(
 ) -> SettingsT:
     """The settings in a YAML file with `overrides` (`{"training.seed": 7}`) over them.
 
+    An override of a `kind` leaves out what the file says of another kind.
     Raises InvalidConfig: when the file or a value is not usable, naming the file and the field.
     """
     try:
@@ -34,13 +37,16 @@ def read_settings(
         raise InvalidConfig(f"{path}: not readable as YAML") from error
     if not isinstance(body, dict):
         raise InvalidConfig(f"{path}: not a mapping")
-    for dotted, value in (overrides or {}).items():
-        _set(body, dotted.split("."), value)
+    named = [(dotted.split("."), value) for dotted, value in (overrides or {}).items()]
+    for keys, value in named:
+        _forget_another_kind(body, keys, value)
+    for keys, value in named:
+        _set(body, keys, value)
     try:
         return kind.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in _place(first["loc"], body))
         raise InvalidConfig(f"{path}: {where}: {first['msg']}") from error
 
 
@@ -61,9 +67,26 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def _forget_another_kind(body: Any, keys: list[str], value: object) -> None:
+    for key in keys[:-1]:
+        body = body.get(key) if isinstance(body, dict) else None
+    if keys[-1] == _KIND and isinstance(body, dict) and body.get(_KIND, value) != value:
+        body.clear()
+
+
 def _set(body: dict[str, Any], keys: list[str], value: object) -> None:
     for key in keys[:-1]:
         body = body.setdefault(key, {})
         if not isinstance(body, dict):
             raise InvalidConfig(f"{'.'.join(keys)}: {key} is a value and has no settings of its own")
     body[keys[-1]] = value
+
+
+def _place(loc: tuple[int | str, ...], body: Any) -> Iterator[int | str]:
+    """Where in the file an error is: pydantic counts the kind of a variant in, which is no key there."""
+    for part in loc[:-1]:
+        counted_in = isinstance(body, dict) and part not in body
+        if not counted_in:
+            yield part
+            body = body.get(part) if isinstance(body, dict) else None
+    yield from loc[-1:]

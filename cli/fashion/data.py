@@ -74,7 +74,11 @@ def synthesise(
         from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, write_kfashion
 
         if kfashion:
-            console.print(f"wrote {write_kfashion(out, count or DEFAULT_PHOTOGRAPHS, seed)}", markup=False, highlight=False)
+            console.print(
+                f"wrote {write_kfashion(out, count or DEFAULT_PHOTOGRAPHS, seed)}",
+                markup=False,
+                highlight=False,
+            )
             return
         console.print(f"wrote {write_garments(out, count or 200, seed)}", markup=False, highlight=False)
 

@@ -1,5 +1,6 @@
 """`atelier fashion evaluate | search`: how good a trained encoder is, and what it finds."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -14,7 +15,8 @@ from model_store.store import ModelStore
 @app.command()
 def evaluate(
     data: Data,
-    run: Run,
+    run: Annotated[list[Path], typer.Option(help="Folder of a trained run; several answer as one encoder.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write results/ into; that of the run.")] = None,
     split: Annotated[
         Literal["train", "val", "all"],
         typer.Option(help="The garments to ask about; they are the gallery too."),
@@ -28,14 +30,15 @@ def evaluate(
     with reported(), training_extra():
         from trainer.fashion.evaluation.markdown import rows_of
         from trainer.fashion.evaluation.run import evaluate_run
-        from trainer.fashion.reopening import open_run
+        from trainer.fashion.reopening import open_runs
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
         models = ModelStore.at(store)
-        trained = open_run(run, models)
+        trained = open_runs(run, models)
+        written = out or (run[0] if len(run) == 1 else run[0] / "ensemble")
         with bars() as progress:
-            space = Workspace(store=models, out=run, cache=cache, progress=progress)
+            space = Workspace(store=models, out=written, cache=cache, progress=progress)
             body = evaluate_run(trained, data, space, split=split, probes=probes)
         if as_json:
             print_json(body)
@@ -48,7 +51,7 @@ def evaluate(
         if probes:
             _print_probes(body["probes"])
         _print_groups(body["query_groups"])
-        console.print(f"all of it: {run / 'results' / 'evaluation.md'}", markup=False)
+        console.print(f"all of it: {written / 'results' / 'evaluation.md'}", markup=False)
 
 
 def _print_groups(groups: dict[str, Any]) -> None:

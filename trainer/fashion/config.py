@@ -1,10 +1,11 @@
-"""Every setting of a fashion model and of its training (F-3, F-4, F-7, F-9)."""
+"""Every setting of a fashion model and of its training (F-3, F-4, F-7, F-9, F-23)."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from model_store.manifest import AttributeField, AttributePreprocessing
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
@@ -47,12 +48,54 @@ class AttributeSettings(Settings):
         )
 
 
-class EncoderSettings(Settings):
-    """Widths of the attribute encoder."""
+class PooledSettings(Settings):
+    """Widths of the default encoder."""
 
+    kind: Literal["pooled"] = "pooled"
     field_dim: Positive = 128
     hidden_dim: Positive = 512
     dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class AttentionSettings(Settings):
+    """The encoder whose fields look at each other; each of `dim` divides into each of `heads`."""
+
+    kind: Literal["attention"] = "attention"
+    dim: Literal[128, 256, 512] = 128
+    heads: Literal[4, 8, 16] = 4
+    layers: Literal[2, 4, 6] = 2
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+def _tenths(value: float) -> float:
+    if value not in (0.1, 0.2, 0.3):
+        raise PydanticCustomError("tenths", "Input should be 0.1, 0.2 or 0.3")
+    return value
+
+
+class ResidualSettings(Settings):
+    """The encoder whose blocks each add to what came before."""
+
+    kind: Literal["residual"] = "residual"
+    field_dim: Positive = 128
+    hidden_dim: Positive = 512
+    blocks: Literal[3, 5, 7] = 3
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    norm: Literal["batch", "layer"] = "batch"
+    dropout: Annotated[float, AfterValidator(_tenths)] = 0.1
+
+
+def _of_a_kind(settings: Any) -> Any:
+    # Files and checkpoints from before there were kinds.
+    return {"kind": "pooled", **settings} if isinstance(settings, Mapping) else settings
+
+
+EncoderSettings = Annotated[
+    PooledSettings | AttentionSettings | ResidualSettings,
+    Field(discriminator="kind"),
+    BeforeValidator(_of_a_kind),
+]
+_ENCODER: TypeAdapter[PooledSettings | AttentionSettings | ResidualSettings] = TypeAdapter(EncoderSettings)
 
 
 class FashionTraining(Settings):
@@ -83,7 +126,7 @@ class FashionConfig(Settings):
     checkpoint: str | None = None
     image: ImageSettings = ImageSettings()
     attributes: AttributeSettings
-    encoder: EncoderSettings = EncoderSettings()
+    encoder: EncoderSettings = PooledSettings()
     training: FashionTraining = FashionTraining()
 
 
@@ -92,3 +135,11 @@ def read_fashion_config(
 ) -> FashionConfig:
     """The settings in `path`, or those of `config/fashion.yml`. Raises InvalidConfig: naming the field."""
     return read_settings(FashionConfig, path or CONFIG_DIRECTORY / "fashion.yml", overrides)
+
+
+def read_encoder_settings(body: Mapping[str, Any]) -> EncoderSettings:
+    """The settings of an encoder as a checkpoint keeps them; without a `kind` they are the default's.
+
+    Raises pydantic's ValidationError: when they are of no encoder that this build knows.
+    """
+    return _ENCODER.validate_python(body)

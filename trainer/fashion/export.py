@@ -13,10 +13,10 @@ from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
 from trainer.eight_bits import publish_frozen
 from trainer.fashion.config import FashionConfig, ImageSettings
-from trainer.fashion.encoders.base import AttributeEncoder
-from trainer.fashion.encoders.build import build_encoder
+from trainer.fashion.encoders.base import AttributeEncoder, RecordEncoder
+from trainer.fashion.encoders.build import build_encoder, restore_encoder
 from trainer.fashion.reopening import IMAGE_MODEL, find_trained_against
-from trainer.fashion.train import KIND, restore_encoder
+from trainer.fashion.train import KIND
 from trainer.fidelity import relatives, serving_versions
 from trainer.golden_inputs import golden_pictures, golden_records
 from trainer.graphs import PARITY_BATCHES, make_graph, prove_parity
@@ -90,7 +90,7 @@ def export_fashion_attributes(
             notes=(f"epoch {body['epoch']}",),
         )
     records = golden_records(preprocessing)
-    signature = _signature(encoder)
+    signature = encoder_signature(encoder)
     shelf.tell(f"exporting {ATTRIBUTE_MODEL}")
     graph = make_graph(encoder, _first(records, 2), signature, shelf.form)
     parity = prove_parity(encoder, graph, [_first(records, count) for count in PARITY_BATCHES], signature)
@@ -110,19 +110,19 @@ def export_fashion_attributes(
     return publish(product, shelf)
 
 
-def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing) -> AttributeEncoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.seed)
-        return build_encoder(preprocessing.fields, config.encoder).eval()
-
-
-def _signature(encoder: AttributeEncoder) -> Signature:
-    """The batch varies everywhere; each list has a length of its own."""
+def encoder_signature(encoder: RecordEncoder) -> Signature:
+    """Its graph's signature: the batch varies everywhere, each list has a length of its own."""
     axes = {
         name: {0: "batch"} | ({1: f"{name.rsplit('_', 2)[0]}_length"} if name.endswith("_BL") else {})
         for name in encoder.inputs
     }
     return Signature(inputs=encoder.inputs, outputs=(VECTOR,), axes=axes)
+
+
+def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing) -> AttributeEncoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        return build_encoder(preprocessing.fields, config.encoder).eval()
 
 
 def _first(records: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import torch
 from trainer.fashion.augment import dropped_fields, unknown_words
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.contrast import info_nce
-from trainer.fashion.encoders.base import AttributeEncoder
+from trainer.fashion.encoders.base import AttributeEncoder, RecordEncoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.fashion.wardrobes import Wardrobe
 from trainer.fitting import EpochBatches, EpochModule
@@ -24,6 +24,7 @@ Stage = Literal["standalone", "contrastive"]
 
 # What the views of a record to validate with are drawn from: the same ones after every epoch.
 _VIEW_SEED = 0
+# Records measured at once: memory does not grow with the garments.
 _ROWS = 4096
 
 
@@ -129,8 +130,8 @@ class EncoderFit(EpochModule):
 
 
 @torch.inference_mode()
-def encode_wardrobe(encoder: AttributeEncoder, part: Wardrobe) -> np.ndarray:
-    """float32 record_ND of a part's records, in evaluation mode."""
+def encode_wardrobe(encoder: RecordEncoder, part: Wardrobe) -> np.ndarray:
+    """float32 record_ND of a part's records, in evaluation mode, by one encoder or by an ensemble (F-23)."""
     training, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()
     try:

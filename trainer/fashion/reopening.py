@@ -18,9 +18,11 @@ from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.data.prepare import RECORDS
 from trainer.fashion.data.records import GarmentRecord, data_version, read_records, split_records
-from trainer.fashion.encoders.base import AttributeEncoder
+from trainer.fashion.encoders.base import RecordEncoder
+from trainer.fashion.encoders.build import restore_encoder
+from trainer.fashion.encoders.ensemble import restore_ensemble
 from trainer.fashion.evaluation.encoded import Encoded
-from trainer.fashion.train import CHECKPOINTS, KIND, restore_encoder
+from trainer.fashion.train import CHECKPOINTS, KIND
 from trainer.features import vectors_of_files
 from trainer.keeping import BEST
 from trainer.publishing import find_version
@@ -35,7 +37,7 @@ class TrainedRun:
     """A checkpoint's encoder with what it was trained on; `image` makes the vectors of its space."""
 
     checkpoint: Path
-    encoder: AttributeEncoder
+    encoder: RecordEncoder
     preprocessing: AttributePreprocessing
     image: Version
     body: Mapping[str, Any]
@@ -57,17 +59,30 @@ def open_run(folder: Path, store: ModelStore) -> TrainedRun:
 
     Raises InvalidCheckpoint: when there is none, it is damaged, or the store lacks its image model.
     """
+    return open_runs((folder,), store)
+
+
+def open_runs(folders: Sequence[Path], store: ModelStore) -> TrainedRun:
+    """The best checkpoints of runs; several answer as one encoder and must share schema and space (F-23).
+
+    What else is told is of the first one. Raises InvalidCheckpoint: as `open_run`, and when two differ.
+    """
+    bodies = {str(folder / CHECKPOINTS / BEST): _best(folder) for folder in folders}
+    checkpoint, body = next(iter(bodies.items()))
+    return TrainedRun(
+        checkpoint=Path(checkpoint),
+        encoder=restore_encoder(body) if len(bodies) == 1 else restore_ensemble(bodies),
+        preprocessing=AttributePreprocessing.model_validate(body["preprocessing"]),
+        image=find_trained_against(store, body["space_id"], Path(checkpoint)),
+        body=body,
+    )
+
+
+def _best(folder: Path) -> dict[str, Any]:
     checkpoint = folder / CHECKPOINTS / BEST
     if not checkpoint.exists():
         raise InvalidCheckpoint(f"{checkpoint}: not there; train first: atelier fashion train --out {folder}")
-    body = load_checkpoint(checkpoint, KIND)
-    return TrainedRun(
-        checkpoint=checkpoint,
-        encoder=restore_encoder(body),
-        preprocessing=AttributePreprocessing.model_validate(body["preprocessing"]),
-        image=find_trained_against(store, body["space_id"], checkpoint),
-        body=body,
-    )
+    return load_checkpoint(checkpoint, KIND)
 
 
 def find_trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
@@ -104,7 +119,7 @@ def read_collection(data: Path, run: TrainedRun) -> Collection:
 
 
 def encode_garments(
-    encoder: AttributeEncoder, run: TrainedRun, garments: Sequence[GarmentRecord], space: Workspace
+    encoder: RecordEncoder, run: TrainedRun, garments: Sequence[GarmentRecord], space: Workspace
 ) -> Encoded:
     """Both vectors of each garment. Raises InvalidData: listing every picture that cannot be encoded."""
     return Encoded(
@@ -118,7 +133,7 @@ def encode_garments(
 
 @torch.inference_mode()
 def encode_records(
-    encoder: AttributeEncoder, preprocessing: AttributePreprocessing, records: Sequence[Mapping[str, object]]
+    encoder: RecordEncoder, preprocessing: AttributePreprocessing, records: Sequence[Mapping[str, object]]
 ) -> np.ndarray:
     """float32 record_ND. Raises InvalidAttributes: as `AttributeSchema.normalise`."""
     schema, found = AttributeSchema(preprocessing), []

@@ -8,14 +8,12 @@ from typing import Any
 
 import torch
 
-from model_store.manifest import AttributePreprocessing
 from model_store.store import Version
 from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
-from trainer.fashion.config import EncoderSettings, FashionConfig
+from trainer.fashion.config import FashionConfig, read_encoder_settings
 from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_version, split_records
-from trainer.fashion.encoders.base import AttributeEncoder
-from trainer.fashion.encoders.build import build_encoder
+from trainer.fashion.encoders.build import build_encoder, restore_encoder
 from trainer.fashion.evaluation.in_batch import evaluate_in_batch
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.fashion.module import EncoderFit, Stage, encode_wardrobe
@@ -71,16 +69,6 @@ def train_fashion(
     Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's.
     """
     return _Run(config, garments, image, space).train(resume)
-
-
-def restore_encoder(checkpoint: Mapping[str, Any]) -> AttributeEncoder:
-    """The encoder of a checkpoint, ready to encode."""
-    preprocessing = AttributePreprocessing.model_validate(checkpoint["preprocessing"])
-    encoder = build_encoder(
-        preprocessing.fields, EncoderSettings.model_validate(checkpoint["config"]["encoder"])
-    )
-    encoder.load_state_dict(checkpoint["model_state_dict"])
-    return encoder.eval()
 
 
 class _Run:
@@ -172,12 +160,8 @@ class _Run:
         for name in ("data_version", "space_id", "preprocessing"):
             if last[name] != header[name]:
                 raise InvalidCheckpoint(f"{self.folder}: the run to resume has another {name}")
-        changed = [
-            f"{part}.{name}"
-            for part in ("encoder", "training")
-            for name in sorted(header["config"][part])
-            if name not in _FREE and last["config"][part].get(name) != header["config"][part][name]
-        ]
+        was, asked = _settings(last), _settings(header)
+        changed = [name for name in asked if name not in was or was[name] != asked[name]]
         if changed:
             raise InvalidCheckpoint(f"{self.folder}: the run has other settings of {', '.join(changed)}")
         return last
@@ -216,6 +200,18 @@ class _Run:
             "data_version": data_version(self.garments),
             "seed": self.config.training.seed,
         }
+
+
+def _settings(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides how a run goes, by dotted name."""
+    config = checkpoint["config"]
+    encoder = read_encoder_settings(config["encoder"]).model_dump(mode="json")
+    training = {name: value for name, value in config["training"].items() if name not in _FREE}
+    return {
+        f"{part}.{name}": settings[name]
+        for part, settings in (("encoder", encoder), ("training", training))
+        for name in sorted(settings)
+    }
 
 
 class _Shifted:

@@ -9,8 +9,9 @@ from inference.session import SessionSettings
 from model_store.store import ModelStore
 from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
+from trainer.fashion.encoders.build import restore_encoder
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
-from trainer.fashion.train import restore_encoder, train_fashion
+from trainer.fashion.train import train_fashion
 from trainer.publishing import Shelf
 
 pytestmark = pytest.mark.slow

@@ -4,6 +4,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -11,7 +12,8 @@ from tests.trainer.fashion.conftest import read_json
 from trainer.errors import InvalidCheckpoint, InvalidData
 from trainer.fashion.evaluation.run import evaluate_run
 from trainer.fashion.quick import GARMENTS, quick_garments, quick_settings, train_quickly
-from trainer.fashion.reopening import open_run, read_collection
+from trainer.fashion.reopening import encode_records, open_run, open_runs, read_collection
+from trainer.fashion.train import train_fashion
 
 pytestmark = pytest.mark.slow
 
@@ -119,3 +121,22 @@ def _scalars(folder: Path) -> list[tuple[str, int]]:
             found += [(value.tag, event.step) for value in event.summary.value]
             at += 16 + length
     return found
+
+
+def test_several_runs_answer_as_one(house, gallery, tmp_path):
+    """Their vectors have length 1 and are between the members'; another space is refused."""  # proves F-23
+    other = replace(house.space, out=tmp_path / "other")
+    training = house.config.training.model_copy(update={"seed": 7, "max_epochs": 2})
+    train_fashion(
+        house.config.model_copy(update={"training": training}), house.garments, gallery.image.version, other
+    )
+    run = open_runs((house.space.out, other.out), house.space.store)
+
+    body = evaluate_run(run, house.data, replace(house.space, out=tmp_path), probes=False)
+
+    assert body["vectors"]["record"]["ok"]
+    members = [open_run(folder, house.space.store) for folder in (house.space.out, other.out)]
+    records = [garment.attributes for garment in house.garments[:5]]
+    one_ND, other_ND, mean_ND = (encode_records(r.encoder, r.preprocessing, records) for r in (*members, run))
+    middle_ND = one_ND + other_ND
+    assert np.allclose(mean_ND, middle_ND / np.linalg.norm(middle_ND, axis=1, keepdims=True), atol=1e-5)

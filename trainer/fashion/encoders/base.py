@@ -1,10 +1,10 @@
-"""What every attribute encoder is: index tensors of a schema in, vectors of length 1 out (F-7, F-23).
+"""What every encoder of records is: index tensors of a schema in, vectors of length 1 out (F-7, F-23).
 
 Shapes: B batch, L words of a list, F field width, K fields, D vector.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -18,22 +18,37 @@ DIMENSION = 512
 MISSING, UNKNOWN, FIRST_WORD = 0, 1, 2
 
 
-class AttributeEncoder(nn.Module):
-    """Index tensors of a schema → vector_BD of length 1; a subclass says how fields become a vector.
+class RecordEncoder(nn.Module):
+    """Index tensors of a schema → vector_BD of length 1: one encoder, or several that answer as one.
 
-    A single field is looked up; a list is looked up and averaged over its words. A missing field, single
-    or list, is a value of its own: row 0 of the field's table.
+    fields: name of each field and whether it is a list. inputs: names of the tensors that a call takes, in
+    its order.
     """
 
     # The exporter needs to know that `forward` takes its tensors as one tuple.
     takes_many = True
 
-    def __init__(self, fields: Sequence[AttributeField], width: int) -> None:
+    def __init__(self, fields: Iterable[tuple[str, bool]]) -> None:
         super().__init__()
-        self.fields = tuple((field.name, field.multiple) for field in fields)
+        self.fields = tuple(fields)
         self.inputs = tuple(
             name for field, multiple in self.fields for name in input_names(field, multiple=multiple)
         )
+
+    @abstractmethod
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """vector_BD of the tensors named by `inputs`, in that order."""
+
+
+class AttributeEncoder(RecordEncoder):
+    """A table for each field; a subclass says how fields become a vector.
+
+    A single field is looked up; a list is looked up and averaged over its words. A missing field, single
+    or list, is a value of its own: row 0 of the field's table.
+    """
+
+    def __init__(self, fields: Sequence[AttributeField], width: int) -> None:
+        super().__init__((field.name, field.multiple) for field in fields)
         self.tables = nn.ModuleList(
             nn.Embedding(len(field.vocabulary) + FIRST_WORD, width) for field in fields
         )

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from model_store.manifest import AttributeField
-from trainer.fashion.config import EncoderSettings
+from trainer.fashion.config import PooledSettings
 from trainer.fashion.encoders.base import DIMENSION, AttributeEncoder
 
 
 class PooledEncoder(AttributeEncoder):
     """One vector a field, side by side, through two layers."""
 
-    def __init__(self, fields: Sequence[AttributeField], settings: EncoderSettings) -> None:
+    def __init__(self, fields: Sequence[AttributeField], settings: PooledSettings) -> None:
         super().__init__(fields, settings.field_dim)
         self.network = nn.Sequential(
             nn.Linear(settings.field_dim * len(self.fields), settings.hidden_dim),
