@@ -1,4 +1,4 @@
-"""Training of an attribute encoder against the vectors of the published image model (F-9, F-10, F-13)."""
+"""Training of an attribute encoder against vectors of the published image model (F-9, F-10, F-13, F-22)."""
 
 import time
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ from trainer.fashion.config import EncoderSettings, FashionConfig
 from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_version, split_records
 from trainer.fashion.encoders.base import AttributeEncoder
 from trainer.fashion.encoders.build import build_encoder
+from trainer.fashion.garment_views import encode_views
 from trainer.fashion.module import EncoderFit, Stage, measure_retrieval
+from trainer.fashion.sample_sheet import SAMPLES, draw_samples
+from trainer.fashion.variants import RecordVariants
 from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.features import vectors_of_files
 from trainer.fitting import FitSettings, Fitting
@@ -54,10 +57,10 @@ def train_fashion(
 ) -> FashionReport:
     """Train an attribute encoder; what it leaves behind lies under `space.out`.
 
-    Writes `checkpoints/` and `report.json`. The same arguments give the same weights on the CPU, and so does
-    a run that was killed at any moment and then resumed. Raises InvalidData: when the garments cannot be
-    split or their pictures not be read. Raises InvalidCheckpoint: when there is nothing to resume, or it was
-    another run's.
+    Writes `checkpoints/`, `report.json` and, where pictures are augmented, `results/` with samples of it. The
+    same arguments give the same weights on the CPU, and so does a run that was killed at any moment and then
+    resumed. Raises InvalidData: when the garments cannot be split or their pictures not be read. Raises
+    InvalidCheckpoint: when there is nothing to resume, or it was another run's.
     """
     return _Run(config, garments, image, space).train(resume)
 
@@ -106,9 +109,12 @@ class _Run:
     def _wardrobes(self, split: GarmentSplit) -> tuple[Wardrobe, Wardrobe]:
         members = (*split.train, *split.val)
         vector_ND = vectors_of_files([g.path for g in members], self.image, self.space, "fashion vectors")
-        cut = len(split.train)
+        cut, settings = len(split.train), self.config.augmentation
+        if settings.views:
+            draw_samples(split.train, self.config, self.space.out / SAMPLES)
+        views = encode_views(split.train, vector_ND[:cut], settings, self.image, self.space)
         return (
-            open_wardrobe(split.train, vector_ND[:cut], self.preprocessing),
+            open_wardrobe(split.train, vector_ND[:cut], self.preprocessing, views),
             open_wardrobe(split.val, vector_ND[cut:], self.preprocessing),
         )
 
@@ -120,6 +126,7 @@ class _Run:
         torch.manual_seed(settings.seed)
         rng = torch.Generator().manual_seed(settings.seed)
         encoder = build_encoder(self.preprocessing.fields, self.config.encoder)
+        variants = RecordVariants(self.config.augmentation, self.config.attributes, train.tensors)
         header = self._header() | {"wandb_run": tracker.run_id}
         contrastive = Keeper(self.folder, top=1, every=settings.save_every_n_epochs)
         if last is None:
@@ -127,11 +134,11 @@ class _Run:
         if last is None and settings.standalone_epochs:
             standalone = Keeper(self.folder / STANDALONE, top=1, every=settings.standalone_epochs)
             standalone.clear()
-            module = EncoderFit(encoder, settings, train, val, rng, STANDALONE)
+            module = EncoderFit(encoder, settings, train, val, rng, STANDALONE, variants)
             self._fitting(module, standalone, header, settings.standalone_epochs).run(
                 self.device, tracker, self.space.progress, "fashion, standalone"
             )
-        module = EncoderFit(encoder, settings, train, val, rng)
+        module = EncoderFit(encoder, settings, train, val, rng, variants=variants)
         before = settings.standalone_epochs
         fitting = self._fitting(module, contrastive, header, settings.max_epochs)
         if last is not None:
@@ -160,9 +167,9 @@ class _Run:
                 raise InvalidCheckpoint(f"{self.folder}: the run to resume has another {name}")
         changed = [
             f"{part}.{name}"
-            for part in ("encoder", "training")
+            for part in ("encoder", "augmentation", "training")
             for name in sorted(header["config"][part])
-            if name not in _FREE and last["config"][part].get(name) != header["config"][part][name]
+            if name not in _FREE and last["config"].get(part, {}).get(name) != header["config"][part][name]
         ]
         if changed:
             raise InvalidCheckpoint(f"{self.folder}: the run has other settings of {', '.join(changed)}")

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from inference.errors import InvalidImage
-from trainer.artwork.augmentation import augment_picture
 from trainer.artwork.config import AugmentationSettings
 from trainer.synthetic.paintings import artist, paint
+from trainer.views import augment_picture
 
 SETTINGS = AugmentationSettings(views=2, rotation=10.0, flip=True, colour=0.2)
 
