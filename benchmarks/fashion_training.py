@@ -183,7 +183,9 @@ def _random_wardrobe(count: int, config: FashionConfig, seed: int) -> Wardrobe:
         for n, record in enumerate(records)
     ]
     vector_ND = rng.standard_normal((count, 512), dtype=np.float32)
-    return open_wardrobe(garments, vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True), preprocessing)
+    return open_wardrobe(
+        garments, vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True), preprocessing
+    )
 
 
 def _unstopped(epochs: int) -> dict[str, object]:

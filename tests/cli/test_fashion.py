@@ -79,3 +79,20 @@ def test_half_a_question_is_asked_back(
 
     assert run.exit_code != 0
     assert said in " ".join(run.output.split())
+
+
+def test_augmentation_is_seen_before_it_is_trained(runner: CliRunner, tmp_path: Path) -> None:
+    """A sheet of pictures with their views, and the records before and after."""  # proves F-22
+    from trainer.synthetic.garments import write_garments
+
+    write_garments(tmp_path / "data", 12, seed=1)
+    places = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+
+    run = runner.invoke(
+        app,
+        ["fashion", "augment", *places, "--set", "augmentation.views=2"],
+    )
+
+    assert run.exit_code == 0, run.output
+    assert (tmp_path / "out" / "results" / "augmentation_samples.png").exists()
+    assert run.output.count("before  category: ") == 8

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from model_store.store import Version
-from trainer.artwork.augmentation import augment_picture
 from trainer.artwork.charts import CHART_FILE, draw_report
 from trainer.artwork.config import ArtworkConfig, AugmentationSettings
 from trainer.artwork.evaluator import Evaluator
@@ -32,6 +31,7 @@ from trainer.features import vectors_of_files, vectors_of_pictures
 from trainer.keeping import BEST, ENSEMBLE, LAST, Keeper, read_last
 from trainer.runs import choose_device, one_thread, write_report
 from trainer.tracking import Tracked, tracking
+from trainer.views import augment_picture, join_views, view_names, view_seed
 from trainer.workspace import Workspace
 
 SAMPLE_FILE = "samples.png"
@@ -191,13 +191,11 @@ class _Run:
     def _graded(self, artworks: Sequence[Artwork], feature_ND: np.ndarray, device: torch.device) -> Graded:
         """Training pictures with their views, which are encoded like pictures of their own."""
         settings = self.config.augmentation
-        pictures = _views(artworks, settings)
-        names = [f"{artwork.path} (view)" for artwork in artworks for _ in range(settings.views)]
-        if not names:
+        if not settings.views:
             return _graded(artworks, feature_ND[:, None], device)
+        pictures, names = _views(artworks, settings), view_names((a.path for a in artworks), settings.views)
         view_ND = vectors_of_pictures(pictures, names, self.backbone, self.space, "artwork views")
-        view_NVD = view_ND.reshape(len(artworks), settings.views, -1)
-        return _graded(artworks, np.concatenate((feature_ND[:, None], view_NVD), axis=1), device)
+        return _graded(artworks, join_views(feature_ND, view_ND), device)
 
     def _header(self, input_dim: int) -> dict[str, Any]:
         return {
@@ -212,10 +210,9 @@ class _Run:
 
 def _views(artworks: Sequence[Artwork], settings: AugmentationSettings) -> Iterator[bytes]:
     for artwork in artworks:
-        picture = artwork.path.read_bytes() if settings.views else b""
+        picture = artwork.path.read_bytes()
         for view in range(settings.views):
-            # The seed is the picture's own, so a view is the same in every run and the cache knows it.
-            yield augment_picture(picture, settings, int(artwork.picture_digest[:12], 16) + view)
+            yield augment_picture(picture, settings, view_seed(artwork.picture_digest, view))
 
 
 def _graded(artworks: Sequence[Artwork], feature_NVD: np.ndarray, device: torch.device) -> Graded:

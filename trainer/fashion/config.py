@@ -1,16 +1,28 @@
-"""Every setting of a fashion model and of its training (F-3, F-4, F-7, F-9, F-23)."""
+"""Every setting of a fashion model and of its training (F-3, F-4, F-7, F-9, F-22, F-23)."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from inference.attributes import normalise_text
 from model_store.manifest import AttributeField, AttributePreprocessing
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
 
 Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+# By field, then by word: the words of that field that may stand for it or beside it.
+Lexicon = dict[str, dict[str, tuple[str, ...]]]
 
 
 class ImageSettings(Settings):
@@ -98,6 +110,34 @@ EncoderSettings = Annotated[
 _ENCODER: TypeAdapter[PooledSettings | AttentionSettings | ResidualSettings] = TypeAdapter(EncoderSettings)
 
 
+class AugmentationSettings(Settings):
+    """What training sees beside pictures and records as they are (F-22, F-24).
+
+    Shares of `mixup` and `cutmix` are of the views; rates are of the fields or words of each record drawn.
+    """
+
+    views: int = Field(0, ge=0, le=64)
+    rotation: float = Field(15.0, ge=0, le=180)
+    flip: bool = True
+    colour: float = Field(0.2, ge=0, lt=1)
+    crop: float = Field(0.8, gt=0, le=1)
+    autoaugment: bool = False
+    mixup: Share = 0.0
+    cutmix: Share = 0.0
+    synonym_rate: Share = 0.0
+    synonyms: Lexicon = Field(default_factory=dict)
+    mixing_rate: Share = 0.0
+    mixing_within: tuple[str, ...] = Field(("category",), min_length=1)
+    emphasis_rate: Share = 0.0
+    emphasis: Lexicon = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _views_are_mixed_once(self) -> "AugmentationSettings":
+        if self.mixup + self.cutmix > 1:
+            raise ValueError(f"mixup {self.mixup} and cutmix {self.cutmix} are more than all views")
+        return self
+
+
 class FashionTraining(Settings):
     """How an attribute encoder is trained."""
 
@@ -127,7 +167,22 @@ class FashionConfig(Settings):
     image: ImageSettings = ImageSettings()
     attributes: AttributeSettings
     encoder: EncoderSettings = PooledSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
     training: FashionTraining = FashionTraining()
+
+    @field_validator("augmentation")
+    @classmethod
+    def _words_are_known(cls, value: AugmentationSettings, info: ValidationInfo) -> AugmentationSettings:
+        """Every word of the tables is one of its field: a misspelt one would never be drawn."""
+        attributes = info.data.get("attributes")
+        if isinstance(attributes, AttributeSettings):
+            fields = {field.name: field for field in attributes.fields}
+            for name in value.mixing_within:
+                _known_field(fields, name, "mixing_within")
+            for what, lexicon in (("synonyms", value.synonyms), ("emphasis", value.emphasis)):
+                for name, words in lexicon.items():
+                    _check_words(_known_field(fields, name, what), words, what)
+        return value
 
 
 def read_fashion_config(
@@ -143,3 +198,18 @@ def read_encoder_settings(body: Mapping[str, Any]) -> EncoderSettings:
     Raises pydantic's ValidationError: when they are of no encoder that this build knows.
     """
     return _ENCODER.validate_python(body)
+
+
+def _known_field(fields: Mapping[str, FieldSettings], name: str, what: str) -> FieldSettings:
+    if name not in fields:
+        raise ValueError(f"{what}: there is no field {name!r}")
+    return fields[name]
+
+
+def _check_words(field: FieldSettings, words: Mapping[str, tuple[str, ...]], what: str) -> None:
+    if what == "emphasis" and not field.multiple:
+        raise ValueError(f"emphasis of {field.name!r}: the field holds one word, none can be added")
+    known = {normalise_text(word, {}) for word in field.words}
+    for word in (*words, *(other for others in words.values() for other in others)):
+        if normalise_text(word, {}) not in known:
+            raise ValueError(f"{what} of {field.name!r}: {word!r} is not in its vocabulary")

@@ -3,10 +3,10 @@
 Standalone: two views of a record, each with fields left out, are to find each other; no pictures are needed.
 Contrastive: records are to find their pictures, and pictures their records.
 
-Shapes: N garments, B garments of a batch, D vector.
+Shapes: N garments, B garments of a batch, M records beside them, D vector.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +14,11 @@ import torch
 
 from trainer.fashion.augment import dropped_fields, unknown_words
 from trainer.fashion.config import FashionTraining
-from trainer.fashion.contrast import info_nce
+from trainer.fashion.contrast import info_nce, shared_info_nce
 from trainer.fashion.encoders.base import AttributeEncoder, RecordEncoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
+from trainer.fashion.mixes import PictureViews
+from trainer.fashion.variants import RecordVariants
 from trainer.fashion.wardrobes import Wardrobe
 from trainer.fitting import EpochBatches, EpochModule
 
@@ -29,7 +31,10 @@ _ROWS = 4096
 
 
 class EncoderFit(EpochModule):
-    """Trains an encoder on one part of a split and measures it on the other."""
+    """Trains an encoder on one part of a split and measures it on the other.
+
+    variants: how records of the training part are varied. Validation sees records and pictures as they are.
+    """
 
     network: AttributeEncoder
 
@@ -41,9 +46,10 @@ class EncoderFit(EpochModule):
         val: Wardrobe,
         rng: torch.Generator,
         stage: Stage = "contrastive",
+        variants: RecordVariants | None = None,
     ) -> None:
         super().__init__(encoder, (rng,))
-        self.settings, self.stage, self.rng = settings, stage, rng
+        self.settings, self.stage, self.rng, self.variants = settings, stage, rng, variants
         self.train_part, self.val_part = train, val
 
     @property
@@ -108,21 +114,46 @@ class EncoderFit(EpochModule):
         self, part: Wardrobe, row_B: torch.Tensor, rng: torch.Generator, *, training: bool
     ) -> torch.Tensor:
         settings = self.settings
-        tie_B = part.tie_N[row_B].to(self.device) if settings.exclude_ties else None
         if self.stage == "standalone":
-            one_BD, other_BD = (self._vectors(part, row_B, rng, views=True) for _ in range(2))
-            return info_nce(one_BD, other_BD, settings.temperature, tie_B)
-        record_BD = self._vectors(part, row_B, rng, views=training)
-        return info_nce(record_BD, part.picture_ND[row_B].to(self.device), settings.temperature, tie_B)
+            one_BD, other_BD = (self._vectors(self._written(part, row_B, rng, training)) for _ in range(2))
+            return info_nce(one_BD, other_BD, settings.temperature, self._ties(part, row_B))
+        if not training:
+            record_BD, picture_BD = self._vectors(part.rows(row_B)), part.picture_ND[row_B]
+        elif part.views is not None:
+            return self._contrast_views(part, part.views, row_B, rng)
+        else:
+            record_BD = self._vectors(self._written(part, row_B, rng, training))
+            picture_BD = part.picture_ND[row_B]
+        return info_nce(record_BD, picture_BD.to(self.device), settings.temperature, self._ties(part, row_B))
 
-    def _vectors(
-        self, part: Wardrobe, row_B: torch.Tensor, rng: torch.Generator, *, views: bool
+    def _contrast_views(
+        self, part: Wardrobe, views: PictureViews, row_B: torch.Tensor, rng: torch.Generator
     ) -> torch.Tensor:
-        """float32 vector_BD; with `views`, of records as customers write them: incomplete, unknown words."""
-        tensors = part.rows(row_B)
-        if views:
-            tensors = dropped_fields(tensors, self.network.fields, self.settings.field_dropout, rng)
-            tensors = unknown_words(tensors, self.settings.unknown_rate, rng)
+        """One view of each garment, against the records of all garments that the views show."""
+        seen = views.draw(row_B, rng)
+        record_MD = self._vectors(self._written(part, seen.row_M, rng, training=True))
+        return shared_info_nce(
+            record_MD,
+            seen.picture_BD.to(self.device),
+            seen.share_BM.to(self.device),
+            self.settings.temperature,
+            self._ties(part, seen.row_M),
+        )
+
+    def _ties(self, part: Wardrobe, row_B: torch.Tensor) -> torch.Tensor | None:
+        return part.tie_N[row_B].to(self.device) if self.settings.exclude_ties else None
+
+    def _written(
+        self, part: Wardrobe, row_B: torch.Tensor, rng: torch.Generator, training: bool
+    ) -> Mapping[str, torch.Tensor]:
+        """Records as customers write them: incomplete, with unknown words; in training in variants too."""
+        variants = self.variants if training else None
+        tensors = part.rows(row_B) if variants is None else variants.draw(row_B, rng)
+        tensors = dropped_fields(tensors, self.network.fields, self.settings.field_dropout, rng)
+        return unknown_words(tensors, self.settings.unknown_rate, rng)
+
+    def _vectors(self, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """float32 vector_BD."""
         with self.trainer.precision_plugin.forward_context():
             named = [tensors[name].to(self.device) for name in self.network.inputs]
             found: torch.Tensor = self.network(*named)

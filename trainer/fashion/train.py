@@ -1,4 +1,4 @@
-"""Training of an attribute encoder against the vectors of the published image model (F-9, F-10, F-13)."""
+"""Training of an attribute encoder against vectors of the published image model (F-9, F-10, F-13, F-22)."""
 
 import time
 from collections.abc import Mapping
@@ -16,8 +16,11 @@ from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_versi
 from trainer.fashion.encoders.build import build_encoder, restore_encoder
 from trainer.fashion.evaluation.in_batch import evaluate_in_batch
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
+from trainer.fashion.garment_views import encode_views
 from trainer.fashion.module import EncoderFit, Stage, encode_wardrobe
+from trainer.fashion.sample_sheet import SAMPLES, draw_samples
 from trainer.fashion.summary import draw_training, summarise
+from trainer.fashion.variants import RecordVariants
 from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.features import vectors_of_files
 from trainer.fitting import FitSettings, Fitting
@@ -63,8 +66,8 @@ def train_fashion(
 ) -> FashionReport:
     """Train an attribute encoder; what it leaves behind lies under `space.out`.
 
-    Writes `checkpoints/`, `results/` (figures, summary, charts) and `logs/` (TensorBoard). The same arguments
-    give the same weights on the CPU, and so does a run that was killed at any moment and then resumed.
+    Writes `checkpoints/`, `results/` (figures, summary, charts, samples) and `logs/` (TensorBoard). The same
+    arguments give the same weights on the CPU, and so does a run that was killed at any moment and then resumed.
     Raises InvalidData: when the garments cannot be split or their pictures not be read.
     Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's.
     """
@@ -107,9 +110,12 @@ class _Run:
     def _wardrobes(self, split: GarmentSplit) -> tuple[Wardrobe, Wardrobe]:
         members = (*split.train, *split.val)
         vector_ND = vectors_of_files([g.path for g in members], self.image, self.space, "fashion vectors")
-        cut = len(split.train)
+        cut, settings = len(split.train), self.config.augmentation
+        if settings.views:
+            draw_samples(split.train, self.config, self.space.out / SAMPLES)
+        views = encode_views(split.train, vector_ND[:cut], settings, self.image, self.space)
         return (
-            open_wardrobe(split.train, vector_ND[:cut], self.preprocessing),
+            open_wardrobe(split.train, vector_ND[:cut], self.preprocessing, views),
             open_wardrobe(split.val, vector_ND[cut:], self.preprocessing),
         )
 
@@ -121,6 +127,7 @@ class _Run:
         torch.manual_seed(settings.seed)
         rng = torch.Generator().manual_seed(settings.seed)
         encoder = build_encoder(self.preprocessing.fields, self.config.encoder)
+        variants = RecordVariants(self.config.augmentation, self.config.attributes, train.tensors)
         header = self._header() | {"wandb_run": tracker.run_id}
         contrastive = Keeper(self.folder, top=1, every=settings.save_every_n_epochs)
         if last is None:
@@ -128,11 +135,11 @@ class _Run:
         if last is None and settings.standalone_epochs:
             standalone = Keeper(self.folder / STANDALONE, top=1, every=settings.standalone_epochs)
             standalone.clear()
-            module = EncoderFit(encoder, settings, train, val, rng, STANDALONE)
+            module = EncoderFit(encoder, settings, train, val, rng, STANDALONE, variants)
             self._fitting(module, standalone, header, settings.standalone_epochs).run(
                 self.device, tracker, self.space.progress, "fashion, standalone"
             )
-        module = EncoderFit(encoder, settings, train, val, rng)
+        module = EncoderFit(encoder, settings, train, val, rng, variants=variants)
         before = settings.standalone_epochs
         fitting = self._fitting(module, contrastive, header, settings.max_epochs)
         if last is not None:
@@ -209,7 +216,11 @@ def _settings(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     training = {name: value for name, value in config["training"].items() if name not in _FREE}
     return {
         f"{part}.{name}": settings[name]
-        for part, settings in (("encoder", encoder), ("training", training))
+        for part, settings in (
+            ("encoder", encoder),
+            ("augmentation", config.get("augmentation", {})),
+            ("training", training),
+        )
         for name in sorted(settings)
     }
 

@@ -12,19 +12,22 @@ import torch
 from inference.attributes import AttributeSchema
 from model_store.manifest import AttributePreprocessing
 from trainer.fashion.data.records import GarmentRecord
+from trainer.fashion.mixes import PictureViews
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wardrobe:
     """One part of a split: index tensors by name, float32 picture_ND of length 1, int64 tie_N, keys.
 
-    Records that say the same have the same key and the same tie: they are the same query.
+    Records that say the same have the same key and the same tie: they are the same query. `views` are for
+    training alone; what is measured are the pictures themselves.
     """
 
     tensors: Mapping[str, torch.Tensor]
     picture_ND: torch.Tensor
     tie_N: torch.Tensor
     keys: tuple[str, ...]
+    views: PictureViews | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -35,7 +38,10 @@ class Wardrobe:
 
 
 def open_wardrobe(
-    garments: Sequence[GarmentRecord], vector_ND: np.ndarray, preprocessing: AttributePreprocessing
+    garments: Sequence[GarmentRecord],
+    vector_ND: np.ndarray,
+    preprocessing: AttributePreprocessing,
+    views: PictureViews | None = None,
 ) -> Wardrobe:
     """The garments with the vectors that the image model gave for their pictures."""
     arrays = AttributeSchema(preprocessing).tensors([garment.attributes for garment in garments])
@@ -46,4 +52,5 @@ def open_wardrobe(
         picture_ND=torch.from_numpy(vector_ND),
         tie_N=torch.tensor([numbers[key] for key in keys]),
         keys=keys,
+        views=views,
     )

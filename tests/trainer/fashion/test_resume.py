@@ -15,18 +15,30 @@ from trainer.fashion.train import KIND, train_fashion
 
 pytestmark = pytest.mark.slow
 
+EVERYTHING = {
+    "views": 2, "autoaugment": True, "mixup": 0.3, "cutmix": 0.3,
+    "synonym_rate": 0.2, "mixing_rate": 0.2, "emphasis_rate": 0.2,
+}  # fmt: skip
+
 
 def _with(config, **training_settings):
     return config.model_copy(update={"training": config.training.model_copy(update=training_settings)})
 
 
-@pytest.mark.parametrize(("stage", "epoch"), [("standalone", 2), ("contrastive", 3)])
+def _augmented(config, **settings):
+    return config.model_copy(update={"augmentation": config.augmentation.model_copy(update=settings)})
+
+
+@pytest.mark.parametrize(
+    ("stage", "epoch", "augmentation"),
+    [("standalone", 2, {}), ("contrastive", 3, {}), ("contrastive", 3, EVERYTHING)],
+)
 def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(
-    gallery, fashion_config, garments, space, tmp_path, stage, epoch
+    gallery, fashion_config, garments, space, tmp_path, stage, epoch, augmentation
 ):
     """SIGKILL within an epoch of either stage: begun again or resumed, every checkpoint is the same."""
-    # proves A-12, A-14, F-10
-    config = _with(fashion_config, max_epochs=5)
+    # proves A-12, A-14, F-10, F-22
+    config = _augmented(_with(fashion_config, max_epochs=5), **augmentation)
     unbroken, killed = replace(space, out=tmp_path / "unbroken"), replace(space, out=tmp_path / "killed")
     expected = train_fashion(config, garments, gallery.image.version, unbroken)
     arguments = tmp_path / "arguments"
@@ -60,6 +72,15 @@ def test_another_run_is_not_resumed(gallery, fashion_config, garments, space):
     other = _with(fashion_config, temperature=0.07)
     with pytest.raises(InvalidCheckpoint, match=r"training\.temperature"):
         train_fashion(other, garments, gallery.image.version, space, resume=True)
+    for name, value in {"views": 1, "synonym_rate": 0.1, "synonyms": {}}.items():
+        with pytest.raises(InvalidCheckpoint, match=rf"augmentation\.{name}"):
+            train_fashion(
+                _augmented(fashion_config, **{name: value}),
+                garments,
+                gallery.image.version,
+                space,
+                resume=True,
+            )
 
 
 def test_records_alone_start_the_encoder(gallery, fashion_config, garments, space, tmp_path):

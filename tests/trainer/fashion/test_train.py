@@ -4,10 +4,22 @@ from dataclasses import replace
 import pytest
 import torch
 
+from inference.encoder import ImageEncoder
 from trainer.checkpoints import load_checkpoint
+from trainer.fashion.data.records import split_records
+from trainer.fashion.garment_views import encode_views
 from trainer.fashion.train import KIND, train_fashion
+from trainer.features import vectors_of_files
 
 pytestmark = pytest.mark.slow
+
+
+def _augmented(config, **settings):
+    return config.model_copy(update={"augmentation": config.augmentation.model_copy(update=settings)})
+
+
+def _weights(checkpoint):
+    return load_checkpoint(checkpoint, KIND)["model_state_dict"]
 
 
 def test_training_beats_chance_on_garments_it_never_saw(gallery, fashion_config, garments, space):
@@ -40,3 +52,79 @@ def test_image_model_never_changes(gallery, fashion_config, garments, space):
     train_fashion(fashion_config, garments, gallery.image.version, space)
 
     gallery.store.verify(gallery.image.version)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"views": 2},
+        {"views": 2, "mixup": 0.5, "cutmix": 0.5},
+        {"mixing_rate": 0.3},
+        {"synonym_rate": 0.5},
+        {"emphasis_rate": 0.9},
+    ],
+)
+def test_each_augmentation_reaches_training(gallery, fashion_config, garments, space, tmp_path, settings):
+    """Weights differ from those without it, two runs with it have the same, and it still learns."""
+    # proves F-10, F-22
+    config = fashion_config.model_copy(
+        update={
+            "training": fashion_config.training.model_copy(update={"max_epochs": 4, "standalone_epochs": 0})
+        }
+    )
+    runs = {
+        name: train_fashion(wanted, garments, gallery.image.version, replace(space, out=tmp_path / name))
+        for name, wanted in {
+            "without": config,
+            "one": _augmented(config, **settings),
+            "other": _augmented(config, **settings),
+        }.items()
+    }
+
+    without, one, other = (_weights(runs[name].checkpoint) for name in ("without", "one", "other"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not torch.equal(one["network.0.weight"], without["network.0.weight"])
+    losses = [row["train/loss"] for row in runs["one"].body["epochs"]]
+    assert losses[-1] < losses[0]
+    assert (tmp_path / "one" / "results" / "augmentation_samples.png").exists() == ("views" in settings)
+
+
+def test_each_view_is_encoded_once_and_validation_has_none(
+    gallery, fashion_config, garments, space, tmp_path, monkeypatch
+):
+    """Every picture, two views of each training picture; a second run on the same cache runs no graph."""
+    # proves F-22, F-24
+    counts: list[int] = []
+    real = ImageEncoder.run
+    monkeypatch.setattr(
+        ImageEncoder, "run", lambda self, batch: (counts.append(len(batch)), real(self, batch))[1]
+    )
+    config = _augmented(fashion_config, views=2, mixup=0.3)
+    short = config.model_copy(
+        update={"training": config.training.model_copy(update={"max_epochs": 1, "standalone_epochs": 0})}
+    )
+    fresh = replace(space, cache=tmp_path / "cache")
+
+    train_fashion(short, garments, gallery.image.version, fresh)
+    assert sum(counts) == len(garments) + 2 * len(split_records(garments, 42).train)
+    train_fashion(short, garments, gallery.image.version, replace(fresh, out=tmp_path / "again"))
+    assert sum(counts) == len(garments) + 2 * len(split_records(garments, 42).train)
+
+
+def test_views_of_a_garment_have_vectors_of_their_own(gallery, fashion_config, garments, space):
+    """View 0 is the picture's own vector; the others differ from it and from one another."""  # proves F-24
+    image, some = gallery.image.version, garments[:8]
+    plain_ND = vectors_of_files([garment.path for garment in some], image, space)
+    settings = _augmented(fashion_config, views=3).augmentation
+
+    views = encode_views(some, plain_ND, settings, image, space)
+
+    assert encode_views(some, plain_ND, fashion_config.augmentation, image, space) is None
+    assert views is not None
+    assert views.vector_NVD.shape == (8, 4, 512)
+    assert torch.equal(views.vector_NVD[:, 0], torch.from_numpy(plain_ND))
+    for garment in views.vector_NVD:
+        assert torch.unique(garment, dim=0).shape[0] == 4
+    rng = torch.Generator().manual_seed(0)
+    drawn = [views.draw(torch.arange(8), rng).picture_BD for _ in range(2)]
+    assert not torch.equal(*drawn)

@@ -1,3 +1,4 @@
+import colorsys
 import io
 
 import numpy as np
@@ -5,9 +6,9 @@ import pytest
 from PIL import Image
 
 from inference.errors import InvalidImage
-from trainer.artwork.augmentation import augment_picture
 from trainer.artwork.config import AugmentationSettings
 from trainer.synthetic.paintings import artist, paint
+from trainer.views import augment_picture, join_views, view_names
 
 SETTINGS = AugmentationSettings(views=2, rotation=10.0, flip=True, colour=0.2)
 
@@ -54,3 +55,31 @@ def test_what_is_no_picture_is_told():
     """As everywhere pictures are read."""
     with pytest.raises(InvalidImage):
         augment_picture(b"no picture", SETTINGS, 1)
+
+
+def test_hue_stays_and_light_changes():
+    """Brightness, contrast and saturation are the same for every channel."""  # proves F-22
+    plain = io.BytesIO()
+    Image.new("RGB", (32, 32), (150, 100, 60)).save(plain, "PNG")
+    lit = AugmentationSettings(views=1, rotation=0.0, flip=False, colour=0.2)
+    hue, light = colorsys.rgb_to_hls(150 / 255, 100 / 255, 60 / 255)[:2]
+
+    found = [
+        colorsys.rgb_to_hls(*_pixels(augment_picture(plain.getvalue(), lit, seed))[16, 16] / 255)
+        for seed in range(40)
+    ]
+
+    assert max(abs(one[0] - hue) for one in found) < 0.01
+    assert max(one[1] for one in found) > light * 1.1
+    assert min(one[1] for one in found) < light * 0.9
+    assert max(one[2] for one in found) > 1.2 * min(one[2] for one in found)
+
+
+def test_views_stand_behind_their_pictures():
+    """View 0 is the picture itself; the others keep their order."""  # proves A-20, F-24
+    plain_ND = np.array([[1.0], [2.0]], dtype=np.float32)
+
+    joined = join_views(plain_ND, np.array([[10.0], [11.0], [20.0], [21.0]], dtype=np.float32))
+
+    assert joined[:, :, 0].tolist() == [[1, 10, 11], [2, 20, 21]]
+    assert view_names(["a", "b"], 2) == ["a (view)", "a (view)", "b (view)", "b (view)"]

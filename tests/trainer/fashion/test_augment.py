@@ -1,0 +1,179 @@
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.attributes import AttributeSchema
+from model_store.manifest import AttributeField, AttributePreprocessing
+from trainer.fashion.augment import (
+    dropped_fields,
+    emphasised_words,
+    mixed_fields,
+    synonymous_words,
+    unknown_words,
+)
+from trainer.fashion.config import read_fashion_config
+from trainer.fashion.lexicons import open_tables
+
+STYLES = ("모던", "펑크", "히피", "클래식", "레트로")
+MATERIALS = ("가죽", "니트", "퍼")
+SCHEMA = AttributePreprocessing(
+    fields=(
+        AttributeField(name="category", multiple=False, vocabulary=("코트", "셔츠")),
+        AttributeField(name="style", multiple=True, vocabulary=STYLES),
+        AttributeField(name="material", multiple=True, vocabulary=MATERIALS),
+    )
+)
+FIELDS = tuple((field.name, field.multiple) for field in SCHEMA.fields)
+SYNONYMS = open_tables(
+    {"style": {"모던": ("펑크", "히피"), "클래식": ("펑크",)}, "material": {"니트": ("퍼",)}}, SCHEMA.fields
+)
+EMPHASIS = open_tables({"style": {"레트로": ("클래식",)}}, SCHEMA.fields)
+RECORDS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "category": st.sampled_from(("코트", "셔츠", "?")),
+            "style": st.lists(st.sampled_from((*STYLES, "?", "!")), max_size=9, unique=True),
+            "material": st.lists(st.sampled_from(MATERIALS), max_size=3, unique=True),
+        },
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def _tensors(*records: dict) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in AttributeSchema(SCHEMA).tensors(records).items()}
+
+
+def _rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _words(tensors: dict[str, torch.Tensor], field: str, words: tuple[str, ...]) -> list[list[str]]:
+    names = ("", "?", *words)
+    return [
+        [names[index] for index, there in zip(*row, strict=True) if there]
+        for row in zip(
+            tensors[f"{field}_index_BL"].tolist(), tensors[f"{field}_mask_BL"].tolist(), strict=True
+        )
+    ]
+
+
+def test_a_synonym_stands_for_its_word_and_for_no_other():
+    """At rate 1 every word that has synonyms becomes one of them; the others stay."""  # proves F-22
+    tensors = _tensors(*[{"style": ["모던", "레트로"], "material": ["가죽", "니트"]}] * 50)
+
+    changed = synonymous_words(tensors, SYNONYMS, 1.0, _rng())
+
+    styles = _words(changed, "style", STYLES)
+    assert {tuple(sorted(words)) for words in styles} == {("레트로", "펑크"), ("레트로", "히피")}
+    assert _words(changed, "material", MATERIALS) == [["가죽", "퍼"]] * 50
+    assert torch.equal(changed["category_index_B"], tensors["category_index_B"])
+
+
+def test_a_list_holds_no_word_twice():
+    """Neither a word that the record has is put in again, nor do two become the same one."""  # proves F-22
+    there = _tensors(*[{"style": ["모던", "펑크", "히피"]}] * 20)
+    both = _tensors(*[{"style": ["모던", "클래식"]}] * 40)
+
+    assert torch.equal(
+        synonymous_words(there, SYNONYMS, 1.0, _rng())["style_index_BL"], there["style_index_BL"]
+    )
+    for words in _words(synonymous_words(both, SYNONYMS, 1.0, _rng()), "style", STYLES):
+        assert len(set(words)) == 2
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_words_change_at_their_rate(rate: float):
+    """As often as the settings say."""  # proves F-22
+    tensors = _tensors(*[{"material": ["니트"]}] * 2000)
+
+    changed = synonymous_words(tensors, SYNONYMS, rate, _rng())
+    gone = dropped_fields(tensors, FIELDS, rate, _rng())
+
+    assert sum(words == ["퍼"] for words in _words(changed, "material", MATERIALS)) / 2000 == pytest.approx(
+        rate, abs=0.04
+    )
+    assert float((gone["material_mask_BL"].sum(1) == 0).float().mean()) == pytest.approx(rate, abs=0.04)
+
+
+def test_emphasis_is_of_its_style_alone():
+    """The word goes beside the style that it belongs to, once, and nowhere else."""  # proves F-22
+    tensors = _tensors({"style": ["레트로"]}, {"style": ["모던"]}, {"style": ["클래식", "레트로"]}, {})
+
+    changed = emphasised_words(tensors, EMPHASIS, 1.0, _rng())
+
+    assert _words(changed, "style", STYLES) == [["레트로", "클래식"], ["모던"], ["클래식", "레트로"], []]
+
+
+def test_a_full_list_gets_no_emphasis():
+    """A list as long as its tensor has no place for a word, and keeps every one that it has."""
+    full = _tensors({"style": ["레트로", "a", "b", "c", "d", "e", "f", "g"]})
+    assert full["style_mask_BL"].sum() == full["style_mask_BL"].shape[1]
+
+    changed = emphasised_words(full, EMPHASIS, 1.0, _rng())
+
+    assert all(torch.equal(changed[name], full[name]) for name in full)
+
+
+def test_fields_are_taken_whole_where_both_have_them():
+    """At rate 1 a list is the other's, words and length; what either lacks is left."""  # proves F-22
+    own = _tensors({"style": ["모던"], "material": ["가죽"]}, {"style": ["모던"]})
+    others = _tensors({"style": ["펑크", "히피"]}, {"style": ["레트로"], "material": ["퍼"]})
+
+    changed = mixed_fields(own, others, [("style", True), ("material", True)], 1.0, _rng())
+
+    assert _words(changed, "style", STYLES) == [["펑크", "히피"], ["레트로"]]
+    assert _words(changed, "material", MATERIALS) == [["가죽"], []]
+
+
+@settings(deadline=None, max_examples=60)
+@given(records=RECORDS, seed=st.integers(0, 1000), rate=st.sampled_from((0.2, 1.0)))
+def test_whatever_is_drawn_is_a_record_of_the_schema(records, seed, rate):
+    """Missing fields stay missing, indexes in range, lists left-aligned and without a known word twice."""
+    # proves F-22
+    tensors, rng = _tensors(*records), _rng(seed)
+    others = {name: tensor.flip(0) for name, tensor in tensors.items()}
+
+    changed = mixed_fields(tensors, others, FIELDS, rate, rng)
+    changed = emphasised_words(changed, EMPHASIS, rate, rng)
+    changed = synonymous_words(changed, SYNONYMS, rate, rng)
+
+    assert (changed["category_index_B"] > 0).equal(tensors["category_index_B"] > 0)
+    for field, words in (("style", STYLES), ("material", MATERIALS)):
+        index_BL, mask_BL = changed[f"{field}_index_BL"], changed[f"{field}_mask_BL"]
+        assert (mask_BL.sum(1) > 0).equal(tensors[f"{field}_mask_BL"].sum(1) > 0)
+        assert index_BL.min() >= 0
+        assert index_BL.max() < len(words) + 2
+        assert (index_BL > 0).equal(mask_BL > 0)
+        assert (mask_BL.diff(dim=1) <= 0).all()
+        for row in index_BL.tolist():
+            known = [index for index in row if index > 1]
+            assert len(known) == len(set(known))
+    again = dropped_fields(unknown_words(changed, rate, rng), FIELDS, rate, rng)
+    assert ((again["style_mask_BL"] > 0) <= (changed["style_mask_BL"] > 0)).all()
+
+
+def test_an_epoch_of_records_takes_far_less_than_a_second():
+    """2,000 records, everything on, in batches as training draws them."""  # proves F-22
+    from trainer.fashion.variants import RecordVariants
+
+    config = read_fashion_config()
+    record = {"category": "코트", "style": ["레트로", "모던"], "material": ["니트"], "colour": "블랙"}
+    arrays = AttributeSchema(config.attributes.preprocessing()).tensors([record] * 2000)
+    rates = {"synonym_rate": 0.2, "emphasis_rate": 0.2, "mixing_rate": 0.2}
+    variants = RecordVariants(
+        config.augmentation.model_copy(update=rates),
+        config.attributes,
+        {name: torch.from_numpy(array) for name, array in arrays.items()},
+    )
+    started = time.process_time()
+
+    for row_B in torch.randperm(2000).split(64):
+        variants.draw(row_B, _rng())
+
+    assert time.process_time() - started < 1
