@@ -27,3 +27,7 @@ class NotFaithful(TrainerError):
 
 class InvalidCheckpoint(TrainerError):
     """A checkpoint is damaged, of another kind, or was trained on another space."""
+
+
+class OutOfMemory(TrainerError):
+    """Not even one picture at a time fits the memory of the device; the message says at what."""

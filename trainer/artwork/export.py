@@ -14,7 +14,7 @@ from model_store.store import ModelStore, Version
 from trainer.artwork.config import ArtworkConfig, BackboneSettings
 from trainer.artwork.evaluator import BACKBONE
 from trainer.artwork.judges import KIND, fresh_judge, read_calibration, restore_judge
-from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
+from trainer.backbones.dinov2 import DINOv2, DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
 from trainer.eight_bits import publish_frozen
@@ -41,13 +41,17 @@ JUDGED = ("embedding_BD", "score_B", "uncertainty_B")
 EMBEDDING = JUDGED[0]
 
 
-def export_artwork_backbone(settings: BackboneSettings, shelf: Shelf) -> Published:
+def export_artwork_backbone(
+    settings: BackboneSettings, shelf: Shelf, loaded: DINOv2 | None = None
+) -> Published:
     """Publish DINOv2 as `artwork-backbone`: uint8 image_BHWC → feature_BD.
 
+    `loaded` is what is at the settings' source, where it was loaded before.
     Raises BackboneUnavailable: when the backbone does not load. Raises NotFaithful: when the graph differs.
     """
-    shelf.tell(f"loading {settings.source}")
-    loaded = load_dinov2(settings.source)
+    if loaded is None:
+        shelf.tell(f"loading {settings.source}")
+        loaded = load_dinov2(settings.source)
     module = DINOv2Features(
         loaded.model, height=settings.height, width=settings.width, pooling=settings.pooling
     )

@@ -231,7 +231,8 @@ def _arrays(part: Graded) -> tuple[np.ndarray, np.ndarray]:
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Settings that decide the weights and are not what they were."""
     found = []
-    for part in ("backbone", "head", "augmentation", "training"):
+    # What the backbone was made with is part of its space, which is compared by itself.
+    for part in ("head", "augmentation", "training"):
         names = before[part].keys() | now[part].keys()
         found += [
             f"{part}.{name}"
