@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
 
+from trainer.errors import OutOfMemory
 from trainer.keeping import Keeper, Standing
 from trainer.lightning_trainer import run_training
 from trainer.progress import Progress
@@ -154,7 +155,10 @@ class Fitting:
         stage: str,
         after_epoch: Callable[[int], None] = lambda _epoch: None,
     ) -> list[dict[str, float]]:
-        """Figures of each epoch, those before a resumed one with them."""
+        """Figures of each epoch, those before a resumed one with them.
+
+        Raises OutOfMemory: when the smallest piece of a batch does not fit the device.
+        """
         left = self.settings.max_epochs - self.module.epochs_before
         if left > 0 and not self._stopped:
 
@@ -163,14 +167,17 @@ class Fitting:
                 after_epoch(epoch)
                 progress(stage, epoch, self.settings.max_epochs)
 
-            run_training(
-                self.module,
-                device,
-                epochs=left,
-                callback=_Recording(self, self._optimiser, told),
-                clip_norm=self.settings.clip_norm,
-                accumulation=self.settings.accumulation,
-            )
+            try:
+                run_training(
+                    self.module,
+                    device,
+                    epochs=left,
+                    callback=_Recording(self, self._optimiser, told),
+                    clip_norm=self.settings.clip_norm,
+                    accumulation=self.settings.accumulation,
+                )
+            except torch.OutOfMemoryError as error:
+                raise OutOfMemory(f"{stage}: the memory of {device} does not suffice for one row") from error
         return self.history
 
     def record(self) -> bool:
