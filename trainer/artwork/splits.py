@@ -67,9 +67,11 @@ def split_artworks(artworks: Artworks, seed: int = 42) -> Split:
     ]
     split = Split(train=parts[0], val=parts[1], test=parts[2], seed=seed)
     for name, part in zip(PARTS, parts, strict=True):
-        if len({a.tier for a in part}) < 2:
+        tiers = {a.tier for a in part}
+        if len(tiers) < 2:
             raise InvalidData(
-                f"{name} holds {len(part)} images of one tier: more artists with several tiers are needed"
+                f"{len(groups)} artists leave {name} with {len(part)} images of {len(tiers)} tiers, and a "
+                "pair takes two: more artists, or artists with several tiers, are needed"
             )
     check_no_leak((*split.train, *split.val), split.test)
     return split
