@@ -52,8 +52,9 @@ def train(
     with reported(), training_extra():
         from trainer.artwork.config import read_artwork_config
         from trainer.artwork.metadata import read_metadata
-        from trainer.artwork.train import train_artwork
+        from trainer.artwork.train import FILES, train_artwork
         from trainer.configuration import parse_settings
+        from trainer.files import check_apart
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
@@ -69,6 +70,7 @@ def train(
         )
         models = ModelStore.at(store)
         artworks = read_metadata(metadata, images)
+        check_apart([out / name for name in FILES], [metadata])
         version, settings = _backbone(backbone, settings, models, asked)
         with bars() as progress:
             space = Workspace(store=models, out=out, cache=cache, progress=progress)
@@ -92,11 +94,13 @@ def split(
     """Write which artwork is trained on, validated with and tested with; whole artists stay together."""
     with reported(), training_extra():
         from trainer.artwork.metadata import read_metadata
-        from trainer.artwork.splits import split_artworks, write_split
+        from trainer.artwork.splits import SPLIT_FILE, split_artworks, write_split
+        from trainer.files import check_apart
 
-        made = split_artworks(read_metadata(metadata, images), seed)
-        out.mkdir(parents=True, exist_ok=True)
-        write_split(made, out / "split.json")
+        artworks = read_metadata(metadata, images)
+        check_apart([out / SPLIT_FILE], [metadata, *(artwork.path for artwork in artworks)])
+        made = split_artworks(artworks, seed)
+        write_split(made, out / SPLIT_FILE)
         rows = [
             (name, part["count"], part["artists"], f"{part['ratio']:.3f}", _tiers(part["tiers"]))
             for name, part in made.report().items()
@@ -119,13 +123,15 @@ def pairs(
         from trainer.artwork.metadata import read_metadata
         from trainer.artwork.pairs import generate_pairs, write_pairs
         from trainer.artwork.splits import PARTS, split_artworks
+        from trainer.files import check_apart
 
-        made = split_artworks(read_metadata(metadata, images), seed)
-        out.mkdir(parents=True, exist_ok=True)
-        for name in PARTS:
+        artworks = read_metadata(metadata, images)
+        paths = {name: out / f"pairs-{name}.csv" for name in PARTS}
+        check_apart(paths.values(), [metadata, *(artwork.path for artwork in artworks)])
+        made = split_artworks(artworks, seed)
+        for name, path in paths.items():
             part = getattr(made, name)
             found = generate_pairs(np.array([artwork.rank for artwork in part]))
-            path = out / f"pairs-{name}.csv"
             write_pairs(found, [artwork.image_id for artwork in part], path)
             console.print(f"wrote {path}: {len(found)} pairs", markup=False, highlight=False)
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from inference.encoder import Content, Encoder, Prepared, encode, open_encoder
-from inference.errors import BadOutput, DeviceOutOfMemory, InferenceError
+from inference.errors import BadOutput, DeviceOutOfMemory, InferenceError, InvalidImage
 from inference.loading import LoadedModel, load_model
+from inference.pixels import decode_image
 from inference.session import runtime_key
 from inference.vector_cache import VectorCache
+from model_store.manifest import ImagePreprocessing
 from model_store.store import Version
 from trainer.errors import InvalidData, OutOfMemory
 from trainer.workspace import Workspace
@@ -132,9 +134,29 @@ def vectors_of_pictures(
     bad = [
         f"{name}: {row}" for name, row in zip(names, found, strict=True) if isinstance(row, InferenceError)
     ]
-    if bad:
-        raise InvalidData(f"{len(bad)} pictures cannot be encoded\n  " + "\n  ".join(bad[:_SHOWN]))
+    _refuse(bad)
     return np.stack([row for row in found if isinstance(row, np.ndarray)]).astype(np.float32)
+
+
+def check_pictures(paths: Sequence[Path], version: Version) -> None:
+    """Decode picture files as a model will, and forget them. Raises InvalidData: listing every bad one."""
+    preprocessing = version.manifest.preprocessing
+    assert isinstance(preprocessing, ImagePreprocessing)
+    bad = []
+    for path in paths:
+        try:
+            decode_image(path.read_bytes(), preprocessing)
+        except InvalidImage as error:
+            bad.append(f"{path}: {error}")
+    _refuse(bad)
+
+
+def _refuse(bad: Sequence[str]) -> None:
+    if not bad:
+        return
+    count = "1 picture" if len(bad) == 1 else f"{len(bad)} pictures"
+    more = f"\n  … and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    raise InvalidData(f"{count} cannot be encoded\n  " + "\n  ".join(bad[:_SHOWN]) + more)
 
 
 def _told(space: Workspace, stage: str, total: int) -> Callable[[int], None]:

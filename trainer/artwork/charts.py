@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trainer.artwork.metadata import RANKS, TIERS
+from trainer.files import replacing
 
 CHART_FILE = "report.png"
 _TARGET = 0.6
@@ -25,7 +26,8 @@ def draw_report(path: Path, test: Mapping[str, Any], score_N: np.ndarray, rank_N
     _draw_gaps(gaps, test["accuracy_by_gap"])
     _draw_confusion(confusion, np.array(test["confusion"]))
     _draw_calibration(calibration, test["calibration"])
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
 
 
 def _draw_scores(axes: Axes, score_N: np.ndarray, rank_N: np.ndarray) -> None:

@@ -37,6 +37,11 @@ class Artwork:
         """4 for tier S down to 1 for C."""
         return RANKS[self.tier]
 
+    @property
+    def picture_key(self) -> int:
+        """64 bits of the picture's digest, signed: enough to know it again."""
+        return int.from_bytes(bytes.fromhex(self.picture_digest[:16]), "big", signed=True)
+
 
 def read_metadata(path: Path, images: Path) -> tuple[Artwork, ...]:
     """The artworks that `path` (CSV or JSON) lists; their pictures lie under `images`.

@@ -12,8 +12,10 @@ import numpy as np
 
 from trainer.artwork.metadata import TIERS, Artwork
 from trainer.errors import InvalidData, LeakDetected
+from trainer.files import write_text
 
 PARTS = ("train", "val", "test")
+SPLIT_FILE = "split.json"
 RATIOS = (0.8, 0.1, 0.1)
 _ATTEMPTS = 64
 
@@ -97,7 +99,7 @@ def write_split(split: Split, path: Path) -> None:
         "report": split.report(),
         **{part: sorted(a.image_id for a in getattr(split, part)) for part in PARTS},
     }
-    path.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
 
 
 def _by_artist(artworks: Artworks) -> list[Artworks]:
