@@ -1,15 +1,20 @@
 """`atelier artwork …`: train a judge of artworks, or make graded pictures to try it on."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.errors import CommandError, reported
 from cli.extras import training_extra
 from cli.output import console, print_json, print_table
-from model_store.store import ModelStore
+from model_store.errors import NotFound
+from model_store.store import ModelStore, Version
+
+if TYPE_CHECKING:
+    from trainer.artwork.config import ArtworkConfig
 
 app = typer.Typer(no_args_is_help=True, help="Train which artwork is better.")
 
@@ -26,7 +31,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     config: Annotated[Path | None, typer.Option(help="Settings; config/artwork.yml by default.")] = None,
     backbone: Annotated[
-        str, typer.Option(help="Published backbone, as MODEL@ALIAS.")
+        str,
+        typer.Option(
+            help="Published backbone as MODEL@ALIAS, or a directory or hub id with a DINOv2 to publish first."
+        ),
     ] = "artwork-backbone@production",
     change: Annotated[
         list[str] | None, typer.Option("--set", help="A setting over the file: training.seed=7.")
@@ -40,12 +48,13 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Train a projector and score head on features of the published backbone; publish them with export.py."""
+    """Train a projector and score head on features of a frozen backbone; publish them with export.py."""
     with reported(), training_extra():
         from trainer.artwork.config import read_artwork_config
         from trainer.artwork.metadata import read_metadata
-        from trainer.artwork.train import train_artwork
+        from trainer.artwork.train import FILES, train_artwork
         from trainer.configuration import parse_settings
+        from trainer.files import check_apart
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
@@ -55,15 +64,14 @@ def train(
             "training.wandb_project": wandb_project,
             "training.wandb_run_name": wandb_run_name,
         }
+        asked = parse_settings(change or ())
         settings = read_artwork_config(
-            config,
-            parse_settings(change or ())
-            | {key: value for key, value in overrides.items() if value is not None},
+            config, asked | {key: value for key, value in overrides.items() if value is not None}
         )
         models = ModelStore.at(store)
-        name, _, alias = backbone.partition("@")
-        version = models.resolve(name, alias or "production")
         artworks = read_metadata(metadata, images)
+        check_apart([out / name for name in FILES], [metadata])
+        version, settings = _backbone(backbone, settings, models, asked)
         with bars() as progress:
             space = Workspace(store=models, out=out, cache=cache, progress=progress)
             report = train_artwork(settings, artworks, version, space, resume=resume)
@@ -86,11 +94,13 @@ def split(
     """Write which artwork is trained on, validated with and tested with; whole artists stay together."""
     with reported(), training_extra():
         from trainer.artwork.metadata import read_metadata
-        from trainer.artwork.splits import split_artworks, write_split
+        from trainer.artwork.splits import SPLIT_FILE, split_artworks, write_split
+        from trainer.files import check_apart
 
-        made = split_artworks(read_metadata(metadata, images), seed)
-        out.mkdir(parents=True, exist_ok=True)
-        write_split(made, out / "split.json")
+        artworks = read_metadata(metadata, images)
+        check_apart([out / SPLIT_FILE], [metadata, *(artwork.path for artwork in artworks)])
+        made = split_artworks(artworks, seed)
+        write_split(made, out / SPLIT_FILE)
         rows = [
             (name, part["count"], part["artists"], f"{part['ratio']:.3f}", _tiers(part["tiers"]))
             for name, part in made.report().items()
@@ -113,13 +123,15 @@ def pairs(
         from trainer.artwork.metadata import read_metadata
         from trainer.artwork.pairs import generate_pairs, write_pairs
         from trainer.artwork.splits import PARTS, split_artworks
+        from trainer.files import check_apart
 
-        made = split_artworks(read_metadata(metadata, images), seed)
-        out.mkdir(parents=True, exist_ok=True)
-        for name in PARTS:
+        artworks = read_metadata(metadata, images)
+        paths = {name: out / f"pairs-{name}.csv" for name in PARTS}
+        check_apart(paths.values(), [metadata, *(artwork.path for artwork in artworks)])
+        made = split_artworks(artworks, seed)
+        for name, path in paths.items():
             part = getattr(made, name)
             found = generate_pairs(np.array([artwork.rank for artwork in part]))
-            path = out / f"pairs-{name}.csv"
             write_pairs(found, [artwork.image_id for artwork in part], path)
             console.print(f"wrote {path}: {len(found)} pairs", markup=False, highlight=False)
 
@@ -177,6 +189,23 @@ def synthesise(
                 raise CommandError(f"no picture to grade in {images}")
             path = write_graded(out, sources, seed)
         console.print(f"wrote {path}", markup=False, highlight=False)
+
+
+def _backbone(
+    name: str, settings: "ArtworkConfig", store: ModelStore, asked: Mapping[str, Any]
+) -> "tuple[Version, ArtworkConfig]":
+    """The version to train on, published first where it has to be, and settings that tell of it."""
+    from trainer.artwork.backbone import choose_backbone, tell_places
+    from trainer.errors import BackboneUnavailable
+    from trainer.publishing import Shelf
+
+    shelf = Shelf(store=store, tell=lambda line: print(line, file=sys.stderr))
+    changed = [setting for setting in asked if setting.partition(".")[0] == "backbone"]
+    try:
+        version, made_with = choose_backbone(name, settings.backbone, shelf, changed)
+    except (BackboneUnavailable, NotFound) as error:
+        raise CommandError(str(error), tell_places(name, store)) from error
+    return version, settings.model_copy(update={"backbone": made_with})
 
 
 def _tiers(shares: Mapping[str, float]) -> str:

@@ -9,6 +9,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from trainer.files import replacing
 from trainer.romanisation import romanise
 
 _DPI = 110
@@ -40,11 +41,9 @@ def save_figure(figure: Figure, path: Path) -> Path:
     figure.text(
         0.995, 0.002, f"{now:%Y-%m-%d %H:%M:%S} UTC", ha="right", va="bottom", fontsize=6, color="grey"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
     metadata = {"Creation Time": now.isoformat(), "Software": "Atelier"}
-    figure.savefig(temporary, dpi=_DPI, format="png", metadata=metadata)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI, format="png", metadata=metadata)
     return path
 
 

@@ -2,29 +2,31 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainer.errors import InvalidCheckpoint
+from trainer.files import replacing
 
 SCHEMA_VERSION = 1
 
 
 def save_checkpoint(path: Path, body: Mapping[str, Any]) -> None:
-    """Write tensors, numbers, texts, lists and mappings; the file before stays until the new one is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            torch.save({"schema_version": SCHEMA_VERSION, **body}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write tensors, numbers, texts, lists and mappings; the file before stays until the new one is whole.
+
+    Raises OSError: when it cannot be written, naming the file.
+    """
+    with replacing(path) as temporary:
+        # In memory first: of a full disk torch's own writer tells in the words of its insides.
+        whole = BytesIO()
+        torch.save({"schema_version": SCHEMA_VERSION, **body}, whole)
+        temporary.write_bytes(whole.getbuffer())
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
@@ -48,7 +50,12 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     Raises InvalidCheckpoint: when it is not there, holds more than data, or is of another kind or schema.
     """
     try:
-        body = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of a pickle of another protocol torch warns at length before it refuses it.
+            warnings.simplefilter("ignore")
+            body = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InvalidCheckpoint(f"{path}: not a checkpoint, there is no such file") from error
     except Exception as error:
         raise InvalidCheckpoint(f"{path}: not a checkpoint ({type(error).__name__})") from error
     if not isinstance(body, dict):
@@ -60,3 +67,16 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     if body.get("kind") != kind:
         raise InvalidCheckpoint(f"{path}: of kind {body.get('kind')}, expected {kind}")
     return body
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Around what is made of a checkpoint: whatever is missing in it or does not fit becomes one line.
+
+    Raises InvalidCheckpoint: naming the file and the first thing that is wrong with it.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error).strip().splitlines()[0]
+        raise InvalidCheckpoint(f"{path}: damaged, or not written by this build: {reason[:200]}") from error

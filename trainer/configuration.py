@@ -15,9 +15,9 @@ CONFIG_DIRECTORY = Path(__file__).resolve().parents[1] / "config"
 
 
 class Settings(BaseModel):
-    """Frozen; a misspelt field is refused."""
+    """Frozen; a misspelt field is refused, and so is a number that is not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -33,7 +33,9 @@ def read_settings(
     """
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise InvalidConfig(f"{path}: not readable ({error.strerror})") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InvalidConfig(f"{path}: not readable as YAML") from error
     if not isinstance(body, dict):
         raise InvalidConfig(f"{path}: not a mapping")
@@ -47,7 +49,7 @@ def read_settings(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in _place(first["loc"], body))
-        raise InvalidConfig(f"{path}: {where}: {first['msg']}") from error
+        raise InvalidConfig(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
@@ -62,8 +64,8 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
             raise InvalidConfig(f"--set {text}: expected NAME=VALUE")
         try:
             found[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InvalidConfig(f"--set {text}: {value!r} is no YAML") from error
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise InvalidConfig(f"--set {name}: {value[:80]!r} is no YAML") from error
     return found
 
 

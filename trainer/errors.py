@@ -21,9 +21,21 @@ class LeakDetected(TrainerError):
     """A picture or an artist of the test split was about to be read by training or validation."""
 
 
+class FolderInUse(TrainerError):
+    """Another run writes into the same folder now."""
+
+
 class NotFaithful(TrainerError):
     """An exported graph does not compute what its torch module computes; nothing was published."""
 
 
 class InvalidCheckpoint(TrainerError):
     """A checkpoint is damaged, of another kind, or was trained on another space."""
+
+
+class OutOfMemory(TrainerError):
+    """Not even one picture at a time fits the memory of the device; the message says at what."""
+
+
+class Diverged(TrainerError):
+    """The loss of an epoch is no number any more; the message names the epoch and the rate."""

@@ -1,6 +1,7 @@
 """A run of epochs that can be killed and resumed: Lightning's loop, our files (A-12, A-14, F-10)."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
 
+from trainer.errors import Diverged, OutOfMemory
 from trainer.keeping import Keeper, Standing
 from trainer.lightning_trainer import run_training
 from trainer.progress import Progress
@@ -139,8 +141,13 @@ class Fitting:
         self.history: list[dict[str, float]] = []
 
     def restore(self, last: Mapping[str, Any]) -> None:
-        """Go on from the body of `last.pt` as if the run had never stopped."""
+        """Go on from the body of `last.pt` as if the run had never stopped.
+
+        Raises KeyError, ValueError, TypeError or RuntimeError: for a damaged one; see `restoring`.
+        """
         resume = last["resume"]
+        if not self._fits(last["optimizer_state_dict"]):
+            raise ValueError("its optimiser is of other weights")
         self.module.network.load_state_dict(last["model_state_dict"])
         self.module.restore(int(last["epoch"]), resume["module"])
         self._optimiser = last["optimizer_state_dict"]
@@ -157,7 +164,10 @@ class Fitting:
         stage: str,
         after_epoch: Callable[[int], None] = lambda _epoch: None,
     ) -> list[dict[str, float]]:
-        """Figures of each epoch, those before a resumed one with them."""
+        """Figures of each epoch, those before a resumed one with them.
+
+        Raises OutOfMemory: when the smallest piece of a batch does not fit the device.
+        """
         left = self.settings.max_epochs - self.module.epochs_before
         if left > 0 and not self._stopped:
 
@@ -167,19 +177,31 @@ class Fitting:
                 note = f"{self._headline} {figures[self._headline]:.3f}"
                 progress(stage, epoch, self.settings.max_epochs, note)
 
-            run_training(
-                self.module,
-                device,
-                epochs=left,
-                callback=_Recording(self, self._optimiser, told),
-                clip_norm=self.settings.clip_norm,
-                accumulation=self.settings.accumulation,
-            )
+            try:
+                run_training(
+                    self.module,
+                    device,
+                    epochs=left,
+                    callback=_Recording(self, self._optimiser, told),
+                    clip_norm=self.settings.clip_norm,
+                    accumulation=self.settings.accumulation,
+                )
+            except torch.OutOfMemoryError as error:
+                raise OutOfMemory(f"{stage}: the memory of {device} does not suffice for one row") from error
         return self.history
 
     def record(self) -> bool:
-        """Keep the epoch that was just validated; whether the run ends with it."""
+        """Keep the epoch that was just validated; whether the run ends with it.
+
+        Raises Diverged: when a loss is not finite; what was kept before stays.
+        """
         module, figures = self.module, dict(self.module.figures)
+        for name in ("train/loss", "val/loss"):
+            if not math.isfinite(figures[name]):
+                raise Diverged(
+                    f"{name} of epoch {module.epoch} is {figures[name]}, at learning rate {module.rate:g}: a "
+                    "lower learning_rate or a smaller gradient_clip_norm may help"
+                )
         self.history.append({"epoch": module.epoch, **figures})
         tired = self._patience.exhausted(figures["val/loss"])
         stopped = tired or module.rate <= self.settings.lowest_rate
@@ -191,6 +213,11 @@ class Fitting:
         }
         self.keeper.keep(module.epoch, self._standing(figures), self._checkpoint(), resume)
         return stopped
+
+    def _fits(self, state: Mapping[str, Any]) -> bool:
+        """Whether the state of an optimiser is of as many weights as the module trains."""
+        kept = sum(len(group["params"]) for group in state["param_groups"])
+        return kept == sum(1 for _ in self.module.network.parameters())
 
     def _checkpoint(self) -> dict[str, Any]:
         """Weights, optimiser and figures (A-22)."""

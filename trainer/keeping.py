@@ -29,6 +29,7 @@ class Keeper:
         for pattern in PATTERNS:
             for path in self.folder.glob(pattern):
                 path.unlink()
+        self._sweep()
 
     def keep(
         self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any]
@@ -61,7 +62,13 @@ class Keeper:
 
     def restore(self, resume: Mapping[str, Any]) -> None:
         """Go on from what `last.pt` carries."""
+        self._sweep()
         self._standings = {int(epoch): (float(a), float(b)) for epoch, a, b in resume["keeper"]}
+
+    def _sweep(self) -> None:
+        """Forget what a killed run was writing."""
+        for path in self.folder.glob(".*.pt.*"):
+            path.unlink()
 
     def _is_best(self, standing: Standing) -> bool:
         return all(standing > other for other in self._standings.values())

@@ -229,7 +229,7 @@ def _twin(store: ModelStore, fields: Mapping[str, Any], files: Mapping[str, Path
     }
     wanted = Manifest.model_validate({**fields, "files": entries})
     same = (v for v in readable_versions(store, wanted.name) if _meaning(v.manifest) == _meaning(wanted))
-    return next((version for version in same if _is_whole(store, version)), None)
+    return next((version for version in same if is_whole(store, version)), None)
 
 
 def readable_versions(store: ModelStore, name: str) -> Iterator[Version]:
@@ -241,8 +241,10 @@ def readable_versions(store: ModelStore, name: str) -> Iterator[Version]:
             _log.warning("version left out: its manifest is damaged", extra={"model": f"{name}/{number}"})
 
 
-def _is_whole(store: ModelStore, version: Version) -> bool:
-    """A damaged version is no twin: publishing again is what mends it."""
+def is_whole(store: ModelStore, version: Version) -> bool:
+    """Whether every file of a version is what was published. A damaged one is no twin of anything:
+    publishing again is what mends it.
+    """
     try:
         store.verify(version)
     except StoreError:

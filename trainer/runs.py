@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import torch
 
+from trainer.files import write_text
+
 _log = logging.getLogger(__name__)
 
 
@@ -70,10 +72,7 @@ def write_report(path: Path, body: Mapping[str, Any]) -> dict[str, Any]:
     """
     report = {"schema_version": 1, "created_at": datetime.now(UTC).isoformat(), **body}
     written = json.dumps(_finite(report), indent=2, ensure_ascii=False, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(written + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, written + "\n")
     read: dict[str, Any] = json.loads(written)
     return read
 

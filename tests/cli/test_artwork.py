@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from trainer.backbones.dinov2 import save_untrained_dinov2
+from trainer.checkpoints import load_checkpoint
 from trainer.synthetic.artworks import write_artworks
 
 pytestmark = pytest.mark.slow
@@ -61,3 +63,42 @@ def test_evaluating_without_a_checkpoint_is_one_line(
 
     assert run.exit_code == 1
     assert "none.pt: not a checkpoint" in run.output
+
+
+def test_a_directory_is_a_backbone(runner: CliRunner, options: list[str], tmp_path: Path) -> None:
+    """`train --backbone DIR` publishes the weights once and trains on that version."""  # proves A-5
+    directory = save_untrained_dinov2(tmp_path / "tiny", hidden=48, layers=1, image_size=56)
+    folders = ["--store", str(tmp_path / "models"), "--cache", str(tmp_path / "cache")]
+    changes = [f"backbone.{side}=56" for side in ("height", "width")]
+    changes += ["training.wandb_enabled=false", "training.device=cpu"]
+    words = [*options, *folders, "--backbone", str(directory), "--epochs", "2", "--json"]
+    words += [word for change in changes for word in ("--set", change)]
+
+    runs = [
+        runner.invoke(app, ["artwork", "train", *words, "--out", str(tmp_path / name), *more])
+        for name, more in (("one", []), ("one", ["--resume"]), ("other", []))
+    ]
+
+    assert [run.exit_code for run in runs] == [0, 0, 0], runs[0].output + runs[1].output
+    bodies = [json.loads(run.stdout) for run in runs]
+    assert {body["backbone"]["version"] for body in bodies} == {"artwork-backbone/1"}
+    assert bodies[0]["test"] == bodies[2]["test"]
+    checkpoint = load_checkpoint(tmp_path / "one" / "checkpoints" / "best_model.pt", "artwork-head")
+    assert checkpoint["config"]["backbone"]["source"] == "tiny"
+
+
+def test_a_backbone_that_is_nowhere_is_one_line(
+    runner: CliRunner, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line says what was asked for, the hint where it was looked for; nothing is written."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    words = [*options, "--store", str(tmp_path / "models"), "--out", str(tmp_path / "out")]
+
+    run = runner.invoke(app, ["artwork", "train", *words, "--backbone", "nobody/nothing"])
+
+    assert run.exit_code == 1
+    told, hint = run.stderr.splitlines()[-2:]
+    assert told.startswith("error: backbone nobody/nothing is no directory here")
+    assert hint.startswith("hint: ")
+    assert "has no artwork-backbone" in hint
+    assert not (tmp_path / "out").exists()

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainer.artwork.batches import Loader
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
 
 Positive = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=8192)]
 
 
 class BackboneSettings(Settings):
@@ -25,9 +26,9 @@ class BackboneSettings(Settings):
 class HeadSettings(Settings):
     """The projector and the score head."""
 
-    hidden_dim: Positive = 512
-    output_dim: Positive = 256
-    score_dim: Positive = 64
+    hidden_dim: Width = 512
+    output_dim: Width = 256
+    score_dim: Width = 64
     dropout: float = Field(0.1, ge=0, lt=1)
     depth: int = Field(2, ge=2, le=4)
 
@@ -55,7 +56,7 @@ class TrainingConfig(Settings):
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     margin: float = Field(1.0, gt=0)
-    batch_size: int = Field(32, ge=2)
+    batch_size: int = Field(32, ge=2, le=1 << 20)
     max_epochs: Positive = 100
     gradient_clip_norm: float = Field(1.0, gt=0)
     early_stopping_patience: Positive = 10
@@ -67,7 +68,23 @@ class TrainingConfig(Settings):
     wandb_project: str = "mirip-ranking"
     wandb_run_name: str | None = None
     device: Literal["cuda", "cpu"] = "cuda"
-    seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0, lt=1 << 63)
+
+    @field_validator("checkpoint_dir")
+    @classmethod
+    def _stays_inside(cls, folder: str) -> str:
+        # A run clears this folder: one outside would be another run's.
+        if not folder or not folder.isprintable() or Path(folder).is_absolute() or ".." in Path(folder).parts:
+            raise ValueError(f"{folder!r} is no folder inside the folder of the run")
+        return folder
+
+    @model_validator(mode="after")
+    def _rate_falls(self) -> "TrainingConfig":
+        if self.scheduler_eta_min > self.learning_rate:
+            raise ValueError(
+                f"scheduler_eta_min is {self.scheduler_eta_min:g}, above learning_rate {self.learning_rate:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ensemble_is_kept(self) -> "TrainingConfig":

@@ -13,10 +13,9 @@ from model_store.manifest import Calibration, ImagePreprocessing, VectorPreproce
 from model_store.store import ModelStore, Version
 from trainer.artwork.config import ArtworkConfig, BackboneSettings
 from trainer.artwork.evaluator import BACKBONE
-from trainer.artwork.judges import KIND, fresh_judge, read_calibration, restore_judge
-from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
+from trainer.artwork.judges import fresh_judge, open_judge
+from trainer.backbones.dinov2 import DINOv2, DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
-from trainer.checkpoints import load_checkpoint
 from trainer.eight_bits import publish_frozen
 from trainer.errors import InvalidCheckpoint, NotFaithful
 from trainer.fidelity import relatives, serving_versions
@@ -41,13 +40,17 @@ JUDGED = ("embedding_BD", "score_B", "uncertainty_B")
 EMBEDDING = JUDGED[0]
 
 
-def export_artwork_backbone(settings: BackboneSettings, shelf: Shelf) -> Published:
+def export_artwork_backbone(
+    settings: BackboneSettings, shelf: Shelf, loaded: DINOv2 | None = None
+) -> Published:
     """Publish DINOv2 as `artwork-backbone`: uint8 image_BHWC → feature_BD.
 
+    `loaded` is what is at the settings' source, where it was loaded before.
     Raises BackboneUnavailable: when the backbone does not load. Raises NotFaithful: when the graph differs.
     """
-    shelf.tell(f"loading {settings.source}")
-    loaded = load_dinov2(settings.source)
+    if loaded is None:
+        shelf.tell(f"loading {settings.source}")
+        loaded = load_dinov2(settings.source)
     module = DINOv2Features(
         loaded.model, height=settings.height, width=settings.width, pooling=settings.pooling
     )
@@ -96,10 +99,11 @@ def export_artwork_head(
         module, calibration = fresh_judge(config, backbone.manifest.dimension), Calibration()
         making = _untrained(config)
     else:
-        body = load_checkpoint(checkpoint, KIND)
+        trained = open_judge(checkpoint)
+        body = trained.body
         accepted = serving_versions(_trained_on(shelf.store, body["space_id"], checkpoint), shelf)
         backbone = accepted[0]
-        module, calibration, making = restore_judge(body), read_calibration(body), _trained(body)
+        module, calibration, making = trained.judge, trained.calibration, _trained(body)
     features = _golden_features(backbone)
     signature = Signature(inputs=(FEATURE,), outputs=JUDGED, axes={FEATURE: {0: "batch"}})
     shelf.tell(f"exporting {HEAD}")

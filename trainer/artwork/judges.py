@@ -4,6 +4,7 @@ Shapes: N pictures, D feature, H features of the last layer.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import torch
 
 from model_store.manifest import Calibration
 from trainer.artwork.calibration import fit_calibration, tie_margin
-from trainer.artwork.config import ArtworkConfig
+from trainer.artwork.config import ArtworkConfig, HeadSettings
 from trainer.artwork.laplace import Posterior, ScoreUncertainty, fit_posterior, unknown_posterior
 from trainer.artwork.model import Judge, PairwiseRankingModel
-from trainer.checkpoints import load_checkpoint
+from trainer.checkpoints import load_checkpoint, restoring
 
 KIND = "artwork-head"
+# What every checkpoint of a head tells, beside its weights.
+FIELDS = ("config", "input_dim", "space_id", "data_version", "seed", "epoch", "metrics", "wandb_run")
 _ROWS = 4096
 
 
@@ -43,7 +46,7 @@ def calibrate_judge(
     }
     score_N, uncertainty_N = judge_features(restore_judge(body), val[0])
     fitted = fit_calibration(score_N, uncertainty_N, val[1], val_artists)
-    probability = float(ArtworkConfig.model_validate(body["config"]).training.tie_probability)
+    probability = float(body["config"]["training"]["tie_probability"])
     return body | {
         "temperature": fitted.temperature,
         "calibration": {
@@ -55,19 +58,48 @@ def calibrate_judge(
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A checkpoint that scores: its body, its judge and how the scores are read."""
+
+    body: dict[str, Any]
+    judge: Judge
+    calibration: Calibration
+
+
+def open_judge(path: Path) -> Trained:
+    """The judge of a checkpoint file, tried once.
+
+    Raises InvalidCheckpoint: when it is no artwork head, or lacks or mistakes a part of one.
+    """
+    body = load_checkpoint(path, KIND)
+    with restoring(path):
+        for name in FIELDS:
+            body[name]
+        body["seen"] = _seen(body)
+        judge, calibration = restore_judge(body), read_calibration(body)
+        judge_features(judge, np.zeros((1, int(body["input_dim"])), dtype=np.float32))
+    return Trained(body=body, judge=judge, calibration=calibration)
+
+
 def restore_judge(body: Mapping[str, Any]) -> Judge:
-    """The judge of a checkpoint, ready to score; one of an epoch, not calibrated, states no uncertainty."""
-    config = ArtworkConfig.model_validate(body["config"])
+    """The judge of a checkpoint, ready to score; one of an epoch, not calibrated, states no uncertainty.
+
+    Raises KeyError, ValueError, TypeError or RuntimeError: for a damaged one; see `restoring`.
+    """
+    settings = HeadSettings.model_validate(body["config"]["head"])
     models = []
     for state in (body["model_state_dict"], *body.get("members", ())):
-        model = PairwiseRankingModel.build(int(body["input_dim"]), config.head)
+        if not all(bool(torch.isfinite(weight).all()) for weight in state.values()):
+            raise ValueError("its weights are not finite")
+        model = PairwiseRankingModel.build(_width(body, state), settings)
         model.load_state_dict(state)
         models.append(model)
     found = body.get("posteriors")
     posteriors = (
         [Posterior(centre_H=one["centre"], factor_HH=one["factor"]) for one in found]
         if found
-        else [unknown_posterior(config.head.score_dim)] * len(models)
+        else [unknown_posterior(settings.score_dim)] * len(models)
     )
     return Judge(models, [ScoreUncertainty(posterior) for posterior in posteriors]).eval()
 
@@ -101,6 +133,22 @@ def _posterior(body: Mapping[str, Any], feature_ND: np.ndarray, rank_N: np.ndarr
         parts = [model.judge(torch.from_numpy(rows_ND))[1:] for rows_ND in _split(feature_ND)]
         hidden_NH, score_N = (torch.cat([part[i] for part in parts]).numpy() for i in (0, 1))
     return fit_posterior(hidden_NH, score_N, rank_N, float(body["temperature"]))
+
+
+def _seen(body: Mapping[str, Any]) -> torch.Tensor:
+    """int64 key_N of the pictures that it was trained on; older checkpoints do not tell."""
+    seen = body.get("seen", torch.empty(0, dtype=torch.int64))
+    if not isinstance(seen, torch.Tensor) or seen.dtype != torch.int64 or seen.ndim != 1:
+        raise ValueError("seen is no list of pictures")
+    return seen
+
+
+def _width(body: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> int:
+    """The width of the features, before anything of that size is made."""
+    width = int(body["input_dim"])
+    if not any(weight.ndim == 2 and weight.shape[1] == width for weight in state.values()):
+        raise ValueError(f"input_dim is {width}, and its weights are of another width")
+    return width
 
 
 def _split(feature_ND: np.ndarray) -> list[np.ndarray]:

@@ -1,25 +1,24 @@
 """Artworks with their tiers, read from CSV or JSON and checked as a whole (A-1)."""
 
-import csv
 import hashlib
-import json
 import logging
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from inference.errors import InvalidImage
-from inference.pixels import inspect_image
+from inference.pixels import DEFAULT_LIMITS, inspect_image
+from trainer.artwork.table import BadField, Row, read_rows, shown, text_of
 from trainer.errors import InvalidData
 
 TIERS = ("S", "A", "B", "C")
 RANKS = {tier: len(TIERS) - position for position, tier in enumerate(TIERS)}
 REQUIRED = ("image_id", "path", "tier")
+OPTIONAL = ("artist", "department")
 _SHOWN = 50
+_LONGEST_TIER = 20
+_MEBI = 1 << 20
 
 _log = logging.getLogger(__name__)
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +37,11 @@ class Artwork:
         """4 for tier S down to 1 for C."""
         return RANKS[self.tier]
 
+    @property
+    def picture_key(self) -> int:
+        """64 bits of the picture's digest, signed: enough to know it again."""
+        return int.from_bytes(bytes.fromhex(self.picture_digest[:16]), "big", signed=True)
+
 
 def read_metadata(path: Path, images: Path) -> tuple[Artwork, ...]:
     """The artworks that `path` (CSV or JSON) lists; their pictures lie under `images`.
@@ -45,21 +49,23 @@ def read_metadata(path: Path, images: Path) -> tuple[Artwork, ...]:
     Without an artist each image is its own artist, and a warning is logged.
     Raises InvalidData: listing every bad row with its number, or saying why the file is not readable.
     """
+    if not images.is_dir():
+        raise InvalidData(f"{images}: no folder, so there are no images")
     problems: list[str] = []
     artworks: list[Artwork] = []
     seen: dict[str, int] = {}
     nameless = 0
-    for number, row in _rows(path):
+    for number, row in read_rows(path, REQUIRED):
         artwork, problem = _check(row, images.resolve())
         if artwork is None:
             problems.append(f"row {number}: {problem}")
         elif artwork.image_id in seen:
             problems.append(
-                f"row {number}: image_id {artwork.image_id} is row {seen[artwork.image_id]} already"
+                f"row {number}: image_id {shown(artwork.image_id)} is row {seen[artwork.image_id]} already"
             )
         else:
             seen[artwork.image_id] = number
-            nameless += not row.get("artist")
+            nameless += artwork.artist == f"image {artwork.image_id}"
             artworks.append(artwork)
     if problems:
         raise InvalidData(_listed(path, problems))
@@ -76,65 +82,66 @@ def data_version(artworks: tuple[Artwork, ...]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    try:
-        if path.suffix.lower() == ".json":
-            yield from _json_rows(path)
-        else:
-            yield from _csv_rows(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidData(f"{path}: not readable ({type(error).__name__})") from error
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InvalidData(f"{path}: no column {', '.join(missing)}")
-        for row in reader:
-            yield reader.line_num, row
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidData(f"{path}: not JSON: {error}") from error
-    if not isinstance(body, list):
-        raise InvalidData(f"{path}: not a list of rows")
-    for number, row in enumerate(body, start=1):
-        yield number, row if isinstance(row, dict) else {}
-
-
 def _check(row: Row, images: Path) -> tuple[Artwork | None, str]:
-    missing = [name for name in REQUIRED if not row.get(name)]
-    if missing:
-        return None, f"no {', '.join(missing)}"
-    tier = str(row["tier"]).strip()
-    if tier not in TIERS:
-        return None, f"unknown tier {tier!r}, expected one of {', '.join(TIERS)}"
-    path = (images / str(row["path"])).resolve()
-    if not path.is_relative_to(images):
-        return None, f"path {row['path']} leaves the images folder"
-    if not path.is_file():
-        return None, f"no file {row['path']}"
-    data = path.read_bytes()
+    """The artwork of a row, or what is wrong with it."""
     try:
-        inspect_image(data)
-    except InvalidImage as error:
-        return None, f"{row['path']}: {error}"
-    identifier = str(row["image_id"])
+        fields = {name: text_of(row, name) for name in (*REQUIRED, *OPTIONAL)}
+        missing = [name for name in REQUIRED if not fields[name]]
+        if missing:
+            return None, f"no {', '.join(missing)}"
+        if row.get(None):  # type: ignore[call-overload]
+            return None, "more values than columns; a value with a comma in it stands in double quotes"
+        if fields["tier"] not in TIERS:
+            return (
+                None,
+                f"unknown tier {fields['tier'][:_LONGEST_TIER]!r}, expected one of {', '.join(TIERS)}",
+            )
+        path = _placed(str(row["path"]), images)
+        digest = _inspect(path, str(row["path"]))
+    except BadField as error:
+        return None, str(error)
     return Artwork(
-        image_id=identifier,
+        image_id=fields["image_id"],
         path=path,
-        tier=tier,
-        artist=str(row.get("artist") or f"image {identifier}"),
-        department=str(row["department"]) if row.get("department") else None,
-        picture_digest=hashlib.sha256(data).hexdigest(),
+        tier=fields["tier"],
+        artist=fields["artist"] or f"image {fields['image_id']}",
+        department=fields["department"] or None,
+        picture_digest=digest,
     ), ""
+
+
+def _placed(name: str, images: Path) -> Path:
+    """The file that a row names. Raises BadField: when it is none, or not in the folder."""
+    try:
+        path = (images / name).resolve()
+        inside, there = path.is_relative_to(images), path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        # Too long a name, links in a circle: no file either.
+        raise BadField(f"no file {shown(name)}") from error
+    if not inside:
+        raise BadField(f"path {shown(name)} leaves the images folder")
+    if not there:
+        raise BadField(f"no file {shown(name)}")
+    return path
+
+
+def _inspect(path: Path, name: str) -> str:
+    """The sha256 of a picture whose header is good. Raises BadField: naming the picture."""
+    try:
+        size = path.stat().st_size
+        if size > DEFAULT_LIMITS.byte_count:
+            bound = DEFAULT_LIMITS.byte_count / _MEBI
+            raise BadField(f"{name}: {size / _MEBI:.1f} MiB, the bound is {bound:.1f} MiB")
+        data = path.read_bytes()
+        inspect_image(data)
+    except OSError as error:
+        raise BadField(f"{name}: not readable ({error.strerror})") from error
+    except InvalidImage as error:
+        raise BadField(f"{name}: {error}") from error
+    return hashlib.sha256(data).hexdigest()
 
 
 def _listed(path: Path, problems: list[str]) -> str:
     more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return f"{path}: {len(problems)} bad rows\n  " + "\n  ".join(problems[:_SHOWN]) + more
+    count = "1 bad row" if len(problems) == 1 else f"{len(problems)} bad rows"
+    return f"{path}: {count}\n  " + "\n  ".join(problems[:_SHOWN]) + more

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.files import replacing
+
 _CHUNK = 1 << 20
 
 
@@ -68,7 +70,7 @@ def sample_pairs(rank_N: np.ndarray, count: int, seed: int = 0) -> Pairs:
 def write_pairs(pairs: Pairs, image_ids: Sequence[str], path: Path) -> None:
     """Write the pairs as CSV `img_a,img_b,label`, a million rows at a time."""
     names = np.asarray(image_ids, dtype=object)
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         stream.write("img_a,img_b,label\n")
         for start in range(0, len(pairs), _CHUNK):
             part = slice(start, start + _CHUNK)

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from inference.pixels import open_upright
 from trainer.artwork.metadata import Artwork
+from trainer.files import replacing
 
 SIDE, CAPTION, COLUMNS, MOST = 128, 18, 8, 24
 
@@ -38,10 +39,8 @@ class SampleSheet:
             sheet.paste(thumbnail, (left + (SIDE - thumbnail.width) // 2, top))
             score = float(score_N[self._positions[number]])
             pen.text((left + 4, top + SIDE + 3), f"{self._tiers[number]}  {score:+.2f}", fill="black")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
-        sheet.save(temporary, "PNG")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            sheet.save(temporary, "PNG")
         return path
 
 

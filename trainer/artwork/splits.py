@@ -12,8 +12,10 @@ import numpy as np
 
 from trainer.artwork.metadata import TIERS, Artwork
 from trainer.errors import InvalidData, LeakDetected
+from trainer.files import write_text
 
 PARTS = ("train", "val", "test")
+SPLIT_FILE = "split.json"
 RATIOS = (0.8, 0.1, 0.1)
 _ATTEMPTS = 64
 
@@ -67,9 +69,11 @@ def split_artworks(artworks: Artworks, seed: int = 42) -> Split:
     ]
     split = Split(train=parts[0], val=parts[1], test=parts[2], seed=seed)
     for name, part in zip(PARTS, parts, strict=True):
-        if len({a.tier for a in part}) < 2:
+        tiers = {a.tier for a in part}
+        if len(tiers) < 2:
             raise InvalidData(
-                f"{name} holds {len(part)} images of one tier: more artists with several tiers are needed"
+                f"{len(groups)} artists leave {name} with {len(part)} images of {len(tiers)} tiers, and a "
+                "pair takes two: more artists, or artists with several tiers, are needed"
             )
     check_no_leak((*split.train, *split.val), split.test)
     return split
@@ -95,7 +99,7 @@ def write_split(split: Split, path: Path) -> None:
         "report": split.report(),
         **{part: sorted(a.image_id for a in getattr(split, part)) for part in PARTS},
     }
-    path.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
 
 
 def _by_artist(artworks: Artworks) -> list[Artworks]:

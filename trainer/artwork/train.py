@@ -16,25 +16,28 @@ import torch
 from model_store.store import Version
 from trainer.artwork.charts import CHART_FILE, draw_report
 from trainer.artwork.config import ArtworkConfig, AugmentationSettings
-from trainer.artwork.evaluator import Evaluator
+from trainer.artwork.evaluator import Evaluator, seen_pictures
 from trainer.artwork.fit import open_fit
-from trainer.artwork.judges import KIND, calibrate_judge
+from trainer.artwork.judges import FIELDS, KIND, calibrate_judge
 from trainer.artwork.markdown import markdown_of, warnings_of
 from trainer.artwork.metadata import Artwork, data_version
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, scores_of
 from trainer.artwork.samples import SampleSheet
-from trainer.artwork.splits import Split, check_no_leak, split_artworks, write_split
-from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.artwork.splits import SPLIT_FILE, Split, check_no_leak, split_artworks, write_split
+from trainer.checkpoints import load_checkpoint, restoring, save_checkpoint
 from trainer.errors import InvalidCheckpoint
-from trainer.features import vectors_of_files, vectors_of_pictures
+from trainer.features import check_pictures, vectors_of_files, vectors_of_pictures
+from trainer.files import check_apart, claimed, write_text
 from trainer.keeping import BEST, ENSEMBLE, LAST, Keeper, read_last
 from trainer.runs import choose_device, one_thread, write_report
 from trainer.tracking import Tracked, tracking
 from trainer.views import augment_picture, join_views, view_names, view_seed
 from trainer.workspace import Workspace
 
-SAMPLE_FILE = "samples.png"
+SAMPLE_FILE, REPORT_FILE, MARKDOWN_FILE = "samples.png", "report.json", "report.md"
+# What a run writes beside its checkpoints.
+FILES = (SPLIT_FILE, SAMPLE_FILE, REPORT_FILE, MARKDOWN_FILE, CHART_FILE)
 # Settings that a resumed run may change: they alter when it stops, not what it has done.
 _FREE = ("max_epochs", "early_stopping_patience", "wandb_project", "wandb_run_name", "wandb_enabled")
 _log = logging.getLogger(__name__)
@@ -66,8 +69,9 @@ def train_artwork(
     Writes `checkpoints/`, `split.json`, `samples.png` and `report.{json,md,png}`. Test pictures are not even
     encoded before training has ended. The same arguments give the same weights on the CPU, and so does a run
     that was killed at any moment and then resumed. Raises InvalidData: when the artworks cannot be split or
-    read. Raises LeakDetected: see `splits`. Raises InvalidCheckpoint: when there is nothing to resume, or it
-    was another run's.
+    read, or the run would overwrite one. Raises LeakDetected: see `splits`. Raises InvalidCheckpoint: when
+    there is nothing to resume, or it was another run's. Raises FolderInUse: when another run is in it.
+    Raises Diverged, OutOfMemory: when training cannot go on.
     """
     return _Run(config, artworks, backbone, space).train(resume)
 
@@ -83,30 +87,42 @@ class _Run:
         )
 
     def train(self, resume: bool) -> ArtworkReport:
+        check_apart(self._written(), [artwork.path for artwork in self.artworks])
+        if resume:
+            # Before the folder is claimed: one without a run stays as it is.
+            self._last()
+        with claimed(self.space.out):
+            return self._train(self._last() if resume else None)
+
+    def _train(self, last: dict[str, Any] | None) -> ArtworkReport:
         started = time.monotonic()
-        last = self._last() if resume else None
         split = split_artworks(self.artworks, self.config.training.seed)
         seen = (*split.train, *split.val)
         check_no_leak(seen, split.test)
-        self.space.out.mkdir(parents=True, exist_ok=True)
-        write_split(split, self.space.out / "split.json")
+        # They are encoded when training has ended, which is no time to learn that one is broken.
+        check_pictures([a.path for a in split.test], self.backbone)
+        write_split(split, self.space.out / SPLIT_FILE)
         device = choose_device(self.config.training.device)
         feature_ND = vectors_of_files([a.path for a in seen], self.backbone, self.space, "artwork features")
         train = self._graded(split.train, feature_ND[: len(split.train)], device)
         val = _graded(split.val, feature_ND[len(split.train) :, None], device)
-        history = self._fit(train, val, SampleSheet(split.val, self.config.training.seed), device, last)
+        history = self._fit(train, val, split, device, last)
         checkpoint = self._judge(train, val, split)
         return self._report(split, checkpoint, history, device, started)
 
     def _last(self) -> dict[str, Any]:
         path, last = self.keeper.folder / LAST, read_last(self.keeper.folder, KIND)
-        header = self._header(int(last["input_dim"]))
-        for name in ("data_version", "space_id"):
-            if last[name] != header[name]:
+        with restoring(path):
+            header = self._header(int(last["input_dim"]))
+            known = {name: str(last[name]) for name in ("data_version", "space_id")}
+            changed = _changed(last["config"], header["config"])
+            for name in FIELDS:
+                last[name]
+        for name, value in known.items():
+            if value != header[name]:
                 raise InvalidCheckpoint(
-                    f"{path}: the run has {name} {str(last[name])[:12]}, this one {str(header[name])[:12]}"
+                    f"{path}: the run has {name} {value[:12]}, this one {header[name][:12]}"
                 )
-        changed = _changed(last["config"], header["config"])
         if changed:
             raise InvalidCheckpoint(f"{path}: the run has other settings of {', '.join(changed)}")
         return last
@@ -115,11 +131,12 @@ class _Run:
         self,
         train: Graded,
         val: Graded,
-        samples: SampleSheet,
+        split: Split,
         device: torch.device,
         last: Mapping[str, Any] | None,
     ) -> list[dict[str, float]]:
         settings = self.config.training
+        samples = SampleSheet(split.val, settings.seed)
         tracked = Tracked(
             directory=self.space.out,
             project=settings.wandb_project,
@@ -139,10 +156,14 @@ class _Run:
                     sheet = samples.draw(scores_of(model, val), self.space.out / SAMPLE_FILE)
                     tracker.show("val/samples", sheet, epoch)
 
-            header = self._header(train.feature_NVD.shape[-1]) | {"wandb_run": tracker.run_id}
+            header = self._header(train.feature_NVD.shape[-1]) | {
+                "wandb_run": tracker.run_id,
+                "seen": seen_pictures((*split.train, *split.val)),
+            }
             fitting = open_fit(self.config, train, val, self.keeper, header)
             if last is not None:
-                fitting.restore(last)
+                with restoring(self.keeper.folder / LAST):
+                    fitting.restore(last)
             return fitting.run(device, tracker, self.space.progress, "artwork training", sampled)
 
     def _judge(self, train: Graded, val: Graded, split: Split) -> Path:
@@ -180,13 +201,17 @@ class _Run:
             "seconds": round(time.monotonic() - started, 2),
         }
         out = self.space.out
-        written = write_report(out / "report.json", body)
-        (out / "report.md").write_text(markdown_of(written), encoding="utf-8")
+        written = write_report(out / REPORT_FILE, body)
+        write_text(out / MARKDOWN_FILE, markdown_of(written))
         ranks = np.array([artwork.rank for artwork in split.test])
         draw_report(out / CHART_FILE, judged.figures, judged.score_N, ranks)
         for warning in warnings_of(written):
             _log.warning(warning)
         return ArtworkReport(checkpoint=checkpoint, body=written)
+
+    def _written(self) -> list[Path]:
+        out = self.space.out
+        return [*(out / name for name in FILES), *self.keeper.folder.glob("*.pt")]
 
     def _graded(self, artworks: Sequence[Artwork], feature_ND: np.ndarray, device: torch.device) -> Graded:
         """Training pictures with their views, which are encoded like pictures of their own."""
@@ -228,7 +253,8 @@ def _arrays(part: Graded) -> tuple[np.ndarray, np.ndarray]:
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Settings that decide the weights and are not what they were."""
     found = []
-    for part in ("backbone", "head", "augmentation", "training"):
+    # What the backbone was made with is part of its space, which is compared by itself.
+    for part in ("head", "augmentation", "training"):
         names = before[part].keys() | now[part].keys()
         found += [
             f"{part}.{name}"

@@ -67,7 +67,7 @@ def train_fashion(
     """Train an attribute encoder; what it leaves behind lies under `space.out`.
 
     Writes `checkpoints/`, `results/` (figures, summary, charts, samples) and `logs/` (TensorBoard). The same
-    arguments give the same weights on the CPU, and so does a run that was killed at any moment and then resumed.
+    arguments give the same weights on the CPU, and so does a run that was killed and resumed at any moment.
     Raises InvalidData: when the garments cannot be split or their pictures not be read.
     Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's.
     """

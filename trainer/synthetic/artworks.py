@@ -6,13 +6,17 @@ from pathlib import Path
 
 from PIL import Image
 
+from inference.errors import InvalidImage
 from inference.pixels import open_upright
+from trainer.errors import InvalidData
+from trainer.files import replacing
 from trainer.synthetic.degradations import TIERS, degrade
 from trainer.synthetic.paintings import artist, paint
 
 METADATA_FILE = "metadata.csv"
 WORKS_PER_ARTIST = 3
 LONGEST_SIDE = 320
+COLUMNS = ("image_id", "path", "tier", "artist")
 
 Motif = tuple[str, Image.Image]
 
@@ -21,6 +25,7 @@ def write_artworks(directory: Path, count: int, seed: int = 42, size: int = 192)
     """Paint `count` pictures into `directory` and return the path of their metadata (A-1).
 
     Each painting appears once a tier, so `count` is rounded down to a multiple of four.
+    Raises InvalidData: when there are metadata of something else.
     """
 
     def motifs() -> Iterable[Motif]:
@@ -35,12 +40,18 @@ def write_graded(directory: Path, pictures: Sequence[Path], seed: int = 42) -> P
     """Grade given pictures into `directory` and return the path of their metadata (A-1).
 
     Each appears once a tier, at most `LONGEST_SIDE` pixels wide or high, and is its own artist.
-    Raises InvalidImage: for a picture that cannot be read.
+    Raises InvalidData: for a picture that cannot be read, and for one that lies in `directory` itself.
     """
+    inside = [path for path in pictures if path.resolve().is_relative_to(directory.resolve())]
+    if inside:
+        raise InvalidData(f"{inside[0]} lies in {directory}, where graded pictures go: give another --out")
 
     def motifs() -> Iterable[Motif]:
         for number, path in enumerate(pictures):
-            picture = open_upright(path.read_bytes()).convert("RGB")
+            try:
+                picture = open_upright(path.read_bytes()).convert("RGB")
+            except InvalidImage as error:
+                raise InvalidData(f"{path}: {error}") from error
             picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             yield f"source-{number:04d}", picture
 
@@ -48,14 +59,24 @@ def write_graded(directory: Path, pictures: Sequence[Path], seed: int = 42) -> P
 
 
 def _write(directory: Path, motifs: Iterable[Motif], seed: int) -> Path:
+    """Pictures first, then what lists them: a list without its pictures is never there."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / METADATA_FILE
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    _check_own(path)
+    rows = []
+    for work, (maker, picture) in enumerate(motifs):
+        for tier in TIERS:
+            name = f"work_{work:04d}_{tier}.png"
+            degrade(picture, tier, seed * 1_000_003 + work).save(directory / name, compress_level=1)
+            rows.append((f"work-{work:04d}-{tier}", name, tier, maker))
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("image_id", "path", "tier", "artist"))
-        for work, (maker, picture) in enumerate(motifs):
-            for tier in TIERS:
-                name = f"work_{work:04d}_{tier}.png"
-                degrade(picture, tier, seed * 1_000_003 + work).save(directory / name, compress_level=1)
-                writer.writerow((f"work-{work:04d}-{tier}", name, tier, maker))
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
     return path
+
+
+def _check_own(path: Path) -> None:
+    """Raises InvalidData: when the metadata that are there list other pictures than those written here."""
+    if path.exists() and not path.read_bytes().startswith(f"{','.join(COLUMNS)}\r\nwork-0000-".encode()):
+        raise InvalidData(f"{path} lists pictures that were not made here: give another --out")

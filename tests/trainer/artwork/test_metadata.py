@@ -76,3 +76,94 @@ def test_missing_column_is_named(images: Path):
     """A table without a tier column is refused at once."""
     with pytest.raises(InvalidData, match="no column tier"):
         read_metadata(_csv(images, "image_id,path\n1,a.png\n"), images)
+
+
+def _bad(images: Path, body: str | bytes, name: str = "metadata.csv") -> str:
+    path = images.parent / name
+    path.write_bytes(body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InvalidData) as caught:
+        read_metadata(path, images)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("", "no column image_id, path, tier"),
+        ("image_id;path;tier\n1;a.png;S\n", "the first line is image_id;path;tier"),
+        ("image_id,path,tier,tier\n1,a.png,S,C\n", "more than one column tier"),
+        (HEADER, "no rows"),
+        (HEADER + '1,"a.png,S,k\n', "line 2: not CSV"),
+        (HEADER + f"1,a.png,S,{'k' * 200_000}\n", "line 2: not CSV (field larger"),
+        (HEADER.encode() + b"1,a.png,S,Ren\xe9\n", "line 2: not UTF-8"),
+        (HEADER.encode("utf-16"), "line 1: not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_table_is_told_in_one_line(images: Path, body: str | bytes, told: str):
+    """What the file is instead, and where; no trace of a parser."""  # proves A-1
+    message = _bad(images, body)
+
+    assert told in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("1,a\0.png,S,k", r"path 'a\x00.png' holds control characters"),
+        (f"1,{'x' * 5000},S,k", "no file xxxx"),
+        (f"1,a.png,{'x' * 5000},k", "unknown tier 'xxxx"),
+        ("   ,a.png,S,k", "no image_id"),
+        ("\x1b[31m,a.png,S,k", "image_id '\\x1b[31m' holds control characters"),
+        ("1,a.png,S,Kim, Lee", "more values than columns"),
+        ("1,loop.png,S,k", "no file loop.png"),
+        ("1,huge.png,S,k", "huge.png: 102400.0 MiB, the bound is 10.0 MiB"),
+    ],
+)
+def test_hostile_rows_are_told_in_a_line_each(images: Path, row: str, told: str):
+    """A row that no artwork can be made of is listed, whatever it does to paths and memory."""  # proves A-1
+    (images / "loop.png").symlink_to("loop.png")
+    with (images / "huge.png").open("wb") as stream:
+        stream.truncate(100 << 30)
+
+    message = _bad(images, HEADER + row + "\n2,b.png,S,k\n")
+
+    assert f": 1 bad row\n  row 2: {told}" in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"image_id": [1]}, "image_id is [1], no text"),
+        ({"image_id": True}, "image_id is True, no text"),
+        ({"image_id": float("nan")}, "image_id is nan"),
+        ({"path": {"a": 1}}, "path is {'a': 1}, no text"),
+        ({"artist": "\ud800"}, r"artist '\ud800' holds control characters"),
+    ],
+)
+def test_json_values_that_are_no_texts_are_told(images: Path, change: dict[str, object], told: str):
+    """Only texts and numbers name anything."""  # proves A-1
+    row = {"image_id": "1", "path": "a.png", "tier": "S", "artist": "kim"}
+
+    assert f"row 1: {told}" in _bad(images, json.dumps([row | change]), "metadata.json")
+
+
+def test_json_too_deep_is_told(images: Path):
+    """A document that is nothing but brackets ends in a line."""
+    assert "not JSON" in _bad(images, "[" * 100_000, "metadata.json")
+
+
+def test_one_artist_in_two_spellings_is_one(images: Path):
+    """Spaces around a name and composed or decomposed letters make no second artist."""  # proves A-2
+    body = "\ufeff image_id, path, tier, artist\n1,a.png,S,René\n2, b.png, A ,Rene\u0301 \n"
+
+    artworks = read_metadata(_csv(images, body), images)
+
+    assert {artwork.artist for artwork in artworks} == {"René"}
+
+
+def test_images_that_are_no_folder_are_told_once(images: Path):
+    """Not once a row."""
+    with pytest.raises(InvalidData, match=r"nowhere: no folder"):
+        read_metadata(_csv(images, HEADER + "1,a.png,S,k\n"), images / "nowhere")

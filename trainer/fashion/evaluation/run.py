@@ -1,6 +1,5 @@
 """A trained run judged on a folder of garments, written down beside it (F-12 to F-16)."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from trainer.fashion.evaluation.markdown import markdown_of
 from trainer.fashion.evaluation.report import Yardstick, evaluate_encoder
 from trainer.fashion.reopening import TrainedRun, encode_garments, read_collection
 from trainer.fashion.train import RESULTS
+from trainer.files import write_text
 from trainer.runs import write_report
 from trainer.workspace import Workspace
 
@@ -43,17 +43,6 @@ def evaluate_run(
     }
     results = space.out / RESULTS
     draw_evaluation(results, body, encoded)
-    _write_text(results / MARKDOWN_FILE, markdown_of(body))
+    write_text(results / MARKDOWN_FILE, markdown_of(body))
     write_report(results / GROUPS_FILE, body["query_groups"])
     return write_report(results / EVALUATION_FILE, body)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def headline(body: Mapping[str, Any]) -> float:
-    """Full-gallery Recall@10 of records that look for pictures."""
-    return float(body["gallery"]["record_to_image"]["recall"]["10"])

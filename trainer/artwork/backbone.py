@@ -1,0 +1,108 @@
+"""Which backbone a run stands on: a published version, or weights that are published first (A-5)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.pixels import PIXEL_PATH
+from model_store.aliases import PRODUCTION
+from model_store.errors import NoStore
+from model_store.manifest import ImagePreprocessing
+from model_store.store import ModelStore, Version
+from trainer.artwork.config import BackboneSettings
+from trainer.artwork.evaluator import BACKBONE
+from trainer.artwork.export import export_artwork_backbone
+from trainer.backbones.dinov2 import DINOv2, load_dinov2
+from trainer.backbones.weights import weights_digest
+from trainer.errors import InvalidConfig
+from trainer.publishing import Shelf, is_whole, readable_versions
+
+
+def choose_backbone(
+    name: str, settings: BackboneSettings, shelf: Shelf, changed: Sequence[str] = ()
+) -> tuple[Version, BackboneSettings]:
+    """The version that `name` means, and the settings that it was made with.
+
+    `name` is MODEL@ALIAS when it has an @ or a model of the store is called so; else a directory with a
+    DINOv2 when there is one; else a hub id. Directory and hub id are published with `settings`, once: the
+    same weights with the same settings are found again. `changed` names the settings that were asked for.
+    Raises StoreError: when the alias means nothing. Raises InvalidConfig: for a version of another model, and
+    for settings asked of a version that has its own. Raises BackboneUnavailable: when nothing loads.
+    """
+    if not name:
+        raise InvalidConfig("--backbone is empty: expected MODEL@ALIAS, a directory or a hub id")
+    if "@" not in name and name not in _models(shelf.store):
+        version = publish_backbone(settings.model_copy(update={"source": name}), shelf)
+        return version, settings_of(version)
+    model, _, alias = name.partition("@")
+    if model != BACKBONE:
+        raise InvalidConfig(f"--backbone {name}: artwork heads stand on {BACKBONE}, not on {model!r}")
+    version = shelf.store.resolve(model, alias or PRODUCTION)
+    if changed:
+        raise InvalidConfig(
+            f"--set {changed[0]}: {version} is published with settings of its own; "
+            "they can be set when --backbone is a directory or a hub id"
+        )
+    return version, settings_of(version)
+
+
+def settings_of(version: Version) -> BackboneSettings:
+    """What a version was made with, for the configuration of a run; a directory by its name alone."""
+    manifest = version.manifest
+    pixels = manifest.preprocessing
+    assert isinstance(pixels, ImagePreprocessing)
+    return BackboneSettings(
+        source=manifest.provenance.source,
+        height=pixels.height,
+        width=pixels.width,
+        fit=pixels.fit,
+        pooling=manifest.pooling or "cls",
+    )
+
+
+def publish_backbone(settings: BackboneSettings, shelf: Shelf) -> Version:
+    """The version of these weights with these settings, exported and published where there is none yet.
+
+    Raises BackboneUnavailable: when the backbone does not load. Raises NotFaithful: when the graph differs.
+    """
+    shelf.tell(f"loading {settings.source}")
+    loaded = load_dinov2(settings.source)
+    found = _published(loaded, settings, shelf)
+    if found is None:
+        return export_artwork_backbone(settings, shelf, loaded).version
+    shelf.tell(f"{found} already there, same weights and settings")
+    return found
+
+
+def tell_places(name: str, store: ModelStore) -> str:
+    """Where a backbone of this name was looked for, in one line."""
+    known = [f"{BACKBONE}@{alias}" for alias in store.aliases.names(BACKBONE)] if _models(store) else []
+    directory = "a directory without a DINOv2" if Path(name).is_dir() else "no directory"
+    has = ", ".join(known) or f"no {BACKBONE}"
+    return f"{store.place} has {has}; {name} is {directory}; else it is a hub id"
+
+
+def _published(loaded: DINOv2, settings: BackboneSettings, shelf: Shelf) -> Version | None:
+    """The newest whole version that an export would only make again."""
+    digest = weights_digest(loaded.model)
+    pixels = ImagePreprocessing(height=settings.height, width=settings.width, fit=settings.fit)
+    for version in readable_versions(shelf.store, BACKBONE):
+        manifest = version.manifest
+        same = (
+            manifest.metrics.get("weights_sha256") == digest
+            and manifest.preprocessing == pixels
+            and manifest.pooling == settings.pooling
+            and manifest.pixel_path == PIXEL_PATH
+            and manifest.format == shelf.form
+            and manifest.derived_from is None
+            and manifest.provenance.trained == loaded.origin.trained
+        )
+        if same and is_whole(shelf.store, version):
+            return version
+    return None
+
+
+def _models(store: ModelStore) -> list[str]:
+    try:
+        return store.names()
+    except NoStore:
+        return []
