@@ -34,14 +34,12 @@ def read_settings(
         raise InvalidConfig(f"{path}: not readable as YAML") from error
     if not isinstance(body, dict):
         raise InvalidConfig(f"{path}: not a mapping")
-    for dotted, value in (overrides or {}).items():
-        _set(body, dotted.split("."), value)
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidConfig(f"{path}: {where}: {first['msg']}") from error
+    return _checked(kind, body, overrides or {}, str(path))
+
+
+def change_settings(settings: SettingsT, overrides: Mapping[str, object]) -> SettingsT:
+    """The same settings but for `overrides`. Raises InvalidConfig: naming the field."""
+    return _checked(type(settings), settings.model_dump(mode="json"), overrides, "settings")
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
@@ -59,6 +57,19 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise InvalidConfig(f"--set {text}: {value!r} is no YAML") from error
     return found
+
+
+def _checked(
+    kind: type[SettingsT], body: dict[str, Any], overrides: Mapping[str, object], source: str
+) -> SettingsT:
+    for dotted, value in overrides.items():
+        _set(body, dotted.split("."), value)
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidConfig(f"{source}: {where}: {first['msg']}") from error
 
 
 def _set(body: dict[str, Any], keys: list[str], value: object) -> None:

@@ -16,6 +16,7 @@ from trainer.fashion.config import FashionTraining
 from trainer.fashion.contrast import info_nce
 from trainer.fashion.encoders.base import AttributeEncoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
+from trainer.fashion.rates import rate_of
 from trainer.fashion.wardrobes import Wardrobe
 from trainer.fitting import EpochBatches, EpochModule
 
@@ -45,7 +46,10 @@ class EncoderFit(EpochModule):
 
     @property
     def rate(self) -> float:
-        return self.settings.learning_rate
+        # Records alone only start the encoder: their few epochs follow no schedule.
+        return (
+            self.settings.learning_rate if self.stage == "standalone" else rate_of(self.settings, self.epoch)
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
@@ -80,6 +84,7 @@ class EncoderFit(EpochModule):
         return {
             "val/loss": loss,
             "val/recall@1": found["recall"]["1"],
+            "val/recall@5": found["recall"]["5"],
             "val/recall@10": found["recall"]["10"],
             "val/mrr": found["mrr"],
         }
