@@ -1,0 +1,60 @@
+"""Charts as every report draws them: the time in picture and metadata, words in letters that can be drawn."""
+
+import functools
+from datetime import UTC, datetime
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from trainer.romanisation import romanise
+
+_DPI = 110
+# The foot of a figure that belongs to its time.
+_FOOT = 0.03
+# Typefaces with Hangul, as systems call them.
+_HANGUL = (
+    "Noto Sans CJK KR",
+    "Noto Sans KR",
+    "NanumGothic",
+    "Nanum Gothic",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, in a typeface with Hangul where the machine has one."""
+    family = hangul_family()
+    if family is not None:
+        mpl.rcParams["font.family"] = [family, "DejaVu Sans"]
+    layout = ConstrainedLayoutEngine(rect=(0, _FOOT, 1, 1 - _FOOT))
+    return Figure(figsize=(width, height), layout=layout)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, whole or not at all, its time below it and in its metadata (F-11)."""
+    now = datetime.now(UTC)
+    figure.text(
+        0.995, 0.002, f"{now:%Y-%m-%d %H:%M:%S} UTC", ha="right", va="bottom", fontsize=6, color="grey"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    metadata = {"Creation Time": now.isoformat(), "Software": "Atelier"}
+    figure.savefig(temporary, dpi=_DPI, format="png", metadata=metadata)
+    temporary.replace(path)
+    return path
+
+
+def drawable(text: str) -> str:
+    """The text itself, or in Latin letters where no typeface here has its own."""
+    return text if hangul_family() is not None else romanise(text)
+
+
+@functools.cache
+def hangul_family() -> str | None:
+    """A typeface with Hangul that this machine has."""
+    installed = {entry.name for entry in font_manager.fontManager.ttflist}
+    return next((name for name in _HANGUL if name in installed), None)
