@@ -10,7 +10,6 @@ from cli.extras import training_extra
 from cli.fashion.app import (
     CACHE,
     IMAGE,
-    RECORDS_FILE,
     STORE,
     AsJson,
     Cache,
@@ -21,8 +20,8 @@ from cli.fashion.app import (
     Store,
     app,
 )
+from cli.fashion.opening import open_training
 from cli.output import console, print_json, print_table
-from model_store.store import ModelStore
 
 
 @app.command()
@@ -41,30 +40,23 @@ def train(
 ) -> None:
     """Train an attribute encoder against vectors of the published image model; publish it with export.py."""
     with reported(), training_extra():
-        from inference.attributes import AttributeSchema
         from trainer.configuration import parse_settings
-        from trainer.fashion.config import read_fashion_config
-        from trainer.fashion.data.records import read_records
-        from trainer.fashion.data.vocabularies import read_vocabulary
         from trainer.fashion.train import train_fashion
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
         overrides = {"training.max_epochs": epochs, "training.batch_size": batch_size}
-        settings = read_fashion_config(
+        opened = open_training(
+            data,
             config,
             parse_settings(change or ())
             | {key: value for key, value in overrides.items() if value is not None},
+            image,
+            store,
         )
-        models = ModelStore.at(store)
-        name, _, alias = image.partition("@")
-        version = models.resolve(name, alias or "production")
-        settings = settings.model_copy(update={"attributes": read_vocabulary(data, settings.attributes)})
-        schema = AttributeSchema(settings.attributes.preprocessing())
-        garments = read_records(data / RECORDS_FILE, data, schema)
         with bars() as progress:
-            space = Workspace(store=models, out=out, cache=cache, progress=progress)
-            report = train_fashion(settings, garments, version, space, resume=resume)
+            space = Workspace(store=opened.models, out=out, cache=cache, progress=progress)
+            report = train_fashion(opened.config, opened.garments, opened.image, space, resume=resume)
         if as_json:
             print_json(report.body)
             return
