@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from cli.errors import CommandError
 
 _TRAINING = frozenset(
-    {"torch", "transformers", "open_clip", "lightning", "wandb", "sklearn", "pandas", "matplotlib"}
+    {"torch", "transformers", "open_clip", "lightning", "wandb", "sklearn", "pandas", "matplotlib", "optuna"}
 )
 
 

@@ -39,17 +39,12 @@ def read_settings(
         raise InvalidConfig(f"{path}: not readable as YAML") from error
     if not isinstance(body, dict):
         raise InvalidConfig(f"{path}: not a mapping")
-    named = [(dotted.split("."), value) for dotted, value in (overrides or {}).items()]
-    for keys, value in named:
-        _forget_another_kind(body, keys, value)
-    for keys, value in named:
-        _set(body, keys, value)
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in _place(first["loc"], body))
-        raise InvalidConfig(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from error
+    return _checked(kind, body, overrides or {}, str(path))
+
+
+def change_settings(settings: SettingsT, overrides: Mapping[str, object]) -> SettingsT:
+    """The same settings but for `overrides`. Raises InvalidConfig: naming the field."""
+    return _checked(type(settings), settings.model_dump(mode="json"), overrides, "settings")
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
@@ -74,6 +69,22 @@ def _forget_another_kind(body: Any, keys: list[str], value: object) -> None:
         body = body.get(key) if isinstance(body, dict) else None
     if keys[-1] == _KIND and isinstance(body, dict) and body.get(_KIND, value) != value:
         body.clear()
+
+
+def _checked(
+    kind: type[SettingsT], body: dict[str, Any], overrides: Mapping[str, object], source: str
+) -> SettingsT:
+    named = [(dotted.split("."), value) for dotted, value in overrides.items()]
+    for keys, value in named:
+        _forget_another_kind(body, keys, value)
+    for keys, value in named:
+        _set(body, keys, value)
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in _place(first["loc"], body))
+        raise InvalidConfig(f"{source}: {where}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def _set(body: dict[str, Any], keys: list[str], value: object) -> None:

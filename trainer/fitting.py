@@ -13,7 +13,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
 
 from trainer.errors import Diverged, OutOfMemory
-from trainer.keeping import Keeper, Standing
+from trainer.keeping import Keeping, Standing
 from trainer.lightning_trainer import run_training
 from trainer.progress import Progress
 from trainer.runs import Patience, gpu_memory
@@ -124,7 +124,7 @@ class Fitting:
     def __init__(
         self,
         module: EpochModule,
-        keeper: Keeper,
+        keeper: Keeping,
         header: Mapping[str, Any],
         settings: FitSettings,
         *,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from trainer.checkpoints import copy_checkpoint, load_checkpoint, save_checkpoint
 from trainer.errors import InvalidCheckpoint
@@ -11,6 +11,42 @@ BEST, LAST, ENSEMBLE = "best_model.pt", "last.pt", "ensemble.pt"
 PATTERNS = (BEST, LAST, ENSEMBLE, "top_*.pt", "epoch_*.pt")
 
 Standing = tuple[float, float]
+
+
+class Keeping(Protocol):
+    """Takes what an epoch leaves behind."""
+
+    def clear(self) -> None:
+        """Forget the run before."""
+
+    def keep(
+        self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any], /
+    ) -> None:
+        """Keep what this epoch deserves."""
+
+    def restore(self, resume: Mapping[str, Any], /) -> None:
+        """Go on from what `last.pt` carries."""
+
+
+class Unwritten:
+    """Holds the last epoch in memory and writes nothing: for runs that are asked for figures alone."""
+
+    def __init__(self) -> None:
+        self.last: Mapping[str, Any] = {}
+
+    def clear(self) -> None:
+        """Forget the epoch."""
+        self.last = {}
+
+    def keep(
+        self, _epoch: int, _standing: Standing, body: Mapping[str, Any], _resume: Mapping[str, Any]
+    ) -> None:
+        """Hold this epoch. On the CPU its tensors are the network's own, which the next step changes."""
+        self.last = body
+
+    def restore(self, _resume: Mapping[str, Any]) -> None:
+        """Raises InvalidCheckpoint: always."""
+        raise InvalidCheckpoint("nothing was written, so there is nothing to go on from")
 
 
 class Keeper:

@@ -112,7 +112,7 @@ def search(
     with reported(), training_extra():
         from trainer.fashion.config import read_fashion_config
         from trainer.fashion.quick import train_quickly
-        from trainer.fashion.reopening import encode_garments, encode_records, open_run, read_collection
+        from trainer.fashion.reopening import encode_garments, encode_records, open_run, read_prepared
         from trainer.fashion.search import (
             choose_samples,
             read_query,
@@ -130,7 +130,7 @@ def search(
                 train_quickly(data, resolve_image(models, image), space, read_fashion_config())
             trained = open_run(run, models)
             encoded = encode_garments(
-                trained.encoder, trained, read_collection(data, trained).part(split), space
+                trained.encoder, trained, read_prepared(data, trained).part(split), space
             )
         if query is None:
             found = search_samples(encoded, choose_samples(encoded.words("style"), samples), k)

@@ -19,10 +19,9 @@ from cli.fashion.app import (
     Image,
     Store,
     app,
-    resolve_image,
 )
+from cli.fashion.opening import open_training
 from cli.output import console, print_json, print_table
-from model_store.store import ModelStore
 
 
 @app.command()
@@ -50,28 +49,27 @@ def train(
     with reported(), training_extra():
         from trainer.configuration import parse_settings
         from trainer.fashion.ablation import ablate_standalone
-        from trainer.fashion.config import read_fashion_config
-        from trainer.fashion.data.opening import open_garments
         from trainer.fashion.quick import quick_garments, quick_settings
         from trainer.fashion.train import train_fashion
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
         overrides = {"training.max_epochs": epochs, "training.batch_size": batch_size}
-        settings = read_fashion_config(
+        opened = open_training(
+            data,
             config,
             parse_settings(change or ())
             | {key: value for key, value in overrides.items() if value is not None},
+            image,
+            store,
         )
-        models = ModelStore.at(store)
-        version = resolve_image(models, image)
-        settings, garments = open_garments(data, quick_settings(settings) if quick else settings)
+        settings, garments = opened.config, opened.garments
         if quick:
-            garments = quick_garments(garments)
+            settings, garments = quick_settings(settings), quick_garments(garments)
         with bars() as progress:
-            space = Workspace(store=models, out=out, cache=cache, progress=progress)
-            report = train_fashion(settings, garments, version, space, resume=resume)
-            compared = ablate_standalone(settings, garments, version, space) if ablation else None
+            space = Workspace(store=opened.models, out=out, cache=cache, progress=progress)
+            report = train_fashion(settings, garments, opened.image, space, resume=resume)
+            compared = ablate_standalone(settings, garments, opened.image, space) if ablation else None
         if as_json:
             print_json(report.body if compared is None else {**report.body, "ablation": compared})
             return

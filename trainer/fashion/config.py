@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from inference.attributes import normalise_text
 from model_store.manifest import AttributeField, AttributePreprocessing
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
+from trainer.schedules import Schedule
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -145,6 +146,10 @@ class FashionTraining(Settings):
     weight_decay: float = Field(0.01, ge=0)
     batch_size: int = Field(64, ge=2)
     max_epochs: Positive = 10
+    schedule: Schedule = "constant"
+    step_epochs: Positive = 20
+    step_factor: float = Field(0.5, gt=0, le=1)
+    exponential_factor: float = Field(0.97, gt=0, le=1)
     temperature: float = Field(0.1, gt=0)
     exclude_ties: bool = True
     standalone_epochs: int = Field(5, ge=0)

@@ -18,6 +18,7 @@ from trainer.fashion.contrast import info_nce, shared_info_nce
 from trainer.fashion.encoders.base import AttributeEncoder, RecordEncoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.fashion.mixes import PictureViews
+from trainer.fashion.rates import rate_of
 from trainer.fashion.variants import RecordVariants
 from trainer.fashion.wardrobes import Wardrobe
 from trainer.fitting import EpochBatches, EpochModule
@@ -54,7 +55,10 @@ class EncoderFit(EpochModule):
 
     @property
     def rate(self) -> float:
-        return self.settings.learning_rate
+        # Records alone only start the encoder: their few epochs follow no schedule.
+        return (
+            self.settings.learning_rate if self.stage == "standalone" else rate_of(self.settings, self.epoch)
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(

@@ -97,7 +97,7 @@ def find_trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
+class PreparedGarments:
     """The garments of a prepared folder, by part; `trained_on`: whether the run was trained on just them."""
 
     train: tuple[GarmentRecord, ...]
@@ -109,11 +109,11 @@ class Collection:
         return {"train": self.train, "val": self.val, "all": (*self.train, *self.val)}[split]
 
 
-def read_collection(data: Path, run: TrainedRun) -> Collection:
+def read_prepared(data: Path, run: TrainedRun) -> PreparedGarments:
     """The garments under `data` as the run divides them. Raises InvalidData: listing every bad line."""
     garments = read_records(data / RECORDS, data, run.schema)
     split = split_records(garments, int(run.body["seed"]))
-    return Collection(
+    return PreparedGarments(
         train=split.train, val=split.val, trained_on=data_version(garments) == run.body["data_version"]
     )
 

@@ -1,8 +1,8 @@
 """Training of an attribute encoder against vectors of the published image model (F-9, F-10, F-13, F-22)."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ import torch
 
 from model_store.store import Version
 from trainer.checkpoints import load_checkpoint
+from trainer.configuration import change_settings
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import FashionConfig, read_encoder_settings
 from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_version, split_records
+from trainer.fashion.encoders.base import AttributeEncoder
 from trainer.fashion.encoders.build import build_encoder, restore_encoder
 from trainer.fashion.evaluation.in_batch import evaluate_in_batch
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
@@ -23,8 +25,10 @@ from trainer.fashion.summary import draw_training, summarise
 from trainer.fashion.variants import RecordVariants
 from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.features import vectors_of_files
+from trainer.files import claimed
 from trainer.fitting import FitSettings, Fitting
-from trainer.keeping import BEST, Keeper, read_last
+from trainer.keeping import BEST, Keeper, Keeping, Unwritten, read_last
+from trainer.progress import Progress
 from trainer.runs import choose_device, one_thread, write_report
 from trainer.tracking import Tracked, Tracker, tracking
 from trainer.workspace import Workspace
@@ -74,6 +78,56 @@ def train_fashion(
     return _Run(config, garments, image, space).train(resume)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """Garments opened once for many trainings: nothing of a trial touches a pixel."""
+
+    garments: tuple[GarmentRecord, ...]
+    image: Version
+    space: Workspace
+    train: Wardrobe
+    val: Wardrobe
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """A training that left no file: the encoder after its last epoch, and the figures of each epoch."""
+
+    encoder: AttributeEncoder
+    history: tuple[dict[str, float], ...]
+
+
+def open_collection(
+    config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version, space: Workspace
+) -> Collection:
+    """The parts that `train_fashion` would train and validate on with the same arguments."""
+    run = _Run(config, garments, image, space)
+    train, val = run.open_parts()
+    return Collection(
+        garments=garments, image=image, space=space, train=train, val=val, device=run.device.type
+    )
+
+
+def rehearse_fashion(
+    config: FashionConfig, collection: Collection, tracker: Tracker, progress: Progress
+) -> Rehearsal:
+    """Train as `train_fashion` does, both stages to the same bits, and write nothing (F-17, F-21).
+
+    What `tracker` raises ends the training and is raised.
+    """
+    space = replace(collection.space, progress=progress)
+    config = change_settings(config, {"training.device": collection.device})
+    kept = Unwritten()
+    run = _Run(config, collection.garments, collection.image, space, lambda _folder, _every: kept)
+    history = run.rehearse(collection, tracker)
+    return Rehearsal(encoder=restore_encoder(kept.last), history=tuple(history))
+
+
+def _written(folder: Path, every: int) -> Keeping:
+    return Keeper(folder, top=1, every=every)
+
+
 class _Run:
     def __init__(
         self,
@@ -81,17 +135,33 @@ class _Run:
         garments: tuple[GarmentRecord, ...],
         image: Version,
         space: Workspace,
+        keep: Callable[[Path, int], Keeping] = _written,
     ) -> None:
         self.config, self.garments, self.image, self.space = config, garments, image, space
         self.preprocessing = config.attributes.preprocessing()
         self.folder = space.out / CHECKPOINTS
         self.device = choose_device(config.training.device)
+        self.keep = keep
+
+    def open_parts(self) -> tuple[Wardrobe, Wardrobe]:
+        """The garments to train on and those to validate on."""
+        return self._wardrobes(split_records(self.garments, self.config.training.seed))
+
+    def rehearse(self, collection: Collection, tracker: Tracker) -> list[dict[str, float]]:
+        """Figures of each epoch of the second stage."""
+        with one_thread():
+            return self._fit(collection.train, collection.val, tracker, None)
 
     def train(self, resume: bool) -> FashionReport:
+        if resume:
+            # Before the folder is claimed: one without a run stays as it is.
+            self._last()
+        with claimed(self.space.out):
+            return self._train(self._last() if resume else None)
+
+    def _train(self, last: dict[str, Any] | None) -> FashionReport:
         started = time.monotonic()
-        last = self._last() if resume else None
         split = split_records(self.garments, self.config.training.seed)
-        self.space.out.mkdir(parents=True, exist_ok=True)
         train, val = self._wardrobes(split)
         tracked = Tracked(
             directory=self.space.out,
@@ -129,11 +199,11 @@ class _Run:
         encoder = build_encoder(self.preprocessing.fields, self.config.encoder)
         variants = RecordVariants(self.config.augmentation, self.config.attributes, train.tensors)
         header = self._header() | {"wandb_run": tracker.run_id}
-        contrastive = Keeper(self.folder, top=1, every=settings.save_every_n_epochs)
+        contrastive = self.keep(self.folder, settings.save_every_n_epochs)
         if last is None:
             contrastive.clear()
         if last is None and settings.standalone_epochs:
-            standalone = Keeper(self.folder / STANDALONE, top=1, every=settings.standalone_epochs)
+            standalone = self.keep(self.folder / STANDALONE, settings.standalone_epochs)
             standalone.clear()
             module = EncoderFit(encoder, settings, train, val, rng, STANDALONE, variants)
             self._fitting(module, standalone, header, settings.standalone_epochs).run(
@@ -146,7 +216,9 @@ class _Run:
             fitting.restore(last)
         return fitting.run(self.device, _Shifted(tracker, before), self.space.progress, "fashion training")
 
-    def _fitting(self, module: EncoderFit, keeper: Keeper, header: Mapping[str, Any], epochs: int) -> Fitting:
+    def _fitting(
+        self, module: EncoderFit, keeper: Keeping, header: Mapping[str, Any], epochs: int
+    ) -> Fitting:
         settings = self.config.training
         return Fitting(
             module,
@@ -169,6 +241,10 @@ class _Run:
                 raise InvalidCheckpoint(f"{self.folder}: the run to resume has another {name}")
         was, asked = _settings(last), _settings(header)
         changed = [name for name in asked if name not in was or was[name] != asked[name]]
+        epochs = [config["training"]["max_epochs"] for config in (last["config"], header["config"])]
+        if self.config.training.schedule == "cosine" and epochs[0] != epochs[1]:
+            # The cosine reaches its end with the last epoch: other epochs are other rates all along.
+            changed.append("training.max_epochs")
         if changed:
             raise InvalidCheckpoint(f"{self.folder}: the run has other settings of {', '.join(changed)}")
         return last

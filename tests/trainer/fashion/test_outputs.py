@@ -12,7 +12,7 @@ from tests.trainer.fashion.conftest import read_json
 from trainer.errors import InvalidCheckpoint, InvalidData
 from trainer.fashion.evaluation.run import evaluate_run
 from trainer.fashion.quick import GARMENTS, quick_garments, quick_settings, train_quickly
-from trainer.fashion.reopening import encode_records, open_run, open_runs, read_collection
+from trainer.fashion.reopening import encode_records, open_run, open_runs, read_prepared
 from trainer.fashion.train import train_fashion
 
 pytestmark = pytest.mark.slow
@@ -76,15 +76,15 @@ def test_other_garments_are_said_to_be_others(house, tmp_path):
     for picture in house.data.glob("*.png"):
         (tmp_path / picture.name).symlink_to(picture)
     (tmp_path / "garments.jsonl").write_text("\n".join(lines[1:]))
-    assert read_collection(house.data, run).trained_on
+    assert read_prepared(house.data, run).trained_on
 
     # The pictures lie outside the folder: a link does not bring them in.
     with pytest.raises(InvalidData, match="leaves the images folder"):
-        read_collection(tmp_path, run)
+        read_prepared(tmp_path, run)
     for picture in house.data.glob("*.png"):
         (tmp_path / picture.name).unlink()
         (tmp_path / picture.name).write_bytes(picture.read_bytes())
-    assert not read_collection(tmp_path, run).trained_on
+    assert not read_prepared(tmp_path, run).trained_on
 
 
 def test_a_folder_without_a_run_says_how_to_make_one(house, tmp_path):

@@ -7,7 +7,7 @@ from trainer.errors import InvalidData
 from trainer.fashion.evaluation.charts import draw_evaluation
 from trainer.fashion.evaluation.markdown import markdown_of
 from trainer.fashion.evaluation.report import Yardstick, evaluate_encoder
-from trainer.fashion.reopening import TrainedRun, encode_garments, read_collection
+from trainer.fashion.reopening import TrainedRun, encode_garments, read_prepared
 from trainer.fashion.train import RESULTS
 from trainer.files import write_text
 from trainer.runs import write_report
@@ -25,18 +25,18 @@ def evaluate_run(
 
     Raises InvalidData: when the garments or their pictures cannot be read, or the split holds fewer than two.
     """
-    collection = read_collection(data, run)
-    garments = collection.part(split)
+    prepared = read_prepared(data, run)
+    garments = prepared.part(split)
     if len(garments) < 2:
         raise InvalidData(f"{data}: {split} holds {len(garments)} garments; to be told apart they must be 2")
     encoded = encode_garments(run.encoder, run, garments, space)
     yardstick = None
     if probes:
-        learnt = encode_garments(run.encoder, run, collection.train, space)
-        yardstick = Yardstick(garments=collection.train, picture_ND=learnt.picture_ND)
+        learnt = encode_garments(run.encoder, run, prepared.train, space)
+        yardstick = Yardstick(garments=prepared.train, picture_ND=learnt.picture_ND)
     body: dict[str, Any] = {
         "split": split,
-        "trained_on": collection.trained_on,
+        "trained_on": prepared.trained_on,
         "image": {"version": str(run.image), "space_id": run.image.space_id},
         "epoch": run.body["epoch"],
         **evaluate_encoder(encoded, run.core, yardstick),

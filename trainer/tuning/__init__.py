@@ -1,0 +1,1 @@
+"""Which settings train best: what is tried, how, and what came of it (F-21)."""
