@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from inference.attributes import AttributeSchema
 from model_store.manifest import AttributeField, AttributePreprocessing
+from tests.trainer.fashion.encoders.kinds import SCHEMA as SHORT
+from tests.trainer.fashion.encoders.kinds import encode, make_encoder
 from trainer.fashion.augment import (
     dropped_fields,
     emphasised_words,
@@ -177,3 +179,30 @@ def test_an_epoch_of_records_takes_far_less_than_a_second():
         variants.draw(row_B, _rng())
 
     assert time.process_time() - started < 1
+
+
+def _tensors_of(record: dict[str, object]) -> dict[str, torch.Tensor]:
+    """Of the schema that the encoders' own tests use."""
+    return {name: torch.from_numpy(array) for name, array in AttributeSchema(SHORT).tensors([record]).items()}
+
+
+def test_field_dropout_makes_fields_missing():
+    """At rate 1 every record is the empty one; at rate 0 nothing changes."""  # proves F-22
+    encoder = make_encoder("pooled").eval()
+    tensors = _tensors_of({"category": "코트", "style": ["모던", "히피"]})
+    rng = torch.Generator().manual_seed(0)
+
+    gone = dropped_fields(tensors, encoder.fields, 1.0, rng)
+    kept = dropped_fields(tensors, encoder.fields, 0.0, rng)
+
+    with torch.no_grad():
+        assert torch.equal(encoder(*(gone[n] for n in encoder.inputs)), encode(encoder, [{}]))
+    assert all(torch.equal(kept[name], tensors[name]) for name in tensors)
+
+
+def test_unknown_words_spare_what_is_missing():
+    """At rate 1 each word becomes unknown, and what was missing stays missing."""
+    changed = unknown_words(_tensors_of({"style": ["모던"]}), 1.0, torch.Generator())
+
+    assert changed["category_index_B"].tolist() == [0]
+    assert changed["style_index_BL"][0].tolist()[:2] == [1, 0]

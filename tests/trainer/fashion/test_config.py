@@ -1,9 +1,112 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from pydantic import ValidationError
 
+from trainer.configuration import CONFIG_DIRECTORY, parse_settings
 from trainer.errors import InvalidConfig
-from trainer.fashion.config import read_fashion_config
+from trainer.fashion.config import (
+    AttentionSettings,
+    PooledSettings,
+    ResidualSettings,
+    read_encoder_settings,
+    read_fashion_config,
+)
+
+
+def _encoder(*texts: str) -> object:
+    return read_fashion_config(overrides=parse_settings(texts)).encoder
+
+
+def _file(path: Path, encoder: dict[str, Any] | None) -> Path:
+    """The configuration with another encoder, or with none."""
+    body = yaml.safe_load((CONFIG_DIRECTORY / "fashion.yml").read_text())
+    del body["encoder"]
+    path.write_text(yaml.safe_dump(body if encoder is None else body | {"encoder": encoder}))
+    return path
+
+
+def test_the_default_is_the_pooled_encoder():
+    """In the file, and without one."""  # proves F-7, F-23
+    assert _encoder() == read_encoder_settings({}) == PooledSettings()
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["encoder.kind=attention", "encoder.heads=8"], AttentionSettings(heads=8)),
+        (
+            ["encoder.layers=6", "encoder.dim=512", "encoder.kind=attention"],
+            AttentionSettings(layers=6, dim=512),
+        ),
+        (["encoder.kind=residual"], ResidualSettings()),
+        (["encoder.kind=residual", "encoder.norm=layer"], ResidualSettings(norm="layer")),
+        (["encoder.kind=pooled", "encoder.field_dim=64"], PooledSettings(field_dim=64)),
+        (["encoder={kind: attention}", "encoder.heads=16"], AttentionSettings(heads=16)),
+    ],
+)
+def test_a_kind_is_chosen_on_the_command_line(texts: list[str], expected: object):
+    """In any order; what the file says of another kind is left out."""  # proves A-21, F-23
+    assert _encoder(*texts) == expected
+
+
+def test_choosing_the_kind_of_the_file_keeps_the_file(tmp_path: Path):
+    """Nothing of it is left out."""  # proves A-21
+    path = _file(tmp_path / "fashion.yml", {"kind": "residual", "blocks": 7, "dropout": 0.3})
+
+    config = read_fashion_config(path, parse_settings(["encoder.kind=residual", "encoder.norm=layer"]))
+
+    assert config.encoder == ResidualSettings(blocks=7, dropout=0.3, norm="layer")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "expected"),
+    [
+        (None, PooledSettings()),
+        ({"field_dim": 64, "hidden_dim": 256, "dropout": 0.2},
+         PooledSettings(field_dim=64, hidden_dim=256, dropout=0.2)),
+    ],
+)  # fmt: skip
+def test_files_from_before_there_were_kinds_are_read(tmp_path: Path, encoder: Any, expected: object):
+    """They mean the default encoder."""  # proves F-23
+    assert read_fashion_config(_file(tmp_path / "fashion.yml", encoder)).encoder == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["encoder.kind=graph"], "encoder: Input tag 'graph' found using 'kind'"),
+        (["encoder.kind=attention", "encoder.heads=5"], "encoder.heads: Input should be 4, 8 or 16"),
+        (["encoder.kind=attention", "encoder.dim=64"], "encoder.dim: Input should be 128, 256 or 512"),
+        (["encoder.kind=attention", "encoder.layers=3"], "encoder.layers: Input should be 2, 4 or 6"),
+        (["encoder.kind=attention", "encoder.blocks=3"], "encoder.blocks: Extra inputs"),
+        (["encoder.kind=residual", "encoder.blocks=4"], "encoder.blocks: Input should be 3, 5 or 7"),
+        (["encoder.kind=residual", "encoder.activation=tanh"], "encoder.activation: Input should be 'relu'"),
+        (["encoder.kind=residual", "encoder.norm=group"], "encoder.norm: Input should be 'batch' or 'layer'"),
+        (
+            ["encoder.kind=residual", "encoder.dropout=0.15"],
+            "encoder.dropout: Input should be 0.1, 0.2 or 0.3",
+        ),
+        (["encoder.heads=4"], "encoder.heads: Extra inputs"),
+        (["encoder=pooled"], "encoder: Input should be a valid dictionary"),
+        (["attributes.fields=[{name: 3}]"], "attributes.fields.0.name: Input should be a valid string"),
+    ],
+)
+def test_what_is_not_on_the_list_is_refused(texts: list[str], said: str):
+    """In one line, with the field as the file names it."""  # proves A-21, F-23
+    with pytest.raises(InvalidConfig) as caught:
+        _encoder(*texts)
+
+    assert f"fashion.yml: {said}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_an_unknown_kind_is_refused():
+    """A later build's, say."""
+    with pytest.raises(ValidationError, match="graph"):
+        read_encoder_settings({"kind": "graph"})
 
 
 def test_augmentation_is_off_by_default():

@@ -1,16 +1,12 @@
 import numpy as np
 import pytest
-import torch
 
-from inference.attributes import AttributeSchema
 from inference.encoder import encode, open_encoder
 from inference.loading import load_model
 from inference.session import SessionSettings
 from model_store.store import ModelStore
-from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
-from trainer.fashion.encoders.build import restore_encoder
-from trainer.fashion.export import export_fashion_attributes, export_fashion_image
+from trainer.fashion.export import export_fashion_attributes
 from trainer.fashion.train import train_fashion
 from trainer.publishing import Shelf
 
@@ -58,24 +54,6 @@ def test_records_of_every_shape_are_encoded(gallery):
 
     assert together.shape == (4, 512)
     assert np.allclose(together, alone, atol=1e-6)
-
-
-def test_trained_encoder_is_published_as_it_was_trained(gallery, fashion_config, garments, space, tmp_path):
-    """The published graph gives the vectors of the torch encoder of the checkpoint."""  # proves F-7
-    shelf = Shelf(store=ModelStore.at(tmp_path / "models"))
-    image = export_fashion_image(fashion_config.image, shelf).version
-    checkpoint = train_fashion(fashion_config, garments, gallery.image.version, space).checkpoint
-    records = [g.attributes for g in garments[:6]]
-
-    version = export_fashion_attributes(fashion_config, shelf, checkpoint=checkpoint).version
-
-    torch_encoder = restore_encoder(load_checkpoint(checkpoint, "fashion-attributes"))
-    tensors = AttributeSchema(fashion_config.attributes.preprocessing()).tensors(records)
-    with torch.no_grad():
-        expected = torch_encoder(*(torch.from_numpy(tensors[name]) for name in torch_encoder.inputs)).numpy()
-    assert np.allclose(np.stack(encode(_encoder(shelf.store, version), records)), expected, atol=1e-5)
-    assert version.manifest.provenance.trained
-    assert version.manifest.accepts == (image.space_id,)
 
 
 def test_checkpoint_of_another_space_is_refused(gallery, fashion_config, garments, space, tmp_path):

@@ -26,7 +26,9 @@ class AttentionEncoder(AttributeEncoder):
 
     def combine(self, field_BKF: torch.Tensor) -> torch.Tensor:
         """(B, 512) of the mean over fields; a field is told from another by its own table."""
-        found: torch.Tensor = self.head(self.blocks(field_BKF).mean(dim=1))
+        # The axis to sum over comes first: onnxruntime sums a middle one in another order for one record.
+        field_KBF = torch.stack(self.blocks(field_BKF).unbind(1))
+        found: torch.Tensor = self.head(field_KBF.mean(dim=0))
         return found
 
 

@@ -71,6 +71,7 @@ class AttributeEncoder(RecordEncoder):
     @staticmethod
     def _pool(table: nn.Module, index_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
         count_B1 = mask_BL.sum(dim=1, keepdim=True)
-        words_BF = (table(index_BL) * mask_BL.unsqueeze(-1)).sum(dim=1) / count_B1.clamp(min=1)
+        # A product, not a sum over an axis: onnxruntime sums one record in another order than many.
+        words_BF = (mask_BL.unsqueeze(1) @ table(index_BL)).squeeze(1) / count_B1.clamp(min=1)
         missing_F = cast("torch.Tensor", table.weight)[MISSING]
         return torch.where(count_B1 > 0, words_BF, missing_F)

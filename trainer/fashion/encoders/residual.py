@@ -29,6 +29,10 @@ class ResidualEncoder(AttributeEncoder):
         self.network = nn.Sequential(
             # No bias here and at a block's end: a batch norm takes out again what is the same in each row.
             nn.Linear(settings.field_dim * len(self.fields), width, bias=False),
+            # TorchScript folds a batch norm into the layer before it, even one that a block's sum reads too:
+            # so an activation stands between this layer and the first block.
+            _NORMS[settings.norm](width),
+            _ACTIVATIONS[settings.activation](),
             *(_Block(settings) for _ in range(settings.blocks)),
             _NORMS[settings.norm](width),
             _ACTIVATIONS[settings.activation](),

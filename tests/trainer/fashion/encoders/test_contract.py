@@ -1,0 +1,181 @@
+"""What holds for every kind of encoder and for an ensemble of them (F-7, F-23)."""
+
+import copy
+import unicodedata
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.attributes import MOST_TERMS
+from inference.session import Session
+from tests.trainer.fashion.encoders.kinds import (
+    KINDS,
+    RECORDS,
+    SCHEMA,
+    arrays,
+    encode,
+    make_encoder,
+    tensors,
+)
+from trainer.fashion.encoders.base import AttributeEncoder, RecordEncoder
+from trainer.fashion.export import VECTOR, encoder_signature
+from trainer.graphs import make_graph, opened, prove_parity
+
+LONG = [f"word {number}" for number in range(MOST_TERMS)]
+
+
+def _words(vocabulary: tuple[str, ...]) -> st.SearchStrategy[str]:
+    known = st.sampled_from([*vocabulary, *(unicodedata.normalize("NFD", word) for word in vocabulary)])
+    unknown = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
+    return known | unknown
+
+
+def _records() -> st.SearchStrategy[dict[str, object]]:
+    """Any fields missing, null, empty, unknown, composed or decomposed; lists of up to 1,000 words."""
+    values = {}
+    for field in SCHEMA.fields:
+        word = _words(field.vocabulary)
+        lists = st.lists(word, max_size=6)
+        values[field.name] = (
+            lists | lists.map(lambda words: words + LONG[len(words) :]) if field.multiple else word
+        )
+    return st.fixed_dictionaries({}, optional={name: st.none() | value for name, value in values.items()})
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def encoder(request: pytest.FixtureRequest) -> RecordEncoder:
+    """One of every kind, ready to encode, with the statistics of some batches."""
+    made = make_encoder(request.param)
+    with torch.no_grad():
+        for _ in range(3):
+            made(*tensors(made, RECORDS))
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def session(encoder: RecordEncoder) -> Iterator[Session]:
+    """The encoder's graph in onnxruntime."""
+    sample = arrays(RECORDS[:2])
+    with opened(make_graph(encoder, sample, encoder_signature(encoder), "onnx")) as session:
+        yield session
+
+
+@settings(max_examples=50)
+@given(records=st.lists(_records(), min_size=1, max_size=4))
+def test_output_is_512_numbers_of_length_one(encoder: RecordEncoder, records):
+    """Whatever the records."""  # proves F-3, F-7, F-23
+    vector_BD = encode(encoder, records)
+
+    assert vector_BD.shape == (len(records), 512)
+    assert vector_BD.dtype == torch.float32
+    assert torch.isfinite(vector_BD).all()
+    assert torch.allclose(vector_BD.norm(dim=-1), torch.ones(len(records)), atol=1e-5)
+
+
+@pytest.mark.slow
+@given(records=st.lists(_records(), min_size=1, max_size=4))
+def test_graph_gives_what_the_module_gives(encoder: RecordEncoder, session: Session, records):
+    """Whatever the records, the batch and the lengths of the lists."""  # proves F-3, F-7, F-23
+    found = session.run(arrays(records))[VECTOR]
+
+    assert np.allclose(found, encode(encoder, records).numpy(), atol=1e-5)
+
+
+@pytest.mark.slow
+@settings(max_examples=40)
+@given(record=_records(), others=st.lists(_records(), min_size=1, max_size=4))
+def test_batch_mates_change_no_bit_of_an_answer(session: Session, record, others):
+    """The graph answers the same to a record alone, among others, beside lists of any length."""
+    # proves F-7, F-23
+    alone = session.run(arrays([record]))[VECTOR]
+    among = session.run(arrays([*others, record, *others]))[VECTOR]
+
+    assert np.array_equal(among[len(others)], alone[0])
+
+
+@settings(max_examples=40)
+@given(record=_records(), others=st.lists(_records(), min_size=1, max_size=4))
+def test_a_row_is_its_record_alone(encoder: RecordEncoder, record, others):
+    """So it is in torch, up to rounding."""  # proves F-7, F-23
+    alone = encode(encoder, [record])
+    among = encode(encoder, [*others, record])
+
+    assert torch.allclose(among[-1], alone[0], atol=1e-6)
+
+
+@settings(max_examples=40)
+@given(record=_records(), seed=st.integers(0, 1 << 32))
+def test_order_of_words_changes_nothing(encoder: RecordEncoder, record, seed):
+    """A list is a set, also to an encoder whose words were not sorted before."""  # proves F-7
+    order = torch.randperm(1024, generator=torch.Generator().manual_seed(seed))
+    listed = tensors(encoder, [record])
+    shuffled = [
+        tensor[:, order[order < tensor.shape[1]]] if tensor.ndim == 2 else tensor for tensor in listed
+    ]
+
+    with torch.no_grad():
+        assert torch.allclose(encoder(*shuffled), encoder(*listed), atol=1e-6)
+
+
+def test_missing_unknown_and_known_differ(encoder: RecordEncoder):
+    """Missing is a value of its own, and so is unknown, in a single field and in a list."""
+    # proves F-3, F-4
+    vector_BD = encode(
+        encoder, [{}, {"category": "?"}, {"category": "코트"}, {"style": ["?"]}, {"style": ["모던"]}]
+    )
+
+    assert (vector_BD @ vector_BD.T - torch.eye(5)).max() < 0.9999
+
+
+def test_missing_is_learnt(encoder: RecordEncoder):
+    """The empty record moves the first row of every table, single or list."""  # proves F-3
+    learner = copy.deepcopy(encoder)
+
+    learner(*tensors(learner, [{}]))[0, 0].backward()
+
+    tables = [
+        table for part in learner.modules() if isinstance(part, AttributeEncoder) for table in part.tables
+    ]
+    assert len(tables) >= len(SCHEMA.fields)
+    assert all(table.weight.grad[0].abs().sum() > 0 for table in tables)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_reach_every_parameter(encoder: RecordEncoder, training: bool):
+    """None is there for nothing: in double precision, where one that cancels out is seen to be zero."""
+    # proves F-23
+    learner = copy.deepcopy(encoder).double().train(training)
+    inputs = [
+        tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors(learner, RECORDS)
+    ]
+    wanted_BD = torch.randn(
+        len(RECORDS), 512, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
+
+    (learner(*inputs) * wanted_BD).sum().backward()
+
+    reached = {name: float(weight.grad.norm()) for name, weight in learner.named_parameters()}
+    assert {name: norm for name, norm in reached.items() if norm < 1e-6} == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_seed_gives_the_weights(kind: str):
+    """All of them, and another seed others."""  # proves F-10, F-23
+    one, same, other = (make_encoder(kind, seed).state_dict() for seed in (7, 7, 8))
+
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one[next(iter(one))], other[next(iter(one))])
+
+
+def test_torchscript_gives_what_the_module_gives(encoder: RecordEncoder):
+    """Frozen, folded, and with axes that vary."""  # proves F-23
+    signature = encoder_signature(encoder)
+    graph = make_graph(encoder, arrays(RECORDS[:2]), signature, "torchscript")
+
+    parity = prove_parity(encoder, graph, [arrays(RECORDS), arrays([{"style": LONG}])], signature)
+
+    assert parity[VECTOR] < 1e-5
