@@ -29,10 +29,6 @@ class NotFaithful(TrainerError):
     """An exported graph does not compute what its torch module computes; nothing was published."""
 
 
-class StudyHeld(TrainerError):
-    """Another process works on the same study; the message names it."""
-
-
 class InvalidStudy(TrainerError):
     """A study cannot go on: it was begun with other data or settings, which the message names."""
 

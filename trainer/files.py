@@ -41,16 +41,21 @@ def write_text(path: Path, text: str) -> None:
 def claimed(folder: Path) -> Iterator[None]:
     """Holds a folder, made where it is not there, for one run; the system lets go of it with the process.
 
-    Raises FolderInUse: when another run holds it.
+    Raises FolderInUse: when another one holds it, naming its process.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("a") as stream:
+    with (folder / LOCK_FILE).open("a+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            stream.seek(0)
+            holder = stream.read(32).strip() or "another one"
             raise FolderInUse(
-                f"{folder}: another run is writing here; give it an --out of its own"
+                f"{folder}: process {holder} is writing here; give an --out of its own"
             ) from error
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
         yield
 
 

@@ -90,12 +90,12 @@ def test_what_cannot_be_tuned_is_one_line(
 
 def test_a_held_study_is_one_line(runner: CliRunner, shop: list[str], tmp_path: Path) -> None:
     """The process that has it is named."""  # proves F-21
-    from trainer.tuning.holding import held
+    from trainer.files import claimed
 
-    with held(tmp_path):
+    with claimed(tmp_path):
         run = runner.invoke(
             app, ["fashion", "tune", *shop, "--set", UNTRACKED, "--out", str(tmp_path), "--quick"]
         )
 
     assert run.exit_code == 1
-    assert "is held by process" in run.output
+    assert "is writing here" in run.output

@@ -23,10 +23,10 @@ from trainer.fashion.module import encode_wardrobe
 from trainer.fashion.temperature_report import write_summary
 from trainer.fashion.train import Collection, Rehearsal, open_collection, rehearse_fashion
 from trainer.fashion.wardrobes import Wardrobe
+from trainer.files import claimed
 from trainer.progress import Progress
 from trainer.runs import write_report
 from trainer.tracking import Tracked, Tracker, tracking
-from trainer.tuning.holding import held
 from trainer.workspace import Workspace
 
 TEMPERATURES: Final = (0.05, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.15)
@@ -57,9 +57,9 @@ def study_temperatures(
     the last epoch, so that nothing is chosen by the garments that are measured on. Losses of different
     temperatures are on different scales and are not compared. Writes Markdown and a chart as well, and one
     file a training under `runs/`: where data and settings are the same, a finished training is not done
-    again. All of it is one tracked run. Raises StudyHeld: when another process works on the study.
+    again. All of it is one tracked run. Raises FolderInUse: when another process works on the study.
     """
-    with held(space.out):
+    with claimed(space.out):
         started = time.monotonic()
         collection = open_collection(config, garments, image, space)
         tracked = Tracked(

@@ -2,11 +2,12 @@
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.configuration import change_settings
+from trainer.errors import Diverged
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.train import Collection, rehearse_fashion
 from trainer.progress import Progress
@@ -26,7 +27,7 @@ class EncoderObjective:
     def __call__(self, settings: Settings, watch: Watch, told: str) -> Outcome:
         config = change_settings(self.config, settings)
         epochs = _Epochs(f"val/{self.figure}", watch)
-        with contextlib.suppress(_GivenUp):
+        with epochs.ending():
             rehearse_fashion(config, self.collection, epochs, _named(told, self.collection.space.progress))
         return epochs.outcome()
 
@@ -49,11 +50,17 @@ class _Epochs:
         del step
         if self._figure not in figures:
             return
-        if not math.isfinite(figures["val/loss"]):
-            self._end()
         self._history.append(dict(figures))
         if self._watch(len(self._history), figures[self._figure]):
-            self._end()
+            raise _GivenUp
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """A training that is given up, or whose loss is no longer a number, ends the block and no more."""
+        try:
+            yield
+        except (_GivenUp, Diverged):
+            self._ended = False
 
     def show(self, name: str, picture: Path, step: int) -> None:
         """Trials show no pictures."""
@@ -74,10 +81,6 @@ class _Epochs:
             curve=tuple(row[self._figure] for row in self._history),
             ended=self._ended,
         )
-
-    def _end(self) -> None:
-        self._ended = False
-        raise _GivenUp
 
 
 def _named(told: str, progress: Progress) -> Progress:

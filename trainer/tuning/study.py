@@ -9,8 +9,8 @@ from model_store.store import Version
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.records import GarmentRecord, data_version
 from trainer.fashion.train import Collection, open_collection
+from trainer.files import claimed
 from trainer.tracking import Tracked, Tracker, tracking
-from trainer.tuning.holding import held
 from trainer.tuning.objective import EncoderObjective
 from trainer.tuning.optuna_search import STUDY_FILE, open_searcher
 from trainer.tuning.results import Findings, PhaseFindings, read_run_id, write_results, write_summary
@@ -46,10 +46,10 @@ def tune_fashion(
     `best.yml` and a sweep file a phase under `space.out`. A study that was broken off goes on, and makes on
     the CPU the very trials of one that was not. All of it is one tracked run with a step a trial: 45 runs of
     their own would take longer to start than a trial of theirs, and none is to be looked at alone; the
-    curves of all epochs are in the results. Raises StudyHeld: when another process works on the study.
+    curves of all epochs are in the results. Raises FolderInUse: when another process works on the study.
     Raises InvalidStudy: when it was begun with other data or settings.
     """
-    with held(space.out):
+    with claimed(space.out):
         run_id = read_run_id(space.out)
         tracked = Tracked(
             directory=space.out,

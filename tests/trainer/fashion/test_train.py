@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -6,10 +7,12 @@ import torch
 
 from inference.encoder import ImageEncoder
 from trainer.checkpoints import load_checkpoint
+from trainer.errors import FolderInUse
 from trainer.fashion.data.records import split_records
 from trainer.fashion.garment_views import encode_views
 from trainer.fashion.train import KIND, train_fashion
 from trainer.features import vectors_of_files
+from trainer.files import claimed
 
 pytestmark = pytest.mark.slow
 
@@ -128,3 +131,11 @@ def test_views_of_a_garment_have_vectors_of_their_own(gallery, fashion_config, g
     rng = torch.Generator().manual_seed(0)
     drawn = [views.draw(torch.arange(8), rng).picture_BD for _ in range(2)]
     assert not torch.equal(*drawn)
+
+
+def test_two_runs_never_share_a_folder(gallery, fashion_config, garments, space):
+    """The second is refused, naming who writes there, and leaves the first alone."""
+    with claimed(space.out), pytest.raises(FolderInUse, match=f"process {os.getpid()} is writing"):
+        train_fashion(fashion_config, garments, gallery.image.version, space)
+
+    assert not (space.out / "checkpoints").exists()

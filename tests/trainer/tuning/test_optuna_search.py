@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from trainer.errors import InvalidStudy, StudyHeld
-from trainer.tuning.holding import held
+from trainer.errors import FolderInUse, InvalidStudy
+from trainer.files import claimed
 from trainer.tuning.optuna_search import WARMUP_EPOCHS, open_searcher
 from trainer.tuning.sampling import STARTUP_TRIALS
 from trainer.tuning.spaces import PHASES, capped
@@ -132,10 +132,10 @@ def test_other_data_or_settings_are_refused(tmp_path):
 
 def test_a_second_process_is_refused_by_name(tmp_path):
     """One study, one process; a dead holder holds nothing."""  # proves F-21
-    with held(tmp_path), pytest.raises(StudyHeld, match=f"held by process {os.getpid()}"), held(tmp_path):
+    with claimed(tmp_path), pytest.raises(FolderInUse, match=f"process {os.getpid()}"), claimed(tmp_path):
         pass
 
-    with held(tmp_path):
+    with claimed(tmp_path):
         pass
 
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from trainer.errors import InvalidStudy, StudyHeld
+from trainer.errors import FolderInUse, InvalidStudy
 from trainer.fashion.config import read_fashion_config
 from trainer.fashion.train import train_fashion
-from trainer.tuning.holding import held
+from trainer.files import claimed
 from trainer.tuning.spaces import PHASES, capped, shortened
 from trainer.tuning.study import Tuning, tune_fashion
 from trainer.tuning.sweeps import Sweep
@@ -110,7 +110,7 @@ def test_a_study_of_something_else_is_refused(gallery, fashion_config, garments,
         tune_fashion(fashion_config, garments[:-3], image, space, small)
     with pytest.raises(InvalidStudy, match="another objective"):
         tune_fashion(fashion_config, garments, image, space, replace(small, figure="mrr"))
-    with held(space.out), pytest.raises(StudyHeld, match=f"held by process {os.getpid()}"):
+    with claimed(space.out), pytest.raises(FolderInUse, match=f"process {os.getpid()}"):
         tune_fashion(fashion_config, garments, image, space, small)
     assert json.loads((space.out / "tuning_results.json").read_text()) == before
 
