@@ -1,5 +1,7 @@
 """`atelier fashion tune | temperature | trial`: which settings train best."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -69,7 +71,7 @@ def tune(
                 command=tuple(map(str, [*command, "--image", image, "--store", store, "--cache", cache])),
             ),
         )
-        with bars() as progress:
+        with _hinted(), bars() as progress:
             space = Workspace(store=opened.models, out=out, cache=cache, progress=progress)
             body = tune_fashion(opened.config, opened.garments, opened.image, space, tuning)
         if as_json:
@@ -100,7 +102,8 @@ def temperature(
 ) -> None:
     """Train with eight temperatures on equal budgets and say whether any is better beyond noise."""
     with reported(), training_extra():
-        from trainer.fashion.temperature_study import Budget, study_temperatures
+        from trainer.fashion.temperature_runs import Budget
+        from trainer.fashion.temperature_study import study_temperatures
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
@@ -108,7 +111,7 @@ def temperature(
         if epochs is not None:
             overrides["training.max_epochs"] = epochs
         opened = open_training(data, config, overrides, image, store)
-        with bars() as progress:
+        with _hinted(), bars() as progress:
             space = Workspace(store=opened.models, out=out, cache=cache, progress=progress)
             body = study_temperatures(
                 opened.config, opened.garments, opened.image, space, Budget(seeds=seeds)
@@ -147,6 +150,19 @@ def trial(
             print_json(report.body)
             return
         console.print(f"Recall@10 {report.recall_at_10:.3f}: {report.checkpoint}", markup=False)
+
+
+@contextmanager
+def _hinted() -> Iterator[None]:
+    """What to do about a study that this one cannot go on with."""
+    from trainer.errors import InvalidStudy, StudyHeld
+
+    try:
+        yield
+    except StudyHeld as error:
+        raise CommandError(str(error), "wait for it, or give another --out") from error
+    except InvalidStudy as error:
+        raise CommandError(str(error), "what it found stays; give another --out for another study") from error
 
 
 def _phases(text: str) -> tuple[int, ...]:

@@ -99,3 +99,4 @@ def test_a_held_study_is_one_line(runner: CliRunner, shop: list[str], tmp_path: 
 
     assert run.exit_code == 1
     assert "is held by process" in run.output
+    assert "hint: wait for it, or give another --out" in run.output

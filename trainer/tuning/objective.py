@@ -8,8 +8,7 @@ from pathlib import Path
 
 from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.train import Collection, rehearse_fashion
-from trainer.progress import Progress
+from trainer.fashion.rehearsal import Collection, rehearse_fashion
 from trainer.tuning.trials import Outcome, Settings, Watch
 
 FIGURES = ("recall@1", "recall@5", "recall@10", "mrr")
@@ -27,7 +26,7 @@ class EncoderObjective:
         config = change_settings(self.config, settings)
         epochs = _Epochs(f"val/{self.figure}", watch)
         with contextlib.suppress(_GivenUp):
-            rehearse_fashion(config, self.collection, epochs, _named(told, self.collection.space.progress))
+            rehearse_fashion(config, self.collection, told, epochs)
         return epochs.outcome()
 
 
@@ -78,13 +77,3 @@ class _Epochs:
     def _end(self) -> None:
         self._ended = False
         raise _GivenUp
-
-
-def _named(told: str, progress: Progress) -> Progress:
-    """The same progress under a trial's name; only its second stage is told."""
-
-    def tell(stage: str, done: int, total: int, *note: str) -> None:
-        if "standalone" not in stage:
-            progress(told, done, total, *note)
-
-    return tell
