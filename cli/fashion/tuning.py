@@ -11,7 +11,8 @@ from cli.errors import CommandError, reported
 from cli.extras import training_extra
 from cli.fashion.app import CACHE, IMAGE, STORE, AsJson, Cache, Change, Config, Data, Image, Store, app
 from cli.fashion.opening import open_training
-from cli.output import console, print_json, print_table
+from cli.fashion.study_tables import print_temperatures, print_tuning
+from cli.output import console, print_json
 
 # What --quick leaves of a study: enough to see that everything works, nothing to choose by.
 _QUICK: Final = {"training.max_epochs": 2, "training.standalone_epochs": 1}
@@ -77,7 +78,7 @@ def tune(
         if as_json:
             print_json(body)
             return
-        _print_tuning(body)
+        print_tuning(body)
         console.print(f"all of it: {out / 'tuning_results.md'}", markup=False)
         console.print(
             f"to train the best: atelier fashion train --config {out / 'best.yml'} --data {data} --out RUN",
@@ -119,7 +120,7 @@ def temperature(
         if as_json:
             print_json(body)
             return
-        _print_temperatures(body)
+        print_temperatures(body)
         console.print(f"all of it: {out / 'temperature_study.md'}", markup=False)
 
 
@@ -177,40 +178,3 @@ def _overrides(change: list[str] | None, *, seed: int | None, quick: bool) -> di
 
     given = {} if seed is None else {"training.seed": seed}
     return (_QUICK if quick else {}) | parse_settings(change or ()) | given
-
-
-def _print_tuning(body: dict[str, Any]) -> None:
-    from trainer.tuning.markdown import advice_of
-    from trainer.tuning.spaces import named
-
-    rows: list[tuple[object, ...]] = []
-    for phase in body["phases"]:
-        best = phase["best"]
-        counts = f"{phase['finished']}/{phase['planned']}"
-        if best is None:
-            rows.append((phase["phase"], counts, phase["pruned"], "", ""))
-            continue
-        tried = ", ".join(f"{name} {value}" for name, value in best["parameters"].items())
-        rows.append((phase["phase"], counts, phase["pruned"], f"{best['value']:.4f}", tried))
-    columns = ("phase", "#trials", "#given up", f"#best {body['objective']}", "by")
-    print_table(f"tuning on {body['split']['val']} garments to validate on", columns, rows)
-    if body["best"] is not None:
-        settings = ", ".join(f"{name} {value}" for name, value in named(body["best"]["settings"]).items())
-        console.print(f"best {body['best']['value']:.4f}: {settings}", markup=False, highlight=False)
-    console.print(advice_of(body), markup=False, highlight=False)
-
-
-def _print_temperatures(body: dict[str, Any]) -> None:
-    rows = [
-        (
-            f"{row['temperature']:g}",
-            *(f"{row[name]:.3f}" for name in ("recall@1", "recall@5", "recall@10", "mrr")),
-            f"{row['positive_similarity']:.3f}",
-            "" if row["negative_similarity"] is None else f"{row['negative_similarity']:.3f}",
-            f"{row['seconds']:.1f}",
-        )
-        for row in body["temperatures"]
-    ]
-    columns = ("temperature", "#Recall@1", "#Recall@5", "#Recall@10", "#MRR", "#own picture", "#others", "#s")
-    print_table(f"{body['budget']['epochs']} epochs each, {body['split']['val']} garments", columns, rows)
-    console.print(body["recommendation"]["told"], markup=False, highlight=False)
