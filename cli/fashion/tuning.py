@@ -1,5 +1,7 @@
 """`atelier fashion tune | temperature | trial`: which settings train best."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -9,7 +11,8 @@ from cli.errors import CommandError, reported
 from cli.extras import training_extra
 from cli.fashion.app import CACHE, IMAGE, STORE, AsJson, Cache, Change, Config, Data, Image, Store, app
 from cli.fashion.opening import open_training
-from cli.output import console, print_json, print_table
+from cli.fashion.study_tables import print_temperatures, print_tuning
+from cli.output import console, print_json
 
 # What --quick leaves of a study: enough to see that everything works, nothing to choose by.
 _QUICK: Final = {"training.max_epochs": 2, "training.standalone_epochs": 1}
@@ -69,13 +72,13 @@ def tune(
                 command=tuple(map(str, [*command, "--image", image, "--store", store, "--cache", cache])),
             ),
         )
-        with bars() as progress:
+        with _hinted(), bars() as progress:
             space = Workspace(store=opened.models, out=out, cache=cache, progress=progress)
             body = tune_fashion(opened.config, opened.garments, opened.image, space, tuning)
         if as_json:
             print_json(body)
             return
-        _print_tuning(body)
+        print_tuning(body)
         console.print(f"all of it: {out / 'tuning_results.md'}", markup=False)
         console.print(
             f"to train the best: atelier fashion train --config {out / 'best.yml'} --data {data} --out RUN",
@@ -100,7 +103,8 @@ def temperature(
 ) -> None:
     """Train with eight temperatures on equal budgets and say whether any is better beyond noise."""
     with reported(), training_extra():
-        from trainer.fashion.temperature_study import Budget, study_temperatures
+        from trainer.fashion.temperature_runs import Budget
+        from trainer.fashion.temperature_study import study_temperatures
         from trainer.progress import bars
         from trainer.workspace import Workspace
 
@@ -108,7 +112,7 @@ def temperature(
         if epochs is not None:
             overrides["training.max_epochs"] = epochs
         opened = open_training(data, config, overrides, image, store)
-        with bars() as progress:
+        with _hinted(), bars() as progress:
             space = Workspace(store=opened.models, out=out, cache=cache, progress=progress)
             body = study_temperatures(
                 opened.config, opened.garments, opened.image, space, Budget(seeds=seeds)
@@ -116,7 +120,7 @@ def temperature(
         if as_json:
             print_json(body)
             return
-        _print_temperatures(body)
+        print_temperatures(body)
         console.print(f"all of it: {out / 'temperature_study.md'}", markup=False)
 
 
@@ -149,6 +153,17 @@ def trial(
         console.print(f"Recall@10 {report.recall_at_10:.3f}: {report.checkpoint}", markup=False)
 
 
+@contextmanager
+def _hinted() -> Iterator[None]:
+    """What to do about a study that this one cannot go on with."""
+    from trainer.errors import InvalidStudy
+
+    try:
+        yield
+    except InvalidStudy as error:
+        raise CommandError(str(error), "what it found stays; give another --out for another study") from error
+
+
 def _phases(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     if not set(words) <= {"1", "2", "3"}:
@@ -161,40 +176,3 @@ def _overrides(change: list[str] | None, *, seed: int | None, quick: bool) -> di
 
     given = {} if seed is None else {"training.seed": seed}
     return (_QUICK if quick else {}) | parse_settings(change or ()) | given
-
-
-def _print_tuning(body: dict[str, Any]) -> None:
-    from trainer.tuning.markdown import advice_of
-    from trainer.tuning.spaces import named
-
-    rows: list[tuple[object, ...]] = []
-    for phase in body["phases"]:
-        best = phase["best"]
-        counts = f"{phase['finished']}/{phase['planned']}"
-        if best is None:
-            rows.append((phase["phase"], counts, phase["pruned"], "", ""))
-            continue
-        tried = ", ".join(f"{name} {value}" for name, value in best["parameters"].items())
-        rows.append((phase["phase"], counts, phase["pruned"], f"{best['value']:.4f}", tried))
-    columns = ("phase", "#trials", "#given up", f"#best {body['objective']}", "by")
-    print_table(f"tuning on {body['split']['val']} garments to validate on", columns, rows)
-    if body["best"] is not None:
-        settings = ", ".join(f"{name} {value}" for name, value in named(body["best"]["settings"]).items())
-        console.print(f"best {body['best']['value']:.4f}: {settings}", markup=False, highlight=False)
-    console.print(advice_of(body), markup=False, highlight=False)
-
-
-def _print_temperatures(body: dict[str, Any]) -> None:
-    rows = [
-        (
-            f"{row['temperature']:g}",
-            *(f"{row[name]:.3f}" for name in ("recall@1", "recall@5", "recall@10", "mrr")),
-            f"{row['positive_similarity']:.3f}",
-            "" if row["negative_similarity"] is None else f"{row['negative_similarity']:.3f}",
-            f"{row['seconds']:.1f}",
-        )
-        for row in body["temperatures"]
-    ]
-    columns = ("temperature", "#Recall@1", "#Recall@5", "#Recall@10", "#MRR", "#own picture", "#others", "#s")
-    print_table(f"{body['budget']['epochs']} epochs each, {body['split']['val']} garments", columns, rows)
-    console.print(body["recommendation"]["told"], markup=False, highlight=False)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,9 @@ import torch
 
 from model_store.store import Version
 from trainer.checkpoints import load_checkpoint
-from trainer.configuration import change_settings
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import FashionConfig, read_encoder_settings
 from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_version, split_records
-from trainer.fashion.encoders.base import AttributeEncoder
 from trainer.fashion.encoders.build import build_encoder, restore_encoder
 from trainer.fashion.evaluation.in_batch import evaluate_in_batch
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
@@ -27,8 +25,7 @@ from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.features import vectors_of_files
 from trainer.files import claimed
 from trainer.fitting import FitSettings, Fitting
-from trainer.keeping import BEST, Keeper, Keeping, Unwritten, read_last
-from trainer.progress import Progress
+from trainer.keeping import BEST, Keeper, Keeping, read_last
 from trainer.runs import choose_device, one_thread, write_report
 from trainer.tracking import Tracked, Tracker, tracking
 from trainer.workspace import Workspace
@@ -75,60 +72,16 @@ def train_fashion(
     Raises InvalidData: when the garments cannot be split or their pictures not be read.
     Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's.
     """
-    return _Run(config, garments, image, space).train(resume)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """Garments opened once for many trainings: nothing of a trial touches a pixel."""
-
-    garments: tuple[GarmentRecord, ...]
-    image: Version
-    space: Workspace
-    train: Wardrobe
-    val: Wardrobe
-    device: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
-    """A training that left no file: the encoder after its last epoch, and the figures of each epoch."""
-
-    encoder: AttributeEncoder
-    history: tuple[dict[str, float], ...]
-
-
-def open_collection(
-    config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version, space: Workspace
-) -> Collection:
-    """The parts that `train_fashion` would train and validate on with the same arguments."""
-    run = _Run(config, garments, image, space)
-    train, val = run.open_parts()
-    return Collection(
-        garments=garments, image=image, space=space, train=train, val=val, device=run.device.type
-    )
-
-
-def rehearse_fashion(
-    config: FashionConfig, collection: Collection, tracker: Tracker, progress: Progress
-) -> Rehearsal:
-    """Train as `train_fashion` does, both stages to the same bits, and write nothing (F-17, F-21).
-
-    What `tracker` raises ends the training and is raised.
-    """
-    space = replace(collection.space, progress=progress)
-    config = change_settings(config, {"training.device": collection.device})
-    kept = Unwritten()
-    run = _Run(config, collection.garments, collection.image, space, lambda _folder, _every: kept)
-    history = run.rehearse(collection, tracker)
-    return Rehearsal(encoder=restore_encoder(kept.last), history=tuple(history))
+    return EncoderRun(config, garments, image, space).train(resume)
 
 
 def _written(folder: Path, every: int) -> Keeping:
     return Keeper(folder, top=1, every=every)
 
 
-class _Run:
+class EncoderRun:
+    """One training of an encoder, and what it writes: `keep` makes what takes the checkpoints of a folder."""
+
     def __init__(
         self,
         config: FashionConfig,
@@ -147,12 +100,13 @@ class _Run:
         """The garments to train on and those to validate on."""
         return self._wardrobes(split_records(self.garments, self.config.training.seed))
 
-    def rehearse(self, collection: Collection, tracker: Tracker) -> list[dict[str, float]]:
-        """Figures of each epoch of the second stage."""
+    def fit(self, train: Wardrobe, val: Wardrobe, tracker: Tracker) -> list[dict[str, float]]:
+        """Both stages from the beginning; the figures of each epoch of the second."""
         with one_thread():
-            return self._fit(collection.train, collection.val, tracker, None)
+            return self._fit(train, val, tracker, None)
 
     def train(self, resume: bool) -> FashionReport:
+        """The whole of `train_fashion`."""
         if resume:
             # Before the folder is claimed: one without a run stays as it is.
             self._last()

@@ -1,16 +1,14 @@
 """One training as a trial (F-21). Nothing here knows who searches."""
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.configuration import change_settings
 from trainer.errors import Diverged
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.train import Collection, rehearse_fashion
-from trainer.progress import Progress
+from trainer.fashion.rehearsal import Collection, rehearse_fashion
 from trainer.tuning.trials import Outcome, Settings, Watch
 
 FIGURES = ("recall@1", "recall@5", "recall@10", "mrr")
@@ -27,8 +25,10 @@ class EncoderObjective:
     def __call__(self, settings: Settings, watch: Watch, told: str) -> Outcome:
         config = change_settings(self.config, settings)
         epochs = _Epochs(f"val/{self.figure}", watch)
-        with epochs.ending():
-            rehearse_fashion(config, self.collection, epochs, _named(told, self.collection.space.progress))
+        try:
+            rehearse_fashion(config, self.collection, told, epochs)
+        except (_GivenUp, Diverged):
+            epochs.ended = False
         return epochs.outcome()
 
 
@@ -44,7 +44,7 @@ class _Epochs:
     def __init__(self, figure: str, watch: Watch) -> None:
         self._figure, self._watch = figure, watch
         self._history: list[Mapping[str, float]] = []
-        self._ended = True
+        self.ended = True
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         del step
@@ -53,14 +53,6 @@ class _Epochs:
         self._history.append(dict(figures))
         if self._watch(len(self._history), figures[self._figure]):
             raise _GivenUp
-
-    @contextlib.contextmanager
-    def ending(self) -> Iterator[None]:
-        """A training that is given up, or whose loss is no longer a number, ends the block and no more."""
-        try:
-            yield
-        except (_GivenUp, Diverged):
-            self._ended = False
 
     def show(self, name: str, picture: Path, step: int) -> None:
         """Trials show no pictures."""
@@ -79,15 +71,5 @@ class _Epochs:
             best_epoch=best + 1,
             figures={name: value for name, value in row.items() if name.startswith("val/")},
             curve=tuple(row[self._figure] for row in self._history),
-            ended=self._ended,
+            ended=self.ended,
         )
-
-
-def _named(told: str, progress: Progress) -> Progress:
-    """The same progress under a trial's name; only its second stage is told."""
-
-    def tell(stage: str, done: int, total: int, *note: str) -> None:
-        if "standalone" not in stage:
-            progress(told, done, total, *note)
-
-    return tell

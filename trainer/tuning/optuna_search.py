@@ -68,13 +68,13 @@ class OptunaSearcher:
         found = optuna.importance.get_param_importances(self._study(phase, base))
         return {name: float(value) for name, value in found.items()}
 
-    def check(self) -> None:
+    def check(self, path: Path) -> None:
         """Raises InvalidStudy: when the file is of other data or settings, naming the first that differs."""
         for study in optuna.get_all_study_summaries(self._storage):
             kept = study.user_attrs.get("identity", {})
             changed = sorted(name for name, value in self._identity.items() if kept.get(name) != value)
             if changed:
-                raise InvalidStudy(f"the study was begun with another {', '.join(changed)}")
+                raise InvalidStudy(f"{path}: the study was begun with another {', '.join(changed)}")
 
     def _study(self, phase: Phase, base: Settings) -> optuna.Study:
         study = optuna.create_study(
@@ -103,7 +103,7 @@ def open_searcher(path: Path, seed: int, identity: Mapping[str, Any]) -> Iterato
         raise InvalidStudy(f"{path}: not a study ({type(error).__name__})") from error
     try:
         searcher = OptunaSearcher(storage, seed, identity)
-        searcher.check()
+        searcher.check(path)
         yield searcher
     finally:
         storage.remove_session()

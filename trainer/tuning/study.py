@@ -8,7 +8,7 @@ from typing import Any
 from model_store.store import Version
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.records import GarmentRecord, data_version
-from trainer.fashion.train import Collection, open_collection
+from trainer.fashion.rehearsal import Collection, open_collection
 from trainer.files import claimed
 from trainer.tracking import Tracked, Tracker, tracking
 from trainer.tuning.objective import EncoderObjective

@@ -4,9 +4,10 @@ import pytest
 from PIL import Image
 
 from trainer.configuration import change_settings
-from trainer.fashion import temperature_study
+from trainer.fashion import temperature_runs
 from trainer.fashion.module import EncoderFit
-from trainer.fashion.temperature_study import Budget, study_temperatures
+from trainer.fashion.temperature_runs import Budget
+from trainer.fashion.temperature_study import study_temperatures
 
 pytestmark = pytest.mark.slow
 
@@ -55,13 +56,13 @@ def test_every_temperature_gets_the_same(config, gallery, garments, space, monke
 def test_finished_temperatures_are_not_trained_again(config, gallery, garments, space, monkeypatch):
     """Only what is missing, or was trained otherwise, is trained."""  # proves F-17
     trained = []
-    real = temperature_study.rehearse_fashion
+    real = temperature_runs.rehearse_fashion
 
     def counted(settings, *given):
         trained.append(settings.training.temperature)
         return real(settings, *given)
 
-    monkeypatch.setattr(temperature_study, "rehearse_fashion", counted)
+    monkeypatch.setattr(temperature_runs, "rehearse_fashion", counted)
     image, budget = gallery.image.version, Budget(temperatures=(0.05, 0.1))
     first = study_temperatures(config, garments, image, space, Budget(temperatures=(0.05,)))
     second = study_temperatures(config, garments, image, space, budget)

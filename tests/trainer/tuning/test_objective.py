@@ -5,7 +5,8 @@ import pytest
 
 from trainer.configuration import change_settings
 from trainer.fashion.module import EncoderFit
-from trainer.fashion.train import open_collection, train_fashion
+from trainer.fashion.rehearsal import open_collection
+from trainer.fashion.train import train_fashion
 from trainer.tuning.objective import EncoderObjective
 
 pytestmark = pytest.mark.slow

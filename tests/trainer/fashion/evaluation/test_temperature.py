@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.fashion.evaluation.temperature import noise_range, recommend_temperature
-from trainer.fashion.temperature_study import TEMPERATURES, similarities
+from trainer.fashion.temperature_runs import TEMPERATURES, similarities
 
 _KEYS = [str(i) for i in range(300)]
 
