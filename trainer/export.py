@@ -96,10 +96,14 @@ def export(
     if calibration is not None and form != Form.ONNX:
         raise typer.BadParameter("--int8 makes ONNX graphs, not TorchScript")
     with _reported():
+        from model_store.names import check_name
         from model_store.store import ModelStore
         from trainer.configuration import parse_settings
         from trainer.publishing import Shelf
 
+        if alias is not None:
+            # Before anything is published that nothing would mean.
+            check_name(alias, "alias")
         wanted = Wanted(
             family=family,
             backbone=backbone,

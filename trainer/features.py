@@ -122,6 +122,8 @@ def vectors_of_pictures(
     Memory that runs out halves the batch (A-11). Raises InvalidData: listing every picture that cannot be
     encoded by its name. Raises OutOfMemory: when not even one picture fits.
     """
+    # A cache that cannot be is told at once, before anything is checked and stamped there.
+    (space.cache / "vectors").mkdir(parents=True, exist_ok=True)
     model = load_model(space.store, version, session=space.session, stamps=space.cache / "stamps")
     with closing(VectorCache.open(space.cache / "vectors", CACHE_BYTES, runtime_key(model.session))) as cache:
         found = encode(

@@ -1,11 +1,13 @@
 """Lightning's trainer as our runs use it: the loop, devices and precision; files and figures are ours."""
 
 import logging
+import signal
 import warnings
 from typing import Literal
 
 import lightning
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 _LOUD = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
 
@@ -21,7 +23,10 @@ def run_training(
     clip_norm: float,
     accumulation: int = 1,
 ) -> None:
-    """Train so many epochs, each with its validation; Lightning itself writes and prints nothing."""
+    """Train so many epochs, each with its validation; Lightning itself writes and prints nothing.
+
+    Raises KeyboardInterrupt, SystemExit: with the status of the signal, when one ended the run.
+    """
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
     gpu = device.type == "cuda"
@@ -44,7 +49,14 @@ def run_training(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(module)
+        try:
+            trainer.fit(module)
+        except SIGTERMException as ended:
+            # Lightning would leave with 0, as if the run were done.
+            raise SystemExit(128 + signal.SIGTERM) from ended
+        except SystemExit as ended:
+            # And with 1 for Ctrl-C, as if it had failed.
+            raise KeyboardInterrupt from ended
 
 
 def choose_precision(device: torch.device) -> Precision:

@@ -102,3 +102,21 @@ def test_a_backbone_that_is_nowhere_is_one_line(
     assert hint.startswith("hint: ")
     assert "has no artwork-backbone" in hint
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("command", "name"), [("split", "split.json"), ("pairs", "pairs-val.csv")])
+def test_a_table_is_not_overwritten_by_what_is_made_of_it(
+    runner: CliRunner, options: list[str], tmp_path: Path, command: str, name: str
+) -> None:
+    """`--out` may be the folder of the works, unless a file there is called as what is written."""
+    table = Path(options[1])
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    text = json.dumps(rows) if name.endswith(".json") else table.read_text()
+    (tmp_path / name).write_text(text)
+    words = ["--metadata", str(tmp_path / name), *options[2:], "--out", str(tmp_path)]
+
+    run = runner.invoke(app, ["artwork", command, *words])
+
+    assert run.exit_code == 1
+    assert f"{name} is read and would be overwritten" in run.stderr
+    assert (tmp_path / name).read_text() == text

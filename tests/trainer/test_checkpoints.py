@@ -1,9 +1,10 @@
+import resource
 from pathlib import Path
 
 import pytest
 import torch
 
-from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.checkpoints import load_checkpoint, restoring, save_checkpoint
 from trainer.errors import InvalidCheckpoint
 
 
@@ -53,3 +54,33 @@ def test_failed_save_leaves_the_old_file(tmp_path: Path):
 
     assert load_checkpoint(path, "head")["epoch"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_a_disk_that_is_full_is_told_by_the_file(tmp_path: Path):
+    """A checkpoint that does not fit leaves the one before, and no half of itself."""
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, {"kind": "head", "epoch": 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match=r"best\.pt"):
+            save_checkpoint(path, {"kind": "head", "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert load_checkpoint(path, "head")["epoch"] == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [({}, "no epoch"), ({"epoch": None}, "NoneType"), ({"epoch": "x"}, "invalid literal")],
+)
+def test_what_a_body_lacks_is_one_line(tmp_path: Path, body: dict[str, object], told: str):
+    """The file is named with the first thing that is wrong with it."""
+    refused = pytest.raises(InvalidCheckpoint, match=rf"c\.pt: damaged.*{told}")
+    with refused as caught, restoring(tmp_path / "c.pt"):
+        int(body["epoch"])
+
+    assert "\n" not in str(caught.value)

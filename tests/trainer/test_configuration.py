@@ -65,6 +65,7 @@ def test_options_stand_over_the_file():
         ("head: {depth: 9}", "head.depth"),
         ("- 1", "not a mapping"),
         ("{", "not readable as YAML"),
+        ("\0", "not readable as YAML"),
     ],
 )
 def test_bad_settings_are_named(tmp_path: Path, body: str, message: str):
@@ -99,7 +100,15 @@ def test_a_setting_of_the_command_line_is_over_the_file():
         ("training.seed=[", "is no YAML"),
         ("training.seed.deep=1", "seed is a value"),
         ("training.sed=7", "training.sed"),
-        ("training.ensemble=9", "ensemble is 9, of 3 checkpoints"),
+        ("training.ensemble=9", r"training: ensemble is 9, of 3 checkpoints"),
+        ("training.learning_rate=.inf", "learning_rate: Input should be a finite number"),
+        ("training.scheduler_eta_min=1", "scheduler_eta_min is 1, above learning_rate 0.0001"),
+        ("training.seed=99999999999999999999", "training.seed"),
+        ("head.hidden_dim=99999999999", "head.hidden_dim"),
+        ("training.checkpoint_dir=../other", "'../other' is no folder inside"),
+        ("training.checkpoint_dir=/tmp", "'/tmp' is no folder inside"),
+        ("training.checkpoint_dir=''", "'' is no folder inside"),
+        ("training.wandb_project='a\0b'", "is no YAML"),
     ],
 )
 def test_a_setting_that_is_none_is_named(text: str, said: str):

@@ -76,6 +76,15 @@ def test_fashion_models_are_published_and_the_fused_one_is_left_out(clip_directo
         store.resolve("fashion-image")
 
 
+def test_a_name_that_no_alias_can_have_publishes_nothing(clip_directory: Path, tmp_path: Path):
+    """It is refused before the first version appears, not after it."""  # proves M-3
+    done = _export(tmp_path, "fashion", "--backbone", str(clip_directory), "--alias", "Not One")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: alias 'Not One'")
+    assert not (tmp_path / "var").exists()
+
+
 def test_torchscript_is_an_option(clip_directory: Path, tmp_path: Path):
     """`--format torchscript` publishes graphs as model.pt, each version in that one format."""  # proves M-6
     done = _export(

@@ -70,3 +70,16 @@ def test_clears_what_an_earlier_run_left_and_nothing_else(tmp_path: Path):
     Keeper(tmp_path, top=2, every=3).clear()
 
     assert _names(tmp_path) == {"notes.txt"}
+
+
+@pytest.mark.parametrize("going_on", [True, False])
+def test_what_a_killed_run_was_writing_is_swept(tmp_path: Path, going_on: bool):
+    """A half of a checkpoint does not stay, whether the run goes on or starts again."""
+    _kept(tmp_path)
+    resume = load_checkpoint(tmp_path / "last.pt", "test")["resume"]
+    (tmp_path / ".best_model.pt.4711.pt").write_bytes(b"half")
+
+    keeper = Keeper(tmp_path, top=2, every=3)
+    keeper.restore(resume) if going_on else keeper.clear()
+
+    assert not list(tmp_path.glob(".*"))

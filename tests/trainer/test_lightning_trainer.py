@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -15,3 +18,16 @@ def test_a_gpu_computes_in_half(monkeypatch: pytest.MonkeyPatch, has_bfloat: boo
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bfloat)
 
     assert choose_precision(torch.device("cuda")) == precision
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_run_that_was_told_to_stop_does_not_claim_to_be_done(name: str, status: int):
+    """Whoever waits for it sees the signal in its status, as of any other program."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.trainer.interrupted_training", name], capture_output=True, timeout=100
+    )
+
+    assert done.returncode == status, done.stderr.decode()[-2000:]
+    assert b"an epoch ended" not in done.stdout
+    assert b"Traceback" not in done.stderr

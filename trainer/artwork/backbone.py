@@ -76,8 +76,10 @@ def publish_backbone(settings: BackboneSettings, shelf: Shelf) -> Version:
 def tell_places(name: str, store: ModelStore) -> str:
     """Where a backbone of this name was looked for, in one line."""
     known = [f"{BACKBONE}@{alias}" for alias in store.aliases.names(BACKBONE)] if _models(store) else []
-    directory = "a directory without a DINOv2" if Path(name).is_dir() else "no directory"
     has = ", ".join(known) or f"no {BACKBONE}"
+    if "@" in name:
+        return f"{store.place} has {has}; a directory or a hub id with a DINOv2 is published there first"
+    directory = "a directory without a DINOv2" if Path(name).is_dir() else "no directory"
     return f"{store.place} has {has}; {name} is {directory}; else it is a hub id"
 
 

@@ -118,4 +118,8 @@ def test_settings_of_a_published_version_cannot_be_asked_for(gallery, artwork_co
 def test_the_places_looked_in_are_told(gallery, tmp_path: Path):
     """The store with its aliases, and whether there is a directory of that name."""
     assert "artwork-backbone@production; nothing is no directory" in tell_places("nothing", gallery.store)
-    assert "has no artwork-backbone" in tell_places("nothing", ModelStore.at(tmp_path / "none"))
+    empty = ModelStore.at(tmp_path / "none")
+    assert tell_places("artwork-backbone@production", empty) == (
+        f"{empty.place} has no artwork-backbone; "
+        "a directory or a hub id with a DINOv2 is published there first"
+    )

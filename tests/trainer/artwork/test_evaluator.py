@@ -3,14 +3,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from model_store.store import ModelStore
 from trainer.artwork.evaluator import Evaluator
+from trainer.artwork.judges import KIND
 from trainer.artwork.markdown import markdown_of, warnings_of
 from trainer.artwork.splits import split_artworks
 from trainer.artwork.train import train_artwork
-from trainer.errors import InvalidCheckpoint
+from trainer.checkpoints import load_checkpoint, save_checkpoint
+from trainer.errors import InvalidCheckpoint, InvalidData
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +54,62 @@ def test_other_artworks_are_all_taken(report, artworks):
     others = tuple(replace(artwork, picture_digest="0" * 64) for artwork in artworks)
 
     assert Evaluator(made.checkpoint, space).unseen(others) == others
+
+
+def test_pictures_that_were_trained_on_are_left_out(report, artworks, caplog):
+    """A table with one work more or less is no way to be judged by what one learned from."""  # proves A-3
+    made, space = report
+    evaluator = Evaluator(made.checkpoint, space)
+    new = replace(artworks[0], image_id="new", picture_digest="0" * 64)
+    test = {a.image_id for a in split_artworks(artworks, 42).test}
+
+    unseen = evaluator.unseen((*artworks[1:], new))
+
+    assert {a.image_id for a in unseen} - {artworks[0].image_id} == test - {artworks[0].image_id} | {"new"}
+    left_out = len(artworks) - len(unseen)
+    assert f"left out: {left_out} of {len(artworks)}" in caplog.text
+
+
+def test_without_a_pair_there_is_no_figure(report, artworks):
+    """Works of one tier are refused: an accuracy that is no number is none."""
+    made, space = report
+    with pytest.raises(InvalidData, match="of 1 tiers hold no pair"):
+        Evaluator(made.checkpoint, space).evaluate([a for a in artworks if a.tier == "S"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"config": None}, "HeadSettings|NoneType"),
+        ({"config": {"head": {"hidden_dim": -1}}}, "HeadSettings"),
+        ({"input_dim": 10**15}, "input_dim is 1000000000000000"),
+        ({"model_state_dict": {}}, "input_dim"),
+        ({"posteriors": [{"centre": torch.zeros(3), "factor": torch.zeros(2, 2)}]}, "size of tensor"),
+        ({"calibration": {"temperature": -1.0}}, "Calibration"),
+        ({"seen": [1, 2]}, "seen is no list"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line(report, tmp_path, change, told):
+    """Whatever is wrong in it, the file is named before any picture is read."""  # proves A-22
+    made, space = report
+    body = load_checkpoint(made.checkpoint, KIND)
+    save_checkpoint(tmp_path / "bad.pt", body | change)
+
+    with pytest.raises(InvalidCheckpoint, match=rf"bad\.pt: damaged.*({told})") as caught:
+        Evaluator(tmp_path / "bad.pt", space)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_finite_do_not_judge(report, tmp_path):
+    """NaN would go through every score to figures that look like some."""
+    made, space = report
+    body = load_checkpoint(made.checkpoint, KIND)
+    body["model_state_dict"]["score_head.0.weight"][0, 0] = float("nan")
+    save_checkpoint(tmp_path / "bad.pt", body)
+
+    with pytest.raises(InvalidCheckpoint, match="weights are not finite"):
+        Evaluator(tmp_path / "bad.pt", space)
 
 
 def test_a_store_without_the_backbone_is_named(report, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.judges import KIND
 from trainer.artwork.train import train_artwork
-from trainer.checkpoints import load_checkpoint
+from trainer.checkpoints import load_checkpoint, save_checkpoint
 from trainer.errors import InvalidCheckpoint
 
 pytestmark = pytest.mark.slow
@@ -106,6 +106,39 @@ def test_another_run_is_not_resumed(gallery, artwork_config, artworks, space):
         train_artwork(changed, artworks, gallery.backbone.version, space, resume=True)
 
     assert (space.out / "checkpoints" / "last.pt").read_bytes() == last
+
+
+def test_another_backbone_is_not_resumed(gallery, artwork_config, artworks, space, tmp_path):
+    """The space is what is compared: a checkpoint of other features is none of this run."""
+    train_artwork(_with(artwork_config, max_epochs=1), artworks, gallery.backbone.version, space)
+    path = space.out / "checkpoints" / "last.pt"
+    save_checkpoint(path, load_checkpoint(path, KIND) | {"space_id": "0" * 64})
+
+    with pytest.raises(InvalidCheckpoint, match="the run has space_id 000000000000, this one"):
+        train_artwork(artwork_config, artworks, gallery.backbone.version, space, resume=True)
+
+
+@pytest.mark.parametrize(
+    "part", ["resume", "epoch", "config", "optimizer_state_dict", "model_state_dict", "rng"]
+)
+def test_a_damaged_last_checkpoint_is_one_line(gallery, artwork_config, artworks, space, part):
+    """What is missing is named, and the file stays for whoever wants to look."""  # proves A-14
+    train_artwork(_with(artwork_config, max_epochs=1), artworks, gallery.backbone.version, space)
+    path = space.out / "checkpoints" / "last.pt"
+    body = load_checkpoint(path, KIND)
+    if part == "rng":
+        body["resume"]["module"]["torch_rng"] = torch.zeros(3, dtype=torch.uint8)
+    elif part == "optimizer_state_dict":
+        body[part]["param_groups"][0]["params"].pop()
+    else:
+        del body[part]
+    save_checkpoint(path, body)
+    damaged = path.read_bytes()
+
+    with pytest.raises(InvalidCheckpoint, match=rf"last\.pt: damaged.*({part}|RNG state|other weights)"):
+        train_artwork(artwork_config, artworks, gallery.backbone.version, space, resume=True)
+
+    assert path.read_bytes() == damaged
 
 
 def test_a_new_run_forgets_the_checkpoints_of_the_last(gallery, artwork_config, artworks, space):

@@ -56,6 +56,12 @@ def test_no_artist_is_in_two_parts(works: list[int], seed: int):
     assert len(set.union(*artists)) == sum(len(part) for part in artists)
 
 
+def test_a_part_without_a_pair_is_named():
+    """Twelve works of twelve artists are too few: the part and what it would hold are told."""  # proves A-2
+    with pytest.raises(InvalidData, match=r"12 artists leave (val|test) with \d images of [01] tiers"):
+        split_artworks(_collection([1] * 12))
+
+
 def test_artists_that_share_a_picture_stay_together():
     """The same picture under two artists is never in two parts."""  # proves A-3
     artworks = list(_collection([6] * 20))

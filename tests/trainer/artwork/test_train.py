@@ -11,12 +11,13 @@ from trainer.artwork import train as training
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.judges import KIND, restore_judge
 from trainer.artwork.metadata import Artwork
-from trainer.artwork.splits import Split
+from trainer.artwork.splits import Split, split_artworks
 from trainer.artwork.train import train_artwork
 from trainer.backbones.dinov2 import load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.checkpoints import load_checkpoint
-from trainer.errors import InvalidConfig, LeakDetected
+from trainer.errors import Diverged, FolderInUse, InvalidConfig, InvalidData, LeakDetected
+from trainer.files import claimed
 from trainer.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -166,8 +167,6 @@ def test_untracked_run_is_refused_outside_tests(gallery, artwork_config, artwork
 
 def test_unreadable_pictures_are_listed(gallery, artwork_config, artworks, space, tmp_path):
     """A picture whose pixels are broken stops the run by name."""
-    from trainer.errors import InvalidData
-
     broken = tmp_path / "broken.png"
     broken.write_bytes(artworks[0].path.read_bytes()[:200])
     changed = tuple(replace(a, path=broken) if a.tier == "S" else a for a in artworks)
@@ -192,3 +191,45 @@ def test_features_are_those_of_the_published_graph(gallery, artworks, space):
 
     assert np.array_equal(batch_ND[0], extractor.extract(paths[0].read_bytes()))
     assert np.array_equal(batch_ND, vectors_of_files(paths, gallery.backbone.version, space))
+
+
+def test_a_broken_test_picture_is_told_before_training(gallery, artwork_config, artworks, space, tmp_path):
+    """Not when the run has ended and its report is due."""  # proves A-1, A-3
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(artworks[0].path.read_bytes()[:200])
+    test = {a.image_id for a in split_artworks(artworks, 42).test}
+    changed = tuple(replace(a, path=broken) if a.image_id in test else a for a in artworks)
+
+    with pytest.raises(InvalidData, match=r"broken\.png: image is truncated"):
+        _run(gallery, artwork_config, changed, space)
+
+    assert not (space.out / "checkpoints").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run(gallery, artwork_config, artworks, space):
+    """The epoch is not kept; the line names it and the rate."""
+    with pytest.raises(Diverged, match=r"train/loss of epoch 1 is nan, at learning rate 1e\+30"):
+        _run(gallery, _with(artwork_config, learning_rate=1e30), artworks, space)
+
+    assert not (space.out / "checkpoints").exists()
+
+
+def test_two_runs_do_not_share_a_folder(gallery, artwork_config, artworks, space):
+    """The second is refused and touches nothing of the first."""
+    with claimed(space.out):
+        with pytest.raises(FolderInUse, match="another run is writing here"):
+            _run(gallery, artwork_config, artworks, space)
+
+        assert [path.name for path in space.out.iterdir()] == [".lock"]
+
+
+def test_a_run_overwrites_no_picture_of_its_own(gallery, artwork_config, artworks, space):
+    """`--out` may be the folder of the works, unless one of them is called as a file of the run."""
+    space.out.mkdir()
+    picture = space.out / "samples.png"
+    picture.write_bytes(artworks[0].path.read_bytes())
+
+    with pytest.raises(InvalidData, match=r"samples\.png is read and would be overwritten"):
+        _run(gallery, artwork_config, (replace(artworks[0], path=picture), *artworks[1:]), space)
+
+    assert picture.read_bytes() == artworks[0].path.read_bytes()
