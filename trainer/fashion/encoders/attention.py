@@ -26,7 +26,7 @@ class AttentionEncoder(AttributeEncoder):
 
     def combine(self, field_BKF: torch.Tensor) -> torch.Tensor:
         """(B, 512) of the mean over fields; a field is told from another by its own table."""
-        # The axis to sum over comes first: onnxruntime sums a middle one in another order for one record.
+        # Laid out with fields first: onnxruntime sums a middle axis in another order for one record.
         field_KBF = torch.stack(self.blocks(field_BKF).unbind(1))
         found: torch.Tensor = self.head(field_KBF.mean(dim=0))
         return found

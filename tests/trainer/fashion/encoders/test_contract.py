@@ -158,8 +158,11 @@ def test_gradients_reach_every_parameter(encoder: RecordEncoder, training: bool)
 
     (learner(*inputs) * wanted_BD).sum().backward()
 
-    reached = {name: float(weight.grad.norm()) for name, weight in learner.named_parameters()}
-    assert {name: norm for name, norm in reached.items() if norm < 1e-6} == {}
+    # Of a bias, a softmax takes out what is the keys', a third, and a norm takes out all.
+    reached = {
+        name: float((weight.grad.abs() > 1e-9).double().mean()) for name, weight in learner.named_parameters()
+    }
+    assert {name: share for name, share in reached.items() if share < 0.75} == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)

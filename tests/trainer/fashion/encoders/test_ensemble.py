@@ -54,8 +54,8 @@ def test_one_member_answers_for_itself():
     [
         ({"space_id": "b" * 64}, "one.pt was trained on the space aaaaaaaaaaaa, two.pt on the space bbbb"),
         (
-            {"preprocessing": _schema(detail={"name": "colour"})},
-            "on the fields category, style, detail, two.pt on the fields category, style, colour",
+            {"preprocessing": _schema(detail={"name": "other"})},
+            "colour, length, sleeve, two.pt on the fields category, style, other, colour, length, sleeve",
         ),
         (
             {"preprocessing": _schema(detail={"vocabulary": ("단추",)})},

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from tests.trainer.fashion.encoders.kinds import SCHEMA, encode, make_encoder
-from trainer.fashion.config import PooledSettings, read_fashion_config
+from trainer.fashion.config import read_fashion_config
 from trainer.fashion.encoders.build import build_encoder
 from trainer.fashion.encoders.pooled import PooledEncoder
 
@@ -33,7 +33,7 @@ def test_a_list_is_the_mean_of_its_words():
 
     encode(encoder, [{"style": ["모던", "히피"]}])
 
-    category, style, detail = seen[0].reshape(3, PooledSettings(field_dim=8).field_dim)
+    category, style, detail, *_ = seen[0].reshape(len(SCHEMA.fields), -1)
     tables = [table.weight for table in encoder.tables]
     assert torch.allclose(style, (tables[1][2] + tables[1][4]) / 2)
     assert torch.equal(category, tables[0][0])
