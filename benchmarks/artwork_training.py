@@ -1,12 +1,12 @@
 """How fast does an artwork head train? `python -m benchmarks.artwork_training [--images 10000] [--json FILE]`
 
-Each figure is of one run on this machine; random features stand in for pictures, since nothing here looks at
-them.
+Each figure is of one run on this machine, in a process of its own; random features stand in for pictures, since
+nothing here looks at them.
 
-- pairs: every cross-tier pair of the pictures, as three arrays, beside a loop over all pairs of a tenth of them.
+- pairs: every cross-tier pair of the pictures, as three arrays, beside a loop over all pairs of a tenth.
 - training: 100 epochs of 32 pictures a batch, early stopping off, with validation, checkpoints and tracking.
 - epoch: one epoch over cached features, beside the seed's way, which sends both pictures of each pair through
-  the backbone. The backbone is a small DINOv2 of random weights, so the ratio is a lower bound for a larger one.
+  the backbone. The backbone is a small DINOv2 of random weights: the ratio is a lower bound for a larger one.
 - rescoring: a new head over 100,000 features.
 - memory: what pairs, a split and an epoch of 100,000 pictures add to the process.
 """

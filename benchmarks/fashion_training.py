@@ -1,4 +1,4 @@
-"""How well and how fast does an attribute encoder train? `python -m benchmarks.fashion_training [--json FILE]`
+"""How well and how fast do attribute encoders train? `python -m benchmarks.fashion_training [--json FILE]`
 
 Each figure is of one run on this machine, measured in a process of its own.
 
@@ -6,7 +6,7 @@ Each figure is of one run on this machine, measured in a process of its own.
 - retrieval: the drawn default set on the packaged image model; the encoder beside linear probes on the same
   vectors and beside the seed's configuration at equal steps: no ties left out, core fields, no augmentation.
 - training: 50 epochs on 2,000 cached garments, early stopping off, with validation, checkpoints and tracking.
-- growth: an epoch with its validation on 25,000, 50,000 and 100,000 garments, and what it adds to the process.
+- growth: an epoch with its validation on 25,000, 50,000 and 100,000 garments; what it adds to the process.
 """
 
 import argparse

@@ -33,7 +33,7 @@ def tune(
     objective: Annotated[
         Literal["recall@1", "recall@5", "recall@10", "mrr"],
         typer.Option(help="Figure of validation, whole gallery, to raise."),
-    ] = "recall@10",
+    ] = "recall@5",
     sweep: Annotated[
         Literal["grid", "random", "bayes"], typer.Option(help="Method of the files for `wandb sweep`.")
     ] = "bayes",

@@ -42,7 +42,7 @@ def test_one_folder_is_for_one_run(tmp_path: Path):
     """While a run holds a folder no other gets it; once it has ended, any does."""
     with (
         claimed(tmp_path / "run"),
-        pytest.raises(FolderInUse, match="another run"),
+        pytest.raises(FolderInUse, match="is writing here"),
         claimed(tmp_path / "run"),
     ):
         pass

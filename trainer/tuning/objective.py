@@ -20,7 +20,7 @@ class EncoderObjective:
 
     config: FashionConfig
     collection: Collection
-    figure: str = "recall@10"
+    figure: str = "recall@5"
 
     def __call__(self, settings: Settings, watch: Watch, told: str) -> Outcome:
         config = change_settings(self.config, settings)

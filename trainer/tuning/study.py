@@ -29,7 +29,7 @@ class Tuning:
 
     phases: tuple[Phase, ...] = PHASES
     wanted: tuple[int, ...] = (1, 2, 3)
-    figure: str = "recall@10"
+    figure: str = "recall@5"
     sweep: Sweep
 
 
