@@ -1,7 +1,7 @@
 """How fast does an artwork head train? `python -m benchmarks.artwork_training [--images 10000] [--json FILE]`
 
-Each figure is of one run on this machine, in a process of its own; random features stand in for pictures, since
-nothing here looks at them.
+Each figure is of one run on this machine, in a process of its own; random features stand in for pictures,
+since nothing here looks at them.
 
 - pairs: every cross-tier pair of the pictures, as three arrays, beside a loop over all pairs of a tenth.
 - training: 100 epochs of 32 pictures a batch, early stopping off, with validation, checkpoints and tracking.
