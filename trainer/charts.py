@@ -17,13 +17,9 @@ _DPI = 110
 _FOOT = 0.03
 # Typefaces with Hangul, as systems call them.
 _HANGUL = (
-    "Noto Sans CJK KR",
-    "Noto Sans KR",
-    "NanumGothic",
-    "Nanum Gothic",
-    "Malgun Gothic",
-    "Apple SD Gothic Neo",
-)
+    "Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Nanum Gothic", "Malgun Gothic", "Apple SD Gothic Neo",
+    "AppleGothic", "Baekmuk Dotum", "UnDotum",
+)  # fmt: skip
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -7,7 +7,7 @@ import typer
 
 from cli.errors import reported
 from cli.extras import training_extra
-from cli.fashion.app import RECORDS_FILE, Change, Config, Data, app
+from cli.fashion.app import Change, Config, Data, app
 from cli.output import console
 
 
@@ -20,17 +20,14 @@ def augment(
 ) -> None:
     """Draw a few garments before and after augmentation, as `train` does when pictures are augmented."""
     with reported(), training_extra():
-        from inference.attributes import AttributeSchema
         from trainer.configuration import parse_settings
         from trainer.fashion.config import read_fashion_config
-        from trainer.fashion.data.records import read_records, split_records
-        from trainer.fashion.data.vocabularies import read_vocabulary
+        from trainer.fashion.data.opening import open_garments
+        from trainer.fashion.data.records import split_records
         from trainer.fashion.sample_sheet import SAMPLES, draw_samples
 
         settings = read_fashion_config(config, parse_settings(change or ()))
-        settings = settings.model_copy(update={"attributes": read_vocabulary(data, settings.attributes)})
-        schema = AttributeSchema(settings.attributes.preprocessing())
-        garments = read_records(data / RECORDS_FILE, data, schema)
+        settings, garments = open_garments(data, settings)
         split = split_records(garments, settings.training.seed)
         for sample in draw_samples(split.train, settings, out / SAMPLES):
             console.print(sample.item_id, markup=False, highlight=False)

@@ -11,6 +11,7 @@ from trainer.romanisation import romanise
         ("레트로", "reteuro"),
         ("청바지", "cheongbaji"),
         ("니트", "niteu"),
+        ("울/캐시미어", "ul/kaesimieo"),
         ("X스트랩", "Xseuteuraep"),
         ("♥ a", "? a"),
     ],
