@@ -21,7 +21,9 @@ def evaluate(
         Literal["train", "val", "all"],
         typer.Option(help="The garments to ask about; they are the gallery too."),
     ] = "val",
-    probes: Annotated[bool, typer.Option(help="Linear probes on the same image vectors beside it.")] = True,
+    probes: Annotated[
+        bool, typer.Option(help="Linear probes on the same image vectors beside it, for --split val.")
+    ] = True,
     store: Store = STORE,
     cache: Cache = CACHE,
     as_json: AsJson = False,
@@ -48,7 +50,7 @@ def evaluate(
             ("figure", "#value", "#chance", "#tie ceiling"),
             rows_of(body),
         )
-        if probes:
+        if "probes" in body:
             _print_probes(body["probes"])
         _print_groups(body["query_groups"])
         console.print(f"all of it: {written / 'results' / 'evaluation.md'}", markup=False)

@@ -67,6 +67,7 @@ def test_the_split_that_is_asked_for_is_the_gallery(house, tmp_path):
     }
 
     assert sizes["all"] == sizes["train"] + sizes["val"] == len(house.garments)
+    assert "probes" not in evaluate_run(run, house.data, space, split="all")
 
 
 def test_other_garments_are_said_to_be_others(house, tmp_path):

@@ -31,7 +31,8 @@ def evaluate_run(
         raise InvalidData(f"{data}: {split} holds {len(garments)} garments; to be told apart they must be 2")
     encoded = encode_garments(run.encoder, run, garments, space)
     yardstick = None
-    if probes:
+    # Asked about what they were fitted on, probes would be told too good.
+    if probes and split == "val":
         learnt = encode_garments(run.encoder, run, prepared.train, space)
         yardstick = Yardstick(garments=prepared.train, picture_ND=learnt.picture_ND)
     body: dict[str, Any] = {
