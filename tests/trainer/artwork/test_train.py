@@ -217,7 +217,7 @@ def test_a_loss_that_is_no_number_ends_the_run(gallery, artwork_config, artworks
 def test_two_runs_do_not_share_a_folder(gallery, artwork_config, artworks, space):
     """The second is refused and touches nothing of the first."""
     with claimed(space.out):
-        with pytest.raises(FolderInUse, match="another run is writing here"):
+        with pytest.raises(FolderInUse, match="is writing here"):
             _run(gallery, artwork_config, artworks, space)
 
         assert [path.name for path in space.out.iterdir()] == [".lock"]

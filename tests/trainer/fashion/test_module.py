@@ -8,7 +8,7 @@ import torch
 from tests.trainer.fashion.encoders.kinds import RECORDS, SCHEMA, SETTINGS, make_encoder
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.data.records import GarmentRecord
-from trainer.fashion.module import EncoderFit, measure_retrieval
+from trainer.fashion.module import EncoderFit, encode_wardrobe
 from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.fitting import FitSettings, Fitting
 from trainer.keeping import Keeper
@@ -73,10 +73,10 @@ def test_measuring_changes_nothing_and_takes_parts(tmp_path, monkeypatch):
     wardrobe = _wardrobe(7, tmp_path)
     wardrobe = replace(wardrobe, keys=tuple(str(number) for number in range(7)))
 
-    whole = measure_retrieval(encoder, wardrobe)
+    whole = encode_wardrobe(encoder, wardrobe)
     monkeypatch.setattr("trainer.fashion.module._ROWS", 3)
-    parts = measure_retrieval(encoder, wardrobe)
+    parts = encode_wardrobe(encoder, wardrobe)
 
-    assert parts == whole
+    assert np.allclose(parts, whole, rtol=0, atol=1e-6)
     assert encoder.training
     assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items())
