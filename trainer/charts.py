@@ -8,6 +8,8 @@ import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from trainer.files import replacing
 from trainer.romanisation import romanise
@@ -15,6 +17,8 @@ from trainer.romanisation import romanise
 _DPI = 110
 # The foot of a figure that belongs to its time.
 _FOOT = 0.03
+# Pixels of the line below a picture.
+_LINE = 14
 # Typefaces with Hangul, as systems call them.
 _HANGUL = (
     "Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Nanum Gothic", "Malgun Gothic", "Apple SD Gothic Neo",
@@ -34,13 +38,31 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, whole or not at all, its time below it and in its metadata (F-11)."""
     now = datetime.now(UTC)
-    figure.text(
-        0.995, 0.002, f"{now:%Y-%m-%d %H:%M:%S} UTC", ha="right", va="bottom", fontsize=6, color="grey"
-    )
-    metadata = {"Creation Time": now.isoformat(), "Software": "Atelier"}
+    figure.text(0.995, 0.002, _caption(now), ha="right", va="bottom", fontsize=6, color="grey")
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI, format="png", metadata=metadata)
+        figure.savefig(temporary, dpi=_DPI, format="png", metadata=_metadata(now))
     return path
+
+
+def save_picture(picture: Image.Image, path: Path) -> Path:
+    """Write a picture as PNG, whole or not at all, its time on a line below it and in its metadata (F-11)."""
+    now, about = datetime.now(UTC), PngInfo()
+    for name, value in _metadata(now).items():
+        about.add_text(name, value)
+    captioned = Image.new("RGB", (picture.width, picture.height + _LINE), "white")
+    captioned.paste(picture)
+    ImageDraw.Draw(captioned).text((4, picture.height + 1), _caption(now), fill="grey")
+    with replacing(path) as temporary:
+        captioned.save(temporary, "PNG", pnginfo=about)
+    return path
+
+
+def _caption(now: datetime) -> str:
+    return f"{now:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _metadata(now: datetime) -> dict[str, str]:
+    return {"Creation Time": now.isoformat(), "Software": "Atelier"}
 
 
 def drawable(text: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from trainer import charts
-from trainer.charts import drawable, new_figure, save_figure
+from trainer.charts import drawable, new_figure, save_figure, save_picture
 
 
 def test_a_picture_tells_when_it_was_made(tmp_path):
@@ -25,3 +25,13 @@ def test_hangul_is_drawn_as_it_is_where_a_typeface_has_it(monkeypatch: pytest.Mo
     assert drawable("레트로") == "레트로"
     monkeypatch.setattr(charts, "hangul_family", lambda: None)
     assert drawable("레트로") == "reteuro"
+
+
+def test_a_drawn_picture_keeps_its_pixels_above_its_time(tmp_path):
+    """One line more; the same metadata as a chart."""  # proves F-11
+    path = save_picture(Image.new("RGB", (160, 20), "red"), tmp_path / "sheet.png")
+
+    with Image.open(path) as picture:
+        assert datetime.fromisoformat(picture.info["Creation Time"]).tzinfo == UTC
+        assert picture.convert("RGB").crop((0, 0, 160, 20)).getcolors() == [(160 * 20, (255, 0, 0))]
+        assert len(picture.convert("L").crop((0, 20, 160, picture.height)).getcolors()) > 1

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from inference.attributes import AttributeSchema
 from inference.pixels import open_upright
 from model_store.manifest import AttributeField
+from trainer.charts import save_picture
 from trainer.fashion.augment import dropped_fields, unknown_words
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.records import GarmentRecord
@@ -52,10 +53,7 @@ def draw_samples(garments: Sequence[GarmentRecord], config: FashionConfig, path:
     for block in blocks:
         sheet.paste(block, (0, top))
         top += block.height
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    sheet.save(temporary, "PNG")
-    temporary.replace(path)
+    save_picture(sheet, path)
     return samples
 
 

@@ -10,13 +10,14 @@ def _with(config, **settings):
 
 
 def test_the_sheet_shows_pictures_beside_their_views(fashion_config, garments, tmp_path):
-    """A row a garment: the picture first, then the views that training sees."""  # proves F-22
+    """A row a garment: the picture first, then the views that training sees."""  # proves F-11, F-22
     samples = draw_samples(garments, _with(fashion_config, views=3), tmp_path / "results" / "sheet.png")
 
     assert len(samples) == MOST
     assert all(len(sample.pictures) == 4 for sample in samples)
     with Image.open(tmp_path / "results" / "sheet.png") as sheet:
         assert sheet.width == 4 * SIDE
+        assert "Creation Time" in sheet.info
         assert sheet.height > MOST * SIDE
     first = [np.asarray(picture) for picture in samples[0].pictures]
     assert not any(np.array_equal(first[0], view) for view in first[1:])
