@@ -9,8 +9,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     TypeAdapter,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -18,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from inference.attributes import normalise_text
 from model_store.manifest import AttributeField, AttributePreprocessing
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
+from trainer.errors import InvalidConfig
 from trainer.schedules import Schedule
 
 Positive = Annotated[int, Field(ge=1)]
@@ -175,26 +174,61 @@ class FashionConfig(Settings):
     augmentation: AugmentationSettings = AugmentationSettings()
     training: FashionTraining = FashionTraining()
 
-    @field_validator("augmentation")
-    @classmethod
-    def _words_are_known(cls, value: AugmentationSettings, info: ValidationInfo) -> AugmentationSettings:
-        """Every word of the tables is one of its field: a misspelt one would never be drawn."""
-        attributes = info.data.get("attributes")
-        if isinstance(attributes, AttributeSettings):
-            fields = {field.name: field for field in attributes.fields}
-            for name in value.mixing_within:
-                _known_field(fields, name, "mixing_within")
-            for what, lexicon in (("synonyms", value.synonyms), ("emphasis", value.emphasis)):
-                for name, words in lexicon.items():
-                    _check_words(_known_field(fields, name, what), words, what)
-        return value
+
+def known_tables(augmentation: AugmentationSettings, attributes: AttributeSettings) -> AugmentationSettings:
+    """The same settings with those fields and words of the tables that a catalogue has."""
+    known = {field.name: {normalise_text(word, {}) for word in field.words} for field in attributes.fields}
+
+    def kept(lexicon: Lexicon) -> Lexicon:
+        return {
+            name: found
+            for name, words in lexicon.items()
+            if (found := _known_words(words, known.get(name, set())))
+        }
+
+    within = tuple(name for name in augmentation.mixing_within if name in known)
+    return augmentation.model_copy(
+        update={
+            "synonyms": kept(augmentation.synonyms),
+            "emphasis": kept(augmentation.emphasis),
+            "mixing_within": within or (attributes.fields[0].name,),
+        }
+    )
+
+
+def _known_words(words: Mapping[str, tuple[str, ...]], known: set[str]) -> dict[str, tuple[str, ...]]:
+    found = {
+        word: tuple(other for other in others if normalise_text(other, {}) in known)
+        for word, others in words.items()
+        if normalise_text(word, {}) in known
+    }
+    return {word: others for word, others in found.items() if others}
 
 
 def read_fashion_config(
     path: Path | None = None, overrides: Mapping[str, object] | None = None
 ) -> FashionConfig:
     """The settings in `path`, or those of `config/fashion.yml`. Raises InvalidConfig: naming the field."""
-    return read_settings(FashionConfig, path or CONFIG_DIRECTORY / "fashion.yml", overrides)
+    path = path or CONFIG_DIRECTORY / "fashion.yml"
+    config = read_settings(FashionConfig, path, overrides)
+    try:
+        _check_tables(config.augmentation, config.attributes)
+    except ValueError as error:
+        raise InvalidConfig(f"{path}: augmentation: {error}") from error
+    return config
+
+
+def _check_tables(augmentation: AugmentationSettings, attributes: AttributeSettings) -> None:
+    """Every word of the tables is one of its field: a misspelt one would never be drawn.
+
+    Asked of the file alone. A catalogue brings its own words, and those of the tables that it has are drawn.
+    """
+    fields = {field.name: field for field in attributes.fields}
+    for name in augmentation.mixing_within:
+        _known_field(fields, name, "mixing_within")
+    for what, lexicon in (("synonyms", augmentation.synonyms), ("emphasis", augmentation.emphasis)):
+        for name, words in lexicon.items():
+            _check_words(_known_field(fields, name, what), words, what)
 
 
 def read_encoder_settings(body: Mapping[str, Any]) -> EncoderSettings:

@@ -22,7 +22,9 @@ from trainer.workspace import Workspace
 from vector_index.errors import VectorIndexError
 
 RESULTS_FOLDER, RESULTS_FILE = "temp_logs", "sanity_check_results.json"
-_GARMENTS, _EPOCHS, _BATCH_SIZE = 64, 3, 8
+_GARMENTS, _BATCH_SIZE = 64, 8
+# Steps of the run: enough for a loss to fall, however few the garments.
+_STEPS = 24
 
 # What a check may meet that is a finding, not a mistake in the check.
 _FINDINGS = (Unsound, TrainerError, InferenceError, StoreError, VectorIndexError, ValueError, RuntimeError)
@@ -58,18 +60,23 @@ def check_sanity(
 
 def _prepare(config: FashionConfig, image: Version, space: Workspace, data: Path) -> Bench:
     """A short run on few garments, and everything that the checks look at."""
-    training = {"max_epochs": _EPOCHS, "standalone_epochs": 1, "batch_size": _BATCH_SIZE}
-    config = config.model_copy(
-        update={"training": config.training.model_copy(update=training | {"learning_rate": 1e-3})}
-    )
     config, garments = open_garments(data, config)
     garments = quick_garments(garments)
+    split = split_records(garments, config.training.seed)
+    epochs = -(-_STEPS // -(-len(split.train) // _BATCH_SIZE))
+    training = {
+        "max_epochs": epochs,
+        "standalone_epochs": 1,
+        "batch_size": _BATCH_SIZE,
+        "learning_rate": 1e-3,
+    }
+    config = config.model_copy(update={"training": config.training.model_copy(update=training)})
     run = replace(space, out=space.out / "run")
     report = train_fashion(config, garments, image, run)
     return Bench(
         config=config,
         garments=garments,
-        split=split_records(garments, config.training.seed),
+        split=split,
         image=image,
         space=run,
         report=report,

@@ -9,8 +9,11 @@ from trainer.configuration import CONFIG_DIRECTORY, parse_settings
 from trainer.errors import InvalidConfig
 from trainer.fashion.config import (
     AttentionSettings,
+    AttributeSettings,
+    FieldSettings,
     PooledSettings,
     ResidualSettings,
+    known_tables,
     read_encoder_settings,
     read_fashion_config,
 )
@@ -159,3 +162,18 @@ def test_words_are_compared_in_nfc(tmp_path: Path):
     read_fashion_config(
         overrides={"augmentation.synonyms": {"style": {unicodedata.normalize("NFD", "모던"): ["클래식"]}}}
     )
+
+
+def test_a_catalogue_keeps_what_it_knows_of_the_tables():
+    """Its own fields and words; what is left is a configuration that a file may hold."""  # proves F-6, F-22
+    config = read_fashion_config()
+    style = FieldSettings(name="style", multiple=True, core=True, words=("레트로", "클래식"))
+    shade = FieldSettings(name="shade", multiple=False, core=False, words=("red",))
+    shop = AttributeSettings(fields=(shade, style))
+
+    found = known_tables(config.augmentation, shop)
+
+    assert set(found.synonyms) <= {"style"}
+    assert found.emphasis == {"style": {"레트로": ("클래식",)}}
+    assert found.mixing_within == ("shade",)
+    assert known_tables(config.augmentation, config.attributes) == config.augmentation

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from inference.attributes import AttributeSchema
-from trainer.fashion.config import FashionConfig
+from trainer.fashion.config import FashionConfig, known_tables
 from trainer.fashion.data.prepare import RECORDS
 from trainer.fashion.data.records import GarmentRecord, read_records
 from trainer.fashion.data.vocabularies import read_vocabulary
@@ -14,6 +14,9 @@ def open_garments(data: Path, config: FashionConfig) -> tuple[FashionConfig, tup
 
     Raises InvalidData: when either cannot be read, listing every bad line.
     """
-    config = config.model_copy(update={"attributes": read_vocabulary(data, config.attributes)})
+    attributes = read_vocabulary(data, config.attributes)
+    if attributes is not config.attributes:
+        tables = known_tables(config.augmentation, attributes)
+        config = config.model_copy(update={"attributes": attributes, "augmentation": tables})
     schema = AttributeSchema(config.attributes.preprocessing())
     return config, read_records(data / RECORDS, data, schema)
