@@ -1,7 +1,7 @@
 """The compact `artwork-backbone`: a small DINOv2 that sees what is in a picture and what was done to it.
 
-Two teachers: the vectors that the compact `fashion-image` gives for the picture before anything was done
-to it (distillation, Hinton et al. 2015), and the strength and order of the faults themselves.
+Three teachers: the vectors that the compact `fashion-image` gives for the picture (distillation, Hinton et
+al. 2015), its own gradients, and the strength and order of the faults that were put into it.
 Shapes: B batch, S side, C colour channel, N tokens, D feature, F faults, V the teacher's vector.
 """
 
@@ -20,9 +20,13 @@ from trainer.pretraining.averaging import follow
 from trainer.pretraining.chains import LEVELS, WorseningPictures
 from trainer.pretraining.config import ArtworkEncoderSettings
 from trainer.pretraining.cosines import cosine_filters
+from trainer.pretraining.gradients import ORIENTATIONS, PatchGradients, patch_gradients
 from trainer.pretraining.optimisers import build_optimiser, build_schedule
 from trainer.progress import Progress
 from trainer.runs import choose_device
+
+# Of the gradients of the whole view beside those of its patches.
+_SUMMARY_WEIGHT = 4.0
 
 
 class ArtworkStudent(nn.Module):
@@ -34,25 +38,37 @@ class ArtworkStudent(nn.Module):
     def __init__(self, model: Any, fault_count: int, teacher_dim: int) -> None:
         super().__init__()
         self.model = model
-        width = 3 * int(model.config.hidden_size)
+        hidden = int(model.config.hidden_size)
+        width = 3 * hidden
         self.register_buffer("mean_C11", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
         self.register_buffer("std_C11", torch.tensor(IMAGENET_STD).view(3, 1, 1))
         self.faults = nn.Linear(width, fault_count)
         self.order = nn.Linear(width, 1)
         self.teacher = nn.Linear(width, teacher_dim)
+        self.patch_gradients = nn.Linear(hidden, ORIENTATIONS)
+        self.gradients = nn.Linear(width, 2 * ORIENTATIONS)
 
-    def forward(self, image_BSSC: torch.Tensor) -> torch.Tensor:
-        """float32 feature_BD of uint8 pictures, computed in the fast precision of training."""
+    def forward(self, image_BSSC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 feature_BD and patch_BND of uint8 pictures, computed in the fast precision of training."""
         with torch.autocast(image_BSSC.device.type, torch.bfloat16):
-            return self.features(image_BSSC)
+            token_BND = self._tokens(image_BSSC)
+        return _pooled(token_BND), token_BND[:, 1:]
 
     def features(self, image_BSSC: torch.Tensor) -> torch.Tensor:
         """float32 feature_BD of uint8 pictures: CLS, mean and standard deviation of the patches."""
+        return _pooled(self._tokens(image_BSSC))
+
+    def _tokens(self, image_BSSC: torch.Tensor) -> torch.Tensor:
+        """float32 token_BND: CLS, then the patches in rows."""
         pixel_BCSS = image_BSSC.permute(0, 3, 1, 2).to(torch.float32) / 255
-        token_BND = self.model((pixel_BCSS - self.mean_C11) / self.std_C11).last_hidden_state.float()
-        patch_BND = token_BND[:, 1:]
-        std_BD = (patch_BND.var(1, correction=0) + 1e-6).sqrt()
-        return torch.cat((token_BND[:, 0], patch_BND.mean(1), std_BD), -1)
+        token_BND: torch.Tensor = self.model((pixel_BCSS - self.mean_C11) / self.std_C11).last_hidden_state
+        return token_BND.float()
+
+
+def _pooled(token_BND: torch.Tensor) -> torch.Tensor:
+    patch_BND = token_BND[:, 1:]
+    std_BD = (patch_BND.var(1, correction=0) + 1e-6).sqrt()
+    return torch.cat((token_BND[:, 0], patch_BND.mean(1), std_BD), -1)
 
 
 def build_backbone(settings: ArtworkEncoderSettings) -> Any:
@@ -81,20 +97,20 @@ def build_backbone(settings: ArtworkEncoderSettings) -> Any:
 
 def train_artwork_encoder(
     pictures: WorseningPictures,
-    teacher_SV: np.ndarray,
+    teacher_NV: np.ndarray,
     settings: ArtworkEncoderSettings,
     progress: Progress,
     after_epoch: Callable[[int, nn.Module, Mapping[str, float]], None],
 ) -> Any:
-    """The backbone, averaged over its last steps. `teacher_SV`: a unit vector a source."""
-    return _Fit(pictures, teacher_SV, settings, progress).run(after_epoch)
+    """The backbone, averaged over its last steps. `teacher_NV`: a unit vector a picture."""
+    return _Fit(pictures, teacher_NV, settings, progress).run(after_epoch)
 
 
 class _Fit:
     def __init__(
         self,
         pictures: WorseningPictures,
-        teacher_SV: np.ndarray,
+        teacher_NV: np.ndarray,
         settings: ArtworkEncoderSettings,
         progress: Progress,
     ) -> None:
@@ -102,10 +118,10 @@ class _Fit:
         self.rng = torch.Generator().manual_seed(settings.seed)
         self.settings, self.progress, self.pictures = settings, progress, pictures
         self.device = choose_device(settings.device)
-        # What all sources have in common teaches nothing and is most of every vector.
-        self.teacher_SV = functional.normalize(torch.from_numpy(teacher_SV - teacher_SV.mean(0)), dim=-1)
+        # What all pictures have in common teaches nothing and is most of every vector.
+        self.teacher_NV = functional.normalize(torch.from_numpy(teacher_NV - teacher_NV.mean(0)), dim=-1)
         self.student = ArtworkStudent(
-            build_backbone(settings), pictures.strength_NF.shape[1], teacher_SV.shape[1]
+            build_backbone(settings), pictures.strength_NF.shape[1], teacher_NV.shape[1]
         )
         self.student.to(self.device)
         self.average = copy.deepcopy(self.student).requires_grad_(False)
@@ -139,20 +155,22 @@ class _Fit:
 
     def _train(self, row_B: torch.Tensor) -> dict[str, float]:
         settings = self.settings
-        view_BSSC = self._cut(torch.from_numpy(self.pictures.image_NSSC[row_B]))
-        feature_BD = self.student(view_BSSC.to(self.device))
+        view_BSSC = self._cut(torch.from_numpy(self.pictures.image_NSSC[row_B])).to(self.device)
+        feature_BD, patch_BND = self.student(view_BSSC)
         strength_BF = torch.from_numpy(self.pictures.strength_NF[row_B]).to(self.device)
-        teacher_BV = self.teacher_SV[torch.from_numpy(self.pictures.source_N[row_B])].to(self.device)
         found_BV = functional.normalize(self.student.teacher(feature_BD), dim=-1)
+        gradients = patch_gradients(view_BSSC, settings.patch)
         losses = {
             "fault": functional.smooth_l1_loss(self.student.faults(feature_BD), strength_BF, beta=0.1),
             "order": _order_loss(self.student.order(feature_BD)[:, 0]),
-            "teacher": (1 - (found_BV * teacher_BV).sum(-1)).mean(),
+            "teacher": (1 - (found_BV * self.teacher_NV[row_B].to(self.device)).sum(-1)).mean(),
+            "gradient": self._gradient_loss(feature_BD, patch_BND, gradients),
         }
         loss = (
             settings.fault_weight * losses["fault"]
             + settings.order_weight * losses["order"]
             + settings.teacher_weight * losses["teacher"]
+            + settings.gradient_weight * losses["gradient"]
         )
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -162,6 +180,16 @@ class _Fit:
         self.step += 1
         follow(self.average, self.student, self.step, settings.average_decay)
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _gradient_loss(
+        self, feature_BD: torch.Tensor, patch_BND: torch.Tensor, gradients: PatchGradients
+    ) -> torch.Tensor:
+        """What each patch gets wrong of its own, and the feature of all of them together."""
+        gap_BNO = self.student.patch_gradients(patch_BND) - gradients.share_BNO
+        found_BF = self.student.gradients(feature_BD)
+        together = functional.smooth_l1_loss(found_BF, gradients.summary(), beta=0.1)
+        loss: torch.Tensor = gap_BNO.square().sum(-1).mean() + _SUMMARY_WEIGHT * together
+        return loss
 
     def _cut(self, image_BSSC: torch.Tensor) -> torch.Tensor:
         """A square somewhere in each picture, half of them mirrored; a chain's pictures alike."""

@@ -26,6 +26,21 @@ class ViewSettings(Settings):
     cover: float = Field(ge=0, le=1)
 
 
+class SceneSettings(Settings):
+    """How drawn garments are laid on the grounds of photographs.
+
+    `room` is the side of the view in lengths of the garment, `shift` how far from its middle, in the same;
+    `corner` the side of the ground that is shown, in sides of its photograph; `turn` is in degrees.
+    """
+
+    room: tuple[float, float]
+    shift: float = Field(ge=0)
+    stretch: float = Field(ge=0)
+    turn: float = Field(ge=0)
+    corner: tuple[float, float]
+    light: tuple[float, float]
+
+
 class FashionEncoderSettings(Settings):
     """The network and the training of the compact `fashion-image`."""
 
@@ -35,8 +50,11 @@ class FashionEncoderSettings(Settings):
     source_size: int = Field(ge=32, le=1024)
     garments: int = Field(ge=8)
     epochs: int = Field(ge=1)
+    small_size: int = Field(ge=32, le=512)
+    small_share: float = Field(ge=0, le=1)
     photographs_a_batch: int = Field(ge=2)
     garments_a_batch: int = Field(ge=1)
+    laid_a_batch: int = Field(ge=0)
     sender_balance: float = Field(ge=0, le=1)
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
@@ -45,12 +63,23 @@ class FashionEncoderSettings(Settings):
     scale: float = Field(gt=0)
     mix: float = Field(ge=0, le=1)
     paste: float = Field(ge=0, le=1)
+    laid_weight: float = Field(ge=0)
     attribute_weight: float = Field(ge=0)
     colour_weight: float = Field(ge=0)
     average_decay: float = Field(ge=0, lt=1)
     device: Literal["cuda", "cpu"]
     seed: int
     views: ViewSettings
+    scenes: SceneSettings
+
+    @model_validator(mode="after")
+    def _lays_what_there_is(self) -> "FashionEncoderSettings":
+        if self.laid_a_batch > min(self.garments_a_batch, self.photographs_a_batch):
+            raise ValueError(
+                f"laid_a_batch {self.laid_a_batch} is more than garments_a_batch {self.garments_a_batch} "
+                f"or photographs_a_batch {self.photographs_a_batch}"
+            )
+        return self
 
 
 class ArtworkEncoderSettings(Settings):
@@ -76,6 +105,7 @@ class ArtworkEncoderSettings(Settings):
     fault_weight: float = Field(ge=0)
     order_weight: float = Field(ge=0)
     teacher_weight: float = Field(ge=0)
+    gradient_weight: float = Field(ge=0)
     average_decay: float = Field(ge=0, lt=1)
     device: Literal["cuda", "cpu"]
     seed: int

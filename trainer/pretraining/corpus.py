@@ -11,7 +11,9 @@ import numpy as np
 from inference.pixels import decode_image
 from model_store.manifest import ImagePreprocessing
 from trainer.pretraining.photographs import Photograph
+from trainer.pretraining.shop_labels import shop_label
 from trainer.progress import Progress
+from trainer.synthetic.cut_outs import cut_out
 from trainer.synthetic.garments import Record, tailor
 
 # Fields of a drawn garment that have one word, and those that have several.
@@ -27,6 +29,7 @@ ATTRIBUTES = (
     "collar",
 )
 DETAILS = "detail"
+_HALF_OPAQUE = 127
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,19 @@ class DrawnGarments:
     image_NSSC: np.ndarray
     word_NF: np.ndarray
     words: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutOuts:
+    """Drawn garments without ground: uint8 layer_NSS4, what of each square the garment fills, its label.
+
+    `box_N4` is left, top, right and bottom in shares of the side; a label is −1 where photographs have none
+    of its name.
+    """
+
+    layer_NSS4: np.ndarray
+    box_N4: np.ndarray
+    label_N: np.ndarray
 
 
 def decode_photographs(
@@ -82,6 +98,31 @@ def draw_garments(count: int, seed: int, size: int, progress: Progress) -> Drawn
         for column, known in zip(columns, words, strict=True)
     ]
     return DrawnGarments(image_NSSC=image_NSSC, word_NF=np.array(numbers, np.int64).T, words=words)
+
+
+def cut_garments(count: int, seed: int, size: int, labels: tuple[str, ...], progress: Progress) -> CutOuts:
+    """The garments of `draw_garments` without ground, labelled with those of `labels` that they have."""
+    layer_NSS4 = np.empty((count, size, size, 4), np.uint8)
+    box_N4, label_N = np.empty((count, 4), np.float32), np.full(count, -1, np.int64)
+    numbers = {label: number for number, label in enumerate(labels)}
+    for number in range(count):
+        layer_NSS4[number], record = cut_out(seed, number, size)
+        box_N4[number] = _filled(layer_NSS4[number, :, :, 3])
+        label_N[number] = numbers.get(shop_label(record), -1)
+        progress("cutting garments out", number + 1, count)
+    return CutOuts(layer_NSS4=layer_NSS4, box_N4=box_N4, label_N=label_N)
+
+
+def _filled(opacity_SS: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what is more than half opaque, in shares of the side."""
+    down_N, across_N = np.nonzero(opacity_SS > _HALF_OPAQUE)
+    size = len(opacity_SS)
+    return (
+        across_N.min() / size,
+        down_N.min() / size,
+        (across_N.max() + 1) / size,
+        (down_N.max() + 1) / size,
+    )
 
 
 def word_of(record: Record, field: str) -> str:

@@ -1,14 +1,18 @@
 """The compact `fashion-image`: a small residual network that tells garments by label, cut, colour and cloth.
 
-Photographs teach labels, drawn garments teach attributes, every picture its own colours; one vector of 512
-dimensions carries all of it. Cosine softmax: Wang et al. 2018. Mixup: Zhang et al. 2018; CutMix: Yun et al.
-2019. Shapes: B batch, S side, C colour channel, D vector, K colour bins, L labels, F fields.
+Photographs teach labels, drawn garments teach attributes and, laid on the grounds of photographs, labels too
+(domain randomisation, Tobin et al. 2017); every picture teaches its own colours. One vector of 512 dimensions
+carries all of it. The first views are small, which is cheaper. Cosine softmax: Wang et al. 2018. Mixup: Zhang
+et al. 2018; CutMix: Yun et al. 2019.
+Shapes: B batch, P photographs, M drawn garments, Q of them on grounds, R of them as they are, S side,
+C colour channel, D vector, K colour bins, L labels, F fields.
 """
 
 import copy
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,9 +23,10 @@ from torch.nn import functional
 from trainer.backbones.fashion_clip import CLIP_MEAN, CLIP_STD, DIMENSION
 from trainer.pretraining.averaging import follow
 from trainer.pretraining.config import FashionEncoderSettings
-from trainer.pretraining.corpus import DrawnGarments, LabelledPictures
+from trainer.pretraining.corpus import CutOuts, DrawnGarments, LabelledPictures
 from trainer.pretraining.optimisers import build_optimiser, build_schedule
-from trainer.pretraining.views import mix_views, plain_views, random_views
+from trainer.pretraining.scenes import lay_garments
+from trainer.pretraining.views import alter_views, mix_views, plain_views, random_views
 from trainer.progress import Progress
 from trainer.runs import choose_device
 
@@ -68,15 +73,35 @@ def build_tower(settings: FashionEncoderSettings) -> Any:
     return TimmModel(settings.trunk, DIMENSION, image_size=settings.size, pool="avg", proj="linear")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FashionCorpus:
+    """What a `fashion-image` learns from; `cut_outs` are the garments of `garments`, in the same order."""
+
+    photographs: LabelledPictures
+    garments: DrawnGarments
+    cut_outs: CutOuts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Photographs, then drawn garments on grounds, then drawn garments as they are."""
+
+    view_BCSS: torch.Tensor
+    label_P: torch.Tensor
+    partner_label_P: torch.Tensor
+    share: float
+    laid_label_Q: torch.Tensor
+    word_MF: torch.Tensor
+
+
 def train_fashion_encoder(
-    photographs: LabelledPictures,
-    garments: DrawnGarments,
+    corpus: FashionCorpus,
     settings: FashionEncoderSettings,
     progress: Progress,
     after_epoch: Callable[[int, nn.Module, Mapping[str, float]], None],
 ) -> nn.Module:
     """The tower, averaged over its last steps."""
-    return _Fit(photographs, garments, settings, progress).run(after_epoch)
+    return _Fit(corpus, settings, progress).run(after_epoch)
 
 
 def sender_weights(sender_N: np.ndarray, balance: float) -> torch.Tensor:
@@ -99,23 +124,17 @@ def colour_shares(view_BCSS: torch.Tensor) -> torch.Tensor:
 
 
 class _Fit:
-    def __init__(
-        self,
-        photographs: LabelledPictures,
-        garments: DrawnGarments,
-        settings: FashionEncoderSettings,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, corpus: FashionCorpus, settings: FashionEncoderSettings, progress: Progress) -> None:
         torch.manual_seed(settings.seed)
         self.rng = torch.Generator().manual_seed(settings.seed)
-        self.settings, self.progress = settings, progress
+        self.corpus, self.settings, self.progress = corpus, settings, progress
         self.device = choose_device(settings.device)
-        self.photographs, self.garments = photographs, garments
+        photographs = corpus.photographs
         self.weight_N = sender_weights(photographs.sender_N, settings.sender_balance)
         self.student = FashionStudent(
             build_tower(settings),
             len(photographs.labels),
-            tuple(len(words) for words in garments.words),
+            tuple(len(words) for words in corpus.garments.words),
             settings.scale,
         ).to(memory_format=torch.channels_last)
         self.student.to(self.device)
@@ -123,11 +142,9 @@ class _Fit:
         self.optimiser = build_optimiser(
             self.student, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        self.steps = settings.epochs * (len(photographs.image_NSSC) // settings.photographs_a_batch)
         self.schedule = build_schedule(
-            self.optimiser,
-            learning_rate=settings.learning_rate,
-            steps=settings.epochs * (len(photographs.image_NSSC) // settings.photographs_a_batch),
-            warmup=settings.warmup,
+            self.optimiser, learning_rate=settings.learning_rate, steps=self.steps, warmup=settings.warmup
         )
         self.step = 0
 
@@ -135,7 +152,7 @@ class _Fit:
         for epoch in range(1, self.settings.epochs + 1):
             started = time.monotonic()
             self.student.train()
-            losses = [self._train(photo_B, drawn_B) for photo_B, drawn_B in self._batches()]
+            losses = [self._train(photo_P, drawn_M) for photo_P, drawn_M in self._batches()]
             figures = {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
             figures["seconds"] = time.monotonic() - started
             after_epoch(epoch, self.average, figures)
@@ -145,32 +162,53 @@ class _Fit:
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         order_N = torch.multinomial(self.weight_N, len(self.weight_N), replacement=True, generator=self.rng)
-        size = self.settings.photographs_a_batch
-        for photo_B in torch.split(order_N[: len(order_N) // size * size], size):
-            drawn_B = torch.randint(
-                len(self.garments.image_NSSC), (self.settings.garments_a_batch,), generator=self.rng
-            )
-            yield photo_B, drawn_B
+        size, garments = self.settings.photographs_a_batch, len(self.corpus.garments.image_NSSC)
+        for photo_P in torch.split(order_N[: len(order_N) // size * size], size):
+            yield photo_P, torch.randint(garments, (self.settings.garments_a_batch,), generator=self.rng)
 
-    def _train(self, photo_B: torch.Tensor, drawn_B: torch.Tensor) -> dict[str, float]:
-        settings, rng = self.settings, self.rng
-        photo_BSSC = torch.from_numpy(self.photographs.image_NSSC[photo_B])
-        drawn_BSSC = torch.from_numpy(self.garments.image_NSSC[drawn_B])
-        views, size, count = settings.views, settings.size, len(photo_B)
-        mixed_BCSS, partner_B, share = mix_views(
-            random_views(photo_BSSC, size, views, rng), settings.mix, settings.paste, rng
+    def _look(self, photo_P: torch.Tensor, drawn_M: torch.Tensor) -> _Batch:
+        """Views of these photographs and garments, small ones in the first part of the training."""
+        settings, rng, corpus = self.settings, self.rng, self.corpus
+        early = self.step < settings.small_share * self.steps
+        size = settings.small_size if early else settings.size
+        photograph_PSSC = torch.from_numpy(corpus.photographs.image_NSSC[photo_P])
+        photograph_PCSS, partner_P, share = mix_views(
+            random_views(photograph_PSSC, size, settings.views, rng), settings.mix, settings.paste, rng
         )
-        drawn_BCSS = random_views(drawn_BSSC, size, views, rng, views.garment_area)
-        view_BCSS = torch.cat((mixed_BCSS, drawn_BCSS))
-        vector_BD = self.student(view_BCSS.to(self.device))
-        label_B = torch.from_numpy(self.photographs.label_N)[photo_B]
+        laid_Q, plain_R = drawn_M[: settings.laid_a_batch], drawn_M[settings.laid_a_batch :]
+        laid_QCSS = lay_garments(
+            torch.from_numpy(corpus.cut_outs.layer_NSS4[laid_Q]),
+            torch.from_numpy(corpus.cut_outs.box_N4[laid_Q]),
+            photograph_PSSC[torch.randperm(len(photo_P), generator=rng)[: len(laid_Q)]],
+            size,
+            settings.scenes,
+            rng,
+        )
+        garment_RSSC = torch.from_numpy(corpus.garments.image_NSSC[plain_R])
+        plain_RCSS = random_views(garment_RSSC, size, settings.views, rng, settings.views.garment_area)
+        label_P = torch.from_numpy(corpus.photographs.label_N)[photo_P]
+        return _Batch(
+            view_BCSS=torch.cat((photograph_PCSS, alter_views(laid_QCSS, settings.views, rng), plain_RCSS)),
+            label_P=label_P.to(self.device),
+            partner_label_P=label_P[partner_P].to(self.device),
+            share=share,
+            laid_label_Q=torch.from_numpy(corpus.cut_outs.label_N)[laid_Q].to(self.device),
+            word_MF=torch.from_numpy(corpus.garments.word_NF)[drawn_M].to(self.device),
+        )
+
+    def _train(self, photo_P: torch.Tensor, drawn_M: torch.Tensor) -> dict[str, float]:
+        settings, batch = self.settings, self._look(photo_P, drawn_M)
+        vector_BD = self.student(batch.view_BCSS.to(self.device))
+        photographs, laid = len(photo_P), len(batch.laid_label_Q)
         losses = {
-            "label": self._label_loss(vector_BD[:count], label_B, label_B[partner_B], share),
-            "attribute": self._attribute_loss(vector_BD[count:], drawn_B),
-            "colour": self._colour_loss(vector_BD, view_BCSS),
+            "label": self._photograph_loss(vector_BD[:photographs], batch),
+            "laid": self._label_loss(vector_BD[photographs : photographs + laid], batch.laid_label_Q),
+            "attribute": self._attribute_loss(vector_BD[photographs:], batch.word_MF),
+            "colour": self._colour_loss(vector_BD, batch.view_BCSS),
         }
         loss = (
             losses["label"]
+            + settings.laid_weight * losses["laid"]
             + settings.attribute_weight * losses["attribute"]
             + settings.colour_weight * losses["colour"]
         )
@@ -183,24 +221,28 @@ class _Fit:
         follow(self.average, self.student, self.step, settings.average_decay)
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _label_loss(
-        self, vector_BD: torch.Tensor, one_B: torch.Tensor, other_B: torch.Tensor, share: float
-    ) -> torch.Tensor:
-        logit_BL = self.student.label_logits(vector_BD)
+    def _photograph_loss(self, vector_PD: torch.Tensor, batch: _Batch) -> torch.Tensor:
+        own = self._label_loss(vector_PD, batch.label_P)
+        if batch.share == 1:
+            return own
+        return batch.share * own + (1 - batch.share) * self._label_loss(vector_PD, batch.partner_label_P)
 
-        def loss(label_B: torch.Tensor) -> torch.Tensor:
-            return functional.cross_entropy(
-                logit_BL, label_B.to(self.device), ignore_index=-1, label_smoothing=self.settings.smoothing
-            )
+    def _label_loss(self, vector_BD: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
+        """Cross entropy over those that have a label; 0 where none has one."""
+        total = functional.cross_entropy(
+            self.student.label_logits(vector_BD),
+            label_B,
+            ignore_index=-1,
+            label_smoothing=self.settings.smoothing,
+            reduction="sum",
+        )
+        return total / (label_B >= 0).sum().clamp(min=1)
 
-        return share * loss(one_B) + (1 - share) * loss(other_B) if share < 1 else loss(one_B)
-
-    def _attribute_loss(self, vector_BD: torch.Tensor, drawn_B: torch.Tensor) -> torch.Tensor:
-        word_BF = torch.from_numpy(self.garments.word_NF)[drawn_B].to(self.device)
-        scaled_BD = self.settings.scale * vector_BD
+    def _attribute_loss(self, vector_MD: torch.Tensor, word_MF: torch.Tensor) -> torch.Tensor:
+        scaled_MD = self.settings.scale * vector_MD
         losses = [
-            functional.cross_entropy(head(scaled_BD), word_BF[:, field], ignore_index=-1, reduction="sum")
-            / max(1, int((word_BF[:, field] >= 0).sum()))
+            functional.cross_entropy(head(scaled_MD), word_MF[:, field], ignore_index=-1, reduction="sum")
+            / max(1, int((word_MF[:, field] >= 0).sum()))
             for field, head in enumerate(self.student.words)
         ]
         return torch.stack(losses).mean()

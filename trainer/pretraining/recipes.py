@@ -21,9 +21,14 @@ from trainer.pretraining.artwork import ArtworkStudent, build_backbone, train_ar
 from trainer.pretraining.chains import worsen_pictures
 from trainer.pretraining.checkpoints import save_artwork_encoder, save_fashion_encoder
 from trainer.pretraining.config import ArtworkEncoderSettings, ExamSettings, FashionEncoderSettings
-from trainer.pretraining.corpus import decode_photographs, draw_garments
+from trainer.pretraining.corpus import cut_garments, decode_photographs, draw_garments
 from trainer.pretraining.evaluation import Exam, Vectors, descriptor_spaces, set_exam, sit_exam
-from trainer.pretraining.fashion import build_tower, tower_vectors, train_fashion_encoder
+from trainer.pretraining.fashion import (
+    FashionCorpus,
+    build_tower,
+    tower_vectors,
+    train_fashion_encoder,
+)
 from trainer.pretraining.photographs import (
     Photograph,
     PhotographSplit,
@@ -40,6 +45,7 @@ from trainer.synthetic.paintings import artist, paint
 # Seeds of drawn pictures to learn from; those of the exam are others.
 GARMENT_SEED, PAINTING_SEED = 1234, 4321
 SMALLEST_GARMENT = 160
+_TAUGHT_AT_ONCE = 64
 REPORT_FILE = "report.json"
 LIMITS = (
     "trained on a few thousand phone photographs of garments on floors and hangers, and on drawn pictures",
@@ -76,11 +82,15 @@ def train_fashion_image(task: Task, settings: FashionEncoderSettings) -> Trained
     split = split_photographs(task.photographs, settings.seed)
     members = (*split.train, *split.val)
     labels = commonest_labels(task.photographs, count=len(task.photographs))
-    pictures = decode_photographs(members, labels, settings.source_size, task.progress)
-    garments = draw_garments(settings.garments, GARMENT_SEED, settings.source_size, task.progress)
+    count, side = settings.garments, settings.source_size
+    corpus = FashionCorpus(
+        photographs=decode_photographs(members, labels, side, task.progress),
+        garments=draw_garments(count, GARMENT_SEED, side, task.progress),
+        cut_outs=cut_garments(count, GARMENT_SEED, side, labels, task.progress),
+    )
     started = time.monotonic()
     history: list[dict[str, float]] = []
-    tower = train_fashion_encoder(pictures, garments, settings, task.progress, _noting(history, task))
+    tower = train_fashion_encoder(corpus, settings, task.progress, _noting(history, task))
     seconds = time.monotonic() - started
     round_to_half(tower)
     exam = set_exam(split, settings.test_size, task.exam, task.progress)
@@ -106,11 +116,11 @@ def train_artwork_backbone(task: Task, settings: ArtworkEncoderSettings, teacher
     split = split_photographs(task.photographs, settings.seed)
     members = (*split.train, *split.val)
     sources = list(_sources(members, settings))
-    teacher_SV = _taught(sources, teacher)
     pictures = worsen_pictures(sources, settings.chains, settings.source_size, settings.seed, task.progress)
+    teacher_NV = _taught(pictures.image_NSSC, teacher, task.progress)
     started = time.monotonic()
     history: list[dict[str, float]] = []
-    model = train_artwork_encoder(pictures, teacher_SV, settings, task.progress, _noting(history, task))
+    model = train_artwork_encoder(pictures, teacher_NV, settings, task.progress, _noting(history, task))
     seconds = time.monotonic() - started
     round_to_half(model)
     exam = set_exam(split, settings.size, task.exam, task.progress)
@@ -170,11 +180,16 @@ def _sources(members: Sequence[Photograph], settings: ArtworkEncoderSettings) ->
         yield tailor(GARMENT_SEED, number, SMALLEST_GARMENT).picture
 
 
-def _taught(sources: Sequence[Image.Image], teacher: Version) -> np.ndarray:
-    """float32 vector_SV that the teacher gives for each source."""
+def _taught(image_NSSC: np.ndarray, teacher: Version, progress: Progress) -> np.ndarray:
+    """float32 vector_NV that the teacher gives for each picture."""
     vectors, size = published_vectors(teacher)
-    pixels = [np.asarray(source.resize((size, size), Image.Resampling.BICUBIC)) for source in sources]
-    return vectors(np.stack(pixels))
+    found = []
+    for start in range(0, len(image_NSSC), _TAUGHT_AT_ONCE):
+        images = [Image.fromarray(image_SSC) for image_SSC in image_NSSC[start : start + _TAUGHT_AT_ONCE]]
+        resized = [np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)) for image in images]
+        found.append(vectors(np.stack(resized)))
+        progress("asking the teacher", start + len(images), len(image_NSSC))
+    return np.concatenate(found)
 
 
 def _features(model: Any) -> Vectors:

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from trainer.pretraining.config import ViewSettings
+from trainer.pretraining.draws import between
 
 
 def random_views(
@@ -23,9 +24,12 @@ def random_views(
     `area`: how much of each picture is seen, by default that of the settings.
     """
     image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
-    view_BCSS = _moved(image_BCHW, size, settings, area or settings.area, rng)
-    view_BCSS = _lit(view_BCSS, settings, rng)
-    return _covered(view_BCSS, settings.cover, rng).clamp(0, 1)
+    return alter_views(_moved(image_BCHW, size, settings, area or settings.area, rng), settings, rng)
+
+
+def alter_views(view_BCSS: torch.Tensor, settings: ViewSettings, rng: torch.Generator) -> torch.Tensor:
+    """The views, lit and partly covered at random."""
+    return _covered(_lit(view_BCSS, settings, rng), settings.cover, rng).clamp(0, 1)
 
 
 def mix_views(
@@ -69,12 +73,12 @@ def _moved(
 ) -> torch.Tensor:
     count = len(image_BCHW)
     # The side of the cut, of which the area is uniform, as in Inception's crops.
-    area_B = _between(count, area[0], area[1], rng)
-    stretch_B = torch.exp(_between(count, -settings.stretch, settings.stretch, rng))
+    area_B = between(count, area[0], area[1], rng)
+    stretch_B = torch.exp(between(count, -settings.stretch, settings.stretch, rng))
     across_B, down_B = (area_B * stretch_B).sqrt(), (area_B / stretch_B).sqrt()
-    angle_B = _between(count, -settings.turn, settings.turn, rng) * math.pi / 180
-    mirror_B = torch.where(_between(count, 0, 1, rng) < 0.5, -1.0, 1.0)
-    shift_B2 = _between(2 * count, -1, 1, rng).view(count, 2)
+    angle_B = between(count, -settings.turn, settings.turn, rng) * math.pi / 180
+    mirror_B = torch.where(between(count, 0, 1, rng) < 0.5, -1.0, 1.0)
+    shift_B2 = between(2 * count, -1, 1, rng).view(count, 2)
     room_B2 = (1 - torch.stack((across_B, down_B), 1)).clamp(min=0.0) + settings.beyond
     cos_B, sin_B = torch.cos(angle_B), torch.sin(angle_B)
     theta_B23 = torch.stack(
@@ -93,9 +97,9 @@ def _lit(view_BCSS: torch.Tensor, settings: ViewSettings, rng: torch.Generator) 
     light, tint = settings.light, settings.tint
 
     def factor(spread: float) -> torch.Tensor:
-        return (1 + _between(count, -spread, spread, rng)).view(-1, 1, 1, 1)
+        return (1 + between(count, -spread, spread, rng)).view(-1, 1, 1, 1)
 
-    view_BCSS = view_BCSS * factor(light) * (1 + _between(3 * count, -tint, tint, rng).view(-1, 3, 1, 1))
+    view_BCSS = view_BCSS * factor(light) * (1 + between(3 * count, -tint, tint, rng).view(-1, 3, 1, 1))
     mean_B111 = view_BCSS.mean((1, 2, 3), keepdim=True)
     view_BCSS = (view_BCSS - mean_B111) * factor(light) + mean_B111
     grey_B1SS = view_BCSS.mean(1, keepdim=True)
@@ -105,18 +109,14 @@ def _lit(view_BCSS: torch.Tensor, settings: ViewSettings, rng: torch.Generator) 
 def _covered(view_BCSS: torch.Tensor, chance: float, rng: torch.Generator) -> torch.Tensor:
     """A rectangle of noise over some of the views (random erasing, Zhong et al. 2020)."""
     count, _, size, _ = view_BCSS.shape
-    side_B2 = _between(2 * count, 0.15, 0.5, rng).view(count, 2)
-    start_B2 = _between(2 * count, 0, 1, rng).view(count, 2) * (1 - side_B2)
+    side_B2 = between(2 * count, 0.15, 0.5, rng).view(count, 2)
+    start_B2 = between(2 * count, 0, 1, rng).view(count, 2) * (1 - side_B2)
     place_S = (torch.arange(size) + 0.5) / size
     inside = [
         (place_S >= start_B2[:, axis, None]) & (place_S < (start_B2 + side_B2)[:, axis, None])
         for axis in (0, 1)
     ]
-    hit_B = _between(count, 0, 1, rng) < chance
+    hit_B = between(count, 0, 1, rng) < chance
     mask_B1SS = (inside[0][:, :, None] & inside[1][:, None, :] & hit_B[:, None, None])[:, None]
     noise_BCSS = torch.rand(view_BCSS.shape, generator=rng)
     return torch.where(mask_B1SS, noise_BCSS, view_BCSS)
-
-
-def _between(count: int, low: float, high: float, rng: torch.Generator) -> torch.Tensor:
-    return torch.rand(count, generator=rng) * (high - low) + low

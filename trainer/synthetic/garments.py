@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from trainer.synthetic.details import DETAILS, Needle, collar, neck
+from trainer.synthetic.details import DETAILS, Colour, Needle, collar, neck
 from trainer.synthetic.fabrics import COLOURS, weave
 from trainer.synthetic.outlines import BOTTOMS, DRESSES, OUTERS, SKIRTS, SUITS, TOPS, Cut, cut
 
@@ -122,11 +122,14 @@ STYLES: dict[str, Taste] = {
 }
 
 
-def tailor(seed: int, number: int, size: int = 160) -> Garment:
-    """The garment of that number, `size` × `size` pixels; always the same for the same arguments."""
+def tailor(seed: int, number: int, size: int = 160, ground: Colour | None = None) -> Garment:
+    """The garment of that number, `size` × `size` pixels; always the same for the same arguments.
+
+    `ground`: the RGB colour that it lies on, by default a pale one drawn with it.
+    """
     rng = np.random.default_rng([seed, 4, number])
     record = _wish(rng)
-    return Garment(number=number, record=record, picture=draw(record, rng, size))
+    return Garment(number=number, record=record, picture=draw(record, rng, size, ground))
 
 
 def write_garments(directory: Path, count: int, seed: int = 42, size: int = 160) -> Path:
@@ -147,10 +150,14 @@ def write_garments(directory: Path, count: int, seed: int = 42, size: int = 160)
     return path
 
 
-def draw(record: Record, rng: np.random.Generator, size: int = 160) -> Image.Image:
+def draw(
+    record: Record, rng: np.random.Generator, size: int = 160, ground: Colour | None = None
+) -> Image.Image:
     """An RGB picture of the garment of a record; `rng` decides only what the record leaves open."""
     side = size * 2
-    ground = tuple(int(v) for v in rng.integers(218, 250, 3))
+    # Drawn in any case, so that a garment is the same on every ground.
+    pale = tuple(int(v) for v in rng.integers(218, 250, 3))
+    ground = ground or (pale[0], pale[1], pale[2])
     shape = cut(
         _word(record, "category"),
         _word(record, "silhouette"),
@@ -201,7 +208,7 @@ def _drape(cloth: Image.Image, mask: Image.Image, rng: np.random.Generator) -> I
     return Image.fromarray(np.clip(np.asarray(cloth) * light_HW[:, :, None], 0, 255).astype(np.uint8))
 
 
-def _sew(picture: Image.Image, shape: Cut, record: Record, ground: tuple[int, ...]) -> None:
+def _sew(picture: Image.Image, shape: Cut, record: Record, ground: Colour) -> None:
     base = COLOURS.get(_word(record, "colour"), COLOURS["그레이"])
     bright = sum(base) > 380
     needle = Needle(
@@ -213,7 +220,7 @@ def _sew(picture: Image.Image, shape: Cut, record: Record, ground: tuple[int, ..
         else tuple(min(255, v + 70) for v in base),  # type: ignore[arg-type]
         trim=tuple(round(v * 0.86) for v in base) if bright else tuple(min(255, v + 28) for v in base),  # type: ignore[arg-type]
     )
-    neck(needle, _word(record, "neckline"), ground)  # type: ignore[arg-type]
+    neck(needle, _word(record, "neckline"), ground)
     if shape.opens:
         needle.line((0.5, shape.shoulder), (0.5, shape.hem), width=0.006)
     collar(needle, _word(record, "collar"))

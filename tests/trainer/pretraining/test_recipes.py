@@ -37,6 +37,8 @@ TINY = {
     "fashion.epochs": 1,
     "fashion.photographs_a_batch": 16,
     "fashion.garments_a_batch": 4,
+    "fashion.laid_a_batch": 2,
+    "fashion.small_size": 32,
     "fashion.device": "cpu",
     "artwork.hidden": 48,
     "artwork.layers": 1,

@@ -1,0 +1,55 @@
+"""Drawn garments on the grounds of photographs."""
+
+import pytest
+import torch
+
+from trainer.pretraining.config import SceneSettings, read_encoder_settings
+from trainer.pretraining.scenes import lay_garments
+
+SIZE = 40
+
+
+@pytest.fixture
+def settings() -> SceneSettings:
+    return read_encoder_settings().fashion.scenes
+
+
+def laid(settings: SceneSettings, opacity: int, seed: int = 0) -> torch.Tensor:
+    """Four red squares in the middle of their layers, on blue photographs."""
+    layer_BHW4 = torch.zeros(4, 64, 64, 4, dtype=torch.uint8)
+    layer_BHW4[:, 16:48, 16:48, 0] = opacity
+    layer_BHW4[:, 16:48, 16:48, 3] = opacity
+    photograph_BHWC = torch.zeros(4, 64, 64, 3, dtype=torch.uint8)
+    photograph_BHWC[..., 2] = 255
+    box_B4 = torch.tensor([[0.25, 0.25, 0.75, 0.75]]).repeat(4, 1)
+    rng = torch.Generator().manual_seed(seed)
+    return lay_garments(layer_BHW4, box_B4, photograph_BHWC, SIZE, settings, rng)
+
+
+def test_garments_fill_most_of_their_view(settings: SceneSettings):
+    """The garment hides the ground, the ground shows around it, and nothing else is there."""
+    view_BCSS = laid(settings, 255)
+
+    assert view_BCSS.shape == (4, 3, SIZE, SIZE)
+    assert view_BCSS.dtype == torch.float32
+    assert float(view_BCSS.min()) >= 0
+    assert float(view_BCSS.max()) <= 1
+    red_B = (view_BCSS[:, 0] > 0.5).float().mean((1, 2))
+    blue_B = (view_BCSS[:, 2] > 0.5).float().mean((1, 2))
+    assert ((red_B > 0.2) & (red_B < 0.95)).all()
+    assert ((red_B + blue_B) > 0.9).all()
+    assert torch.equal(view_BCSS[:, 1], torch.zeros_like(view_BCSS[:, 1]))
+
+
+def test_what_is_half_clear_shows_the_ground(settings: SceneSettings):
+    """Where the layer is half opaque both colours are there."""
+    middle_BC = laid(settings, 128)[:, :, SIZE // 2, SIZE // 2]
+
+    assert torch.allclose(middle_BC[:, 2], torch.tensor(127 / 255), atol=1e-2)
+    assert ((middle_BC[:, 0] > 0.3) & (middle_BC[:, 0] < 0.6)).all()
+
+
+def test_the_seed_decides(settings: SceneSettings):
+    """The same numbers give the same views, others give others."""
+    assert torch.equal(laid(settings, 255, seed=1), laid(settings, 255, seed=1))
+    assert not torch.equal(laid(settings, 255, seed=1), laid(settings, 255, seed=2))
