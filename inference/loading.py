@@ -128,5 +128,8 @@ def _write_stamp(path: Path, version: Version, session: Session) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(body, indent=2) + "\n")
         temporary.replace(path)
-    except OSError:
-        _log.warning("pass stamp could not be written", extra={"model": str(version)}, exc_info=True)
+    except OSError as error:
+        _log.warning(
+            "pass stamp could not be written",
+            extra={"model": str(version), "reason": error.strerror or type(error).__name__},
+        )

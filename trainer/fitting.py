@@ -31,9 +31,11 @@ class EpochModule(lightning.LightningModule):
     of torch decide everything that is to come.
     """
 
-    def __init__(self, network: nn.Module, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self, network: nn.Module, generators: Sequence[torch.Generator], *, weight_decay: float
+    ) -> None:
         super().__init__()
-        self.network, self.generators = network, tuple(generators)
+        self.network, self.generators, self.weight_decay = network, tuple(generators), weight_decay
         self.epochs_before = 0
         self.figures: dict[str, float] = {}
         self.losses: list[torch.Tensor] = []
@@ -52,6 +54,12 @@ class EpochModule(lightning.LightningModule):
     def measure(self) -> Figures:
         """Figures of the network as it is, `train/…` and `val/…`, with `val/loss` among them."""
         raise NotImplementedError
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        # AdamW: Loshchilov and Hutter 2019. Each epoch sets its own rate.
+        return torch.optim.AdamW(
+            self.network.parameters(), lr=self.rate, weight_decay=self.weight_decay, fused=True
+        )
 
     def val_dataloader(self) -> Any:
         # One step: the whole split at once. (Lightning would iterate over a list or a tensor.)

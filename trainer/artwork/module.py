@@ -49,7 +49,7 @@ class RankingFit(EpochModule):
         val: Graded,
         batches: Batches,
     ) -> None:
-        super().__init__(model, (batches.rng,))
+        super().__init__(model, (batches.rng,), weight_decay=settings.weight_decay)
         self.settings, self.batches = settings, batches
         self.train_part, self.val_part = train, val
         self.chunks = ChunkedScores(model, self._score, max(len(train), 1))
@@ -63,14 +63,6 @@ class RankingFit(EpochModule):
             lowest=settings.scheduler_eta_min,
             period=settings.scheduler_t_max,
             warmup=settings.warmup_epochs,
-        )
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            fused=True,
         )
 
     def train_dataloader(self) -> Any:

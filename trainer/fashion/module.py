@@ -49,7 +49,7 @@ class EncoderFit(EpochModule):
         stage: Stage = "contrastive",
         variants: RecordVariants | None = None,
     ) -> None:
-        super().__init__(encoder, (rng,))
+        super().__init__(encoder, (rng,), weight_decay=settings.weight_decay)
         self.settings, self.stage, self.rng, self.variants = settings, stage, rng, variants
         self.train_part, self.val_part = train, val
 
@@ -58,14 +58,6 @@ class EncoderFit(EpochModule):
         # Records alone only start the encoder: their few epochs follow no schedule.
         return (
             self.settings.learning_rate if self.stage == "standalone" else rate_of(self.settings, self.epoch)
-        )
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            fused=True,
         )
 
     def train_dataloader(self) -> Any:

@@ -19,11 +19,10 @@ MOST_FAULTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorseningPictures:
-    """uint8 image_NSSC, the strength of each fault in each, 0 to 1, and the number of each one's source."""
+    """uint8 image_NSSC, and the strength of each fault in each, 0 to 1; sources follow each other."""
 
     image_NSSC: np.ndarray
     strength_NF: np.ndarray
-    source_N: np.ndarray
 
 
 def worsen_pictures(
@@ -50,11 +49,7 @@ def worsen_pictures(
     with ThreadPoolExecutor() as pool:
         for done, _ in enumerate(pool.map(worsen_one, range(len(pictures))), start=1):
             progress("worsening pictures", done, len(pictures))
-    return WorseningPictures(
-        image_NSSC=image_NSSC,
-        strength_NF=strength_NF,
-        source_N=np.repeat(np.arange(len(pictures)), rows),
-    )
+    return WorseningPictures(image_NSSC=image_NSSC, strength_NF=strength_NF)
 
 
 def _steps(rng: np.random.Generator) -> np.ndarray:
