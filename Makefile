@@ -90,5 +90,5 @@ audit: $(INSTALLED)  ## Look for known vulnerabilities in the pinned dependencie
 crash: $(INSTALLED)  ## The kill -9 tests with their figures; KILLS=50 for more
 	ATELIER_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow -k "kill" -s
 
-clean:  ## Remove what was built and made; keep .venv
+clean:  ## Remove caches and all of var/: models, runs, the catalogue; keep .venv
 	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* *.egg-info

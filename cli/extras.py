@@ -18,6 +18,7 @@ def training_extra() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in _TRAINING:
             raise CommandError(
-                f"this command needs {error.name}, which is not installed", "pip install 'atelier[train]'"
+                f"this command needs {error.name}, which is not installed",
+                "from a checkout: pip install -e '.[train]'",
             ) from error
         raise

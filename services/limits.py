@@ -5,6 +5,8 @@ from typing import Final
 from atelier.types.v1 import types_pb2
 from pydantic import BaseModel, ConfigDict, Field
 
+from inference.attributes import MOST_TERMS
+
 MIB: Final = 1 << 20
 RECORD_BYTES: Final = 256 << 10  # one attribute record as a message; more is not even looked into
 
@@ -21,9 +23,12 @@ class Limits(BaseModel):
     message_bytes: int = Field(default=64 * MIB, ge=1)
     rank_candidates: int = Field(default=1_000, ge=1)
     item_count: int = Field(default=1_000, ge=1)
-    attribute_terms: int = Field(default=1_000, ge=1)
 
 
 def to_message(limits: Limits, default_deadline_s: float) -> types_pb2.Limits:
     """The table as `GetLimits` tells it."""
-    return types_pb2.Limits(**limits.model_dump(), default_deadline_ms=round(default_deadline_s * 1_000))
+    return types_pb2.Limits(
+        **limits.model_dump(),
+        attribute_terms=MOST_TERMS,
+        default_deadline_ms=round(default_deadline_s * 1_000),
+    )

@@ -8,10 +8,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from inference.attributes import AttributeSchema, normalise_text
+from inference.attributes import MOST_TERMS, AttributeSchema, normalise_text
 from inference.errors import InvalidAttributes
 
-MOST_TERMS: Final = 1_000
 MOST_FIELDS: Final = 256
 LONGEST_FIELD: Final = 128
 LARGEST_RECORD: Final = 64 << 10

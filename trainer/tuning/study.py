@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_store.store import Version
+from trainer.configuration import change_settings
+from trainer.errors import InvalidConfig
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.records import GarmentRecord, data_version
 from trainer.fashion.rehearsal import Collection, open_collection
@@ -47,8 +49,10 @@ def tune_fashion(
     the CPU the very trials of one that was not. All of it is one tracked run with a step a trial: 45 runs of
     their own would take longer to start than a trial of theirs, and none is to be looked at alone; the
     curves of all epochs are in the results. Raises FolderInUse: when another process works on the study.
+    Raises InvalidConfig: when a phase varies what this kind of encoder does not have, before any trial.
     Raises InvalidStudy: when it was begun with other data or settings.
     """
+    _check_dimensions(config, tuning)
     with claimed(space.out):
         run_id = read_run_id(space.out)
         tracked = Tracked(
@@ -79,6 +83,18 @@ def study_identity(
         **{f"config.{part}": value for part, value in body.items() if part != "training"},
         **{f"config.training.{name}": value for name, value in body["training"].items()},
     }
+
+
+def _check_dimensions(config: FashionConfig, tuning: Tuning) -> None:
+    for phase in tuning.phases:
+        for dimension in phase.dimensions if phase.number in tuning.wanted else ():
+            try:
+                change_settings(config, {dimension.setting: dimension.values[0]})
+            except InvalidConfig as error:
+                raise InvalidConfig(
+                    f"phase {phase.number} varies {dimension.setting}, which an encoder of the kind "
+                    f"{config.encoder.kind!r} does not have: leave the phase out with --phases"
+                ) from error
 
 
 class _Study:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from trainer.errors import FolderInUse, InvalidStudy
+from trainer.configuration import change_settings
+from trainer.errors import FolderInUse, InvalidConfig, InvalidStudy
 from trainer.fashion.config import read_fashion_config
 from trainer.fashion.train import train_fashion
 from trainer.files import claimed
@@ -57,6 +58,16 @@ def test_each_phase_starts_from_the_best_so_far(gallery, fashion_config, garment
     assert best.encoder.field_dim == body["best"]["settings"].get("encoder.field_dim", 128)
     report = train_fashion(best, garments, gallery.image.version, replace(space, out=space.out / "best"))
     assert report.body["val"]["recall"]["5"] == body["best"]["value"]
+
+
+def test_what_a_kind_does_not_have_is_told_before_any_trial(gallery, fashion_config, garments, space):
+    """Attention has no `field_dim`: the phase that varies it is refused by name, and nothing is written."""
+    attentive = change_settings(fashion_config, {"encoder.kind": "attention"})
+
+    with pytest.raises(InvalidConfig, match=r"phase 2 varies encoder\.field_dim.*'attention'.*--phases"):
+        tune_fashion(attentive, garments, gallery.image.version, space, _TUNING)
+
+    assert not (space.out / "study.db").exists()
 
 
 def test_a_killed_study_goes_on_with_the_same_trials(gallery, fashion_config, garments, space, tmp_path):

@@ -72,14 +72,14 @@ class RankerServiceServicer:
     """
 
     def Rank(self, request, context):
-        """Orders candidates from best to worst. Encodes each candidate once.
+        """Orders candidates from best to worst. Encodes each candidate once. Fails when no candidate can be judged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RankStream(self, request_iterator, context):
-        """Orders more candidates than one message holds. The first message carries the options.
+        """Orders more candidates than one message holds, at bulk priority. The first message carries the options.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,7 +93,7 @@ class RankerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Score(self, request, context):
-        """Scores candidates without ordering them.
+        """Scores candidates without ordering them. Fails when no candidate can be judged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
