@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainer.errors import BackboneUnavailable
+from trainer.files import write_text
 
 CARD_FILE = "atelier_card.json"
 
@@ -19,7 +20,7 @@ class Card(BaseModel):
     command: str
     data: str
     data_version: str
-    licence: str
+    licence: str | None
     seed: int
     figures: dict[str, Any]
     limits: tuple[str, ...]
@@ -28,7 +29,12 @@ class Card(BaseModel):
 def write_card(directory: Path, card: Card) -> None:
     """Lay the card beside the weights."""
     body = json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    (directory / CARD_FILE).write_text(body + "\n", encoding="utf-8")
+    write_text(directory / CARD_FILE, body + "\n")
+
+
+def drop_card(directory: Path) -> None:
+    """Take the card away, so that weights which are about to be written do not stand beside another's."""
+    (directory / CARD_FILE).unlink(missing_ok=True)
 
 
 def read_card(directory: Path) -> Card | None:

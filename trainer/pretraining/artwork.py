@@ -21,7 +21,7 @@ from trainer.pretraining.chains import LEVELS, WorseningPictures
 from trainer.pretraining.config import ArtworkEncoderSettings
 from trainer.pretraining.cosines import cosine_filters
 from trainer.pretraining.gradients import ORIENTATIONS, PatchGradients, patch_gradients
-from trainer.pretraining.optimisers import build_optimiser, build_schedule
+from trainer.pretraining.optimisers import build_optimiser, build_schedule, mean_losses
 from trainer.progress import Progress
 from trainer.runs import choose_device
 
@@ -141,19 +141,20 @@ class _Fit:
             started = time.monotonic()
             self.student.train()
             losses = [self._train(row_B) for row_B in self._batches()]
-            figures = {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
+            figures = mean_losses(losses, epoch)
             figures["seconds"] = time.monotonic() - started
             after_epoch(epoch, self.average, figures)
             self.progress("training artwork-backbone", epoch, self.settings.epochs)
         return self.average.model.cpu().eval()
 
-    def _batches(self) -> Iterator[torch.Tensor]:
+    def _batches(self) -> Iterator[np.ndarray]:
+        """Rows of whole chains."""
         order_N = torch.randperm(len(self.pictures.image_NSSC) // LEVELS, generator=self.rng)
         size = self.settings.chains_a_batch
         for chain_C in torch.split(order_N[: len(order_N) // size * size], size):
-            yield (chain_C[:, None] * LEVELS + torch.arange(LEVELS)).flatten()
+            yield (chain_C[:, None] * LEVELS + torch.arange(LEVELS)).flatten().numpy()
 
-    def _train(self, row_B: torch.Tensor) -> dict[str, float]:
+    def _train(self, row_B: np.ndarray) -> dict[str, float]:
         settings = self.settings
         view_BSSC = self._cut(torch.from_numpy(self.pictures.image_NSSC[row_B])).to(self.device)
         feature_BD, patch_BND = self.student(view_BSSC)
@@ -185,7 +186,7 @@ class _Fit:
         self, feature_BD: torch.Tensor, patch_BND: torch.Tensor, gradients: PatchGradients
     ) -> torch.Tensor:
         """What each patch gets wrong of its own, and the feature of all of them together."""
-        gap_BNO = self.student.patch_gradients(patch_BND) - gradients.share_BNO
+        gap_BNO = self.student.patch_gradients(patch_BND) - gradients.profile_BNO
         found_BF = self.student.gradients(feature_BD)
         together = functional.smooth_l1_loss(found_BF, gradients.summary(), beta=0.1)
         loss: torch.Tensor = gap_BNO.square().sum(-1).mean() + _SUMMARY_WEIGHT * together

@@ -2,11 +2,24 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
+
+
+def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"the first of {list(bounds)} is to be the smaller")
+    return bounds
+
+
+_Above0 = Annotated[float, Field(gt=0)]
+# From the first to the second, both above 0.
+Span = Annotated[tuple[_Above0, _Above0], AfterValidator(_rising)]
+_Share = Annotated[float, Field(gt=0, le=1)]
+_Lighting = Annotated[float, Field(gt=-1, le=1)]
 
 
 class ViewSettings(Settings):
@@ -16,8 +29,8 @@ class ViewSettings(Settings):
     length.
     """
 
-    area: tuple[float, float]
-    garment_area: tuple[float, float]
+    area: Span
+    garment_area: Span
     stretch: float = Field(ge=0)
     turn: float = Field(ge=0)
     beyond: float = Field(ge=0)
@@ -29,16 +42,17 @@ class ViewSettings(Settings):
 class SceneSettings(Settings):
     """How drawn garments are laid on the grounds of photographs.
 
-    `room` is the side of the view in lengths of the garment, `shift` how far from its middle, in the same;
-    `corner` the side of the ground that is shown, in sides of its photograph; `turn` is in degrees.
+    `room` is the side of the view in lengths of the garment, `shift` how far it is from the middle at most,
+    in half lengths; where room is small, turn and shift cut a little off. `corner` is the side of the ground
+    that is shown, in sides of its photograph, `turn` in degrees, `light` what is added to a brightness of 1.
     """
 
-    room: tuple[float, float]
+    room: Span
     shift: float = Field(ge=0)
     stretch: float = Field(ge=0)
     turn: float = Field(ge=0)
-    corner: tuple[float, float]
-    light: tuple[float, float]
+    corner: Annotated[tuple[_Share, _Share], AfterValidator(_rising)]
+    light: Annotated[tuple[_Lighting, _Lighting], AfterValidator(_rising)]
 
 
 class FashionEncoderSettings(Settings):
@@ -68,7 +82,7 @@ class FashionEncoderSettings(Settings):
     colour_weight: float = Field(ge=0)
     average_decay: float = Field(ge=0, lt=1)
     device: Literal["cuda", "cpu"]
-    seed: int
+    seed: int = Field(ge=0)
     views: ViewSettings
     scenes: SceneSettings
 
@@ -78,6 +92,11 @@ class FashionEncoderSettings(Settings):
             raise ValueError(
                 f"laid_a_batch {self.laid_a_batch} is more than garments_a_batch {self.garments_a_batch} "
                 f"or photographs_a_batch {self.photographs_a_batch}"
+            )
+        if not self.small_size <= self.size <= self.source_size:
+            raise ValueError(
+                f"small_size {self.small_size}, size {self.size} and source_size {self.source_size} are to "
+                "rise in this order"
             )
         return self
 
@@ -108,7 +127,7 @@ class ArtworkEncoderSettings(Settings):
     gradient_weight: float = Field(ge=0)
     average_decay: float = Field(ge=0, lt=1)
     device: Literal["cuda", "cpu"]
-    seed: int
+    seed: int = Field(ge=0)
 
     @model_validator(mode="after")
     def _fits(self) -> "ArtworkEncoderSettings":
@@ -118,6 +137,8 @@ class ArtworkEncoderSettings(Settings):
                     f"{name} {side} is to be a multiple of patch {self.patch} "
                     f"and at most source_size {self.source_size}"
                 )
+        if self.hidden > self.patch**2:
+            raise ValueError(f"hidden {self.hidden} is more than the {self.patch**2} pixels of a patch")
         if self.hidden % self.heads:
             raise ValueError(f"hidden {self.hidden} does not divide into {self.heads} heads")
         return self

@@ -3,20 +3,24 @@
 Shapes: N pictures, S side, C colour channel, F fields.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
-from inference.pixels import decode_image
+from inference.errors import InvalidImage
+from inference.pixels import decode_image, open_upright
 from model_store.manifest import ImagePreprocessing
+from trainer.errors import InvalidData
 from trainer.pretraining.photographs import Photograph
 from trainer.pretraining.shop_labels import shop_label
 from trainer.progress import Progress
 from trainer.synthetic.cut_outs import cut_out
 from trainer.synthetic.garments import Record, tailor
 
-# Fields of a drawn garment that have one word, and those that have several.
+# Fields of a drawn garment, of which the first word counts.
 ATTRIBUTES = (
     "category",
     "colour",
@@ -28,7 +32,6 @@ ATTRIBUTES = (
     "neckline",
     "collar",
 )
-DETAILS = "detail"
 _HALF_OPAQUE = 127
 
 
@@ -64,17 +67,29 @@ class CutOuts:
     label_N: np.ndarray
 
 
+def open_photograph(photograph: Photograph, longest_side: int) -> Image.Image:
+    """The photograph upright, no side longer than that.
+
+    Raises InvalidData: naming one that cannot be read.
+    """
+    with _named(photograph):
+        picture = open_upright(photograph.path.read_bytes())
+    picture.thumbnail((longest_side, longest_side))
+    return picture
+
+
 def decode_photographs(
     photographs: Sequence[Photograph], labels: tuple[str, ...], size: int, progress: Progress
 ) -> LabelledPictures:
     """The photographs, squashed to `size`; a label that is not among `labels` counts as none.
 
-    Raises InvalidImage: for a photograph that cannot be read.
+    Raises InvalidData: naming a photograph that cannot be read.
     """
     preprocessing = ImagePreprocessing(height=size, width=size)
     image_NSSC = np.empty((len(photographs), size, size, 3), np.uint8)
     for number, photograph in enumerate(photographs):
-        image_NSSC[number] = decode_image(photograph.path.read_bytes(), preprocessing)
+        with _named(photograph):
+            image_NSSC[number] = decode_image(photograph.path.read_bytes(), preprocessing)
         progress("decoding photographs", number + 1, len(photographs))
     numbers = {label: number for number, label in enumerate(labels)}
     label_N = np.array([numbers.get(photograph.label, -1) for photograph in photographs], np.int64)
@@ -111,6 +126,14 @@ def cut_garments(count: int, seed: int, size: int, labels: tuple[str, ...], prog
         label_N[number] = numbers.get(shop_label(record), -1)
         progress("cutting garments out", number + 1, count)
     return CutOuts(layer_NSS4=layer_NSS4, box_N4=box_N4, label_N=label_N)
+
+
+@contextmanager
+def _named(photograph: Photograph) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, InvalidImage) as error:
+        raise InvalidData(f"{photograph.path}: {error}") from error
 
 
 def _filled(opacity_SS: np.ndarray) -> tuple[float, float, float, float]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inference.pixels import open_upright
 from trainer.pretraining.config import ExamSettings
 from trainer.pretraining.corpus import (
     ATTRIBUTES,
@@ -18,11 +17,12 @@ from trainer.pretraining.corpus import (
     LabelledPictures,
     decode_photographs,
     draw_garments,
+    open_photograph,
 )
 from trainer.pretraining.descriptors import colour_histograms, oriented_gradients
 from trainer.pretraining.grading import GradedPictures, grade_pictures, pairs_across, pairs_within
 from trainer.pretraining.neighbours import vote, vote_across
-from trainer.pretraining.photographs import Photograph, PhotographSplit, commonest_labels
+from trainer.pretraining.photographs import PhotographSplit, commonest_labels
 from trainer.pretraining.probes import probe_attributes, probe_order
 from trainer.progress import Progress
 from trainer.shares import Share, share_right
@@ -38,7 +38,11 @@ Vectors = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exam:
-    """Everything that a space is asked; no sender, garment or source of it was trained on."""
+    """Everything that a space is asked.
+
+    No sender, garment or source of what is asked about was trained on. The gallery was, and so were the
+    photographs that the order probe learns from.
+    """
 
     gallery: LabelledPictures
     test: LabelledPictures
@@ -53,13 +57,14 @@ class Exam:
 def set_exam(split: PhotographSplit, size: int, settings: ExamSettings, progress: Progress) -> Exam:
     """The exam of the test senders at one size of pictures; neighbours come from all others.
 
-    Raises InvalidImage: for a photograph that cannot be read.
+    Raises InvalidData: naming a photograph that cannot be read.
     """
     members = (*split.train, *split.val)
     labels = commonest_labels((*members, *split.test))
     graded_from = split.test[: settings.sources]
     test_pictures, val_pictures = (
-        [_small(one) for one in part] for part in (graded_from, split.val[: settings.sources])
+        [open_photograph(one, LONGEST_SIDE) for one in part]
+        for part in (graded_from, split.val[: settings.sources])
     )
     grading_from = (*val_pictures, *_paintings(settings.paintings))
     return Exam(
@@ -120,12 +125,6 @@ def _order(exam: Exam, vectors: Vectors) -> dict[str, Any]:
             senders = exam.graded_senders[graded.source_N[pair_P2[:, 0]]]
             found[f"{name}_{way}"] = asdict(probe_order(train_ND, train_P2, test_ND, pair_P2, senders))
     return found
-
-
-def _small(photograph: Photograph) -> Image.Image:
-    picture = open_upright(photograph.path.read_bytes())
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    return picture
 
 
 def _paintings(count: int) -> list[Image.Image]:

@@ -24,7 +24,7 @@ from trainer.backbones.fashion_clip import CLIP_MEAN, CLIP_STD, DIMENSION
 from trainer.pretraining.averaging import follow
 from trainer.pretraining.config import FashionEncoderSettings
 from trainer.pretraining.corpus import CutOuts, DrawnGarments, LabelledPictures
-from trainer.pretraining.optimisers import build_optimiser, build_schedule
+from trainer.pretraining.optimisers import build_optimiser, build_schedule, mean_losses
 from trainer.pretraining.scenes import lay_garments
 from trainer.pretraining.views import alter_views, mix_views, plain_views, random_views
 from trainer.progress import Progress
@@ -63,6 +63,7 @@ class FashionStudent(nn.Module):
         return functional.normalize(self.tower(pixel_BCSS).float(), dim=-1)
 
     def label_logits(self, vector_BD: torch.Tensor) -> torch.Tensor:
+        """float32 logit_BL: scaled cosines to the label's directions."""
         return self.scale * vector_BD @ functional.normalize(self.labels.weight, dim=-1).T
 
 
@@ -118,7 +119,7 @@ def colour_shares(view_BCSS: torch.Tensor) -> torch.Tensor:
     low, high = size // 5, size - size // 5
     step_BCP = (view_BCSS[:, :, low:high, low:high] * (COLOUR_STEPS - 1e-3)).long().flatten(2)
     bin_BP = (step_BCP[:, 0] * COLOUR_STEPS + step_BCP[:, 1]) * COLOUR_STEPS + step_BCP[:, 2]
-    share_BK = torch.zeros(len(view_BCSS), COLOUR_STEPS**3)
+    share_BK = torch.zeros(len(view_BCSS), COLOUR_STEPS**3, device=view_BCSS.device)
     share_BK.scatter_add_(1, bin_BP, torch.ones_like(bin_BP, dtype=torch.float32))
     return share_BK / bin_BP.shape[1]
 
@@ -153,20 +154,22 @@ class _Fit:
             started = time.monotonic()
             self.student.train()
             losses = [self._train(photo_P, drawn_M) for photo_P, drawn_M in self._batches()]
-            figures = {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}
+            figures = mean_losses(losses, epoch)
             figures["seconds"] = time.monotonic() - started
             after_epoch(epoch, self.average, figures)
             self.progress("training fashion-image", epoch, self.settings.epochs)
         tower: nn.Module = self.average.tower
         return tower.cpu().eval()
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Numbers of photographs and of drawn garments."""
         order_N = torch.multinomial(self.weight_N, len(self.weight_N), replacement=True, generator=self.rng)
         size, garments = self.settings.photographs_a_batch, len(self.corpus.garments.image_NSSC)
         for photo_P in torch.split(order_N[: len(order_N) // size * size], size):
-            yield photo_P, torch.randint(garments, (self.settings.garments_a_batch,), generator=self.rng)
+            drawn_M = torch.randint(garments, (self.settings.garments_a_batch,), generator=self.rng)
+            yield photo_P.numpy(), drawn_M.numpy()
 
-    def _look(self, photo_P: torch.Tensor, drawn_M: torch.Tensor) -> _Batch:
+    def _batch(self, photo_P: np.ndarray, drawn_M: np.ndarray) -> _Batch:
         """Views of these photographs and garments, small ones in the first part of the training."""
         settings, rng, corpus = self.settings, self.rng, self.corpus
         early = self.step < settings.small_share * self.steps
@@ -176,28 +179,33 @@ class _Fit:
             random_views(photograph_PSSC, size, settings.views, rng), settings.mix, settings.paste, rng
         )
         laid_Q, plain_R = drawn_M[: settings.laid_a_batch], drawn_M[settings.laid_a_batch :]
-        laid_QCSS = lay_garments(
-            torch.from_numpy(corpus.cut_outs.layer_NSS4[laid_Q]),
-            torch.from_numpy(corpus.cut_outs.box_N4[laid_Q]),
-            photograph_PSSC[torch.randperm(len(photo_P), generator=rng)[: len(laid_Q)]],
-            size,
-            settings.scenes,
-            rng,
-        )
+        laid_QCSS = self._laid(laid_Q, photograph_PSSC, size)
         garment_RSSC = torch.from_numpy(corpus.garments.image_NSSC[plain_R])
         plain_RCSS = random_views(garment_RSSC, size, settings.views, rng, settings.views.garment_area)
-        label_P = torch.from_numpy(corpus.photographs.label_N)[photo_P]
+        label_P = torch.from_numpy(corpus.photographs.label_N[photo_P])
         return _Batch(
             view_BCSS=torch.cat((photograph_PCSS, alter_views(laid_QCSS, settings.views, rng), plain_RCSS)),
             label_P=label_P.to(self.device),
             partner_label_P=label_P[partner_P].to(self.device),
             share=share,
-            laid_label_Q=torch.from_numpy(corpus.cut_outs.label_N)[laid_Q].to(self.device),
-            word_MF=torch.from_numpy(corpus.garments.word_NF)[drawn_M].to(self.device),
+            laid_label_Q=torch.from_numpy(corpus.cut_outs.label_N[laid_Q]).to(self.device),
+            word_MF=torch.from_numpy(corpus.garments.word_NF[drawn_M]).to(self.device),
         )
 
-    def _train(self, photo_P: torch.Tensor, drawn_M: torch.Tensor) -> dict[str, float]:
-        settings, batch = self.settings, self._look(photo_P, drawn_M)
+    def _laid(self, laid_Q: np.ndarray, photograph_PSSC: torch.Tensor, size: int) -> torch.Tensor:
+        """float32 view_QCSS of these garments, each on the ground of another photograph of the batch."""
+        cut_outs = self.corpus.cut_outs
+        return lay_garments(
+            torch.from_numpy(cut_outs.layer_NSS4[laid_Q]),
+            torch.from_numpy(cut_outs.box_N4[laid_Q]),
+            photograph_PSSC[torch.randperm(len(photograph_PSSC), generator=self.rng)[: len(laid_Q)]],
+            size,
+            self.settings.scenes,
+            self.rng,
+        )
+
+    def _train(self, photo_P: np.ndarray, drawn_M: np.ndarray) -> dict[str, float]:
+        settings, batch = self.settings, self._batch(photo_P, drawn_M)
         vector_BD = self.student(batch.view_BCSS.to(self.device))
         photographs, laid = len(photo_P), len(batch.laid_label_Q)
         losses = {

@@ -14,18 +14,23 @@ ORIENTATIONS = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchGradients:
-    """float32 share_BNO of the orientations, of length 1 a patch, and energy_BNO, how strong each is."""
+    """float32 profile_BNO of the orientations, of length 1 a patch, and energy_BNO, how strong each is."""
 
-    share_BNO: torch.Tensor
+    profile_BNO: torch.Tensor
     energy_BNO: torch.Tensor
 
     def summary(self) -> torch.Tensor:
-        """float32 summary_BF, twice the orientations: mean shares, and means of logarithms of 1 + energy."""
-        return torch.cat((self.share_BNO.mean(1), torch.log1p(self.energy_BNO).mean(1)), -1)
+        """float32 summary_BF, twice the orientations: mean profiles, mean logarithms of 1 + energy."""
+        return torch.cat((self.profile_BNO.mean(1), torch.log1p(self.energy_BNO).mean(1)), -1)
 
 
 def patch_gradients(image_BSSC: torch.Tensor, patch: int) -> PatchGradients:
-    """The gradients of uint8 pictures, whose side is a multiple of `patch` (Dalal and Triggs 2005)."""
+    """The gradients of uint8 pictures (Dalal and Triggs 2005).
+
+    Raises ValueError: when their side is no multiple of `patch`.
+    """
+    if image_BSSC.shape[1] % patch:
+        raise ValueError(f"pictures of {image_BSSC.shape[1]} px do not divide into patches of {patch}")
     grey_BSS = image_BSSC.to(torch.float32).mean(-1)
     across_BSS, down_BSS = _differences(grey_BSS, 2), _differences(grey_BSS, 1)
     strength_BSS = torch.hypot(across_BSS, down_BSS)
@@ -38,7 +43,7 @@ def patch_gradients(image_BSSC: torch.Tensor, patch: int) -> PatchGradients:
     energy_BM.scatter_add_(1, slot_BSS.flatten(1), strength_BSS.flatten(1))
     energy_BNO = energy_BM.view(len(grey_BSS), patches**2, ORIENTATIONS)
     length_BN1 = energy_BNO.norm(dim=-1, keepdim=True)
-    return PatchGradients(share_BNO=energy_BNO / (length_BN1 + 1e-6), energy_BNO=energy_BNO / patch**2)
+    return PatchGradients(profile_BNO=energy_BNO / (length_BN1 + 1e-6), energy_BNO=energy_BNO / patch**2)
 
 
 def _differences(grey_BSS: torch.Tensor, axis: int) -> torch.Tensor:

@@ -45,37 +45,65 @@ def read_photographs(table: Path, images: Path) -> tuple[Photograph, ...]:
     """The photographs that a CSV table with the columns image, sender_id and label lists.
 
     `image` is a file name in `images`, with or without its ending.
-    Raises InvalidData: listing each row without a sender or without a file, or for a table without rows.
+    Raises InvalidData: listing rows without a sender or without a file of their own, or for a table without
+    rows.
     """
+    rows = _read_rows(table)
+    named, stems = _files(images)
+    found, problems, seen = [], [], dict[Path, int]()
+    for number, row in enumerate(rows, start=2):
+        image, sender, label = ((row[name] or "").strip() for name in COLUMNS)
+        paths = [named[image]] if image in named else stems.get(image, [])
+        if len(paths) != 1:
+            problems.append(f"line {number}: {_counted(len(paths))} {image!r} in {images}")
+        elif not sender:
+            problems.append(f"line {number}: no sender_id")
+        elif paths[0] in seen:
+            problems.append(f"line {number}: {image!r} is on line {seen[paths[0]]} already")
+        else:
+            seen[paths[0]] = number
+            found.append(Photograph(path=paths[0], sender=sender, label="" if label in NO_LABEL else label))
+    if problems:
+        shown = problems[:_SHOWN]
+        if len(problems) > _SHOWN:
+            shown.append(f"and {len(problems) - _SHOWN} more")
+        raise InvalidData(f"{table}: {len(problems)} bad rows\n  " + "\n  ".join(shown))
+    return tuple(found)
+
+
+def _read_rows(table: Path) -> list[dict[str, str | None]]:
     try:
-        with table.open(newline="", encoding="utf-8") as stream:
+        # A table out of a spreadsheet may begin with a byte order mark.
+        with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise InvalidData(f"{table}: no column {', '.join(missing)}")
-            rows = list(reader)
+            rows: list[dict[str, str | None]] = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidData(f"{table}: not readable as CSV ({type(error).__name__})") from error
     if not rows:
         raise InvalidData(f"{table}: no rows")
-    files = {path.stem: path for path in sorted(images.glob("*")) if path.suffix.lower() in SUFFIXES}
-    found, problems = [], []
-    for number, row in enumerate(rows, start=2):
-        path = files.get(Path(row["image"]).stem)
-        if path is None:
-            problems.append(f"line {number}: no picture {row['image']!r} in {images}")
-        elif not row["sender_id"]:
-            problems.append(f"line {number}: no sender_id")
-        else:
-            label = "" if row["label"] in NO_LABEL else row["label"]
-            found.append(Photograph(path=path, sender=row["sender_id"], label=label))
-    if problems:
-        raise InvalidData(f"{table}: {len(problems)} bad rows\n  " + "\n  ".join(problems[:_SHOWN]))
-    return tuple(found)
+    return rows
+
+
+def _counted(pictures: int) -> str:
+    return f"{pictures} pictures" if pictures else "no picture"
+
+
+def _files(images: Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:
+    """The pictures of a folder by name, and by name without its ending."""
+    paths = [path for path in sorted(images.glob("*")) if path.suffix.lower() in SUFFIXES]
+    stems: dict[str, list[Path]] = {}
+    for path in paths:
+        stems.setdefault(path.stem, []).append(path)
+    return {path.name: path for path in paths}, stems
 
 
 def split_photographs(photographs: Sequence[Photograph], seed: int) -> PhotographSplit:
-    """Three fifths to train on, one to choose by, one to measure on; labels spread evenly.
+    """Three fifths, one and one of the photographs; labels spread evenly.
+
+    The last is only measured on. The second is to choose by; what is packaged trains on it too.
 
     Whoever sent more than a twentieth of all photographs is trained on: a part that is mostly one person's
     would measure that person's floor and lamp.

@@ -54,7 +54,8 @@ def probe_order(
 ) -> Share:
     """The share of test pairs (better, worse) that a linear reader of vectors orders rightly.
 
-    The reader is a logistic regression on differences of standardised vectors; the interval draws sources.
+    The reader is a logistic regression on differences of standardised vectors. The interval draws the sources
+    that are named, those of the better ones.
     """
     scaler = StandardScaler().fit(train_ND)
     train_ND, test_ND = scaler.transform(train_ND), scaler.transform(test_ND)

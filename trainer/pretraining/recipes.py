@@ -10,18 +10,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inference.pixels import open_upright
-from inference.signature import graph_file
-from model_store.manifest import ImagePreprocessing
 from model_store.store import Version
-from trainer.backbones.cards import Card
+from trainer.backbones.cards import Card, write_card
 from trainer.errors import InvalidData
-from trainer.graphs import open_graph
+from trainer.files import claimed
 from trainer.pretraining.artwork import ArtworkStudent, build_backbone, train_artwork_encoder
 from trainer.pretraining.chains import worsen_pictures
 from trainer.pretraining.checkpoints import save_artwork_encoder, save_fashion_encoder
 from trainer.pretraining.config import ArtworkEncoderSettings, ExamSettings, FashionEncoderSettings
-from trainer.pretraining.corpus import cut_garments, decode_photographs, draw_garments
+from trainer.pretraining.corpus import cut_garments, decode_photographs, draw_garments, open_photograph
 from trainer.pretraining.evaluation import Exam, Vectors, descriptor_spaces, set_exam, sit_exam
 from trainer.pretraining.fashion import (
     FashionCorpus,
@@ -36,19 +33,20 @@ from trainer.pretraining.photographs import (
     photographs_digest,
     split_photographs,
 )
+from trainer.pretraining.published import published_vectors, strangers
 from trainer.pretraining.rounding import round_to_half
 from trainer.progress import Progress
-from trainer.runs import write_report
+from trainer.runs import choose_device, write_report
 from trainer.synthetic.garments import tailor
 from trainer.synthetic.paintings import artist, paint
 
 # Seeds of drawn pictures to learn from; those of the exam are others.
 GARMENT_SEED, PAINTING_SEED = 1234, 4321
-SMALLEST_GARMENT = 160
+GARMENT_SIDE = 160
 _TAUGHT_AT_ONCE = 64
 REPORT_FILE = "report.json"
 LIMITS = (
-    "trained on a few thousand phone photographs of garments on floors and hangers, and on drawn pictures",
+    "trained on photographs of garments by a few people, and on drawn pictures",
     "not a FashionCLIP or a DINOv2: a small stand-in that sees garment types, colours and faults of pictures",
 )
 
@@ -63,9 +61,10 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Which photographs to learn from, where to write, what was typed."""
+    """Which photographs to learn from and under what licence they are, where to write, what was typed."""
 
     photographs: tuple[Photograph, ...]
+    licence: str | None = None
     out: Path
     command: str
     exam: ExamSettings
@@ -77,107 +76,92 @@ def train_fashion_image(task: Task, settings: FashionEncoderSettings) -> Trained
     """Train, round, examine and save the compact `fashion-image`.
 
     Four fifths of the senders are trained on; the last fifth is only ever examined.
-    Raises InvalidData: when the photographs cannot be split. Raises InvalidImage: for an unreadable one.
+    Raises InvalidData: when the photographs cannot be split, are fewer than a batch or have no labels, and
+    for an unreadable one, by name. Raises FolderInUse: when another run writes there. Raises Diverged.
     """
     split = split_photographs(task.photographs, settings.seed)
     members = (*split.train, *split.val)
     labels = commonest_labels(task.photographs, count=len(task.photographs))
-    count, side = settings.garments, settings.source_size
-    corpus = FashionCorpus(
-        photographs=decode_photographs(members, labels, side, task.progress),
-        garments=draw_garments(count, GARMENT_SEED, side, task.progress),
-        cut_outs=cut_garments(count, GARMENT_SEED, side, labels, task.progress),
-    )
-    started = time.monotonic()
-    history: list[dict[str, float]] = []
-    tower = train_fashion_encoder(corpus, settings, task.progress, _noting(history, task))
-    seconds = time.monotonic() - started
-    round_to_half(tower)
-    exam = set_exam(split, settings.test_size, task.exam, task.progress)
+    if not labels:
+        raise InvalidData("no photograph has a label")
+    _check_enough(len(members), settings.photographs_a_batch, "photographs")
+    with claimed(task.out):
+        # Before the training: what cannot be read is told now.
+        exam = set_exam(split, settings.test_size, task.exam, task.progress)
+        count, side = settings.garments, settings.source_size
+        corpus = FashionCorpus(
+            photographs=decode_photographs(members, labels, side, task.progress),
+            garments=draw_garments(count, GARMENT_SEED, side, task.progress),
+            cut_outs=cut_garments(count, GARMENT_SEED, side, labels, task.progress),
+        )
+        history: list[dict[str, float]] = []
+        started = time.monotonic()
+        tower = train_fashion_encoder(corpus, settings, task.progress, _noting(history, task))
+        seconds = time.monotonic() - started
+        round_to_half(tower)
+        directory = task.out / "fashion-image"
+        save_fashion_encoder(directory, tower, settings)
 
-    def vectors(image_NSSC: np.ndarray) -> np.ndarray:
-        return tower_vectors(tower, image_NSSC, settings.test_size)
+        def vectors(image_NSSC: np.ndarray) -> np.ndarray:
+            return tower_vectors(tower, image_NSSC, settings.test_size)
 
-    def untrained(image_NSSC: np.ndarray) -> np.ndarray:
-        return tower_vectors(_seeded(lambda: build_tower(settings)), image_NSSC, settings.test_size)
+        def untrained(image_NSSC: np.ndarray) -> np.ndarray:
+            return tower_vectors(_seeded(lambda: build_tower(settings)), image_NSSC, settings.test_size)
 
-    figures = _examined(exam, {"trained": vectors, "untrained": untrained}, task)
-    card = _card(task, settings.seed, figures)
-    directory = task.out / "fashion-image"
-    save_fashion_encoder(directory, tower, settings, card)
-    return _reported(task, directory, split, figures, history, seconds, settings.model_dump(mode="json"))
+        figures = _examined(exam, {"trained": vectors, "untrained": untrained}, task)
+        write_card(directory, _card(task, settings.seed, figures))
+        return _reported(task, directory, split, figures, history, seconds, settings)
 
 
 def train_artwork_backbone(task: Task, settings: ArtworkEncoderSettings, teacher: Version) -> Trained:
     """Train, round, examine and save the compact `artwork-backbone`, taught by a published image model.
 
-    Raises InvalidData: when the photographs cannot be split, or the teacher takes no pictures.
+    Raises InvalidData: when the photographs cannot be split or are fewer than a batch, the teacher takes no
+    pictures, and for an unreadable photograph, by name. Raises FolderInUse and Diverged as above.
     """
     split = split_photographs(task.photographs, settings.seed)
     members = (*split.train, *split.val)
-    sources = list(_sources(members, settings))
-    pictures = worsen_pictures(sources, settings.chains, settings.source_size, settings.seed, task.progress)
-    teacher_NV = _taught(pictures.image_NSSC, teacher, task.progress)
-    started = time.monotonic()
-    history: list[dict[str, float]] = []
-    model = train_artwork_encoder(pictures, teacher_NV, settings, task.progress, _noting(history, task))
-    seconds = time.monotonic() - started
-    round_to_half(model)
-    exam = set_exam(split, settings.size, task.exam, task.progress)
-    spaces: dict[str, Vectors] = {
-        "trained": _features(model),
-        "untrained": _features(_seeded(lambda: build_backbone(settings))),
-    }
-    figures = _examined(exam, spaces, task)
-    directory = task.out / "artwork-backbone"
-    save_artwork_encoder(directory, model, _card(task, settings.seed, figures))
-    return _reported(task, directory, split, figures, history, seconds, settings.model_dump(mode="json"))
+    chains = settings.chains * (len(members) + settings.paintings + settings.garments)
+    _check_enough(chains, settings.chains_a_batch, "chains of pictures")
+    for line in strangers(teacher, task.photographs, settings.seed):
+        task.tell(f"teacher {line}")
+    with claimed(task.out):
+        exam = set_exam(split, settings.size, task.exam, task.progress)
+        sources = list(_sources(members, settings))
+        pictures = worsen_pictures(
+            sources, settings.chains, settings.source_size, settings.seed, task.progress
+        )
+        teacher_NV = _taught(pictures.image_NSSC, teacher, task.progress)
+        history: list[dict[str, float]] = []
+        started = time.monotonic()
+        model = train_artwork_encoder(pictures, teacher_NV, settings, task.progress, _noting(history, task))
+        seconds = time.monotonic() - started
+        round_to_half(model)
+        directory = task.out / "artwork-backbone"
+        save_artwork_encoder(directory, model)
+        spaces: dict[str, Vectors] = {
+            "trained": _features(model),
+            "untrained": _features(_seeded(lambda: build_backbone(settings))),
+        }
+        figures = _examined(exam, spaces, task)
+        write_card(directory, _card(task, settings.seed, figures))
+        return _reported(task, directory, split, figures, history, seconds, settings)
 
 
-def examine_version(
-    version: Version,
-    photographs: Sequence[Photograph],
-    seed: int,
-    settings: ExamSettings,
-    progress: Progress,
-) -> dict[str, Any]:
-    """The figures of a published image model on the senders that compact encoders never train on.
-
-    Raises InvalidData: when the model takes no pictures of one square size.
-    """
-    vectors, size = published_vectors(version)
-    exam = set_exam(split_photographs(photographs, seed), size, settings, progress)
-    return sit_exam(exam, vectors)
-
-
-def published_vectors(version: Version) -> tuple[Vectors, int]:
-    """The vectors of a published image model, and the side of the pictures that it takes.
-
-    Raises InvalidData: when it takes something else than squares of pixels.
-    """
-    preprocessing = version.manifest.preprocessing
-    if not isinstance(preprocessing, ImagePreprocessing) or preprocessing.height != preprocessing.width:
-        raise InvalidData(f"{version} takes no square pictures")
-    session = open_graph(version.path(graph_file(version.manifest)))
-    name, output = session.inputs[0].name, version.manifest.output
-
-    def vectors(image_NSSC: np.ndarray) -> np.ndarray:
-        starts = range(0, len(image_NSSC), 32)
-        return np.concatenate([session.run({name: image_NSSC[i : i + 32]})[output] for i in starts])
-
-    return vectors, preprocessing.height
+def _check_enough(count: int, batch: int, what: str) -> None:
+    """Raises InvalidData: when there is not one batch."""
+    if count < batch:
+        raise InvalidData(f"{count} {what} to train on, a batch takes {batch}")
 
 
 def _sources(members: Sequence[Photograph], settings: ArtworkEncoderSettings) -> Iterator[Image.Image]:
     """Photographs, paintings and garments before anything is done to them."""
     for photograph in members:
-        picture = open_upright(photograph.path.read_bytes())
-        picture.thumbnail((settings.longest_side, settings.longest_side))
-        yield picture
+        yield open_photograph(photograph, settings.longest_side)
     for work in range(settings.paintings):
         yield paint(artist(PAINTING_SEED, work // 3), PAINTING_SEED, work)
     for number in range(settings.garments):
-        yield tailor(GARMENT_SEED, number, SMALLEST_GARMENT).picture
+        yield tailor(GARMENT_SEED, number, GARMENT_SIDE).picture
 
 
 def _taught(image_NSSC: np.ndarray, teacher: Version, progress: Progress) -> np.ndarray:
@@ -230,9 +214,9 @@ def _examined(exam: Exam, spaces: Mapping[str, Vectors], task: Task) -> dict[str
 def _card(task: Task, seed: int, figures: dict[str, Any]) -> Card:
     return Card(
         command=task.command,
-        data=f"{len(task.photographs)} CC0 photographs, four fifths of their senders, and drawn pictures",
+        data=f"{len(task.photographs)} photographs, four fifths of their senders, and drawn pictures",
         data_version=photographs_digest(task.photographs),
-        licence="CC0-1.0",
+        licence=task.licence,
         seed=seed,
         figures=figures,
         limits=LIMITS,
@@ -246,11 +230,13 @@ def _reported(
     figures: dict[str, Any],
     history: list[dict[str, float]],
     seconds: float,
-    settings: dict[str, Any],
+    settings: FashionEncoderSettings | ArtworkEncoderSettings,
 ) -> Trained:
     body = {
         "command": task.command,
-        "settings": settings,
+        "settings": settings.model_dump(mode="json"),
+        "device": str(choose_device(settings.device)),
+        "torch": torch.__version__,
         "split": {
             name: {"photographs": len(part), "senders": len({one.sender for one in part})}
             for name, part in (("train", (*split.train, *split.val)), ("test", split.test))

@@ -41,6 +41,8 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     assert variance is not None
     scale = norm.weight / (variance + norm.eps).sqrt()
     convolution.weight.mul_(scale.view(-1, 1, 1, 1))
+    if convolution.bias is not None:
+        convolution.bias.mul_(scale)
     norm.bias.copy_(norm.bias - mean * scale)
     norm.weight.fill_(1.0)
     mean.zero_()

@@ -25,6 +25,8 @@ def lay_garments(
 
     `layer_BHW4`, `box_B4`: cut-outs (`trainer.synthetic.cut_outs`) and what of their square they fill.
     """
+    if not len(layer_BHW4):
+        return torch.zeros(0, 3, size, size)
     layer_B4HW = layer_BHW4.permute(0, 3, 1, 2).to(torch.float32) / 255
     ground_BCHW = photograph_BHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
     layer_B4SS = _placed(layer_B4HW, box_B4, size, settings, rng)
@@ -37,7 +39,7 @@ def lay_garments(
 def _placed(
     layer_B4HW: torch.Tensor, box_B4: torch.Tensor, size: int, settings: SceneSettings, rng: torch.Generator
 ) -> torch.Tensor:
-    """Each garment fills its view but for a border, off the middle, turned and mirrored."""
+    """Each garment fills most of its view, off the middle, turned and mirrored."""
     count = len(layer_B4HW)
     half_B = torch.maximum(box_B4[:, 2] - box_B4[:, 0], box_B4[:, 3] - box_B4[:, 1])
     room_B = half_B * between(count, *settings.room, rng)
@@ -57,7 +59,7 @@ def _placed(
 def _corners(
     ground_BCHW: torch.Tensor, size: int, settings: SceneSettings, rng: torch.Generator
 ) -> torch.Tensor:
-    """A corner of each photograph, where it seldom shows the garment, mirrored beyond its edges."""
+    """A corner of each photograph, which shows more ground than garment, mirrored beyond its edges."""
     count = len(ground_BCHW)
     side_B = between(count, *settings.corner, rng)
     grid = _grid(

@@ -22,7 +22,7 @@ _BY_SLEEVE = {"민소매": "Undershirt", "긴팔": "Longsleeve"}
 
 
 def shop_label(record: Record) -> str:
-    """The label, as the sorters of the clothing photographs wrote it; empty for what they had no word for."""
+    """The nearest of the labels that the clothing photographs have; empty where none is near."""
     category = str(record["category"])
     if category in _TROUSERS:
         return "Shorts" if record["length"] == "하프" else "Pants"

@@ -23,6 +23,8 @@ def random_views(
 
     `area`: how much of each picture is seen, by default that of the settings.
     """
+    if not len(image_BHWC):
+        return torch.zeros(0, 3, size, size)
     image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
     return alter_views(_moved(image_BCHW, size, settings, area or settings.area, rng), settings, rng)
 
@@ -38,7 +40,7 @@ def mix_views(
     """Views with another of the batch in each, int64 partner_B of the other, and the share that is its own.
 
     With `chance` the batch is mixed at all; then, with `paste`, by a rectangle of the other (CutMix), else by
-    laying it over (mixup). The share is at least a half; 1 when nothing was mixed.
+    laying it over (mixup). The share is at least a half but for a pixel's rounding, 1 when nothing was mixed.
     """
     partner_B = torch.randperm(len(view_BCSS), generator=rng)
     mixed, pasted, drawn, down, across = (float(n) for n in torch.rand(5, generator=rng))

@@ -61,6 +61,31 @@ def test_a_table_is_read_with_what_is_no_label_left_empty(tmp_path: Path):
     assert [one.path.name for one in photographs] == ["photo-0.jpg", "photo-1.jpg", "photo-2.jpg"]
 
 
+def test_spaces_marks_and_dots_do_not_matter(tmp_path: Path):
+    """A byte order mark, spaces around a text, a name with a dot in it."""
+    table, images = write_photographs(tmp_path, count=2)
+    (images / "photo-0.jpg").rename(images / "photo.v2.jpg")
+    table.write_text(
+        "\ufeffimage,sender_id,label\nphoto.v2, 1 , Shirt\nphoto-1.jpg,1,Shirt\n", encoding="utf-8"
+    )
+
+    photographs = read_photographs(table, images)
+
+    assert [one.path.name for one in photographs] == ["photo.v2.jpg", "photo-1.jpg"]
+    assert {one.sender for one in photographs} == {"1"}
+    assert {one.label for one in photographs} == {"Shirt"}
+
+
+def test_two_pictures_of_one_name_are_refused(tmp_path: Path):
+    """Which of them is meant cannot be told without the ending."""
+    table, images = write_photographs(tmp_path, count=1)
+    (images / "photo-0.png").write_bytes((images / "photo-0.jpg").read_bytes())
+    table.write_text("image,sender_id,label\nphoto-0,1,x\n", encoding="utf-8")
+
+    with pytest.raises(InvalidData, match="2 pictures 'photo-0'"):
+        read_photographs(table, images)
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -68,6 +93,12 @@ def test_a_table_is_read_with_what_is_no_label_left_empty(tmp_path: Path):
         ("image,sender_id,label\n", "no rows"),
         ("image,sender_id,label\nphoto-0,1,x\nnowhere,1,x\nphoto-1,,x\n", "2 bad rows"),
         ("", "no column image, sender_id, label"),
+        ("image,sender_id,label\nphoto-0\n", "line 2: no sender_id"),
+        (
+            "image,sender_id,label\nphoto-0,1,x\nphoto-0.jpg,2,x\n",
+            "line 3: 'photo-0.jpg' is on line 2 already",
+        ),
+        ("image,sender_id,label\n" + 30 * "nowhere,1,x\n", "and 10 more"),
     ],
 )
 def test_a_bad_table_is_refused_naming_what_is_wrong(tmp_path: Path, body: str, told: str):

@@ -1,6 +1,7 @@
 """From photographs to a published encoder, small enough to run here."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,14 @@ from trainer.artwork.config import read_artwork_config
 from trainer.artwork.export import export_artwork_backbone
 from trainer.backbones.cards import read_card
 from trainer.backbones.fashion_clip import load_fashion_clip
+from trainer.errors import Diverged, FolderInUse, InvalidData
 from trainer.fashion.config import read_fashion_config
 from trainer.fashion.export import export_fashion_image
+from trainer.files import LOCK_FILE, claimed
 from trainer.pretraining.config import EncoderSettings, read_encoder_settings
-from trainer.pretraining.photographs import read_photographs
-from trainer.pretraining.recipes import (
-    Task,
-    Trained,
-    examine_version,
-    train_artwork_backbone,
-    train_fashion_image,
-)
+from trainer.pretraining.photographs import read_photographs, split_photographs
+from trainer.pretraining.published import examine_version, strangers
+from trainer.pretraining.recipes import Task, Trained, train_artwork_backbone, train_fashion_image
 from trainer.progress import silent
 from trainer.publishing import Shelf
 
@@ -70,6 +68,7 @@ def task(tmp_path_factory: pytest.TempPathFactory, settings: EncoderSettings) ->
     table, images = write_photographs(root / "shop", count=60, senders=12)
     return Task(
         photographs=read_photographs(table, images),
+        licence="CC0-1.0",
         out=root / "run",
         command="atelier encoders train",
         exam=settings.exam,
@@ -126,13 +125,71 @@ def test_the_same_seed_trains_the_same_weights(
     fashion: Trained, task: Task, settings: EncoderSettings, tmp_path: Path
 ):
     """Twice on the CPU gives the same tensors."""
-    again = train_fashion_image(
-        Task(**{**_fields(task), "out": tmp_path}),
-        settings.fashion,
-    )
+    again = train_fashion_image(replace(task, out=tmp_path), settings.fashion)
 
     one, two = (load_fashion_clip(str(trained.directory)).tower.state_dict() for trained in (fashion, again))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_cannot_be_read_is_told_before_the_training(
+    task: Task, settings: EncoderSettings, tmp_path: Path
+):
+    """A damaged photograph of a held-out sender is named, and nothing is written but the claim."""
+    damaged = split_photographs(task.photographs, settings.fashion.seed).test[0]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    photographs = tuple(replace(one, path=broken) if one == damaged else one for one in task.photographs)
+
+    with pytest.raises(InvalidData, match=r"broken\.jpg"):
+        train_fashion_image(replace(task, photographs=photographs, out=tmp_path / "run"), settings.fashion)
+
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK_FILE]
+
+
+def test_two_runs_do_not_share_a_folder(task: Task, settings: EncoderSettings, tmp_path: Path):
+    """The second is refused before it does anything."""
+    with claimed(tmp_path / "run"), pytest.raises(FolderInUse):
+        train_fashion_image(replace(task, out=tmp_path / "run"), settings.fashion)
+
+
+def test_too_few_photographs_are_refused(task: Task, settings: EncoderSettings, tmp_path: Path):
+    """A batch cannot be filled, or nothing has a label: told with both numbers, before anything is drawn."""
+    out = replace(task, out=tmp_path / "run")
+
+    with pytest.raises(InvalidData, match="photographs to train on, a batch takes 64"):
+        train_fashion_image(out, settings.fashion.model_copy(update={"photographs_a_batch": 64}))
+    nameless = tuple(replace(one, label="") for one in task.photographs)
+    with pytest.raises(InvalidData, match="no photograph has a label"):
+        train_fashion_image(replace(out, photographs=nameless), settings.fashion)
+
+
+@pytest.mark.parametrize("laid", [0, 1, 4])
+def test_any_number_of_garments_can_be_laid(task: Task, settings: EncoderSettings, tmp_path: Path, laid: int):
+    """None, one and all of a batch."""
+    few = settings.fashion.model_copy(update={"laid_a_batch": laid, "garments": 12})
+
+    trained = train_fashion_image(replace(task, out=tmp_path), few)
+
+    assert all(np.isfinite(epoch["laid"]) for epoch in trained.report["epochs"])
+
+
+def test_a_run_that_diverges_ends_with_its_epoch(task: Task, settings: EncoderSettings, tmp_path: Path):
+    """Weights that are no numbers are not saved."""
+    wild = settings.fashion.model_copy(update={"learning_rate": 1e30, "garments": 12, "epochs": 3})
+
+    with pytest.raises(Diverged, match="loss of epoch"):
+        train_fashion_image(replace(task, out=tmp_path), wild)
+
+    assert not (tmp_path / "fashion-image").exists()
+
+
+def test_other_photographs_and_seeds_are_told(published: Version, task: Task):
+    """Whoever is held out here may have been trained on: the same table and seed alone are silent."""
+    assert strangers(published, task.photographs, 42) == ()
+    (data,) = strangers(published, task.photographs[1:], 42)
+    assert "was trained on photographs" in data
+    (seed,) = strangers(published, task.photographs, 7)
+    assert "split by seed 42, here it is 7" in seed
 
 
 def test_an_artwork_backbone_is_taught_by_the_published_model(
@@ -158,7 +215,3 @@ def test_an_artwork_backbone_is_taught_by_the_published_model(
     for part in ("labels", "order"):
         for name, share in figures[part].items():
             assert np.isclose(share["value"], told[part][name]["value"], atol=0.1)
-
-
-def _fields(task: Task) -> dict[str, object]:
-    return {name: getattr(task, name) for name in Task.__dataclass_fields__}

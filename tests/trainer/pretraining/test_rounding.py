@@ -36,6 +36,23 @@ def test_rounding_changes_a_weight_by_half_a_step_at_most():
     assert torch.allclose(folded, network[0].weight, rtol=1e-6)
 
 
+@torch.no_grad()
+def test_a_bias_before_a_normalisation_is_folded_too():
+    """What comes out is the same but for rounding."""
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1, bias=True), nn.BatchNorm2d(4))
+    network[1].running_mean.normal_()
+    network[1].running_var.uniform_(0.5, 4)
+    network[1].weight.uniform_(0.5, 2)
+    network.eval()
+    batch = torch.randn(2, 3, 5, 5)
+    before = network(batch)
+
+    round_to_half(network)
+
+    assert torch.allclose(network(batch), before, rtol=5e-3, atol=5e-3)
+
+
 def test_a_normalisation_without_its_convolution_is_refused():
     """Folding into the wrong kernel would be silent."""
     with pytest.raises(ValueError, match="does not follow"):

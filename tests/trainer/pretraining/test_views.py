@@ -33,14 +33,24 @@ def test_a_view_without_any_freedom_is_the_picture():
     still = ViewSettings(
         area=(1.0, 1.0), garment_area=(1.0, 1.0), stretch=0, turn=0, beyond=0, light=0, tint=0, cover=0
     )
-    ramp = np.linspace(0, 255, 32).astype(np.uint8)[None, :, None, None]
-    picture = torch.from_numpy(np.broadcast_to(ramp, (8, 32, 32, 3)).copy())
+    ramp = np.linspace(0, 255, 32).astype(np.uint8)
+    picture = torch.from_numpy(
+        (ramp[:, None, None] // 2 + ramp[None, :, None] // 2) * np.ones((16, 1, 1, 3), np.uint8)
+    )
 
     view = random_views(picture, 32, still, torch.Generator().manual_seed(0))
 
-    assert torch.allclose(view, plain_views(picture, 32), atol=1e-3) or torch.allclose(
-        view, plain_views(picture, 32).flip(3), atol=1e-3
-    )
+    plain = plain_views(picture, 32)
+    as_is = [torch.allclose(one, other, atol=1e-3) for one, other in zip(view, plain, strict=True)]
+    mirrored = [torch.allclose(one, other.flip(2), atol=1e-3) for one, other in zip(view, plain, strict=True)]
+    assert all(one != other for one, other in zip(as_is, mirrored, strict=True))
+    assert any(as_is)
+    assert any(mirrored)
+
+
+def test_no_pictures_are_no_views(pictures: torch.Tensor):
+    """A batch may have none of a sort."""
+    assert _views(pictures[:0], 1).shape == (0, 3, 32, 32)
 
 
 def test_plain_views_are_resized_only_when_they_have_to_be(pictures: torch.Tensor):

@@ -32,10 +32,15 @@ def test_nothing_of_the_ground_is_left():
 
 
 def test_a_garment_is_the_same_on_every_ground():
-    """What a garment is does not depend on what it lies on; by default nothing has changed."""
+    """What a garment is does not depend on what it lies on."""
     default, black = tailor(7, 5, 64), tailor(7, 5, 64, (0, 0, 0))
+    opaque_SS = cut_out(7, 5, 64)[0][:, :, 3] == 255
 
     assert default.record == black.record
+    gap_SSC = np.abs(np.asarray(default.picture).astype(int) - np.asarray(black.picture))
+    assert opaque_SS.sum() > 200
+    # Not at its edges, where resampling mixes it with the ground.
+    assert np.median(gap_SSC[opaque_SS]) <= 1
     corner = np.asarray(default.picture)[0, 0]
     assert (corner >= 218).all()
     assert np.asarray(black.picture)[0, 0].max() == 0
