@@ -39,9 +39,9 @@ class Fidelity:
 def quantise(model: onnx.ModelProto, calibration_N: np.ndarray) -> onnx.ModelProto:
     """The graph with eight-bit convolutions and products: uint8 activations, int8 weights a channel.
 
-    The one input takes `calibration_N`; ranges are the smallest and largest value seen. The last product,
-    which makes the vector, and averages written as products keep their precision: they cost next to nothing
-    and take nearly all of the error (decision 0014). Weights take seven bits, because processors without VNNI
+    The one input takes `calibration_N`; ranges are the smallest and largest value seen. The first product,
+    which reads the pixels, the last, which makes the vector, and averages written as products keep their
+    precision: they cost next to nothing and make most of the error (decision 0014). Weights take seven bits, because processors without VNNI
     saturate at eight and would give other answers.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -67,7 +67,7 @@ def quantise(model: onnx.ModelProto, calibration_N: np.ndarray) -> onnx.ModelPro
 
 
 def _kept_products(model: onnx.ModelProto) -> list[str]:
-    """The last product, and those with a constant of which every value is the same: averages over patches."""
+    """First and last product, and those with a constant of one value throughout: averages over patches."""
     products = [node for node in model.graph.node if node.op_type in CALIBRATED]
     if not products:
         raise NotFaithful("the graph has nothing that eight bits would make faster")
@@ -77,7 +77,7 @@ def _kept_products(model: onnx.ModelProto) -> list[str]:
         for node in products
         if any(name in constants and np.ptp(constants[name]) == 0 for name in node.input[:2])
     ]
-    return [*averages, products[-1].name]
+    return [products[0].name, *averages, products[-1].name]
 
 
 def measure_fidelity(quantised: onnx.ModelProto, origin: onnx.ModelProto, held_out_N: np.ndarray) -> Fidelity:
