@@ -37,6 +37,8 @@ class Interrupted(lightning.LightningModule):
 
 
 if __name__ == "__main__":
+    # A shell that runs tests in the background hands an ignored SIGINT on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run_training(
             Interrupted(signal.Signals[sys.argv[1]]),
