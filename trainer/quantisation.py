@@ -41,8 +41,8 @@ def quantise(model: onnx.ModelProto, calibration_N: np.ndarray) -> onnx.ModelPro
 
     The one input takes `calibration_N`; ranges are the smallest and largest value seen. The first product,
     which reads the pixels, the last, which makes the vector, and averages written as products keep their
-    precision: they cost next to nothing and make most of the error (decision 0014). Weights take seven bits, because processors without VNNI
-    saturate at eight and would give other answers.
+    precision: they cost next to nothing and make most of the error (decision 0014). Weights take seven bits,
+    because processors without VNNI saturate at eight and would give other answers.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
