@@ -10,6 +10,8 @@ from trainer.pretraining.config import ArtworkEncoderSettings, read_encoder_sett
 from trainer.progress import silent
 from trainer.synthetic.degradations import NAMED_FAULTS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings() -> ArtworkEncoderSettings:
