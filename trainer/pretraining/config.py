@@ -87,7 +87,7 @@ class FashionEncoderSettings(Settings):
     scenes: SceneSettings
 
     @model_validator(mode="after")
-    def _lays_what_there_is(self) -> "FashionEncoderSettings":
+    def _check_batch_and_sizes(self) -> "FashionEncoderSettings":
         if self.laid_a_batch > min(self.garments_a_batch, self.photographs_a_batch):
             raise ValueError(
                 f"laid_a_batch {self.laid_a_batch} is more than garments_a_batch {self.garments_a_batch} "

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from trainer.pretraining.config import SceneSettings
 from trainer.pretraining.draws import between, signs
+from trainer.pretraining.grids import viewing_grid
 
 
 def lay_garments(
@@ -45,7 +46,7 @@ def _placed(
     room_B = half_B * between(count, *settings.room, rng)
     stretch_B = torch.exp(between(count, -settings.stretch, settings.stretch, rng))
     shift_B2 = between(2 * count, -settings.shift, settings.shift, rng).view(count, 2)
-    grid = _grid(
+    grid = viewing_grid(
         across_B=box_B4[:, 0] + box_B4[:, 2] - 1 + shift_B2[:, 0] * half_B,
         down_B=box_B4[:, 1] + box_B4[:, 3] - 1 + shift_B2[:, 1] * half_B,
         width_B=room_B * stretch_B.sqrt() * signs(count, rng),
@@ -62,7 +63,7 @@ def _corners(
     """A corner of each photograph, which shows more ground than garment, mirrored beyond its edges."""
     count = len(ground_BCHW)
     side_B = between(count, *settings.corner, rng)
-    grid = _grid(
+    grid = viewing_grid(
         across_B=signs(count, rng) * (1 - side_B),
         down_B=signs(count, rng) * (1 - side_B),
         width_B=side_B * signs(count, rng),
@@ -71,24 +72,3 @@ def _corners(
         size=size,
     )
     return functional.grid_sample(ground_BCHW, grid, padding_mode="reflection", align_corners=False)
-
-
-def _grid(
-    *,
-    across_B: torch.Tensor,
-    down_B: torch.Tensor,
-    width_B: torch.Tensor,
-    height_B: torch.Tensor,
-    angle_B: torch.Tensor,
-    size: int,
-) -> torch.Tensor:
-    """Where views look: around a middle, so far to each side, turned; a negative width mirrors."""
-    cos_B, sin_B = torch.cos(angle_B), torch.sin(angle_B)
-    theta_B23 = torch.stack(
-        (
-            torch.stack((width_B * cos_B, -height_B * sin_B, across_B), 1),
-            torch.stack((width_B * sin_B, height_B * cos_B, down_B), 1),
-        ),
-        1,
-    )
-    return functional.affine_grid(theta_B23, [len(across_B), 3, size, size], align_corners=False)

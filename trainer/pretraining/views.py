@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional
 
 from trainer.pretraining.config import ViewSettings
-from trainer.pretraining.draws import between
+from trainer.pretraining.draws import between, signs
+from trainer.pretraining.grids import viewing_grid
 
 
 def random_views(
@@ -79,18 +80,17 @@ def _moved(
     stretch_B = torch.exp(between(count, -settings.stretch, settings.stretch, rng))
     across_B, down_B = (area_B * stretch_B).sqrt(), (area_B / stretch_B).sqrt()
     angle_B = between(count, -settings.turn, settings.turn, rng) * math.pi / 180
-    mirror_B = torch.where(between(count, 0, 1, rng) < 0.5, -1.0, 1.0)
+    mirror_B = signs(count, rng)
     shift_B2 = between(2 * count, -1, 1, rng).view(count, 2)
     room_B2 = (1 - torch.stack((across_B, down_B), 1)).clamp(min=0.0) + settings.beyond
-    cos_B, sin_B = torch.cos(angle_B), torch.sin(angle_B)
-    theta_B23 = torch.stack(
-        (
-            torch.stack((across_B * cos_B * mirror_B, -down_B * sin_B, shift_B2[:, 0] * room_B2[:, 0]), 1),
-            torch.stack((across_B * sin_B * mirror_B, down_B * cos_B, shift_B2[:, 1] * room_B2[:, 1]), 1),
-        ),
-        1,
+    grid = viewing_grid(
+        across_B=shift_B2[:, 0] * room_B2[:, 0],
+        down_B=shift_B2[:, 1] * room_B2[:, 1],
+        width_B=across_B * mirror_B,
+        height_B=down_B,
+        angle_B=angle_B,
+        size=size,
     )
-    grid = functional.affine_grid(theta_B23, [count, 3, size, size], align_corners=False)
     return functional.grid_sample(image_BCHW, grid, padding_mode="reflection", align_corners=False)
 
 
