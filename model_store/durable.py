@@ -1,0 +1,120 @@
+"""Files that survive a crash, and locks that end with their process.
+
+The one place that writes a temporary file, syncs and renames, or calls `flock`. Every room stands on it.
+"""
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class LockHeld(Exception):
+    """Another process holds a lock. `holder`: its process id as it wrote it, or "unknown"."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(f"{path} is locked by process {holder}")
+        self.holder = holder
+
+
+class Lock:
+    """An exclusive lock that this process holds until `release`, or until it ends, however it ends."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Let other processes take the lock. Calling it again does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+@contextmanager
+def replacing(path: Path, *, sync: bool = True, mode: int | None = None) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that replaces it when the block ends without an error.
+
+    After an error, or a kill at any moment, `path` still holds what it held before. Missing parent
+    directories are created. The temporary name keeps the suffix of `path`, from which many writers
+    derive a format.
+
+    sync: flush the file and its directory to the disk before returning; False where the content can be
+        made again, so that losing it to a power failure costs only time.
+    mode: permission bits of the file, set before anything is written; None for the process default.
+    Raises OSError: if it cannot be written, naming `path` (a full disk names no file of its own).
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if mode is not None:
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+        yield temporary
+        if sync:
+            sync_path(temporary)
+        temporary.replace(path)
+        if sync:
+            sync_path(path.parent)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
+
+
+def write_bytes(path: Path, data: bytes, *, sync: bool = True, mode: int | None = None) -> None:
+    """Write a whole file. Options and errors: see `replacing`."""
+    with replacing(path, sync=sync, mode=mode) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str, *, sync: bool = True, mode: int | None = None) -> None:
+    """Write a whole file in UTF-8. Options and errors: see `replacing`."""
+    write_bytes(path, text.encode(), sync=sync, mode=mode)
+
+
+def sync_path(path: Path) -> None:
+    """Flush a file's content, or the names in a directory, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file (created if missing) or a directory; waits while it is held."""
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def acquire(path: Path) -> Lock:
+    """Take an exclusive lock on a file, created if missing, and write this process's id into it.
+
+    Raises LockHeld: at once, if another holder has it, with the process id that it wrote.
+    """
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise LockHeld(path, holder) from error
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return Lock(descriptor)
+
+
+def _open(path: Path) -> int:
+    if path.is_dir():
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
