@@ -64,7 +64,7 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
     """The message names the file that was to be written, not the temporary one, and keeps the class."""
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(NotADirectoryError, match=r"file/report\.json"):
+    with pytest.raises(FileExistsError, match=r"file/report\.json"):
         write_text(blocked / "report.json", "text")
 
     def full() -> None:
