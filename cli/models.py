@@ -13,8 +13,8 @@ from cli.errors import CommandError, reported
 from cli.extras import training_extra
 from cli.output import console, print_json, print_table
 from model_store.aliases import PRODUCTION, Alias
-from model_store.collection import Finding, collect, survey
 from model_store.errors import StoreError
+from model_store.garbage import Finding, collect, survey
 from model_store.storage import LocalStorage
 from model_store.store import ModelStore, Version
 

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from model_store.collection import collect, survey
 from model_store.errors import CorruptVersion, NoStore, NotFound
+from model_store.garbage import collect, survey
 from model_store.storage import LocalStorage
 from model_store.store import Draft, ModelStore
 
