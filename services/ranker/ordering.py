@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.probability import probability
 from model_store.manifest import Calibration
 
 
@@ -53,8 +54,7 @@ def rank(
     order = sorted(range(len(exact_N)), key=lambda i: (-exact_N[i], keys[i]))
     ordered_N = exact_N[order]
     variance_N = _variances(score_N, uncertainty_N)[order]
-    width_N = _width(variance_N[:-1] + variance_N[1:], calibration)
-    over_next = _sigmoid((ordered_N[:-1] - ordered_N[1:]) / width_N)
+    over_next = probability(ordered_N[:-1] - ordered_N[1:], variance_N[:-1] + variance_N[1:], calibration)
     placements: list[Placement] = []
     anchor, place, group = np.inf, 0, 0
     for standing, position in enumerate(order):
@@ -77,8 +77,8 @@ def pairwise(
 ) -> np.ndarray:
     """P(row better than column), float64, shape (N, N), 0.5 on the diagonal."""
     exact_N, variance_N = score_N.astype(np.float64), _variances(score_N, uncertainty_N)
-    width_NN = _width(variance_N[:, None] + variance_N[None, :], calibration)
-    return _sigmoid((exact_N[:, None] - exact_N[None, :]) / width_NN)
+    variance_NN = variance_N[:, None] + variance_N[None, :]
+    return probability(exact_N[:, None] - exact_N[None, :], variance_NN, calibration)
 
 
 def _variances(score_N: np.ndarray, uncertainty_N: np.ndarray | None) -> np.ndarray:
@@ -87,18 +87,6 @@ def _variances(score_N: np.ndarray, uncertainty_N: np.ndarray | None) -> np.ndar
         return np.zeros(len(score_N))
     squared_N: np.ndarray = uncertainty_N.astype(np.float64) ** 2
     return squared_N
-
-
-def _width(variance: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """What a score difference is divided by, of the variance of both scores together."""
-    width: np.ndarray = np.sqrt(calibration.temperature**2 + calibration.uncertainty_weight * variance)
-    return width
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    # By tanh: no overflow, and P(a > b) + P(b > a) is 1.
-    result: np.ndarray = 0.5 * (1.0 + np.tanh(0.5 * x))
-    return result
 
 
 def _check(score_N: np.ndarray, tie_margin: float) -> None:

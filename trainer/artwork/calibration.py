@@ -1,8 +1,7 @@
-"""Score differences to probabilities, fitted on the validation split.
+"""The calibration of `inference.probability`, fitted on the validation split.
 
-P(a better than b) = sigmoid((a − b) / √(temperature² + weight × (u_a² + u_b²))), u the uncertainty of each
-score (after MacKay 1992). The weight stays 0, and the temperature alone speaks, unless comparisons of artists
-that the fit did not see became likelier by it.
+The uncertainty weight stays 0, and the temperature alone decides, unless comparisons of artists that the fit
+did not see became likelier by it.
 
 Shapes: N artworks, P pairs.
 """
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from inference.probability import log_probability
+from model_store.manifest import Calibration
 from trainer.artwork.pairs import Pairs, sample_pairs
 
 PAIRS = 50_000
@@ -65,6 +66,11 @@ def fit_calibration(
     )
 
 
+def pair_loss(gap_P: np.ndarray, wide_P: np.ndarray, calibration: Calibration) -> float:
+    """Mean negative log-likelihood in nats a pair; gap_P: better − worse, wide_P: u_a² + u_b²."""
+    return -float(log_probability(gap_P, wide_P, calibration).mean())
+
+
 def tie_margin(temperature: float, probability: float) -> float:
     """The score difference at which the better of two is better with this probability."""
     return float(temperature * np.log(probability / (1 - probability)))
@@ -76,8 +82,8 @@ def _held_out_loss(
     losses = []
     for fitted_P, held_P in (folds, folds[::-1]):
         temperature = _temperature(gap_P[fitted_P], wide_P[fitted_P], weight)
-        unit = wide_P[fitted_P].mean() or 1.0
-        losses.append(_loss(gap_P[held_P], temperature * np.sqrt(1 + weight * wide_P[held_P] / unit)))
+        calibration = _calibration(temperature, weight, wide_P[fitted_P])
+        losses.append(pair_loss(gap_P[held_P], wide_P[held_P], calibration))
     return float(np.mean(losses))
 
 
@@ -86,9 +92,8 @@ def _temperature(gap_P: np.ndarray, wide_P: np.ndarray, weight: float) -> float:
     spread = float(np.abs(gap_P).mean()) if len(gap_P) else 0.0
     if spread == 0:
         return 1.0
-    width_P = np.sqrt(1 + weight * wide_P / (wide_P.mean() or 1.0))
     found = minimize_scalar(
-        lambda log: _loss(gap_P / spread, np.exp(log) * width_P),
+        lambda log: pair_loss(gap_P, wide_P, _calibration(spread * np.exp(log), weight, wide_P)),
         bounds=(np.log(_LOWEST), np.log(_HIGHEST)),
         method="bounded",
         options={"xatol": 1e-3},
@@ -96,8 +101,10 @@ def _temperature(gap_P: np.ndarray, wide_P: np.ndarray, weight: float) -> float:
     return spread * float(np.exp(found.x))
 
 
-def _loss(gap_P: np.ndarray, width_P: np.ndarray) -> float:
-    return float(np.logaddexp(0, -gap_P / width_P).mean())
+def _calibration(temperature: float, weight: float, wide_P: np.ndarray) -> Calibration:
+    """Temperature and weight as the ranker reads them; `weight` is in the unit of `_WEIGHTS`."""
+    mean = float(wide_P.mean()) or 1.0
+    return Calibration(temperature=temperature, uncertainty_weight=weight * temperature**2 / mean)
 
 
 def _gaps(score_N: np.ndarray, pairs: Pairs) -> np.ndarray:

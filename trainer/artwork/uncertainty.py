@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.probability import probability
 from model_store.manifest import Calibration
 from trainer.artwork.pairs import sample_pairs
 
@@ -58,26 +59,19 @@ def accuracy_interval(
     return float(low), float(high)
 
 
-def probabilities(gap_P: np.ndarray, wide_P: np.ndarray | float, calibration: Calibration) -> np.ndarray:
-    """P(a better than b) of score differences a − b; wide_P: u_a² + u_b² of their uncertainties."""
-    width_P = np.sqrt(calibration.temperature**2 + calibration.uncertainty_weight * wide_P)
-    found_P: np.ndarray = 0.5 * (1 + np.tanh(gap_P.astype(np.float64) / width_P / 2))
-    return found_P
-
-
 def measure_reliability(
     score_N: np.ndarray,
     rank_N: np.ndarray,
     calibration: Calibration,
     uncertainty_N: np.ndarray | None = None,
 ) -> Reliability:
-    """How reliable `probabilities` are over the cross-tier pairs; of very many, over a million of them."""
+    """How reliable the stated probabilities are over the cross-tier pairs, at most a million of them."""
     pairs = sample_pairs(rank_N, PAIRS)
     if not len(pairs):
         return Reliability(error=float("nan"), stated_K=(), found_K=(), count_K=())
     wide_N = np.zeros(len(score_N)) if uncertainty_N is None else uncertainty_N.astype(np.float64) ** 2
     difference_P = (score_N[pairs.first].astype(np.float64) - score_N[pairs.second]) * pairs.label
-    stated_P = probabilities(np.abs(difference_P), wide_N[pairs.first] + wide_N[pairs.second], calibration)
+    stated_P = probability(np.abs(difference_P), wide_N[pairs.first] + wide_N[pairs.second], calibration)
     found_P = np.sign(difference_P) / 2 + 0.5
     bin_P = np.minimum(((stated_P - 0.5) * 2 * BINS).astype(np.int64), BINS - 1)
     count_K = np.bincount(bin_P, minlength=BINS)

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 
+from inference.probability import probability
 from model_store.manifest import Calibration
-from trainer.artwork.calibration import fit_calibration, tie_margin
+from services.ranker.ordering import pairwise
+from trainer.artwork.calibration import fit_calibration, pair_loss, tie_margin
 from trainer.artwork.laplace import ScoreUncertainty, fit_posterior, unknown_posterior
-from trainer.artwork.uncertainty import measure_reliability, probabilities
+from trainer.artwork.uncertainty import measure_reliability
 
 ARTISTS = [f"artist-{number % 40}" for number in range(800)]
 
@@ -61,14 +63,34 @@ def test_one_artist_is_too_few_to_try_a_weight():
     assert fitted.temperature > 0
 
 
-@pytest.mark.parametrize("probability", [0.5, 0.55, 0.9])
-def test_ties_reach_as_far_as_the_stated_probability(probability: float):
+def test_serving_evaluation_and_calibration_state_one_probability():
+    """The ranker, the reliability report and the fitted loss agree within 1e-12 on the same pairs (A-17)."""
+    rng = np.random.default_rng(2)
+    calibration = Calibration(temperature=0.6, uncertainty_weight=0.4)
+    for _ in range(50):
+        score_N, uncertainty_N = (rng.uniform(0, 3, 2).astype(np.float32) for _ in range(2))
+        better, worse = np.argsort(-score_N)
+        rank_N = np.zeros(2, np.int64)
+        rank_N[better] = 1
+        gap_P = np.array([np.float64(score_N[better]) - np.float64(score_N[worse])])
+        wide_P = np.array([(uncertainty_N.astype(np.float64) ** 2).sum()])
+
+        served = pairwise(score_N, calibration, uncertainty_N)[better, worse]
+        evaluated = measure_reliability(score_N, rank_N, calibration, uncertainty_N).stated_K[0]
+        fitted = np.exp(-pair_loss(gap_P, wide_P, calibration))
+
+        assert served == evaluated
+        assert fitted == pytest.approx(served, abs=1e-12)
+
+
+@pytest.mark.parametrize("stated", [0.5, 0.55, 0.9])
+def test_ties_reach_as_far_as_the_stated_probability(stated: float):
     """At the margin the better picture is better with exactly that probability."""
-    margin = tie_margin(0.7, probability)
+    margin = tie_margin(0.7, stated)
 
-    found = probabilities(np.array([margin]), 0.0, Calibration(temperature=0.7))
+    found = probability(np.array([margin]), 0.0, Calibration(temperature=0.7))
 
-    assert found[0] == pytest.approx(probability)
+    assert found[0] == pytest.approx(stated)
 
 
 def test_pictures_like_those_of_training_are_surer():
