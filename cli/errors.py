@@ -30,7 +30,7 @@ def reported() -> Iterator[None]:
     from inference.errors import InferenceError
     from model_store.errors import StoreError
     from services.client.errors import AtelierError, Unavailable
-    from services.security import BadSecurity
+    from services.runtime.security import BadSecurity
     from trainer.errors import TrainerError
 
     try:

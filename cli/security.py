@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cli.errors import USAGE, CommandError
-from services.security import BadSecurity, ClientSecurity, PeerSettings
+from services.runtime.security import BadSecurity, ClientSecurity, PeerSettings
 
 _chosen: dict[str, Path] = {}
 

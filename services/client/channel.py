@@ -17,9 +17,9 @@ from opentelemetry import trace
 from services.client.credentials import open_aio_channel, open_channel
 from services.client.errors import AtelierError, Unavailable, failure, from_rpc_error
 from services.client.hop import HopCounter, NoCounter, hop
-from services.context import forwarded_metadata, present_call
-from services.limits import MIB, Limits
-from services.security import INSECURE, ClientSecurity
+from services.runtime.context import forwarded_metadata, present_call
+from services.runtime.limits import MIB, Limits
+from services.runtime.security import INSECURE, ClientSecurity
 
 DEADLINE_S: Final = 60.0
 RETRIES: Final = 2

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from services.limits import Limits
+from services.runtime.limits import Limits
 
 _Item = TypeVar("_Item", bound=Message)
 _BOUNDS = Limits()

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import grpc
 
-from services.security import ClientSecurity
+from services.runtime.security import ClientSecurity
 
 # A token in plaintext stays on this machine: gRPC takes even loopback through the environment's http_proxy.
 _NO_PROXY: Final = (("grpc.enable_http_proxy", 0),)

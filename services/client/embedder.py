@@ -14,7 +14,7 @@ from services.client.channel import DEADLINE_S, Connection, InnerConnection
 from services.client.chunks import chunked
 from services.client.errors import AtelierError, from_items
 from services.client.hop import HopCounter
-from services.security import INSECURE, ClientSecurity
+from services.runtime.security import INSECURE, ClientSecurity
 
 PREPARE_S: Final = 600.0  # a backbone of gigabytes, hashed, loaded and warmed from a slow disk
 STREAM_S: Final = 3_600.0

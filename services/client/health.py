@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.client.channel import Connection
 from services.client.errors import AtelierError, failure, from_rpc_error
-from services.security import INSECURE, ClientSecurity
+from services.runtime.security import INSECURE, ClientSecurity
 
 _PAUSE_S: Final = 0.05
 

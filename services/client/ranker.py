@@ -9,8 +9,8 @@ from atelier.types.v1 import types_pb2
 
 from services.client.channel import DEADLINE_S, Connection
 from services.client.chunks import chunked
-from services.limits import Limits
-from services.security import INSECURE, ClientSecurity
+from services.runtime.limits import Limits
+from services.runtime.security import INSECURE, ClientSecurity
 
 STREAM_S: Final = 600.0
 _BOUNDS: Final = Limits()

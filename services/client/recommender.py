@@ -19,7 +19,7 @@ from atelier.types.v1 import types_pb2
 from services.client.channel import DEADLINE_S, Connection
 from services.client.chunks import chunked
 from services.client.errors import AtelierError, from_items
-from services.security import INSECURE, ClientSecurity
+from services.runtime.security import INSECURE, ClientSecurity
 
 FASHION: Final = "fashion"
 UPSERT_S: Final = 600.0

@@ -8,15 +8,15 @@ from typing import Any, Final
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
 from model_store.store import Version
-from services.context import note, present_call
 from services.embedder import wire
 from services.embedder.flow import as_they_finish
 from services.embedder.models import Models, Report, State
 from services.embedder.pipeline import Pipeline, Timings
 from services.embedder.schedule import Priority, Request
 from services.embedder.spaces import Space
-from services.limits import Limits, to_message
+from services.runtime.context import note, present_call
 from services.runtime.errors import InvalidArgument
+from services.runtime.limits import Limits, to_message
 
 Messages = AsyncIterator[embedder_pb2.EmbedStreamRequest]
 Responses = AsyncIterator[embedder_pb2.EmbedStreamResponse]

@@ -38,7 +38,6 @@ from services.embedder.models import Report, State
 from services.embedder.pipeline import Embedded, Input, Timings, Vector
 from services.embedder.schedule import Priority
 from services.embedder.spaces import Space
-from services.limits import RECORD_BYTES, Limits
 from services.runtime.errors import (
     DeadlineExceeded,
     ErrorTable,
@@ -52,6 +51,7 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
+from services.runtime.limits import RECORD_BYTES, Limits
 
 _RETRY_S: Final = 1.0
 _MOST_ITEM_ERRORS: Final = 128

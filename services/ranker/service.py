@@ -17,7 +17,7 @@ from services.ranker.models import Models, Preparation, keep_alive
 from services.ranker.servicer import RankerServicer
 from services.ranker.settings import RankerSettings
 from services.ranker.wire import ERRORS
-from services.release_metrics import ReleaseCollector
+from services.runtime.release_metrics import ReleaseCollector
 from services.runtime.server import ServerContext, Service
 
 _COMPUTE_THREADS: Final = 2  # a head's run is short: one for it, one for reading large messages

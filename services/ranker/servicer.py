@@ -16,14 +16,14 @@ import numpy as np
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 
 from inference.release import ReleaseKeeper
-from services.context import note
-from services.limits import to_message
 from services.ranker import wire
 from services.ranker.candidates import Candidate, Featured, Gathering
 from services.ranker.metrics import RankerMetrics
 from services.ranker.models import Models
 from services.ranker.ordering import pairwise, rank
 from services.ranker.settings import RankerSettings
+from services.runtime.context import note
+from services.runtime.limits import to_message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

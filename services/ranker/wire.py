@@ -12,7 +12,6 @@ from inference.errors import BadOutput, DeviceOutOfMemory, NoRelease
 from inference.release import ReleaseStatus
 from model_store.store import Version
 from services.client.errors import AtelierError
-from services.limits import Limits
 from services.ranker.candidates import Candidate, Failed, Feature, Featured, Outcome, digest
 from services.ranker.head import Head
 from services.ranker.ordering import InvalidScores, Placement
@@ -27,6 +26,7 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
+from services.runtime.limits import Limits
 
 PAIRWISE_CANDIDATES: Final = 128
 

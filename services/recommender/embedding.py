@@ -11,8 +11,8 @@ from atelier.types.v1 import types_pb2
 
 from model_store.store import Version
 from services.client.embedder import PREPARE_S, AsyncEmbedderClient
-from services.context import note
 from services.recommender import wire
+from services.runtime.context import note
 from services.runtime.errors import ServiceError
 
 EMBED_S = 60.0

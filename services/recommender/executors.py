@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from services.context import present_call
+from services.runtime.context import present_call
 from services.runtime.errors import ResourceExhausted
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from services.recommender.catalog import Catalogue
 from services.recommender.collections import Collections
 from services.recommender.database import FILE
 from services.recommender.errors import CatalogueError
-from services.release_metrics import ReleaseCollector
+from services.runtime.release_metrics import ReleaseCollector
 
 _PARTS = ("segment", "delta", "dead")
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from model_store.names import check_name
-from services.limits import MIB
+from services.runtime.limits import MIB
 from services.runtime.settings import ServiceSettings
 
 

@@ -16,10 +16,10 @@ from google.protobuf import struct_pb2, timestamp_pb2
 from inference.release import ReleaseStatus
 from model_store.aliases import PRODUCTION
 from model_store.store import Version
-from services.limits import RECORD_BYTES, Limits
 from services.recommender.items import Item
 from services.recommender.query import Content, ItemIds, Picture, Question, Record, Vector
 from services.runtime.errors import Internal, InvalidArgument, ServiceError, from_status, to_status
+from services.runtime.limits import RECORD_BYTES, Limits
 
 DEFAULT_COLLECTION: Final = "fashion"
 DEFAULT_COUNT: Final = 10

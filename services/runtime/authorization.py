@@ -20,9 +20,9 @@ from atelier.types.v1 import access_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from prometheus_client import CollectorRegistry, Gauge
 
-from services.context import name_caller
+from services.runtime.context import name_caller
 from services.runtime.errors import PermissionDenied, ServiceError, Unauthenticated
-from services.security import BadSecurity
+from services.runtime.security import BadSecurity
 
 _HEALTH: Final = "/grpc.health."
 _REFLECTION: Final = "/grpc.reflection."

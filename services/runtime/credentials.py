@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from prometheus_client import CollectorRegistry, Gauge
 
-from services.security import BadSecurity
+from services.runtime.security import BadSecurity
 
 _SOON: Final = timedelta(days=14)
 _WARN_EVERY: Final = timedelta(days=1)

@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 from opentelemetry.trace import Span
 
-from services.context import REQUEST_ID, Call, entered, note, open_call
 from services.runtime.bodies import Bodies, Held, Read
+from services.runtime.context import REQUEST_ID, Call, entered, note, open_call
 from services.runtime.errors import (
     Code,
     DeadlineExceeded,

@@ -21,16 +21,16 @@ from prometheus_client import (
     start_http_server,
 )
 
-from services.limits import MIB
 from services.runtime.authorization import Authorization, TokenFile
 from services.runtime.bodies import Bodies, BodyBounds
 from services.runtime.credentials import Certificate, CertificateFiles
 from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
+from services.runtime.limits import MIB
+from services.runtime.security import BadSecurity, is_loopback
 from services.runtime.settings import ServiceSettings
 from services.runtime.telemetry import CallMetrics, HopMetrics, configure_logging, tell_build
 from services.runtime.tracing import tracing
-from services.security import BadSecurity, is_loopback
 
 METRICS_OFF: Final = -1
 _LAST_BYTES_S: Final = 1.0  # for replies already handed to gRPC, once every handler has returned

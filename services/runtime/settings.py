@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.limits import Limits
-from services.security import PeerSettings
+from services.runtime.limits import Limits
+from services.runtime.security import PeerSettings
 
 
 class ServiceSettings(PeerSettings):

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from opentelemetry import trace
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from services.context import present_call
+from services.runtime.context import present_call
 from services.runtime.errors import Code
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

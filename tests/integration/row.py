@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.client.health import await_serving
-from services.security import INSECURE, ClientSecurity
+from services.runtime.security import INSECURE, ClientSecurity
 from tests.integration.conftest import ROOT
 
 FULL_NAMES: Mapping[str, str] = {

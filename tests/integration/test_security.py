@@ -15,7 +15,7 @@ from cli.main import app
 from services.client.errors import PermissionDenied, Unauthenticated, Unavailable
 from services.client.ranker import RankerClient, picture
 from services.client.recommender import RecommenderClient
-from services.security import ClientSecurity
+from services.runtime.security import ClientSecurity
 from tests.integration.conftest import ROOT, drawing
 from tests.integration.row import FULL_NAMES, Row
 

@@ -6,13 +6,13 @@ from typing import Any
 from atelier.recommender.v1 import recommender_pb2, recommender_pb2_grpc
 from atelier.types.v1 import types_pb2
 
-from services.limits import to_message
 from services.recommender import wire
 from services.recommender.collections import Collections
 from services.recommender.embedding import Embedding
 from services.recommender.executors import Admission, Executors
 from services.recommender.finding import Finder
 from services.recommender.settings import RecommenderSettings
+from services.runtime.limits import to_message
 
 
 class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):

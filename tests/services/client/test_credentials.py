@@ -11,7 +11,7 @@ from atelier.types.v1 import types_pb2
 
 from services.client.embedder import EmbedderClient
 from services.client.ranker import RankerClient
-from services.security import BadSecurity, ClientSecurity
+from services.runtime.security import BadSecurity, ClientSecurity
 
 from .conftest import serving
 

@@ -7,7 +7,7 @@ import pytest
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 
 from services.client.ranker import RankerClient, feature, picture
-from services.limits import MIB
+from services.runtime.limits import MIB
 
 from .conftest import fail as end
 from .conftest import serving, status

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from services.context import entered, open_call
 from services.recommender.executors import MOST_READING, Executors
+from services.runtime.context import entered, open_call
 from services.runtime.errors import ResourceExhausted
 
 

@@ -23,9 +23,9 @@ from services.runtime.authorization import (
     needed_scopes,
     parse_grants,
 )
+from services.runtime.security import BadSecurity, ClientSecurity, is_loopback
 from services.runtime.server import running
 from services.runtime.settings import ServiceSettings
-from services.security import BadSecurity, ClientSecurity, is_loopback
 
 from .conftest import SERVICE, TEXT, shape_service, shape_stub
 

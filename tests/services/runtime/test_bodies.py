@@ -11,9 +11,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from services.limits import MIB
 from services.runtime.bodies import SMALL, Bodies, BodyBounds
 from services.runtime.errors import ResourceExhausted
+from services.runtime.limits import MIB
 
 from .conftest import SERVICE, TEXT, Serve
 

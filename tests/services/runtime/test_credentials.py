@@ -18,9 +18,9 @@ from cli.main import app
 from services.client.channel import Connection
 from services.client.errors import Unavailable
 from services.runtime.credentials import Certificate, CertificateFiles
+from services.runtime.security import BadSecurity, ClientSecurity
 from services.runtime.server import running
 from services.runtime.settings import ServiceSettings
-from services.security import BadSecurity, ClientSecurity
 
 from .conftest import TEXT, shape_service, shape_stub
 

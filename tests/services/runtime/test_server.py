@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from services.limits import MIB
+from services.runtime.limits import MIB
 from services.runtime.server import CannotListen, ServerContext, Service, running
 from services.runtime.settings import ServiceSettings
 

@@ -4,7 +4,7 @@ import pytest
 from opentelemetry.context import attach, detach
 from opentelemetry.propagate import extract
 
-from services.context import entered, forwarded_metadata, note, open_call, present_call
+from services.runtime.context import entered, forwarded_metadata, note, open_call, present_call
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

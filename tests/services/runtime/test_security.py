@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from cli.main import app
+from services.runtime.security import BadSecurity, PeerSettings
 from services.runtime.settings import ServiceSettings
-from services.security import BadSecurity, PeerSettings
 
 
 @pytest.fixture(scope="module")
