@@ -23,7 +23,7 @@ if __name__ == "__main__":
 if TYPE_CHECKING:
     from trainer.artwork.config import ArtworkConfig
     from trainer.fashion.config import FashionConfig
-    from trainer.publishing import Published, Shelf
+    from trainer.publication.publish import Published, Shelf
 
 FAILED = 1
 
@@ -99,7 +99,7 @@ def export(
         from model_store.names import check_name
         from model_store.store import ModelStore
         from trainer.configuration import parse_settings
-        from trainer.publishing import Shelf
+        from trainer.publication.publish import Shelf
 
         if alias is not None:
             # Before anything is published that nothing would mean.

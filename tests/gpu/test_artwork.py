@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.chunks import ChunkedScores
+from trainer.loop.gradient_cache import ChunkedScores
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 pytestmark = pytest.mark.slow

@@ -73,8 +73,8 @@ def test_torchscript_runs_on_the_device_as_on_the_cpu(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from torch import nn
 
-    from trainer.graphs import make_graph, save_graph
-    from trainer.signature import Signature
+    from trainer.publication.graphs import make_graph, save_graph
+    from trainer.publication.signature import Signature
 
     module = nn.Sequential(nn.Linear(16, 64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64, 8)).eval()
     signature = Signature(inputs=("a_BD",), outputs=("b_BD",), axes={"a_BD": {0: "batch"}})

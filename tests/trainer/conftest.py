@@ -15,9 +15,9 @@ from trainer.artwork.metadata import Artwork, read_metadata
 from trainer.backbones.dinov2 import save_untrained_dinov2
 from trainer.backbones.fashion_clip import save_untrained_clip
 from trainer.fashion.config import FashionConfig, read_fashion_config
-from trainer.fashion.data.records import GarmentRecord, read_records
+from trainer.fashion.data.prepared_data import GarmentRecord, read_records
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
-from trainer.publishing import Published, Shelf
+from trainer.publication.publish import Published, Shelf
 from trainer.synthetic.artworks import write_artworks
 from trainer.synthetic.garments import write_garments
 from trainer.workspace import Workspace

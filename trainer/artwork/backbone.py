@@ -14,7 +14,7 @@ from trainer.artwork.export import export_artwork_backbone
 from trainer.backbones.dinov2 import DINOv2, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import InvalidConfig
-from trainer.publishing import Shelf, is_whole, readable_versions
+from trainer.publication.publish import Shelf, is_whole, readable_versions
 
 
 def choose_backbone(

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from trainer.artwork.metadata import RANKS, TIERS
-from trainer.charts import new_figure, save_figure
+from trainer.reports.charts import new_figure, save_figure
 
 CHART_FILE = "report.png"
 _TARGET = 0.6

@@ -20,7 +20,7 @@ from trainer.artwork.metadata import Artwork, data_version
 from trainer.artwork.splits import split_artworks
 from trainer.errors import InvalidCheckpoint, InvalidData
 from trainer.features import vectors_of_files
-from trainer.publishing import find_version
+from trainer.publication.publish import find_version
 from trainer.workspace import Workspace
 
 BACKBONE = "artwork-backbone"

@@ -16,11 +16,10 @@ from trainer.artwork.evaluator import BACKBONE
 from trainer.artwork.judges import fresh_judge, open_judge
 from trainer.backbones.dinov2 import DINOv2, DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
-from trainer.eight_bits import publish_frozen
 from trainer.errors import InvalidCheckpoint, NotFaithful
-from trainer.fidelity import relatives, serving_versions
-from trainer.golden_inputs import golden_pictures
-from trainer.graphs import (
+from trainer.publication.compatible_versions import relatives, serving_versions
+from trainer.publication.golden_inputs import golden_pictures
+from trainer.publication.graphs import (
     PARITY_BATCHES,
     Graph,
     compose,
@@ -30,9 +29,10 @@ from trainer.graphs import (
     opened,
     prove_parity,
 )
-from trainer.publishing import Making, Product, Published, Shelf, find_version, publish, reference
-from trainer.signature import Signature
-from trainer.torchscript import chain
+from trainer.publication.int8 import publish_frozen
+from trainer.publication.publish import Making, Product, Published, Shelf, find_version, publish, reference
+from trainer.publication.signature import Signature
+from trainer.publication.torchscript import chain
 
 HEAD, ENCODER = "artwork-head", "artwork-encoder"
 IMAGE, FEATURE = "image_BHWC", "feature_BD"

@@ -10,8 +10,8 @@ from trainer.artwork.calibration import fit_temperature
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, RankingFit, scores_of
-from trainer.fitting import FitSettings, Fitting
-from trainer.keeping import Keeper
+from trainer.loop.checkpointing import Keeper
+from trainer.loop.fitting import FitSettings, Fitting
 
 
 def open_fit(

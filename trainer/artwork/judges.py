@@ -16,7 +16,7 @@ from trainer.artwork.calibration import fit_calibration, tie_margin
 from trainer.artwork.config import ArtworkConfig, HeadSettings
 from trainer.artwork.laplace import Posterior, ScoreUncertainty, fit_posterior, unknown_posterior
 from trainer.artwork.model import Judge, PairwiseRankingModel
-from trainer.checkpoints import load_checkpoint, restoring
+from trainer.loop.checkpoints import load_checkpoint, restoring
 
 KIND = "artwork-head"
 # What every checkpoint of a head tells, beside its weights.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.files import replacing
+from trainer.loop.files import replacing
 
 _CHUNK = 1 << 20
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from inference.pixels import open_upright
 from trainer.artwork.metadata import Artwork
-from trainer.files import replacing
+from trainer.loop.files import replacing
 
 SIDE, CAPTION, COLUMNS, MOST = 128, 18, 8, 24
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainer.artwork.metadata import TIERS, Artwork
 from trainer.errors import InvalidData, LeakDetected
-from trainer.files import write_text
+from trainer.loop.files import write_text
 
 PARTS = ("train", "val", "test")
 SPLIT_FILE = "split.json"

@@ -25,13 +25,13 @@ from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, scores_of
 from trainer.artwork.samples import SampleSheet
 from trainer.artwork.splits import SPLIT_FILE, Split, check_no_leak, split_artworks, write_split
-from trainer.checkpoints import load_checkpoint, restoring, save_checkpoint
 from trainer.errors import InvalidCheckpoint
 from trainer.features import check_pictures, vectors_of_files, vectors_of_pictures
-from trainer.files import check_apart, claimed, write_text
-from trainer.keeping import BEST, ENSEMBLE, LAST, Keeper, read_last
-from trainer.runs import choose_device, one_thread, write_report
-from trainer.tracking import Tracked, tracking
+from trainer.loop.checkpointing import BEST, ENSEMBLE, LAST, Keeper, read_last
+from trainer.loop.checkpoints import load_checkpoint, restoring, save_checkpoint
+from trainer.loop.files import check_apart, claimed, write_text
+from trainer.loop.runs import choose_device, one_thread, write_report
+from trainer.loop.tracking import Tracked, tracking
 from trainer.views import augment_picture, join_views, view_names, view_seed
 from trainer.workspace import Workspace
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainer.errors import BackboneUnavailable
-from trainer.files import write_text
+from trainer.loop.files import write_text
 
 CARD_FILE = "atelier_card.json"
 

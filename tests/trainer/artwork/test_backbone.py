@@ -10,7 +10,7 @@ from trainer.artwork.backbone import choose_backbone, publish_backbone, tell_pla
 from trainer.artwork.config import ArtworkConfig
 from trainer.backbones.dinov2 import save_untrained_dinov2
 from trainer.errors import BackboneUnavailable, InvalidConfig
-from trainer.publishing import Shelf
+from trainer.publication.publish import Shelf
 
 pytestmark = pytest.mark.slow
 

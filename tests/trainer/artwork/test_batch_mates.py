@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.head import Head
 from inference.loading import load_model
 from inference.session import SessionSettings
 from model_store.store import ModelStore
-from services.ranker.head import Head
-from tests.trainer.pretraining.photographs import write_photographs
+from tests.pretraining.photographs import write_photographs
 from trainer.artwork.export import FEATURE, IMAGE, export_artwork_backbone, export_artwork_head
 from trainer.artwork.train import train_artwork
-from trainer.golden_inputs import golden_pictures
-from trainer.publishing import Shelf
+from trainer.publication.golden_inputs import golden_pictures
+from trainer.publication.publish import Shelf
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from model_store.store import ModelStore
 from trainer.artwork.export import export_artwork_backbone, export_artwork_head
 from trainer.artwork.judges import KIND, judge_features, restore_judge
 from trainer.artwork.train import train_artwork
-from trainer.checkpoints import load_checkpoint
-from trainer.publishing import Shelf
+from trainer.loop.checkpoints import load_checkpoint
+from trainer.publication.publish import Shelf
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from trainer.artwork.judges import KIND
 from trainer.artwork.markdown import markdown_of, warnings_of
 from trainer.artwork.splits import split_artworks
 from trainer.artwork.train import train_artwork
-from trainer.checkpoints import load_checkpoint, save_checkpoint
 from trainer.errors import InvalidCheckpoint, InvalidData
+from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.slow
 

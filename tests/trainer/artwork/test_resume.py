@@ -10,8 +10,8 @@ import torch
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.judges import KIND
 from trainer.artwork.train import train_artwork
-from trainer.checkpoints import load_checkpoint, save_checkpoint
 from trainer.errors import InvalidCheckpoint
+from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.slow
 

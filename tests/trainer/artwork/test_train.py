@@ -15,9 +15,9 @@ from trainer.artwork.splits import Split, split_artworks
 from trainer.artwork.train import train_artwork
 from trainer.backbones.dinov2 import load_dinov2
 from trainer.backbones.weights import weights_digest
-from trainer.checkpoints import load_checkpoint
 from trainer.errors import Diverged, FolderInUse, InvalidConfig, InvalidData, LeakDetected
-from trainer.files import claimed
+from trainer.loop.checkpoints import load_checkpoint
+from trainer.loop.files import claimed
 from trainer.workspace import Workspace
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from trainer.backbones.clip_checkpoint import load_open_clip_tower
 from trainer.backbones.fashion_clip import FashionCLIPVectors, load_fashion_clip
 from trainer.errors import BackboneUnavailable
-from trainer.graphs import export_graph, opened
-from trainer.signature import Signature
+from trainer.publication.graphs import export_graph, opened
+from trainer.publication.signature import Signature
 
 SMALL = {
     "projection_dim": 512,

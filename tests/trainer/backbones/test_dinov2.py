@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 from trainer.backbones.dinov2 import DINOv2Features, load_dinov2, save_untrained_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import BackboneUnavailable
-from trainer.graphs import Format, make_graph, prove_parity
-from trainer.signature import Signature
+from trainer.publication.graphs import Format, make_graph, prove_parity
+from trainer.publication.signature import Signature
 
 SIDE = 56
 

@@ -1,0 +1,51 @@
+"""A training that gets a signal in its second step: `python -m tests.trainer.loop.interrupted_training NAME`."""
+
+import os
+import signal
+import sys
+
+import lightning
+import torch
+
+from trainer.loop.lightning_trainer import run_training
+
+
+class Interrupted(lightning.LightningModule):
+    """One weight, and a process that is told to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.number = number
+
+    def training_step(self, batch, step):
+        if step == 1:
+            os.kill(os.getpid(), self.number)
+        return self.weight.sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def train_dataloader(self):
+        return range(100)
+
+    def val_dataloader(self):
+        return range(1)
+
+    def validation_step(self, batch, step):
+        print("an epoch ended")
+
+
+if __name__ == "__main__":
+    # A shell that runs tests in the background hands an ignored SIGINT on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run_training(
+            Interrupted(signal.Signals[sys.argv[1]]),
+            torch.device("cpu"),
+            epochs=2,
+            callback=lightning.Callback(),
+            clip_norm=1.0,
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)

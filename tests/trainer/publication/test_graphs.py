@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from trainer.errors import NotFaithful
+from trainer.publication import graphs
+from trainer.publication.graphs import compose, export_graph, measure_parity, opened, prove_parity, save_graph
+from trainer.publication.signature import Signature
+
+pytestmark = pytest.mark.slow
+
+
+class _Square(nn.Module):
+    def __init__(self, wide: int, narrow: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(wide, narrow)
+
+    def forward(self, feature_BD: torch.Tensor) -> torch.Tensor:
+        return self.linear(feature_BD) ** 2
+
+
+def _signature(first: str, second: str) -> Signature:
+    return Signature(inputs=(first,), outputs=(second,), axes={first: {0: "batch"}})
+
+
+@pytest.fixture(scope="module")
+def exported() -> tuple[_Square, onnx.ModelProto]:
+    torch.manual_seed(0)
+    module = _Square(6, 4)
+    sample = {"a_BD": np.ones((2, 6), dtype=np.float32)}
+    return module, export_graph(module, sample, _signature("a_BD", "b_BD"))
+
+
+def test_graph_is_opset_23_with_a_dynamic_batch(exported: tuple[_Square, onnx.ModelProto]):
+    """Names, opset and axes are those asked for."""
+    _, model = exported
+
+    assert model.opset_import[0].version == 23
+    assert model.graph.input[0].name == "a_BD"
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert [o.name for o in model.graph.output] == ["b_BD"]
+
+
+def test_graph_names_no_source_file(exported: tuple[_Square, onnx.ModelProto]):
+    """Nothing of the machine that exported it is in the bytes."""
+    data = exported[1].SerializeToString()
+
+    assert b"site-packages" not in data
+    assert str(Path(__file__).parent).encode() not in data
+
+
+def test_same_module_gives_the_same_bytes(exported: tuple[_Square, onnx.ModelProto]):
+    """A second export is the same space."""
+    module, model = exported
+    again = export_graph(module, {"a_BD": np.ones((2, 6), dtype=np.float32)}, _signature("a_BD", "b_BD"))
+
+    assert again.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
+
+
+def test_parity_is_measured_and_refused(exported: tuple[_Square, onnx.ModelProto]):
+    """A graph of other weights is refused, naming the output and both figures."""
+    module, model = exported
+    batches = [{"a_BD": np.random.default_rng(0).normal(size=(n, 6)).astype(np.float32)} for n in (1, 3, 7)]
+
+    assert prove_parity(module, model, batches, _signature("a_BD", "b_BD"))["b_BD"] < 1e-5
+    with pytest.raises(NotFaithful, match=r"b_BD differs by .* the tolerance is"):
+        prove_parity(_Square(6, 4), model, batches, _signature("a_BD", "b_BD"))
+
+
+def test_nan_is_never_faithful():
+    """A difference that is not a number counts as too large."""
+    with pytest.raises(NotFaithful):
+        measure_parity([({"x": np.array([np.nan])}, {"x": np.array([1.0])})])
+
+
+def test_composed_graph_is_the_chain(exported: tuple[_Square, onnx.ModelProto]):
+    """Two graphs joined give what one after the other gives; inputs and outputs keep their names."""
+    _, first = exported
+    second = export_graph(
+        _Square(4, 3), {"b_BD": np.ones((2, 4), dtype=np.float32)}, _signature("b_BD", "c_BD")
+    )
+    feature = {"a_BD": np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)}
+
+    with opened(compose(first, second, "b_BD")) as joined, opened(first) as one, opened(second) as two:
+        assert [i.name for i in joined.inputs] == ["a_BD"]
+        assert [o.name for o in joined.outputs] == ["c_BD"]
+        assert np.array_equal(joined.run(feature)["c_BD"], two.run(one.run(feature))["c_BD"])
+
+
+def test_large_weights_lie_beside_the_graph(
+    exported: tuple[_Square, onnx.ModelProto], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Beyond the bound the weights are a second file, the same each time, and the graph still runs."""
+    monkeypatch.setattr(graphs, "INLINE_BYTES", 16)
+    module = nn.Sequential(nn.Linear(64, 64), _Square(64, 4))
+    sample = {"a_BD": np.ones((2, 64), dtype=np.float32)}
+    model = export_graph(module, sample, _signature("a_BD", "b_BD"))
+
+    (tmp_path / "first").mkdir()
+    first = save_graph(model, tmp_path / "first")
+    files = save_graph(model, tmp_path)
+
+    assert all(files[name].read_bytes() == first[name].read_bytes() for name in files)
+    assert sorted(files) == ["model.onnx", "model.onnx.data"]
+    found = graphs.open_graph(files["model.onnx"]).run(sample)["b_BD"]
+    assert np.allclose(found, module(torch.ones(2, 64)).detach().numpy(), atol=1e-5)

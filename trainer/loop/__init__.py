@@ -1,0 +1,1 @@
+"""The one training run: its folder, epochs, checkpoints and tracking."""

@@ -1,0 +1,131 @@
+"""Which checkpoints of a run stay on disk: the last, the best, the few best, every few epochs (A-14)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainer.errors import InvalidCheckpoint
+from trainer.loop.checkpoints import copy_checkpoint, load_checkpoint, save_checkpoint
+
+BEST, LAST, ENSEMBLE = "best_model.pt", "last.pt", "ensemble.pt"
+PATTERNS = (BEST, LAST, ENSEMBLE, "top_*.pt", "epoch_*.pt")
+
+Standing = tuple[float, float]
+
+
+class Keeping(Protocol):
+    """Takes what an epoch leaves behind."""
+
+    def clear(self) -> None:
+        """Forget the run before."""
+
+    def keep(
+        self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any], /
+    ) -> None:
+        """Keep what this epoch deserves."""
+
+    def restore(self, resume: Mapping[str, Any], /) -> None:
+        """Go on from what `last.pt` carries."""
+
+
+class Unwritten:
+    """Holds the last epoch in memory and writes nothing: for runs that are asked for figures alone."""
+
+    def __init__(self) -> None:
+        self.last: Mapping[str, Any] = {}
+
+    def clear(self) -> None:
+        """Forget the epoch."""
+        self.last = {}
+
+    def keep(
+        self, _epoch: int, _standing: Standing, body: Mapping[str, Any], _resume: Mapping[str, Any]
+    ) -> None:
+        """Hold this epoch. On the CPU its tensors are the network's own, which the next step changes."""
+        self.last = body
+
+    def restore(self, _resume: Mapping[str, Any]) -> None:
+        """Raises InvalidCheckpoint: always."""
+        raise InvalidCheckpoint("nothing was written, so there is nothing to go on from")
+
+
+class Keeper:
+    """Writes the checkpoints of one run into a folder; a better standing is a greater tuple.
+
+    `last.pt` is written last and alone carries what a run needs to go on: after a kill at any moment, the
+    epoch that it names is done again and writes the same files again.
+    """
+
+    def __init__(self, folder: Path, *, top: int, every: int) -> None:
+        self.folder, self._top, self._every = folder, top, every
+        self._standings: dict[int, Standing] = {}
+
+    def clear(self) -> None:
+        """Forget the checkpoints of the run before."""
+        for pattern in PATTERNS:
+            for path in self.folder.glob(pattern):
+                path.unlink()
+        self._sweep()
+
+    def keep(
+        self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any]
+    ) -> None:
+        """Write what this epoch deserves, drop what it displaces."""
+        names = [BEST] if self._is_best(standing) else []
+        names += [f"epoch_{epoch:03d}.pt"] if epoch % self._every == 0 else []
+        self._standings[epoch] = standing
+        kept = self.top_epochs()
+        names += [self._path(epoch).name] if epoch in kept else []
+        if names:
+            save_checkpoint(self.folder / names[0], body)
+            for name in names[1:]:
+                copy_checkpoint(self.folder / names[0], self.folder / name)
+        self._standings = {number: self._standings[number] for number in kept}
+        save_checkpoint(self.folder / LAST, {**body, "resume": {**resume, "keeper": self._state()}})
+        for path in self.folder.glob("top_*.pt"):
+            if path not in {self._path(number) for number in kept}:
+                path.unlink()
+
+    def top(self) -> tuple[Path, ...]:
+        """The checkpoints with the best standings, best first."""
+        return tuple(self._path(epoch) for epoch in self.top_epochs())
+
+    def top_epochs(self) -> tuple[int, ...]:
+        """Their epochs; of equal standings the earlier one is better."""
+        return tuple(
+            sorted(self._standings, key=lambda number: (*_negated(self._standings[number]), number))
+        )[: self._top]
+
+    def restore(self, resume: Mapping[str, Any]) -> None:
+        """Go on from what `last.pt` carries."""
+        self._sweep()
+        self._standings = {int(epoch): (float(a), float(b)) for epoch, a, b in resume["keeper"]}
+
+    def _sweep(self) -> None:
+        """Forget what a killed run was writing."""
+        for path in self.folder.glob(".*.pt.*"):
+            path.unlink()
+
+    def _is_best(self, standing: Standing) -> bool:
+        return all(standing > other for other in self._standings.values())
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"top_{epoch:03d}.pt"
+
+    def _state(self) -> list[list[float]]:
+        return [[epoch, *standing] for epoch, standing in self._standings.items()]
+
+
+def read_last(folder: Path, kind: str) -> dict[str, Any]:
+    """The body of `last.pt`, which a run goes on from.
+
+    Raises InvalidCheckpoint: when there is none, or it is of another kind.
+    """
+    path = folder / LAST
+    if not path.exists():
+        raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume")
+    return load_checkpoint(path, kind)
+
+
+def _negated(standing: Standing) -> Standing:
+    return -standing[0], -standing[1]

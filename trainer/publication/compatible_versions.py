@@ -1,0 +1,83 @@
+"""Which versions of a frozen model may stand in for the one that something was trained on.
+
+A version in another format or precision has another space. One in another format is accepted only when it
+is made of the same weights, sees the same pixels, and gave the same vectors for the golden pictures; one in
+eight bits, and the one that it was made of, when it passed its own gate as it was published.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from inference.signature import graph_file
+from model_store.manifest import ImagePreprocessing, Manifest
+from model_store.store import ModelStore, Version
+from trainer.errors import NotFaithful
+from trainer.publication.golden_inputs import golden_pictures
+from trainer.publication.graphs import Format, measure_parity, open_graph
+from trainer.publication.publish import FIDELITY, Shelf, readable_versions
+
+
+def serving_versions(trained_on: Version, shelf: Shelf) -> tuple[Version, ...]:
+    """What a model trained on `trained_on` accepts, the version that it serves with first.
+
+    That is `trained_on` itself with what it was derived from or what was derived from it and, when the
+    shelf's format is another, its newest faithful twin in that format before it.
+    """
+    if trained_on.manifest.format == shelf.form:
+        return (trained_on, *relatives(shelf.store, trained_on))
+    for twin in _twins(shelf.store, trained_on, shelf.form):
+        try:
+            worst = _compare(twin, trained_on)
+        except NotFaithful as error:
+            shelf.tell(f"{twin} does not stand in for {trained_on}: {error}")
+        else:
+            shelf.tell(f"{twin} stands in for {trained_on}: largest difference {worst:.2g}")
+            return (twin, trained_on)
+    shelf.tell(f"{trained_on.name} has no faithful version as {shelf.form}: served with {trained_on}")
+    return (trained_on,)
+
+
+def relatives(store: ModelStore, trained_on: Version) -> Iterator[Version]:
+    """The origin of an eight-bit version; of any other, the newest eight-bit version that passed its gate."""
+    origin = trained_on.manifest.derived_from
+    versions = readable_versions(store, trained_on.name)
+    if origin is not None:
+        yield from (version for version in versions if version.digest == origin.digest)
+        return
+    for version in versions:
+        parent = version.manifest.derived_from
+        if parent is not None and parent.digest == trained_on.digest and FIDELITY in version.manifest.metrics:
+            yield version
+            return
+
+
+def _twins(store: ModelStore, trained_on: Version, form: Format) -> list[Version]:
+    """The versions in a format that are made of the same weights for the same pixels, newest first."""
+    if "weights_sha256" not in trained_on.manifest.metrics:
+        return []
+    return [
+        version
+        for version in readable_versions(store, trained_on.name)
+        if version.manifest.format == form and _origin(version.manifest) == _origin(trained_on.manifest)
+    ]
+
+
+def _origin(manifest: Manifest) -> tuple[object, ...]:
+    weights = manifest.metrics.get("weights_sha256")
+    return weights, manifest.preprocessing, manifest.pixel_path, manifest.pooling, manifest.precision
+
+
+def _compare(twin: Version, trained_on: Version) -> float:
+    """The largest difference over the golden pictures. Raises NotFaithful: when it is above the tolerance."""
+    preprocessing = trained_on.manifest.preprocessing
+    assert isinstance(preprocessing, ImagePreprocessing)
+    pictures = golden_pictures(preprocessing.height, preprocessing.width)
+    found, wanted = (_vectors(version, pictures) for version in (twin, trained_on))
+    return max(measure_parity([(found, wanted)]).values())
+
+
+def _vectors(version: Version, image_BHWC: np.ndarray) -> dict[str, np.ndarray]:
+    session = open_graph(version.path(graph_file(version.manifest)))
+    name = session.inputs[0].name
+    return session.run({name: image_BHWC})
