@@ -35,10 +35,10 @@ from trainer.artwork.losses import pair_loss
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded
 from trainer.artwork.pairs import generate_pairs
-from trainer.keeping import Keeper
+from trainer.loop.checkpointing import Keeper
+from trainer.loop.runs import one_thread
+from trainer.loop.tracking import Tracked, tracking
 from trainer.progress import bars
-from trainer.runs import one_thread
-from trainer.tracking import Tracked, tracking
 
 DIMENSION, BATCH, TIERS = 1024, 32, 4
 SEED_PAIRS = 64
@@ -96,8 +96,8 @@ def measure_rescoring() -> dict[str, float]:
 
 def measure_epoch(images: int) -> dict[str, float]:
     """One epoch over features, and the seed's: each pair through the backbone, both sides."""
-    from trainer.pretraining.artwork import build_backbone
-    from trainer.pretraining.config import read_encoder_settings
+    from pretraining.artwork import build_backbone
+    from pretraining.config import read_encoder_settings
 
     rank_N = torch.from_numpy(_ranks(images))
     feature_ND = torch.randn(images, DIMENSION)

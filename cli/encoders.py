@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.errors import reported
-from cli.extras import training_extra
+from cli.errors import reported, training_extra
 from cli.output import console, print_json, print_table
 from model_store.store import ModelStore, Version
 
@@ -50,9 +49,9 @@ def train(
 ) -> None:
     """Train a compact encoder from labelled photographs; publish it with export.py --backbone."""
     with reported(), training_extra():
-        from trainer.pretraining.config import read_encoder_settings
-        from trainer.pretraining.photographs import read_photographs
-        from trainer.pretraining.recipes import Task, train_artwork_backbone, train_fashion_image
+        from pretraining.config import read_encoder_settings
+        from pretraining.photographs import read_photographs
+        from pretraining.recipes import Task, train_artwork_backbone, train_fashion_image
         from trainer.progress import bars
 
         section = "fashion" if model == Encoder.FASHION else "artwork"
@@ -100,9 +99,9 @@ def evaluate(
     pictures is worse. Attributes: how often a linear reader names the right word of a drawn garment.
     """
     with reported(), training_extra():
-        from trainer.pretraining.config import read_encoder_settings
-        from trainer.pretraining.photographs import read_photographs
-        from trainer.pretraining.published import examine_version, strangers
+        from pretraining.config import read_encoder_settings
+        from pretraining.photographs import read_photographs
+        from pretraining.published import examine_version, strangers
         from trainer.progress import bars
 
         settings = read_encoder_settings(config)

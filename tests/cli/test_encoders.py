@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import defaults
 from cli.main import app
-from tests.trainer.pretraining.photographs import write_photographs
+from tests.pretraining.photographs import write_photographs
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,271 @@
+"""The compact `fashion-image`: a small residual network that tells garments by label, cut, colour and cloth.
+
+Photographs teach labels, drawn garments teach attributes and, laid on the grounds of photographs, labels too
+(domain randomisation, Tobin et al. 2017); every picture teaches its own colours. One vector of 512 dimensions
+carries all of it. The first views are small, which is cheaper. Cosine softmax: Wang et al. 2018. Mixup: Zhang
+et al. 2018; CutMix: Yun et al. 2019.
+Shapes: B batch, P photographs, M drawn garments, Q of them on grounds, R of them as they are, S side,
+C colour channel, D vector, K colour bins, L labels, F fields.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pretraining.averaging import follow
+from pretraining.config import FashionEncoderSettings
+from pretraining.corpus import CutOuts, DrawnGarments, LabelledPictures
+from pretraining.optimisers import build_optimiser, build_schedule, mean_losses
+from pretraining.scenes import lay_garments
+from pretraining.views import alter_views, mix_views, plain_views, random_views
+from trainer.backbones.fashion_clip import CLIP_MEAN, CLIP_STD, DIMENSION
+from trainer.loop.runs import choose_device
+from trainer.progress import Progress
+
+COLOUR_STEPS = 4
+_log = logging.getLogger(__name__)
+
+
+class FashionStudent(nn.Module):
+    """The tower and, for training alone, what is read off its vector."""
+
+    mean_C11: torch.Tensor
+    std_C11: torch.Tensor
+
+    def __init__(
+        self, tower: nn.Module, label_count: int, word_counts: tuple[int, ...], scale: float
+    ) -> None:
+        super().__init__()
+        self.tower, self.scale = tower, scale
+        self.register_buffer("mean_C11", torch.tensor(CLIP_MEAN).view(3, 1, 1))
+        self.register_buffer("std_C11", torch.tensor(CLIP_STD).view(3, 1, 1))
+        self.labels = nn.Linear(DIMENSION, label_count, bias=False)
+        self.words = nn.ModuleList(nn.Linear(DIMENSION, count) for count in word_counts)
+        self.colours = nn.Linear(DIMENSION, COLOUR_STEPS**3)
+
+    def forward(self, view_BCSS: torch.Tensor) -> torch.Tensor:
+        """float32 vector_BD of length 1, computed in the fast precision of training."""
+        with torch.autocast(view_BCSS.device.type, torch.bfloat16):
+            return self.vectors(view_BCSS)
+
+    def vectors(self, view_BCSS: torch.Tensor) -> torch.Tensor:
+        """float32 vector_BD of length 1."""
+        pixel_BCSS = (view_BCSS - self.mean_C11) / self.std_C11
+        pixel_BCSS = pixel_BCSS.contiguous(memory_format=torch.channels_last)
+        return functional.normalize(self.tower(pixel_BCSS).float(), dim=-1)
+
+    def label_logits(self, vector_BD: torch.Tensor) -> torch.Tensor:
+        """float32 logit_BL: scaled cosines to the label's directions."""
+        return self.scale * vector_BD @ functional.normalize(self.labels.weight, dim=-1).T
+
+
+def build_tower(settings: FashionEncoderSettings) -> Any:
+    """An open_clip tower over a timm trunk, randomly initialised."""
+    from open_clip.timm_model import TimmModel
+
+    return TimmModel(settings.trunk, DIMENSION, image_size=settings.size, pool="avg", proj="linear")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FashionCorpus:
+    """What a `fashion-image` learns from; `cut_outs` are the garments of `garments`, in the same order."""
+
+    photographs: LabelledPictures
+    garments: DrawnGarments
+    cut_outs: CutOuts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Photographs, then drawn garments on grounds, then drawn garments as they are."""
+
+    view_BCSS: torch.Tensor
+    label_P: torch.Tensor
+    partner_label_P: torch.Tensor
+    share: float
+    laid_label_Q: torch.Tensor
+    word_MF: torch.Tensor
+
+
+def train_fashion_encoder(
+    corpus: FashionCorpus,
+    settings: FashionEncoderSettings,
+    progress: Progress,
+    after_epoch: Callable[[int, nn.Module, Mapping[str, float]], None],
+) -> nn.Module:
+    """The tower, averaged over its last steps."""
+    return _Fit(corpus, settings, progress).run(after_epoch)
+
+
+def sender_weights(sender_N: np.ndarray, balance: float) -> torch.Tensor:
+    """float64 weight_N to draw photographs by: 1 / (photographs of the same sender to the power `balance`).
+
+    At 0 every photograph counts alike, at 1 every sender does: who sent hundreds has one floor and one lamp.
+    """
+    return torch.from_numpy(np.bincount(sender_N)[sender_N].astype(np.float64) ** -balance)
+
+
+def colour_shares(view_BCSS: torch.Tensor) -> torch.Tensor:
+    """float32 share_BK: how much of the middle of each view falls into each of 4 × 4 × 4 bins of RGB."""
+    size = view_BCSS.shape[-1]
+    low, high = size // 5, size - size // 5
+    step_BCP = (view_BCSS[:, :, low:high, low:high] * (COLOUR_STEPS - 1e-3)).long().flatten(2)
+    bin_BP = (step_BCP[:, 0] * COLOUR_STEPS + step_BCP[:, 1]) * COLOUR_STEPS + step_BCP[:, 2]
+    share_BK = torch.zeros(len(view_BCSS), COLOUR_STEPS**3, device=view_BCSS.device)
+    share_BK.scatter_add_(1, bin_BP, torch.ones_like(bin_BP, dtype=torch.float32))
+    return share_BK / bin_BP.shape[1]
+
+
+class _Fit:
+    def __init__(self, corpus: FashionCorpus, settings: FashionEncoderSettings, progress: Progress) -> None:
+        torch.manual_seed(settings.seed)
+        self.rng = torch.Generator().manual_seed(settings.seed)
+        self.corpus, self.settings, self.progress = corpus, settings, progress
+        self.device = choose_device(settings.device)
+        photographs = corpus.photographs
+        self.weight_N = sender_weights(photographs.sender_N, settings.sender_balance)
+        self.student = FashionStudent(
+            build_tower(settings),
+            len(photographs.labels),
+            tuple(len(words) for words in corpus.garments.words),
+            settings.scale,
+        ).to(memory_format=torch.channels_last)
+        self.student.to(self.device)
+        self.average = copy.deepcopy(self.student).requires_grad_(False)
+        self.optimiser = build_optimiser(
+            self.student, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.steps = settings.epochs * (len(photographs.image_NSSC) // settings.photographs_a_batch)
+        self.schedule = build_schedule(
+            self.optimiser, learning_rate=settings.learning_rate, steps=self.steps, warmup=settings.warmup
+        )
+        self.step = 0
+
+    def run(self, after_epoch: Callable[[int, nn.Module, Mapping[str, float]], None]) -> nn.Module:
+        for epoch in range(1, self.settings.epochs + 1):
+            started = time.monotonic()
+            self.student.train()
+            losses = [self._train(photo_P, drawn_M) for photo_P, drawn_M in self._batches()]
+            figures = mean_losses(losses, epoch)
+            figures["seconds"] = time.monotonic() - started
+            after_epoch(epoch, self.average, figures)
+            self.progress("training fashion-image", epoch, self.settings.epochs)
+        tower: nn.Module = self.average.tower
+        return tower.cpu().eval()
+
+    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Numbers of photographs and of drawn garments."""
+        order_N = torch.multinomial(self.weight_N, len(self.weight_N), replacement=True, generator=self.rng)
+        size, garments = self.settings.photographs_a_batch, len(self.corpus.garments.image_NSSC)
+        for photo_P in torch.split(order_N[: len(order_N) // size * size], size):
+            drawn_M = torch.randint(garments, (self.settings.garments_a_batch,), generator=self.rng)
+            yield photo_P.numpy(), drawn_M.numpy()
+
+    def _batch(self, photo_P: np.ndarray, drawn_M: np.ndarray) -> _Batch:
+        """Views of these photographs and garments, small ones in the first part of the training."""
+        settings, rng, corpus = self.settings, self.rng, self.corpus
+        early = self.step < settings.small_share * self.steps
+        size = settings.small_size if early else settings.size
+        photograph_PSSC = torch.from_numpy(corpus.photographs.image_NSSC[photo_P])
+        photograph_PCSS, partner_P, share = mix_views(
+            random_views(photograph_PSSC, size, settings.views, rng), settings.mix, settings.paste, rng
+        )
+        laid_Q, plain_R = drawn_M[: settings.laid_a_batch], drawn_M[settings.laid_a_batch :]
+        laid_QCSS = self._laid(laid_Q, photograph_PSSC, size)
+        garment_RSSC = torch.from_numpy(corpus.garments.image_NSSC[plain_R])
+        plain_RCSS = random_views(garment_RSSC, size, settings.views, rng, settings.views.garment_area)
+        label_P = torch.from_numpy(corpus.photographs.label_N[photo_P])
+        return _Batch(
+            view_BCSS=torch.cat((photograph_PCSS, alter_views(laid_QCSS, settings.views, rng), plain_RCSS)),
+            label_P=label_P.to(self.device),
+            partner_label_P=label_P[partner_P].to(self.device),
+            share=share,
+            laid_label_Q=torch.from_numpy(corpus.cut_outs.label_N[laid_Q]).to(self.device),
+            word_MF=torch.from_numpy(corpus.garments.word_NF[drawn_M]).to(self.device),
+        )
+
+    def _laid(self, laid_Q: np.ndarray, photograph_PSSC: torch.Tensor, size: int) -> torch.Tensor:
+        """float32 view_QCSS of these garments, each on the ground of another photograph of the batch."""
+        cut_outs = self.corpus.cut_outs
+        return lay_garments(
+            torch.from_numpy(cut_outs.layer_NSS4[laid_Q]),
+            torch.from_numpy(cut_outs.box_N4[laid_Q]),
+            photograph_PSSC[torch.randperm(len(photograph_PSSC), generator=self.rng)[: len(laid_Q)]],
+            size,
+            self.settings.scenes,
+            self.rng,
+        )
+
+    def _train(self, photo_P: np.ndarray, drawn_M: np.ndarray) -> dict[str, float]:
+        settings, batch = self.settings, self._batch(photo_P, drawn_M)
+        vector_BD = self.student(batch.view_BCSS.to(self.device))
+        photographs, laid = len(photo_P), len(batch.laid_label_Q)
+        losses = {
+            "label": self._photograph_loss(vector_BD[:photographs], batch),
+            "laid": self._label_loss(vector_BD[photographs : photographs + laid], batch.laid_label_Q),
+            "attribute": self._attribute_loss(vector_BD[photographs:], batch.word_MF),
+            "colour": self._colour_loss(vector_BD, batch.view_BCSS),
+        }
+        loss = (
+            losses["label"]
+            + settings.laid_weight * losses["laid"]
+            + settings.attribute_weight * losses["attribute"]
+            + settings.colour_weight * losses["colour"]
+        )
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
+        self.optimiser.step()
+        self.schedule.step()
+        self.step += 1
+        follow(self.average, self.student, self.step, settings.average_decay)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _photograph_loss(self, vector_PD: torch.Tensor, batch: _Batch) -> torch.Tensor:
+        own = self._label_loss(vector_PD, batch.label_P)
+        if batch.share == 1:
+            return own
+        return batch.share * own + (1 - batch.share) * self._label_loss(vector_PD, batch.partner_label_P)
+
+    def _label_loss(self, vector_BD: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
+        """Cross entropy over those that have a label; 0 where none has one."""
+        total = functional.cross_entropy(
+            self.student.label_logits(vector_BD),
+            label_B,
+            ignore_index=-1,
+            label_smoothing=self.settings.smoothing,
+            reduction="sum",
+        )
+        return total / (label_B >= 0).sum().clamp(min=1)
+
+    def _attribute_loss(self, vector_MD: torch.Tensor, word_MF: torch.Tensor) -> torch.Tensor:
+        scaled_MD = self.settings.scale * vector_MD
+        losses = [
+            functional.cross_entropy(head(scaled_MD), word_MF[:, field], ignore_index=-1, reduction="sum")
+            / max(1, int((word_MF[:, field] >= 0).sum()))
+            for field, head in enumerate(self.student.words)
+        ]
+        return torch.stack(losses).mean()
+
+    def _colour_loss(self, vector_BD: torch.Tensor, view_BCSS: torch.Tensor) -> torch.Tensor:
+        logit_BK = self.student.colours(self.settings.scale * vector_BD)
+        return functional.cross_entropy(logit_BK, colour_shares(view_BCSS).to(self.device))
+
+
+@torch.inference_mode()
+def tower_vectors(tower: nn.Module, image_NSSC: np.ndarray, size: int) -> np.ndarray:
+    """float32 vector_ND of length 1 of uint8 pictures."""
+    student = FashionStudent(tower, 1, (), 1.0).eval()
+    parts = [
+        student.vectors(plain_views(torch.from_numpy(image_NSSC[start : start + 64]), size))
+        for start in range(0, len(image_NSSC), 64)
+    ]
+    return torch.cat(parts).numpy()
