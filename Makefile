@@ -13,7 +13,8 @@ PROTOS = $(shell find protos/atelier -name '*.proto' | sort)
 GOOGLE = $(shell $(BIN)/python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-gpu test-compose certificates fuzz lint format protos lock audit crash clean
+.PHONY: help install demo up test test-fast test-gpu test-compose certificates fuzz lint format protos requirements api \
+  bench bench-quick lock audit crash clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +76,9 @@ format: $(INSTALLED)  ## Let ruff rewrite what it can
 protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
 	$(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --python_out=protos --pyi_out=protos --grpc_python_out=protos $(PROTOS)
 
+requirements: $(INSTALLED)  ## List in docs/requirements.md the tests that name each id
+	$(BIN)/python -m tests.requirements
+
 lock: $(INSTALLED)  ## Pin every dependency with its hashes, for any platform, without addresses
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --no-config requirements/installer.in -o requirements/installer.txt
@@ -89,6 +93,15 @@ audit: $(INSTALLED)  ## Look for known vulnerabilities in the pinned dependencie
 
 crash: $(INSTALLED)  ## The kill -9 tests with their figures; KILLS=50 for more
 	ATELIER_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow -k "kill" -s
+
+# A missed goal of benchmarks/goals.json is printed as missed and fails nothing.
+BENCHMARKS ?= structure minus_norm spinning artwork_training fashion_training flood artwork_gpu
+
+bench: $(INSTALLED)  ## Every benchmark into var/bench; BENCHMARKS="flood spinning" chooses
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+bench-quick: $(INSTALLED)  ## The same in at most a minute each, for a first look
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 clean:  ## Remove caches and all of var/: models, runs, the catalogue; keep .venv
 	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* *.egg-info

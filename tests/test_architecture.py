@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.structure import read_modules, recurring_classes
+
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = ("torch", "transformers", "open_clip", "lightning", "wandb", "sklearn", "pandas", "torchvision")
 
@@ -32,6 +34,11 @@ def test_serving_imports_nothing_of_training(module: str) -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
     assert run.stdout.strip() == "[]"
+
+
+def test_a_public_class_name_exists_once() -> None:
+    """No two modules of the product define a public class of one name; generated stubs aside."""
+    assert recurring_classes(read_modules(ROOT)) == {}
 
 
 def test_the_serving_lock_holds_no_training_framework() -> None:
