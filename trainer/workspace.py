@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inference.session import SessionSettings
 from model_store.store import ModelStore
-from trainer.progress import Progress, silent
+from trainer.loop.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from trainer.artwork.config import TrainingConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy
 from trainer.artwork.losses import mean_margin_loss, pair_loss
 from trainer.artwork.model import PairwiseRankingModel
-from trainer.loop.fitting import EpochBatches, EpochModule
 from trainer.loop.gradient_cache import ChunkedScores
+from trainer.loop.module import EpochBatches, EpochModule
 from trainer.loop.schedules import cosine_rate
 
 _ROWS = 4096

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.loop.files import replacing
+from model_store.durable import replacing
 
 _CHUNK = 1 << 20
 

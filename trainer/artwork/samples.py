@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from inference.pixels import open_upright
+from model_store.durable import replacing
 from trainer.artwork.metadata import Artwork
-from trainer.loop.files import replacing
 
 SIDE, CAPTION, COLUMNS, MOST = 128, 18, 8, 24
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from model_store.durable import write_text
 from trainer.artwork.metadata import TIERS, Artwork
 from trainer.errors import InvalidData, LeakDetected
-from trainer.loop.files import write_text
 
 PARTS = ("train", "val", "test")
 SPLIT_FILE = "split.json"

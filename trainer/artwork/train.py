@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model_store.durable import write_text
 from model_store.store import Version
 from trainer.artwork.charts import CHART_FILE, draw_report
 from trainer.artwork.config import ArtworkConfig, AugmentationSettings
@@ -29,9 +30,10 @@ from trainer.errors import InvalidCheckpoint
 from trainer.features import check_pictures, vectors_of_files, vectors_of_pictures
 from trainer.loop.checkpointing import BEST, ENSEMBLE, LAST, Keeper, read_last
 from trainer.loop.checkpoints import load_checkpoint, restoring, save_checkpoint
-from trainer.loop.files import check_apart, claimed, write_text
-from trainer.loop.runs import choose_device, one_thread, write_report
+from trainer.loop.device import choose_device, one_thread
+from trainer.loop.run_folder import check_apart, claimed
 from trainer.loop.tracking import Tracked, tracking
+from trainer.reports.json_report import write_report
 from trainer.views import augment_picture, join_views, view_names, view_seed
 from trainer.workspace import Workspace
 

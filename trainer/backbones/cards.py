@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from model_store.durable import write_text
 from trainer.errors import BackboneUnavailable
-from trainer.loop.files import write_text
 
 CARD_FILE = "atelier_card.json"
 

@@ -12,16 +12,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from trainer.fashion.augment import dropped_fields, unknown_words
+from trainer.fashion.augmentation.mixup import PictureViews
+from trainer.fashion.augmentation.records import dropped_fields, unknown_words
+from trainer.fashion.augmentation.variants import RecordVariants
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.contrast import info_nce, shared_info_nce
-from trainer.fashion.encoders.base import AttributeEncoder, RecordEncoder
+from trainer.fashion.dataset import GarmentTensors
+from trainer.fashion.encoders import FieldEncoder, RecordEncoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
-from trainer.fashion.mixes import PictureViews
 from trainer.fashion.rates import rate_of
-from trainer.fashion.variants import RecordVariants
-from trainer.fashion.wardrobes import Wardrobe
-from trainer.fitting import EpochBatches, EpochModule
+from trainer.loop.module import EpochBatches, EpochModule
 
 Stage = Literal["standalone", "contrastive"]
 
@@ -37,14 +37,14 @@ class EncoderFit(EpochModule):
     variants: how records of the training part are varied. Validation sees records and pictures as they are.
     """
 
-    network: AttributeEncoder
+    network: FieldEncoder
 
     def __init__(
         self,
-        encoder: AttributeEncoder,
+        encoder: FieldEncoder,
         settings: FashionTraining,
-        train: Wardrobe,
-        val: Wardrobe,
+        train: GarmentTensors,
+        val: GarmentTensors,
         rng: torch.Generator,
         stage: Stage = "contrastive",
         variants: RecordVariants | None = None,
@@ -79,7 +79,7 @@ class EncoderFit(EpochModule):
                 loss = float(self._val_loss())
             if self.stage == "standalone":
                 return {"val/loss": loss}
-            record_ND = encode_wardrobe(self.network, self.val_part)
+            record_ND = encode_tensors(self.network, self.val_part)
         finally:
             self.network.train()
         found = evaluate_retrieval(record_ND, self.val_part.picture_ND.numpy(), self.val_part.keys)
@@ -107,7 +107,7 @@ class EncoderFit(EpochModule):
         return torch.stack(losses).sum() / sum(count for count, _ in weighed)
 
     def _contrast(
-        self, part: Wardrobe, row_B: torch.Tensor, rng: torch.Generator, *, training: bool
+        self, part: GarmentTensors, row_B: torch.Tensor, rng: torch.Generator, *, training: bool
     ) -> torch.Tensor:
         settings = self.settings
         if self.stage == "standalone":
@@ -123,7 +123,7 @@ class EncoderFit(EpochModule):
         return info_nce(record_BD, picture_BD.to(self.device), settings.temperature, self._ties(part, row_B))
 
     def _contrast_views(
-        self, part: Wardrobe, views: PictureViews, row_B: torch.Tensor, rng: torch.Generator
+        self, part: GarmentTensors, views: PictureViews, row_B: torch.Tensor, rng: torch.Generator
     ) -> torch.Tensor:
         """One view of each garment, against the records of all garments that the views show."""
         seen = views.draw(row_B, rng)
@@ -136,11 +136,11 @@ class EncoderFit(EpochModule):
             self._ties(part, seen.row_M),
         )
 
-    def _ties(self, part: Wardrobe, row_B: torch.Tensor) -> torch.Tensor | None:
+    def _ties(self, part: GarmentTensors, row_B: torch.Tensor) -> torch.Tensor | None:
         return part.tie_N[row_B].to(self.device) if self.settings.exclude_ties else None
 
     def _written(
-        self, part: Wardrobe, row_B: torch.Tensor, rng: torch.Generator, training: bool
+        self, part: GarmentTensors, row_B: torch.Tensor, rng: torch.Generator, training: bool
     ) -> Mapping[str, torch.Tensor]:
         """Records as customers write them: incomplete, with unknown words; in training in variants too."""
         variants = self.variants if training else None
@@ -157,7 +157,7 @@ class EncoderFit(EpochModule):
 
 
 @torch.inference_mode()
-def encode_wardrobe(encoder: RecordEncoder, part: Wardrobe) -> np.ndarray:
+def encode_tensors(encoder: RecordEncoder, part: GarmentTensors) -> np.ndarray:
     """float32 record_ND of a part's records, in evaluation mode, by one encoder or by an ensemble (F-23)."""
     training, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()

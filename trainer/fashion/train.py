@@ -9,25 +9,26 @@ from typing import Any
 import torch
 
 from model_store.store import Version
-from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
+from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
+from trainer.fashion.augmentation.variants import RecordVariants
+from trainer.fashion.augmentation.views import encode_views
 from trainer.fashion.config import FashionConfig, read_encoder_settings
-from trainer.fashion.data.records import GarmentRecord, GarmentSplit, data_version, split_records
-from trainer.fashion.encoders.build import build_encoder, restore_encoder
+from trainer.fashion.data.prepared_data import GarmentRecord, GarmentSplit, data_version, split_records
+from trainer.fashion.dataset import GarmentTensors, make_tensors
+from trainer.fashion.encoders import build_encoder, restore_encoder
 from trainer.fashion.evaluation.in_batch import evaluate_in_batch
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
-from trainer.fashion.garment_views import encode_views
-from trainer.fashion.module import EncoderFit, Stage, encode_wardrobe
-from trainer.fashion.sample_sheet import SAMPLES, draw_samples
+from trainer.fashion.module import EncoderFit, Stage, encode_tensors
 from trainer.fashion.summary import draw_training, summarise
-from trainer.fashion.variants import RecordVariants
-from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
 from trainer.features import vectors_of_files
-from trainer.files import claimed
-from trainer.fitting import FitSettings, Fitting
-from trainer.keeping import BEST, Keeper, Keeping, read_last
-from trainer.runs import choose_device, one_thread, write_report
-from trainer.tracking import Tracked, Tracker, tracking
+from trainer.loop.checkpointing import BEST, Keeper, Keeping, read_last
+from trainer.loop.checkpoints import load_checkpoint
+from trainer.loop.device import choose_device, one_thread
+from trainer.loop.fitting import FitSettings, Fitting
+from trainer.loop.run_folder import claimed
+from trainer.loop.tracking import Tracked, Tracker, tracking
+from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
 KIND = "fashion-attributes"
@@ -96,11 +97,11 @@ class EncoderRun:
         self.device = choose_device(config.training.device)
         self.keep = keep
 
-    def open_parts(self) -> tuple[Wardrobe, Wardrobe]:
+    def open_parts(self) -> tuple[GarmentTensors, GarmentTensors]:
         """The garments to train on and those to validate on."""
         return self._wardrobes(split_records(self.garments, self.config.training.seed))
 
-    def fit(self, train: Wardrobe, val: Wardrobe, tracker: Tracker) -> list[dict[str, float]]:
+    def fit(self, train: GarmentTensors, val: GarmentTensors, tracker: Tracker) -> list[dict[str, float]]:
         """Both stages from the beginning; the figures of each epoch of the second."""
         with one_thread():
             return self._fit(train, val, tracker, None)
@@ -131,7 +132,7 @@ class EncoderRun:
             history = self._fit(train, val, tracker, last)
         return self._report(split, val, history, started)
 
-    def _wardrobes(self, split: GarmentSplit) -> tuple[Wardrobe, Wardrobe]:
+    def _wardrobes(self, split: GarmentSplit) -> tuple[GarmentTensors, GarmentTensors]:
         members = (*split.train, *split.val)
         vector_ND = vectors_of_files([g.path for g in members], self.image, self.space, "fashion vectors")
         cut, settings = len(split.train), self.config.augmentation
@@ -139,12 +140,12 @@ class EncoderRun:
             draw_samples(split.train, self.config, self.space.out / SAMPLES)
         views = encode_views(split.train, vector_ND[:cut], settings, self.image, self.space)
         return (
-            open_wardrobe(split.train, vector_ND[:cut], self.preprocessing, views),
-            open_wardrobe(split.val, vector_ND[cut:], self.preprocessing),
+            make_tensors(split.train, vector_ND[:cut], self.preprocessing, views),
+            make_tensors(split.val, vector_ND[cut:], self.preprocessing),
         )
 
     def _fit(
-        self, train: Wardrobe, val: Wardrobe, tracker: Tracker, last: Mapping[str, Any] | None
+        self, train: GarmentTensors, val: GarmentTensors, tracker: Tracker, last: Mapping[str, Any] | None
     ) -> list[dict[str, float]]:
         """Both stages; the first only where the second has nothing to go on from."""
         settings = self.config.training
@@ -204,11 +205,11 @@ class EncoderRun:
         return last
 
     def _report(
-        self, split: GarmentSplit, val: Wardrobe, history: list[dict[str, float]], started: float
+        self, split: GarmentSplit, val: GarmentTensors, history: list[dict[str, float]], started: float
     ) -> FashionReport:
         checkpoint = self.folder / BEST
         best = load_checkpoint(checkpoint, KIND)
-        record_ND = encode_wardrobe(restore_encoder(best), val)
+        record_ND = encode_tensors(restore_encoder(best), val)
         picture_ND = val.picture_ND.numpy()
         body = {
             "image": {"version": str(self.image), "space_id": self.image.space_id},

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from model_store.durable import replacing
 from trainer.errors import InvalidCheckpoint
-from trainer.loop.files import replacing
 
 SCHEMA_VERSION = 1
 

@@ -2,113 +2,27 @@
 
 import logging
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import signal
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import nn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from trainer.errors import Diverged, OutOfMemory
 from trainer.loop.checkpointing import Keeping, Standing
-from trainer.loop.lightning_trainer import run_training
-from trainer.loop.runs import Patience, gpu_memory
+from trainer.loop.device import choose_precision
+from trainer.loop.module import EpochModule, Figures
+from trainer.loop.progress import Progress
 from trainer.loop.tracking import Tracker
-from trainer.progress import Progress
 
 _log = logging.getLogger(__name__)
-
-Figures = Mapping[str, float]
-
-
-class EpochModule(lightning.LightningModule):
-    """A network in training that tells the figures of each epoch; epochs count from 1 and over resumed runs.
-
-    A subclass gives `rate` and `measure`, and batches from `generators` alone, so that their states and those
-    of torch decide everything that is to come.
-    """
-
-    def __init__(
-        self, network: nn.Module, generators: Sequence[torch.Generator], *, weight_decay: float
-    ) -> None:
-        super().__init__()
-        self.network, self.generators, self.weight_decay = network, tuple(generators), weight_decay
-        self.epochs_before = 0
-        self.figures: dict[str, float] = {}
-        self.losses: list[torch.Tensor] = []
-        self._started = 0.0
-
-    @property
-    def epoch(self) -> int:
-        """The number of the epoch that is under way or was just ended."""
-        return self.epochs_before + int(self.current_epoch) + 1
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of that epoch."""
-        raise NotImplementedError
-
-    def measure(self) -> Figures:
-        """Figures of the network as it is, `train/…` and `val/…`, with `val/loss` among them."""
-        raise NotImplementedError
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        # AdamW: Loshchilov and Hutter 2019. Each epoch sets its own rate.
-        return torch.optim.AdamW(
-            self.network.parameters(), lr=self.rate, weight_decay=self.weight_decay, fused=True
-        )
-
-    def val_dataloader(self) -> Any:
-        # One step: the whole split at once. (Lightning would iterate over a list or a tensor.)
-        return range(1)
-
-    def on_train_epoch_start(self) -> None:
-        self._started, self.losses = time.monotonic(), []
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
-        for group in optimizer.param_groups:
-            group["lr"] = self.rate
-
-    def validation_step(self, _batch: int) -> None:
-        """The figures of the epoch: the names of A-13."""
-        self.figures = {
-            "train/loss": float(torch.stack(self.losses).mean()) if self.losses else 0.0,
-            "train/lr": self.rate,
-            **self.measure(),
-            "system/epoch_time": time.monotonic() - self._started,
-            "system/gpu_memory": gpu_memory(self.device),
-        }
-
-    def state(self) -> dict[str, Any]:
-        """What beside weights and optimiser decides how the run goes on, and nothing else does."""
-        cuda = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
-        return {
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": cuda,
-            "generators": [generator.get_state() for generator in self.generators],
-        }
-
-    def restore(self, epoch: int, state: Mapping[str, Any]) -> None:
-        """Go on after `epoch`."""
-        self.epochs_before = epoch
-        torch.set_rng_state(state["torch_rng"])
-        for rng in state["cuda_rng"]:
-            torch.cuda.set_rng_state(rng)
-        for generator, kept in zip(self.generators, state["generators"], strict=True):
-            generator.set_state(kept)
-
-
-class EpochBatches:
-    """Batches as Lightning takes them: made anew each epoch, of a number that is not told."""
-
-    def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
-        self._make = make
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._make())
+# Lightning's loggers that announce devices.
+_LOUD = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +34,28 @@ class FitSettings:
     clip_norm: float
     accumulation: int = 1
     lowest_rate: float = 0.0
+
+
+class Patience:
+    """Counts how often in a row a loss has not fallen."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._lowest, self._waited = limit, float("inf"), 0
+
+    @property
+    def state(self) -> tuple[float, int]:
+        """The lowest loss and how long it was waited for a lower one: what a resumed run goes on from."""
+        return self._lowest, self._waited
+
+    @state.setter
+    def state(self, state: tuple[float, int]) -> None:
+        self._lowest, self._waited = float(state[0]), int(state[1])
+
+    def exhausted(self, loss: float) -> bool:
+        """Whether the loss has now failed to fall `limit` times in a row."""
+        self._waited = 0 if loss < self._lowest else self._waited + 1
+        self._lowest = min(loss, self._lowest)
+        return self._waited >= self._limit
 
 
 class Fitting:
@@ -261,3 +197,48 @@ class _Recording(lightning.Callback):
         if stopped:
             _log.info("training stopped early", extra={"epoch": module.epoch, "lr": module.rate})
             trainer.should_stop = True
+
+
+def run_training(
+    module: lightning.LightningModule,
+    device: torch.device,
+    *,
+    epochs: int,
+    callback: lightning.Callback,
+    clip_norm: float,
+    accumulation: int = 1,
+) -> None:
+    """Train so many epochs, each with its validation; Lightning itself writes and prints nothing.
+
+    Raises KeyboardInterrupt, SystemExit: with the status of the signal, when one ended the run.
+    """
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    gpu = device.type == "cuda"
+    with warnings.catch_warnings():
+        # That no logger, no checkpoint callback and no worker processes are there is meant.
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"lightning\.")
+        # Lightning 2.6 asks torch for a name that torch is about to drop.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        trainer = lightning.Trainer(
+            accelerator="gpu" if gpu else "cpu",
+            devices=1,
+            precision=choose_precision(device),
+            max_epochs=epochs,
+            gradient_clip_val=clip_norm,
+            accumulate_grad_batches=accumulation,
+            callbacks=[callback],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        try:
+            trainer.fit(module)
+        except SIGTERMException as ended:
+            # Lightning would leave with 0, as if the run were done.
+            raise SystemExit(128 + signal.SIGTERM) from ended
+        except SystemExit as ended:
+            # And with 1 for Ctrl-C, as if it had failed.
+            raise KeyboardInterrupt from ended

@@ -11,7 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from trainer.loop.files import replacing
+from model_store.durable import replacing
 from trainer.reports.romanisation import romanise
 
 _DPI = 110

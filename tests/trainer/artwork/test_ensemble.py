@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.encoder import open_head
+from inference.head import Head
 from inference.loading import load_model
 from inference.session import SessionSettings
 from model_store.store import ModelStore
@@ -58,11 +58,11 @@ def test_an_ensemble_is_published_as_one_head(together, artwork_config, tmp_path
     feature_BD = np.random.default_rng(0).normal(size=(3, body["input_dim"])).astype(np.float32)
 
     model = load_model(shelf.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
-    found = open_head(model).run(feature_BD)
+    found = Head(model).judge(feature_BD)
 
     score_N, uncertainty_N = judge_features(restore_judge(body), feature_BD)
-    np.testing.assert_allclose(found["score_B"], score_N, atol=1e-4)
-    np.testing.assert_allclose(found["uncertainty_B"], uncertainty_N, atol=1e-4)
+    np.testing.assert_allclose(found.scores, score_N, atol=1e-4)
+    np.testing.assert_allclose(found.uncertainties, uncertainty_N, atol=1e-4)
     calibration = version.manifest.calibration
     assert calibration.model_dump() == body["calibration"]
     assert "1 more" in version.manifest.provenance.notes[0]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from inference.encoder import encode, open_encoder, open_head
+from inference.encoder import encode, open_encoder
+from inference.head import Head
 from inference.loading import load_model
 from inference.session import SessionSettings
 from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
@@ -51,16 +52,16 @@ def test_head_accepts_the_space_just_published(gallery):
 def test_fused_encoder_is_the_chain(gallery, artworks):
     """One graph gives the embedding and score that backbone and head give one after the other."""
     backbone = open_encoder(_load(gallery, gallery.backbone.version))
-    head = open_head(_load(gallery, gallery.head.version))
+    head = Head(_load(gallery, gallery.head.version))
     fused = _load(gallery, gallery.encoder.version)
     data = [a.path.read_bytes() for a in artworks[:4]]
     pixels = np.concatenate([backbone.decode(d).tensors["image_BHWC"] for d in data])
 
-    chained = head.run(np.stack(encode(backbone, data)))
+    chained = head.judge(np.stack(encode(backbone, data)))
     joined = fused.session.run({"image_BHWC": pixels})
 
-    assert np.allclose(joined["embedding_BD"], chained["embedding_BD"], atol=1e-5)
-    assert np.allclose(joined["score_B"], chained["score_B"], atol=1e-5)
+    assert np.allclose(joined["embedding_BD"], chained.embeddings, atol=1e-5)
+    assert np.allclose(joined["score_B"], chained.scores, atol=1e-5)
     assert joined["embedding_BD"].shape == (4, 256)
     names = [part.name for part in gallery.encoder.version.manifest.composed_of]
     assert names == ["artwork-backbone", "artwork-head"]
@@ -119,7 +120,7 @@ def test_trained_head_scores_as_its_checkpoint(trained, shelf, artwork_config):
     feature_BD = np.random.default_rng(0).normal(size=(3, 144)).astype(np.float32)
 
     model = load_model(shelf.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
-    found = open_head(model).run(feature_BD)["score_B"]
+    found = Head(model).judge(feature_BD).scores
 
     with torch.no_grad():
         expected = restore_judge(body)(torch.from_numpy(feature_BD))[1].numpy()

@@ -17,7 +17,7 @@ from trainer.backbones.dinov2 import load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import Diverged, FolderInUse, InvalidConfig, InvalidData, LeakDetected
 from trainer.loop.checkpoints import load_checkpoint
-from trainer.loop.files import claimed
+from trainer.loop.run_folder import claimed
 from trainer.workspace import Workspace
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A training that gets a signal in its second step: `python -m tests.trainer.loop.interrupted_training NAME`."""
+"""A training that receives a signal in its second step; its argument names the signal."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import sys
 import lightning
 import torch
 
-from trainer.loop.lightning_trainer import run_training
+from trainer.loop.fitting import run_training
 
 
 class Interrupted(lightning.LightningModule):
