@@ -24,7 +24,6 @@ from inference.errors import (
     InvalidAttributes,
     InvalidImage,
     InvalidInput,
-    InvalidVector,
     RefusedModel,
 )
 from inference.loading import LoadedModel
@@ -117,43 +116,6 @@ class AttributeEncoder:
         return check_vectors(vector_BD, self.model.manifest)
 
 
-class Head:
-    """A graph over vectors of another space, such as the ranker's projector with its score."""
-
-    def __init__(self, model: LoadedModel, preprocessing: VectorPreprocessing) -> None:
-        self.model = model
-        self.dimension = preprocessing.dimension
-        self._input = model.session.inputs[0].name
-
-    def run(self, feature_BD: np.ndarray) -> dict[str, np.ndarray]:
-        """Every output of the graph by name, one row a feature; the main output is checked.
-
-        feature_BD: finite numbers, shape (B, dimension), B at least 1; taken as float32.
-        Raises InvalidVector: for another shape, naming both, or numbers that are not finite.
-        Raises BadOutput: when any output is not finite, or the main one outside its norm range.
-        """
-        if feature_BD.ndim != 2 or feature_BD.shape[1] != self.dimension or not len(feature_BD):
-            shape = "x".join(map(str, feature_BD.shape))
-            raise InvalidVector(
-                f"features are {shape}, {self.model.version.name} takes rows of {self.dimension}"
-            )
-        feature_BD = np.ascontiguousarray(feature_BD, dtype=np.float32)
-        for row in np.flatnonzero(~np.isfinite(feature_BD).all(axis=1)):
-            raise InvalidVector(f"feature {row} holds NaN or infinity")
-        outputs = self.model.session.run({self._input: feature_BD})
-        self._check(outputs, len(feature_BD))
-        return outputs
-
-    def _check(self, outputs: Mapping[str, np.ndarray], count: int) -> None:
-        for name, value in outputs.items():
-            if len(value) != count or not np.isfinite(value).all():
-                raise BadOutput(f"{self.model.version}: output {name} is not {count} rows of finite numbers")
-        vector_BD = outputs[self.model.manifest.output].astype(np.float32)
-        for bad in check_vectors(vector_BD, self.model.manifest):
-            if bad is not None:
-                raise bad
-
-
 def open_encoder(model: LoadedModel, limits: ImageLimits = DEFAULT_LIMITS) -> Encoder:
     """The encoder of a loaded model. Raises RefusedModel: for a head, which takes vectors."""
     match model.manifest.preprocessing:
@@ -163,14 +125,6 @@ def open_encoder(model: LoadedModel, limits: ImageLimits = DEFAULT_LIMITS) -> En
             return AttributeEncoder(model, preprocessing)
         case VectorPreprocessing():
             raise RefusedModel(f"{model.version} takes vectors: it is a head, not an encoder")
-
-
-def open_head(model: LoadedModel) -> Head:
-    """The head of a loaded model. Raises RefusedModel: for an encoder, which takes pictures or records."""
-    preprocessing = model.manifest.preprocessing
-    if not isinstance(preprocessing, VectorPreprocessing):
-        raise RefusedModel(f"{model.version} takes {preprocessing.kind} input: it is an encoder, not a head")
-    return Head(model, preprocessing)
 
 
 def check_vectors(vector_BD: np.ndarray, manifest: Manifest) -> list[BadOutput | None]:

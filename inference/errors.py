@@ -17,8 +17,8 @@ class InvalidAttributes(InvalidInput):
     """The attribute record does not fit the schema of the model."""
 
 
-class InvalidVector(InvalidInput):
-    """The vector has another dimension than the model takes, or is not finite."""
+class InvalidFeature(InvalidInput):
+    """A feature has another dimension than the head takes, or is not finite."""
 
 
 class BadOutput(InferenceError):

@@ -224,6 +224,7 @@ class Workshop:
             "norm_range": (0.5, 10.0) if kind == "vector" else (0.999, 1.001),
             "preprocessing": KINDS[kind].model_dump(mode="json"),
             "pixel_path": 1 if kind == "image" else None,
+            "accepts": ("a" * 64,) if kind == "vector" else (),
             "golden": {"count": 4},
             "provenance": {
                 "created_at": datetime(2026, 1, 2, tzinfo=UTC),

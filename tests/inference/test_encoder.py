@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.encoder import Prepared, encode, open_encoder, open_head, run_checked
+from inference.encoder import Prepared, encode, open_encoder, run_checked
 from inference.errors import (
     BadOutput,
     DeviceOutOfMemory,
     InferenceError,
     InvalidAttributes,
     InvalidImage,
-    InvalidVector,
     RefusedModel,
 )
 from inference.loading import LoadedModel
@@ -103,44 +102,6 @@ def test_a_record_s_vector_does_not_depend_on_its_batch(batch_size: int, loaded:
     assert {p.cost for p in prepared} == {1}
 
 
-def test_a_feature_s_score_does_not_depend_on_its_batch(loaded: Loaded) -> None:
-    """A head gives every output by name, the same bits alone and among others."""
-    head = open_head(loaded["vector"])
-    feature_BD = np.random.default_rng(0).standard_normal((9, 16)).astype(np.float32)
-
-    together = head.run(feature_BD)
-
-    assert {name: value.shape for name, value in together.items()} == {
-        "embedding_BD": (9, 8),
-        "score_B": (9,),
-    }
-    for row in range(9):
-        alone = head.run(feature_BD[row : row + 1])
-        for name, value in alone.items():
-            np.testing.assert_array_equal(value[0], together[name][row])
-
-
-@pytest.mark.parametrize(
-    ("feature_BD", "message"),
-    [
-        (np.zeros((2, 5), np.float32), "features are 2x5, artwork-head takes rows of 16"),
-        (np.zeros(16, np.float32), "features are 16, artwork-head takes rows of 16"),
-        (np.zeros((0, 16), np.float32), "features are 0x16, artwork-head takes rows of 16"),
-        (np.array([[0.0] * 16, [np.nan] * 16]), "feature 1 holds NaN or infinity"),
-        (np.full((1, 16), 1e300), "feature 0 holds NaN or infinity"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:overflow")
-def test_a_head_refuses_other_vectors_naming_both_sides(
-    feature_BD: np.ndarray, message: str, loaded: Loaded
-) -> None:
-    """Dimension and finiteness of what goes in are checked before anything runs."""  # proves S-5
-    with pytest.raises(InvalidVector) as caught:
-        open_head(loaded["vector"]).run(feature_BD)
-
-    assert str(caught.value) == message
-
-
 def test_inputs_of_the_other_kind_are_refused(loaded: Loaded, picture: Callable[..., bytes]) -> None:
     """A record is no picture, a picture no record, and a head no encoder."""
     with pytest.raises(InvalidImage, match="fashion-image takes pictures, not attribute records"):
@@ -149,8 +110,6 @@ def test_inputs_of_the_other_kind_are_refused(loaded: Loaded, picture: Callable[
         open_encoder(loaded["attributes"]).decode(picture())
     with pytest.raises(RefusedModel, match="artwork-head/1 takes vectors"):
         open_encoder(loaded["vector"])
-    with pytest.raises(RefusedModel, match="fashion-image/1 takes image input"):
-        open_head(loaded["image"])
 
 
 def test_limits_are_those_of_the_caller(loaded: Loaded, picture: Callable[..., bytes]) -> None:
