@@ -1,4 +1,4 @@
-"""Errors of the command line, and the one place where errors become a line and an exit code."""
+"""Errors of the command line, and the one place that turns errors into a line and an exit code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,13 @@ FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
 
+_TRAINING_PACKAGES = frozenset(
+    {"torch", "transformers", "open_clip", "lightning", "wandb", "sklearn", "pandas", "matplotlib", "optuna"}
+)
+
 
 class CommandError(Exception):
-    """The command cannot go on; `hint` says what to do about it."""
+    """Ends a command. `hint`: the remedy; `code`: the exit code."""
 
     def __init__(self, message: str, hint: str = "", code: int = FAILED) -> None:
         super().__init__(message)
@@ -25,11 +29,12 @@ class CommandError(Exception):
 def reported() -> Iterator[None]:
     """Turn expected errors into `error: …` and `hint: …` on stderr and an exit code.
 
+    Exit codes: 1 for a failure, 2 for wrong usage or settings, 3 for a service that cannot be reached.
     Unexpected errors keep their trace: they are defects, not answers.
     """
     from inference.errors import InferenceError
     from model_store.errors import StoreError
-    from services.client.errors import AtelierError, Unavailable
+    from services.runtime.errors import ServiceError, Unavailable
     from services.runtime.security import BadSecurity
     from trainer.errors import TrainerError
 
@@ -44,9 +49,23 @@ def reported() -> Iterator[None]:
     except Unavailable as error:
         _report(str(error), "are the services running? `atelier up` starts them")
         raise typer.Exit(UNREACHABLE) from error
-    except (AtelierError, StoreError, InferenceError, TrainerError, OSError) as error:
+    except (ServiceError, StoreError, InferenceError, TrainerError, OSError) as error:
         _report(str(error))
         raise typer.Exit(FAILED) from error
+
+
+@contextmanager
+def training_extra() -> Iterator[None]:
+    """Turn a missing training package into a CommandError that names the extra to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _TRAINING_PACKAGES:
+            raise CommandError(
+                f"this command needs {error.name}, which is not installed",
+                "from a checkout: pip install -e '.[train]'",
+            ) from error
+        raise
 
 
 def _report(message: str, hint: str = "") -> None:

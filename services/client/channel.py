@@ -6,18 +6,16 @@ service uses inside a call: it never retries and spends only what is left of the
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 import grpc
-from google.rpc import code_pb2
 from opentelemetry import trace
 
-from services.client.credentials import open_aio_channel, open_channel
-from services.client.errors import AtelierError, Unavailable, failure, from_rpc_error
-from services.client.hop import HopCounter, NoCounter, hop
+from services.client.errors import from_rpc_error
 from services.runtime.context import forwarded_metadata, present_call
+from services.runtime.errors import DeadlineExceeded, ServiceError, Unavailable
 from services.runtime.limits import MIB, Limits
 from services.runtime.security import INSECURE, ClientSecurity
 
@@ -33,16 +31,27 @@ _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # What gRPC really waits for a ping's answer: a minute unless told. A peer that hangs is given up by it.
+    # How long gRPC really waits for a ping's answer; by default a minute. It drops a peer that hangs.
     ("grpc.http2.ping_timeout_ms", 5_000),
-    # Calls go round all addresses that a name has, and a name is looked up again soon.
+    # Calls go round all addresses that a name has, and a name is looked up again within a second.
     ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-    # A peer that is gone is noticed, and found again once it is back, within a second or so.
+    # A lost peer is noticed, and reached again once it is back, within about a second.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 800),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
+
+
+# A token in plaintext stays on this machine: gRPC sends even loopback through the environment's http_proxy.
+_NO_PROXY: Final = (("grpc.enable_http_proxy", 0),)
+
+
+class HopCounter(Protocol):
+    """Counts calls from service to service; see `services.runtime.telemetry.HopMetrics`."""
+
+    def begin(self, kind: str, service: str, method: str) -> Callable[[str], None]:
+        """Count a call that begins. Returns what to call with the code that ends it."""
 
 
 class Connection:
@@ -51,12 +60,12 @@ class Connection:
     def __init__(self, address: str, service: str, security: ClientSecurity = INSECURE) -> None:
         self._place = f"the {service} at {address}"
         self._own_metadata = security.metadata
-        self.channel = open_channel(address, _OPTIONS, security)
+        self.channel = _open(grpc, address, security)
 
     def call(self, method: Callable[..., Any], request: Callable[[], Any], deadline_s: float) -> Any:
-        """The reply to `request()`, asked for anew at each attempt since a stream is spent by one.
+        """The reply to `request()`, which is called at each attempt: an attempt uses a stream up.
 
-        Raises AtelierError: the last attempt's, when no attempt within `deadline_s` is answered.
+        Raises ServiceError: the last attempt's, if no attempt within `deadline_s` is answered.
         """
         end = time.monotonic() + deadline_s
         for attempt in range(RETRIES + 1):
@@ -71,7 +80,7 @@ class Connection:
         raise AssertionError("the last attempt returns or raises")
 
     def stream(self, method: Callable[..., Any], requests: Iterator[Any], deadline_s: float) -> Iterator[Any]:
-        """The replies to a stream of requests, as they come; never retried. Raises AtelierError."""
+        """The replies to a stream of requests, as they come; never retried. Raises ServiceError."""
         try:
             yield from method(requests, timeout=deadline_s, metadata=self._metadata())
         except grpc.RpcError as error:
@@ -81,7 +90,7 @@ class Connection:
         return (*forwarded_metadata(), *self._own_metadata)
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self.channel.close()
 
 
@@ -95,53 +104,81 @@ class InnerConnection:
         security: ClientSecurity = INSECURE,
         hops: HopCounter | None = None,
     ) -> None:
-        self._hops = hops or NoCounter()
+        self._hops = hops
         self._place = f"the {service}"
         self._own_metadata = security.metadata
-        self.channel = open_aio_channel(address, _OPTIONS, security)
+        self.channel = _open(grpc.aio, address, security)
 
     async def call(self, method: Callable[..., Any], request: Any, deadline_s: float) -> Any:
-        """The reply. Raises AtelierError: UNAVAILABLE with a time to retry when nobody is there."""
-        async with self._failing():
-            timeout = self._left_s(deadline_s)
-            with hop(method, "unary", self._hops) as span:
+        """The reply. Raises ServiceError: UNAVAILABLE with a time to retry if the service is not there."""
+        timeout = self._remaining_s(deadline_s)
+        try:
+            with _hop(method, self._hops) as span:
                 return await method(request, timeout=timeout, metadata=self._metadata(span))
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self._place) from None
 
-    async def stream(
-        self, method: Callable[..., Any], requests: AsyncIterator[Any], deadline_s: float
-    ) -> AsyncIterator[Any]:
-        """The replies to a stream of requests, as they come. Raises AtelierError."""
-        async with self._failing():
-            timeout = self._left_s(deadline_s)
-            with hop(method, "bidi_stream", self._hops) as span:
-                async for reply in method(requests, timeout=timeout, metadata=self._metadata(span)):
-                    yield reply
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.channel.close(None)
 
     def _metadata(self, span: trace.Span) -> tuple[tuple[str, str], ...]:
         with trace.use_span(span):
             return (*forwarded_metadata(), *self._own_metadata)
 
-    async def close(self) -> None:
-        """Give the connection up."""
-        await self.channel.close(None)
-
-    def _left_s(self, deadline_s: float) -> float:
+    def _remaining_s(self, deadline_s: float) -> float:
         call = present_call()
-        left_s = deadline_s if call is None else min(deadline_s, call.remaining_s - HOP_RESERVE_S)
-        if left_s <= 0:
-            raise failure(code_pb2.DEADLINE_EXCEEDED, f"no time is left to ask {self._place}")
-        return left_s
-
-    @asynccontextmanager
-    async def _failing(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except grpc.RpcError as error:
-            raise from_rpc_error(error, self._place) from None
+        remaining_s = deadline_s if call is None else min(deadline_s, call.remaining_s - HOP_RESERVE_S)
+        if remaining_s <= 0:
+            raise DeadlineExceeded(f"no time is left to ask {self._place}")
+        return remaining_s
 
 
-def _pause_s(error: AtelierError, attempt: int) -> float | None:
-    """Seconds to wait before the next attempt; None when there is to be none."""
+def _open(kind: Any, address: str, security: ClientSecurity) -> Any:
+    """A channel of `grpc` or `grpc.aio`: in plaintext, over TLS, or over mutual TLS.
+
+    Raises BadSecurity: if a token would cross a network in plaintext.
+    """
+    security.check(address)
+    if security.ca is None:
+        options = (*_OPTIONS, *_NO_PROXY) if security.token else _OPTIONS
+        return kind.insecure_channel(address, options=options)
+    credentials = grpc.ssl_channel_credentials(security.ca, security.key, security.certificate)
+    return kind.secure_channel(address, credentials, options=_OPTIONS)
+
+
+@contextmanager
+def _hop(stub: Any, counter: HopCounter | None) -> Iterator[trace.Span]:
+    """A client's span around a call, a child of the present one, ended with the call's code and counted."""
+    path = getattr(stub, "_method", b"")  # a stub's callable keeps its path to itself
+    service, _, method = (path.decode() if isinstance(path, bytes) else str(path)).lstrip("/").partition("/")
+    service, method = service or "unknown", method or "unknown"
+    span = trace.get_tracer("atelier").start_span(
+        f"{service}/{method}",
+        kind=trace.SpanKind.CLIENT,
+        attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
+    )
+    end = counter.begin("unary", service, method) if counter else None
+    code = grpc.StatusCode.OK
+    try:
+        yield span
+    except grpc.RpcError as error:
+        code = error.code()
+        raise
+    except BaseException:
+        code = grpc.StatusCode.CANCELLED
+        raise
+    finally:
+        span.set_attribute("rpc.grpc.status_code", code.value[0])
+        if code is not grpc.StatusCode.OK:
+            span.set_status(trace.StatusCode.ERROR)  # without the text, which may name what was sent
+        span.end()
+        if end:
+            end(code.name)
+
+
+def _pause_s(error: ServiceError, attempt: int) -> float | None:
+    """Seconds to wait before the next attempt; None for no further attempt."""
     if attempt == RETRIES or not isinstance(error, Unavailable):
         return None
     own_s: float = BACKOFF_S * 2**attempt * random.uniform(0.8, 1.2)

@@ -1,19 +1,18 @@
 """Clients of the embedder: pictures and attribute records into vectors of one space."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from atelier.types.v1 import types_pb2
-from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct
 
-from services.client.channel import DEADLINE_S, Connection, InnerConnection
+from services.client.channel import DEADLINE_S, Connection, HopCounter, InnerConnection
 from services.client.chunks import chunked
-from services.client.errors import AtelierError, from_items
-from services.client.hop import HopCounter
+from services.client.errors import check_some
+from services.messages.records import write_record
+from services.runtime.errors import ServiceError
 from services.runtime.security import INSECURE, ClientSecurity
 
 PREPARE_S: Final = 600.0  # a backbone of gigabytes, hashed, loaded and warmed from a slow disk
@@ -30,11 +29,11 @@ def image_input(data: bytes, item_id: str = "") -> embedder_pb2.EmbedInput:
 
 def attributes_input(record: Mapping[str, object], item_id: str = "") -> embedder_pb2.EmbedInput:
     """An attribute record as an input."""
-    return embedder_pb2.EmbedInput(id=item_id, attributes=ParseDict(dict(record), Struct()))
+    return embedder_pb2.EmbedInput(id=item_id, attributes=write_record(record))
 
 
 class EmbedderClient:
-    """The blocking client, outermost: it retries what is UNAVAILABLE."""
+    """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
         self._connection = Connection(address, "embedder", security)
@@ -51,11 +50,11 @@ class EmbedderClient:
     ) -> embedder_pb2.EmbedResponse:
         """One result an input, in order; more inputs than a message holds go in several.
 
-        A model that is not in memory is prepared first. Raises AtelierError: also when every input failed.
+        A model that is not in memory is prepared first. Raises ServiceError: also when every input failed.
         """
         end = time.monotonic() + deadline_s
         requests = _requests(inputs, space_id, no_store=no_store, priority=priority)
-        return _refuse_all_failed(_merged([self._part(request, end) for request in requests]))
+        return _check_some(_merged([self._part(request, end) for request in requests]))
 
     def embed_stream(
         self,
@@ -65,34 +64,34 @@ class EmbedderClient:
         no_store: bool = False,
         deadline_s: float = STREAM_S,
     ) -> Iterator[embedder_pb2.EmbedStreamResponse]:
-        """One result an input at bulk priority, in any order; the index tells which. Raises AtelierError."""
+        """One result an input, with its index and in any order, at bulk priority. Raises ServiceError."""
         end = time.monotonic() + deadline_s
         self.prepare_model(space_id, deadline_s=deadline_s)
         requests = _stream(inputs, space_id, no_store=no_store)
         yield from self._connection.stream(self._stub.EmbedStream, requests, end - time.monotonic())
 
     def prepare_model(self, space_id: str, *, deadline_s: float = PREPARE_S) -> types_pb2.ServedModel:
-        """The model of a space, once it is loaded, verified and warm. Raises AtelierError."""
+        """The model of a space, once it is loaded, verified and warm. Raises ServiceError."""
         request = embedder_pb2.PrepareModelRequest(space_id=space_id)
         reply = self._connection.call(self._stub.PrepareModel, lambda: request, deadline_s)
         model: types_pb2.ServedModel = reply.model
         return model
 
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> embedder_pb2.ListModelsResponse:
-        """The models that aliases reach, with their state. Raises AtelierError."""
+        """The models that aliases reach, with their state. Raises ServiceError."""
         reply: embedder_pb2.ListModelsResponse = self._connection.call(
             self._stub.ListModels, embedder_pb2.ListModelsRequest, deadline_s
         )
         return reply
 
     def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
-        """The bounds that the service enforces. Raises AtelierError."""
+        """The bounds that the service enforces. Raises ServiceError."""
         reply = self._connection.call(self._stub.GetLimits, embedder_pb2.GetLimitsRequest, deadline_s)
         limits: types_pb2.Limits = reply.limits
         return limits
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -106,10 +105,10 @@ class EmbedderClient:
     def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
         try:
             reply = self._connection.call(self._stub.Embed, lambda: request, end - time.monotonic())
-        except AtelierError as error:
+        except ServiceError as error:
             if error.item_errors:
-                told, rest = _all_failed(request, error)
-                return _merged([told, self._part(rest, end)]) if rest.inputs else told
+                failed, rest = _all_failed(request, error)
+                return _merged([failed, self._part(rest, end)]) if rest.inputs else failed
             if error.reason != NOT_LOADED:
                 raise
             self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
@@ -119,7 +118,7 @@ class EmbedderClient:
 
 
 class AsyncEmbedderClient:
-    """The client inside services: never retries, spends what is left of the present call."""
+    """The client inside services: never retries, and keeps to the deadline of the present call."""
 
     def __init__(
         self, address: str, *, security: ClientSecurity = INSECURE, hops: HopCounter | None = None
@@ -136,10 +135,10 @@ class AsyncEmbedderClient:
         priority: embedder_pb2.Priority = embedder_pb2.PRIORITY_INTERACTIVE,
         deadline_s: float = DEADLINE_S,
     ) -> embedder_pb2.EmbedResponse:
-        """One result an input, in order, also when every input failed: that is for the caller to judge.
+        """One result an input, in order, also if every input failed: the caller decides what that means.
 
         A model that is not in memory is prepared first, within the deadline.
-        Raises AtelierError: UNAVAILABLE with a time to retry within a second when the embedder is gone.
+        Raises ServiceError: UNAVAILABLE with a time to retry, within a second, if the embedder is gone.
         """
         end = time.monotonic() + deadline_s
         requests = _requests(inputs, space_id, no_store=no_store, priority=priority)
@@ -149,39 +148,24 @@ class AsyncEmbedderClient:
             parts.append(await self._part(requests.pop(0), end))
         return _merged(parts)
 
-    async def embed_stream(
-        self,
-        inputs: AsyncIterator[embedder_pb2.EmbedInput],
-        *,
-        space_id: str,
-        no_store: bool = False,
-        deadline_s: float = STREAM_S,
-    ) -> AsyncIterator[embedder_pb2.EmbedStreamResponse]:
-        """One result an input at bulk priority, in any order; the index tells which. Raises AtelierError."""
-        end = time.monotonic() + deadline_s
-        await self.prepare_model(space_id, deadline_s=deadline_s)
-        requests = _async_stream(inputs, space_id, no_store=no_store)
-        async for reply in self._connection.stream(self._stub.EmbedStream, requests, end - time.monotonic()):
-            yield reply
-
     async def prepare_model(self, space_id: str, *, deadline_s: float = PREPARE_S) -> types_pb2.ServedModel:
-        """The model of a space, once it is loaded, verified and warm. Raises AtelierError."""
+        """The model of a space, once it is loaded, verified and warm. Raises ServiceError."""
         request = embedder_pb2.PrepareModelRequest(space_id=space_id)
         reply = await self._connection.call(self._stub.PrepareModel, request, deadline_s)
         model: types_pb2.ServedModel = reply.model
         return model
 
     async def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         await self._connection.close()
 
     async def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
         try:
             reply = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
-        except AtelierError as error:
+        except ServiceError as error:
             if error.item_errors:
-                told, rest = _all_failed(request, error)
-                return _merged([told, await self._part(rest, end)]) if rest.inputs else told
+                failed, rest = _all_failed(request, error)
+                return _merged([failed, await self._part(rest, end)]) if rest.inputs else failed
             if error.reason != NOT_LOADED:
                 raise
             await self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
@@ -200,10 +184,10 @@ def _requests(
 
 
 def _all_failed(
-    request: embedder_pb2.EmbedRequest, error: AtelierError
+    request: embedder_pb2.EmbedRequest, error: ServiceError
 ) -> tuple[embedder_pb2.EmbedResponse, embedder_pb2.EmbedRequest]:
     """The reply for the inputs whose failures fitted into a failed call, and the request for the rest."""
-    told = len(error.item_errors)
+    known_count = len(error.item_errors)
     reply = embedder_pb2.EmbedResponse(
         results=[
             embedder_pb2.EmbedResult(index=index, id=item.id, error=one.status)
@@ -212,7 +196,7 @@ def _all_failed(
     )
     rest = embedder_pb2.EmbedRequest(
         space_id=request.space_id,
-        inputs=request.inputs[told:],
+        inputs=request.inputs[known_count:],
         no_store=request.no_store,
         priority=request.priority,
     )
@@ -234,32 +218,18 @@ def _merged(parts: Sequence[embedder_pb2.EmbedResponse]) -> embedder_pb2.EmbedRe
     return whole
 
 
-def _refuse_all_failed(reply: embedder_pb2.EmbedResponse) -> embedder_pb2.EmbedResponse:
-    if not reply.results or any(result.HasField("vector") for result in reply.results):
-        return reply
-    raise from_items(
-        [types_pb2.ItemError(index=one.index, id=one.id, status=one.error) for one in reply.results]
-    )
-
-
-def _first(space_id: str, *, no_store: bool) -> Iterator[dict[str, Any]]:
-    """Fields of the stream's messages beside the input: the options in the first, nothing in the rest."""
-    yield {"space_id": space_id, "no_store": no_store}
-    while True:
-        yield {}
+def _check_some(reply: embedder_pb2.EmbedResponse) -> embedder_pb2.EmbedResponse:
+    failed = [result for result in reply.results if not result.HasField("vector")]
+    failures = [types_pb2.ItemError(index=one.index, id=one.id, status=one.error) for one in failed]
+    check_some(failures, len(reply.results))
+    return reply
 
 
 def _stream(
     inputs: Iterable[embedder_pb2.EmbedInput], space_id: str, *, no_store: bool
 ) -> Iterator[embedder_pb2.EmbedStreamRequest]:
-    options = _first(space_id, no_store=no_store)
+    """The messages of a stream: the options go with the first."""
+    options: dict[str, Any] = {"space_id": space_id, "no_store": no_store}
     for item in inputs:
-        yield embedder_pb2.EmbedStreamRequest(input=item, **next(options))
-
-
-async def _async_stream(
-    inputs: AsyncIterator[embedder_pb2.EmbedInput], space_id: str, *, no_store: bool
-) -> AsyncIterator[embedder_pb2.EmbedStreamRequest]:
-    options = _first(space_id, no_store=no_store)
-    async for item in inputs:
-        yield embedder_pb2.EmbedStreamRequest(input=item, **next(options))
+        yield embedder_pb2.EmbedStreamRequest(input=item, **options)
+        options = {}

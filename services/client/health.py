@@ -4,11 +4,11 @@ import time
 from typing import Final
 
 import grpc
-from google.rpc import code_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.client.channel import Connection
-from services.client.errors import AtelierError, failure, from_rpc_error
+from services.client.errors import from_rpc_error
+from services.runtime.errors import Unavailable
 from services.runtime.security import INSECURE, ClientSecurity
 
 _PAUSE_S: Final = 0.05
@@ -19,7 +19,7 @@ def await_serving(
 ) -> None:
     """Return once the fully named `service` at `address` is SERVING.
 
-    Raises AtelierError: UNAVAILABLE when it is not by then, saying whether it answered at all.
+    Raises Unavailable: if it is not by then, saying whether it answered at all.
     """
     connection = Connection(address, service, security)
     stub = health_pb2_grpc.HealthStub(connection.channel)
@@ -27,11 +27,10 @@ def await_serving(
     try:
         while (state := _state(stub, service)) != "SERVING":
             if time.monotonic() > end:
-                raise failure(
-                    code_pb2.UNAVAILABLE,
-                    f"{service or 'the process'} at {address} is {state} after {timeout_s:.0f} s",
+                raise Unavailable(
+                    f"{service or 'the process'} at {address} is {state} after {timeout_s:.0f} s"
                 )
-            time.sleep(_PAUSE_S)  # between two looks: the protocol's Watch would need a second thread
+            time.sleep(_PAUSE_S)  # the protocol's Watch would need a second thread
     finally:
         connection.close()
 
@@ -40,6 +39,5 @@ def _state(stub: health_pb2_grpc.HealthStub, service: str) -> str:
     try:
         reply = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=1.0)
     except grpc.RpcError as error:
-        known: AtelierError = from_rpc_error(error, service)
-        return f"not reached ({known})"
+        return f"not reached ({from_rpc_error(error, service)})"
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))

@@ -30,7 +30,7 @@ def feature(space_id: str, values: Sequence[float], candidate_id: str = "") -> r
 
 
 class RankerClient:
-    """The blocking client, outermost: it retries what is UNAVAILABLE."""
+    """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
         self._connection = Connection(address, "ranker", security)
@@ -46,7 +46,7 @@ class RankerClient:
         """Candidates from best to worst; more than one message holds (128 pictures, 64 MiB) go as a stream.
 
         deadline_s: by default 60 for a message and 600 for a stream.
-        Raises AtelierError: when no candidate can be read, or the request is wrong.
+        Raises ServiceError: when no candidate can be read, or the request is wrong.
         """
         options = options or ranker_pb2.RankOptions()
         pictures = sum(candidate.HasField("image") for candidate in candidates)
@@ -70,7 +70,7 @@ class RankerClient:
     ) -> ranker_pb2.CompareResponse:
         """P(a better than b), with both scores and a verdict, which abstains below `min_probability`.
 
-        Raises AtelierError: when either cannot be read.
+        Raises ServiceError: when either cannot be read.
         """
         request = ranker_pb2.CompareRequest(
             candidate_a=candidate_a,
@@ -91,7 +91,7 @@ class RankerClient:
         include_embeddings: bool = False,
         deadline_s: float = DEADLINE_S,
     ) -> ranker_pb2.ScoreResponse:
-        """Scores in the order of the candidates, without those that failed. Raises AtelierError."""
+        """Scores in the order of the candidates, without those that failed. Raises ServiceError."""
         request = ranker_pb2.ScoreRequest(
             candidates=candidates, no_store=no_store, include_embeddings=include_embeddings
         )
@@ -99,20 +99,20 @@ class RankerClient:
         return reply
 
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> ranker_pb2.ListModelsResponse:
-        """The followed head and the backbone that it pins. Raises AtelierError."""
+        """The followed head and the backbone that it pins. Raises ServiceError."""
         reply: ranker_pb2.ListModelsResponse = self._connection.call(
             self._stub.ListModels, ranker_pb2.ListModelsRequest, deadline_s
         )
         return reply
 
     def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
-        """The bounds that the service enforces. Raises AtelierError."""
+        """The bounds that the service enforces. Raises ServiceError."""
         reply = self._connection.call(self._stub.GetLimits, ranker_pb2.GetLimitsRequest, deadline_s)
         limits: types_pb2.Limits = reply.limits
         return limits
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self._connection.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Client of the recommender: what belongs here, the catalogue behind it, and its index."""
+"""Client of the recommender: recommendations, the catalog and its index."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,8 @@ from atelier.types.v1 import types_pb2
 
 from services.client.channel import DEADLINE_S, Connection
 from services.client.chunks import chunked
-from services.client.errors import AtelierError, from_items
+from services.client.errors import check_some
+from services.runtime.errors import ServiceError
 from services.runtime.security import INSECURE, ClientSecurity
 
 FASHION: Final = "fashion"
@@ -29,7 +30,7 @@ DELETED_AT_ONCE: Final = 1_000
 
 
 class RecommenderClient:
-    """The blocking client, outermost: it retries what is UNAVAILABLE."""
+    """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
         self._connection = Connection(address, "recommender", security)
@@ -41,7 +42,7 @@ class RecommenderClient:
     def recommend(
         self, request: recommender_pb2.RecommendRequest, *, deadline_s: float = DEADLINE_S
     ) -> recommender_pb2.RecommendResponse:
-        """The nearest items to the request's query and examples. Raises AtelierError."""
+        """The nearest items to the request's query and examples. Raises ServiceError."""
         reply: recommender_pb2.RecommendResponse = self._call(
             self._recommender.Recommend, request, deadline_s
         )
@@ -56,20 +57,20 @@ class RecommenderClient:
     ) -> catalog_pb2.UpsertItemsResponse:
         """One result an item, in order, sent in messages of at most 128 items and 64 MiB.
 
-        Raises AtelierError: when every item failed, or a message failed otherwise than by its items. The
-        messages before it are durable; upserting the same items again changes nothing about them.
+        Raises ServiceError: if every item failed, or if a message failed as a whole. The messages before it
+        are durable; upserting the same items again does not change them.
         """
         end, whole = time.monotonic() + deadline_s, catalog_pb2.UpsertItemsResponse()
         for chunk in chunked(items):
             request = catalog_pb2.UpsertItemsRequest(collection=collection, items=chunk)
             for part in self._upsert(request, end):
                 _add(part, whole)
-        return _refuse_all_failed(whole)
+        return _check_some(whole)
 
     def delete_items(
         self, item_ids: Sequence[str], *, collection: str = FASHION, deadline_s: float = DEADLINE_S
     ) -> int:
-        """How many of the items were there and are gone. Raises AtelierError."""
+        """How many items were deleted; absent ones do not count. Raises ServiceError."""
         end, deleted = time.monotonic() + deadline_s, 0
         for start in range(0, len(item_ids), DELETED_AT_ONCE):
             request = catalog_pb2.DeleteItemsRequest(
@@ -86,7 +87,7 @@ class RecommenderClient:
         include_picture: bool = False,
         deadline_s: float = DEADLINE_S,
     ) -> catalog_pb2.GetItemResponse:
-        """One item, with its picture when asked for. Raises NotFound: when it is not there."""
+        """One item, with its picture if asked for. Raises NotFound."""
         request = catalog_pb2.GetItemRequest(
             collection=collection, item_id=item_id, include_picture=include_picture
         )
@@ -96,7 +97,7 @@ class RecommenderClient:
     def list_items(
         self, *, collection: str = FASHION, page_size: int = PAGE_SIZE, deadline_s: float = DEADLINE_S
     ) -> Iterator[resources_pb2.Item]:
-        """Every item in the order of identifiers; `deadline_s` is for each page. Raises AtelierError."""
+        """Every item in the order of identifiers; `deadline_s` is for each page. Raises ServiceError."""
         request = catalog_pb2.ListItemsRequest(collection=collection, page_size=page_size)
         while True:
             reply = self._call(self._catalog.ListItems, request, deadline_s)
@@ -108,7 +109,7 @@ class RecommenderClient:
     def get_status(
         self, *, collection: str = FASHION, deadline_s: float = DEADLINE_S
     ) -> index_pb2.GetStatusResponse:
-        """The state of a collection's index. Raises AtelierError."""
+        """The state of a collection's index. Raises ServiceError."""
         request = index_pb2.GetStatusRequest(collection=collection)
         reply: index_pb2.GetStatusResponse = self._call(self._index.GetStatus, request, deadline_s)
         return reply
@@ -116,26 +117,26 @@ class RecommenderClient:
     def rebuild(
         self, *, collection: str = FASHION, deadline_s: float = REBUILD_S
     ) -> index_pb2.RebuildResponse:
-        """The outcome of building a collection's index anew. Raises AtelierError."""
+        """The outcome of building a collection's index anew. Raises ServiceError."""
         request = index_pb2.RebuildRequest(collection=collection)
         reply: index_pb2.RebuildResponse = self._call(self._index.Rebuild, request, deadline_s)
         return reply
 
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> recommender_pb2.ListModelsResponse:
-        """The followed leads and the models that they pin. Raises AtelierError."""
+        """The followed leads and the models that they pin. Raises ServiceError."""
         reply: recommender_pb2.ListModelsResponse = self._call(
             self._recommender.ListModels, recommender_pb2.ListModelsRequest(), deadline_s
         )
         return reply
 
     def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
-        """The bounds that the service enforces. Raises AtelierError."""
+        """The bounds that the service enforces. Raises ServiceError."""
         request = recommender_pb2.GetLimitsRequest()
         limits: types_pb2.Limits = self._call(self._recommender.GetLimits, request, deadline_s).limits
         return limits
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -149,20 +150,22 @@ class RecommenderClient:
     def _upsert(
         self, request: catalog_pb2.UpsertItemsRequest, end: float
     ) -> Iterator[catalog_pb2.UpsertItemsResponse]:
-        """The reply; of a request whose items all fail, one for those that fitted into it and so on."""
+        """The reply; if every item fails, one for those that fitted into the error, then one for the rest."""
         try:
             yield self._call(self._catalog.UpsertItems, request, end - time.monotonic())
-        except AtelierError as error:
+        except ServiceError as error:
             if not error.item_errors:
                 raise
-            told = len(error.item_errors)
+            known_count = len(error.item_errors)
             yield catalog_pb2.UpsertItemsResponse(
                 results=[
                     catalog_pb2.UpsertItemResult(item_id=item.item_id, error=one.status)
                     for item, one in zip(request.items, error.item_errors, strict=False)
                 ]
             )
-            rest = catalog_pb2.UpsertItemsRequest(collection=request.collection, items=request.items[told:])
+            rest = catalog_pb2.UpsertItemsRequest(
+                collection=request.collection, items=request.items[known_count:]
+            )
             if rest.items:
                 yield from self._upsert(rest, end)
 
@@ -181,9 +184,8 @@ def _add(part: catalog_pb2.UpsertItemsResponse, whole: catalog_pb2.UpsertItemsRe
         whole.models.extend(part.models)
 
 
-def _refuse_all_failed(reply: catalog_pb2.UpsertItemsResponse) -> catalog_pb2.UpsertItemsResponse:
-    if not reply.results or any(result.HasField("revision") for result in reply.results):
-        return reply
-    raise from_items(
-        [types_pb2.ItemError(index=one.index, id=one.item_id, status=one.error) for one in reply.results]
-    )
+def _check_some(reply: catalog_pb2.UpsertItemsResponse) -> catalog_pb2.UpsertItemsResponse:
+    failed = [result for result in reply.results if not result.HasField("revision")]
+    failures = [types_pb2.ItemError(index=one.index, id=one.item_id, status=one.error) for one in failed]
+    check_some(failures, len(reply.results))
+    return reply

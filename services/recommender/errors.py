@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from inference.errors import InvalidInput, NoRelease
-from services.client.errors import AtelierError
 from services.runtime.errors import (
     DataLoss,
     ErrorTable,
@@ -13,7 +12,6 @@ from services.runtime.errors import (
     ResourceExhausted,
     ServiceError,
     Unavailable,
-    from_status,
 )
 from vector_index.errors import VectorIndexError
 
@@ -48,13 +46,7 @@ def _told(kind: type[ServiceError], reason: str, **options: Any) -> Callable[[Ex
     return lambda error: kind(str(error), reason=reason, **options)
 
 
-def _from_client(error: Exception) -> ServiceError:
-    assert isinstance(error, AtelierError)
-    return from_status(error.status)
-
-
 _TABLE: Mapping[type[Exception], Callable[[Exception], ServiceError]] = {
-    AtelierError: _from_client,
     InvalidInput: _told(InvalidArgument, "INVALID_INPUT"),
     VectorIndexError: _told(InvalidArgument, "INVALID_VECTOR"),
     NoRelease: _told(Unavailable, "NO_RELEASE", retry_after_s=RETRY_AFTER_S),

@@ -1,7 +1,8 @@
-"""Errors that a service may answer with, and how any exception becomes one.
+"""The errors of a call, one class a status, and how any exception becomes one.
 
-Domain code raises its own errors; a service's `ErrorTable` says what each means on the wire. The
-interceptor turns the result into a status, and nothing else does.
+A server raises them, its interceptor turns them into statuses, and a client raises the same classes for
+the statuses that it receives. Domain code raises its own errors; a service's `ErrorTable` says what each
+means on the wire.
 """
 
 import logging
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
+from atelier.types.v1 import types_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -45,12 +47,12 @@ class Code(IntEnum):
 
 
 class ServiceError(Exception):
-    """A failure that may be told to a caller.
+    """A call failed. The message says what to do about it where that is known.
 
     reason: upper-case word that a program can act on; by default the name of the code.
-    retry_after_s: when the same call may succeed; None when it won't by waiting.
+    retry_after_s: when the same call may succeed; None if waiting does not help.
     field: the request's field that is at fault.
-    details: further messages for the status, such as the failures of single items.
+    details: further messages of the status, such as the failures of single items.
     """
 
     code: Code = Code.UNKNOWN
@@ -73,17 +75,52 @@ class ServiceError(Exception):
         self.field = field
         self.details = tuple(details)
 
+    @property
+    def item_errors(self) -> tuple[types_pb2.ItemError, ...]:
+        """Failures of single items if every item failed; as many as fitted into the status."""
+        return tuple(detail for detail in self.details if isinstance(detail, types_pb2.ItemError))
+
+
+class Cancelled(ServiceError):
+    """The caller gave the call up."""
+
+    code = Code.CANCELLED
+
 
 class InvalidArgument(ServiceError):
-    """The request is wrong whatever the state of the service."""
+    """The request is wrong whatever the state of the service; the message names the field or item."""
 
     code = Code.INVALID_ARGUMENT
 
 
+class DeadlineExceeded(ServiceError):
+    """The call's time passed before the answer was ready."""
+
+    code = Code.DEADLINE_EXCEEDED
+
+
 class NotFound(ServiceError):
-    """What the request names is not there."""
+    """What the request names does not exist."""
 
     code = Code.NOT_FOUND
+
+
+class AlreadyExists(ServiceError):
+    """What the request creates exists already."""
+
+    code = Code.ALREADY_EXISTS
+
+
+class PermissionDenied(ServiceError):
+    """The caller is known and may not do this."""
+
+    code = Code.PERMISSION_DENIED
+
+
+class ResourceExhausted(ServiceError):
+    """A bound of memory, disk, queue or message size is reached."""
+
+    code = Code.RESOURCE_EXHAUSTED
 
 
 class FailedPrecondition(ServiceError):
@@ -92,22 +129,16 @@ class FailedPrecondition(ServiceError):
     code = Code.FAILED_PRECONDITION
 
 
-class ResourceExhausted(ServiceError):
-    """A bound of memory, disk or queue is reached."""
+class Aborted(ServiceError):
+    """A concurrent change won."""
 
-    code = Code.RESOURCE_EXHAUSTED
-
-
-class Unavailable(ServiceError):
-    """Something that the answer needs is not there now; a retry may succeed."""
-
-    code = Code.UNAVAILABLE
+    code = Code.ABORTED
 
 
-class DeadlineExceeded(ServiceError):
-    """The caller's time is up."""
+class OutOfRange(ServiceError):
+    """The request reaches past the end."""
 
-    code = Code.DEADLINE_EXCEEDED
+    code = Code.OUT_OF_RANGE
 
 
 class Unimplemented(ServiceError):
@@ -116,34 +147,28 @@ class Unimplemented(ServiceError):
     code = Code.UNIMPLEMENTED
 
 
-class Unauthenticated(ServiceError):
-    """Who calls is not known."""
-
-    code = Code.UNAUTHENTICATED
-
-
-class PermissionDenied(ServiceError):
-    """Who calls is known, and may not."""
-
-    code = Code.PERMISSION_DENIED
-
-
-class Aborted(ServiceError):
-    """A concurrent change won."""
-
-    code = Code.ABORTED
-
-
 class Internal(ServiceError):
     """The service is at fault."""
 
     code = Code.INTERNAL
 
 
+class Unavailable(ServiceError):
+    """The service, or one that it needs, cannot be reached now; a retry may succeed."""
+
+    code = Code.UNAVAILABLE
+
+
 class DataLoss(ServiceError):
-    """Something kept is damaged."""
+    """Stored data is damaged."""
 
     code = Code.DATA_LOSS
+
+
+class Unauthenticated(ServiceError):
+    """The caller did not say who it is."""
+
+    code = Code.UNAUTHENTICATED
 
 
 ErrorTable = Mapping[type[Exception], Callable[[Exception], ServiceError]]
@@ -151,18 +176,20 @@ ErrorTable = Mapping[type[Exception], Callable[[Exception], ServiceError]]
 _BY_CODE: Final[Mapping[int, type[ServiceError]]] = {
     kind.code: kind for kind in ServiceError.__subclasses__()
 }
+# What another service's call ended with and this one's did not: its caller reads INTERNAL.
+_NOT_FORWARDED: Final = (Code.CANCELLED, Code.UNKNOWN)
 
 
 def to_service_error(error: BaseException, table: ErrorTable) -> ServiceError:
     """What `error` means to a caller, by the nearest of its classes in `table`.
 
     A group counts as its first error. Anything unknown is INTERNAL with a plain text; its trace is
-    logged here and never told.
+    logged here and not sent.
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ServiceError):
-        return error
+        return Internal(error.message) if error.code in _NOT_FORWARDED else error
     for kind in type(error).__mro__:
         if isinstance(error, Exception) and kind in table:
             return table[kind](error)
@@ -206,13 +233,21 @@ def _short(message: str) -> str:
 
 
 def from_status(status: status_pb2.Status) -> ServiceError:
-    """The error that another service answered with, to be answered again: code, reason, retry and text."""
+    """The error that a service answered with, its message on one line."""
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    retry_after_s = None
+    retry_after_s, items = None, list[types_pb2.ItemError]()
     for detail in status.details:
-        detail.Unpack(info)
         if detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToMilliseconds() / 1_000
-    return _BY_CODE.get(status.code, Internal)(
-        status.message, reason=info.reason, retry_after_s=retry_after_s, metadata=info.metadata
+        elif detail.Is(types_pb2.ItemError.DESCRIPTOR):
+            items.append(types_pb2.ItemError.FromString(detail.value))
+        else:
+            detail.Unpack(info)
+    kind = _BY_CODE.get(status.code, ServiceError)
+    return kind(
+        " ".join(status.message.split()) or kind.code.name,
+        reason=info.reason,
+        retry_after_s=retry_after_s,
+        metadata=info.metadata,
+        details=items,
     )

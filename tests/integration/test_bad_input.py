@@ -14,8 +14,8 @@ from google.protobuf.struct_pb2 import Struct
 from google.rpc import code_pb2
 from PIL import Image
 
-from services.client.errors import AtelierError, FailedPrecondition, InvalidArgument, NotFound
 from services.client.ranker import picture
+from services.runtime.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError
 from tests.integration.conftest import House, drawing
 
 pytestmark = pytest.mark.slow
@@ -132,7 +132,7 @@ def test_a_bad_feature_fails_alone(house: House, bad: str) -> None:
         assert str(dimension) in ranking.errors[0].status.message
 
 
-def requests(house: House) -> dict[str, tuple[recommender_pb2.RecommendRequest, type[AtelierError], str]]:
+def requests(house: House) -> dict[str, tuple[recommender_pb2.RecommendRequest, type[ServiceError], str]]:
     space, dimension = space_of(house, "fashion-image")
     request, vector = recommender_pb2.RecommendRequest, types_pb2.SpaceVector
     unit = [1.0] + [0.0] * (dimension - 1)
@@ -192,7 +192,7 @@ def test_a_hostile_item_id_is_refused_and_touches_nothing(house: House, item_id:
 
 def test_every_service_still_answers_afterwards(house: House) -> None:
     """After all of the above each process is the one that was started.  # proves S-5"""
-    from cli.demo_questions import await_all
+    from cli.demo.questions import await_all
 
     await_all(house.addresses, timeout_s=5)
     for name in ("embedder", "ranker", "recommender"):

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from atelier.recommender.v1 import catalog_pb2, recommender_pb2, resources_pb2
 
-from services.client.errors import ResourceExhausted, Unavailable
 from services.client.health import await_serving
 from services.client.ranker import RankerClient, picture
 from services.client.recommender import RecommenderClient
+from services.runtime.errors import ResourceExhausted, Unavailable
 from tests.integration.conftest import drawing
 from tests.integration.load import KINDS, NEEDS, asking_everything
 from tests.integration.row import FULL_NAMES, Row

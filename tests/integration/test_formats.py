@@ -11,8 +11,8 @@ from atelier.recommender.v1 import catalog_pb2, recommender_pb2
 
 from model_store.store import ModelStore
 from services.client.embedder import EmbedderClient
-from services.client.errors import FailedPrecondition
 from services.client.ranker import picture
+from services.runtime.errors import FailedPrecondition
 from tests.integration.conftest import ROOT, House, drawing, running_house
 from tests.integration.models import publish_untrained
 

@@ -9,8 +9,8 @@ import pytest
 from atelier.recommender.v1 import catalog_pb2, recommender_pb2, resources_pb2
 
 from services.client.channel import Connection
-from services.client.errors import Unavailable
 from services.client.ranker import picture
+from services.runtime.errors import Unavailable
 from tests.integration.conftest import drawing, running_house
 from tests.integration.test_promotion import wait_until
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from services.client.errors import Unavailable
 from services.client.health import await_serving
+from services.runtime.errors import Unavailable
 from tests.integration.load import KINDS, NEEDS, Load, asking_everything
 from tests.integration.row import FULL_NAMES, Row
 

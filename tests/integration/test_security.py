@@ -12,9 +12,9 @@ from atelier.recommender.v1 import catalog_pb2, recommender_pb2
 from typer.testing import CliRunner
 
 from cli.main import app
-from services.client.errors import PermissionDenied, Unauthenticated, Unavailable
 from services.client.ranker import RankerClient, picture
 from services.client.recommender import RecommenderClient
+from services.runtime.errors import PermissionDenied, Unauthenticated, Unavailable
 from services.runtime.security import ClientSecurity
 from tests.integration.conftest import ROOT, drawing
 from tests.integration.row import FULL_NAMES, Row

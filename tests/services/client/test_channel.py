@@ -18,8 +18,8 @@ from opentelemetry.propagate import extract
 from services.client import channel
 from services.client.channel import InnerConnection
 from services.client.embedder import AsyncEmbedderClient, EmbedderClient
-from services.client.errors import DeadlineExceeded, FailedPrecondition, Internal, Unavailable
 from services.runtime.context import entered, open_call
+from services.runtime.errors import DeadlineExceeded, FailedPrecondition, Internal, Unavailable
 
 from .conftest import fail, reason, retry_in, serving, status
 

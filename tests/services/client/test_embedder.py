@@ -1,7 +1,7 @@
 """Embedding through the client: several messages, failures of single inputs, streams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from atelier.types.v1 import types_pb2
 from google.rpc import code_pb2
 
 from services.client.embedder import AsyncEmbedderClient, EmbedderClient, attributes_input, image_input
-from services.client.errors import InvalidArgument
+from services.runtime.errors import InvalidArgument
 
 from .conftest import fail, serving, status
 
@@ -107,27 +107,14 @@ def test_all_bad_raises_outermost_and_is_told_item_by_item_inside() -> None:
 
 
 def test_streams_name_their_options_once() -> None:
-    """The first message of a stream carries space and options, in both clients."""
-
-    async def inner(address: str) -> list[int]:
-        async def inputs() -> AsyncIterator[embedder_pb2.EmbedInput]:
-            for item in pictures(1, 2, 3):
-                yield item
-
-        client = AsyncEmbedderClient(address)
-        replies = client.embed_stream(inputs(), space_id=SPACE, no_store=True)
-        found = [reply.result.index async for reply in replies]
-        await client.close()
-        return found
-
+    """The first message of a stream carries space and options."""
     servicer = Lengths()
     with serving(REGISTER, servicer) as address, EmbedderClient(address) as client:
-        replies = client.embed_stream(iter(pictures(1, 2)), space_id=SPACE)
-        assert [reply.result.index for reply in replies] == [0, 1]
-        assert asyncio.run(inner(address)) == [0, 1, 2]
+        replies = client.embed_stream(iter(pictures(1, 2, 3)), space_id=SPACE, no_store=True)
+        assert [reply.result.index for reply in replies] == [0, 1, 2]
         assert client.prepare_model(SPACE).detail == "aaa"
 
-    assert servicer.options == [(False, 64), (False, 0), (True, 64), (False, 0), (False, 0)]
+    assert servicer.options == [(True, 64), (False, 0), (False, 0)]
 
 
 def test_an_attribute_record_travels_as_it_is() -> None:

@@ -15,8 +15,8 @@ from atelier.recommender.v1 import (
 from atelier.types.v1 import types_pb2
 from google.rpc import code_pb2
 
-from services.client.errors import InvalidArgument
 from services.client.recommender import RecommenderClient
+from services.runtime.errors import InvalidArgument
 
 from .conftest import fail, serving, status
 

@@ -21,8 +21,8 @@ from atelier.types.v1 import types_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 
-from services.client.errors import Unavailable
 from services.client.ranker import RankerClient, feature, picture
+from services.runtime.errors import Unavailable
 from services.runtime.server import running
 from services.runtime.settings import ServiceSettings
 

@@ -7,8 +7,8 @@ from atelier.recommender.v1 import catalog_pb2
 from google.protobuf import timestamp_pb2
 from google.protobuf.json_format import MessageToDict
 
-from services.client import errors
-from services.recommender.wire import to_struct
+from services.messages.records import write_record
+from services.runtime import errors
 from tests.services.recommender.world import DIMENSION, ids, item, vector_of
 
 
@@ -149,7 +149,7 @@ def test_bad_items_fail_alone(recommender, models):
     assert [code for _, _, code in codes[1:]] == [3, 3, 3, 3, 3, 9, 3, 3, 3, 3, 3, 3]
     assert [index for index, _, _ in codes] == list(range(13))
     messages = {r.item_id: r.error.message for r in reply.results}
-    assert "has 64 dimensions, the vector 2" in messages["short"]
+    assert "vector.values has 2 components, the collection fashion takes 64" in messages["short"]
     assert "f" * 64 in messages["other"]
     assert space_id in messages["other"]
     assert "field 'style' is a number" in messages["number"]
@@ -353,7 +353,7 @@ def test_many_items_go_through_segments(recommender, models):
     few = recommender.recommend(
         vector={"space_id": space_id, "values": rows[7]},
         item_count=50,
-        filter={"attributes": to_struct({"style": "retro"})},
+        filter={"attributes": write_record({"style": "retro"})},
     )
     assert set(ids(few)) == {f"v{n}" for n in range(0, 3000, 100)}
     assert recommender.status().live_count == 3000

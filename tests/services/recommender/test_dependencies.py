@@ -6,8 +6,8 @@ import pytest
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
 
-from services.client import errors
-from services.recommender.wire import to_struct
+from services.messages.records import write_record
+from services.runtime import errors
 from tests.services.recommender.world import example, ids, item, vector_of
 
 
@@ -31,7 +31,7 @@ def test_without_the_embedder_the_catalogue_still_answers(stocked, models, embed
     assert ids(stocked.recommend(items=of_items("knit-retro")))[0] == "knit-retro-2"
     assert ids(stocked.recommend(positive_examples=[example(item_id="knit-retro")]))
     assert ids(stocked.recommend(vector=types_pb2.SpaceVector(space_id=models[1].space_id, values=values)))
-    for fields in ({"image": b"knit"}, {"attributes": to_struct({"category": "knit"})}):
+    for fields in ({"image": b"knit"}, {"attributes": write_record({"category": "knit"})}):
         started = time.monotonic()
         with pytest.raises(errors.Unavailable) as caught:
             stocked.recommend(**fields)
@@ -98,4 +98,4 @@ def test_a_shop_without_attributes(shelf, serve):
     assert ids(recommender.recommend(image=b"knit")) == ["a"]
     assert [m.digest for m in recommender.recommend(image=b"knit").models] == [image.digest]
     with pytest.raises(errors.FailedPrecondition, match="fashion-image, which reads no attributes"):
-        recommender.recommend(attributes=to_struct({"style": "retro"}))
+        recommender.recommend(attributes=write_record({"style": "retro"}))

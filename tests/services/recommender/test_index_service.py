@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from services.client import errors
+from services.runtime import errors
 from tests.services.recommender.world import DIMENSION, ids, item
 
 

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc, recommender_pb2, recommender_pb2_grpc
 
-from services.client import errors
+from services.runtime import errors
 from tests.services.recommender.conftest import until
 from tests.services.recommender.world import call, ids, item
 
@@ -95,7 +95,7 @@ def test_what_is_acknowledged_survives_kill_9(launch):
         with connected(process) as stubs:
             timer = threading.Timer(rng.uniform(0.1, 0.8), process.kill)
             timer.start()
-            with contextlib.suppress(errors.AtelierError):
+            with contextlib.suppress(errors.ServiceError):
                 while True:
                     name, number = f"item-{number}", number + 1
                     request = catalog_pb2.UpsertItemsRequest(items=[item(name, f"knit {name}")])

@@ -3,8 +3,8 @@ from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
 from google.protobuf import timestamp_pb2
 
-from services.client import errors
-from services.recommender.wire import to_struct
+from services.messages.records import write_record
+from services.runtime import errors
 from tests.services.recommender.conftest import until
 from tests.services.recommender.world import DIMENSION, World, call, example, ids, item, vector_of
 
@@ -83,7 +83,9 @@ def test_a_customers_picture_is_never_kept(stocked, shop):
 def test_by_attributes(stocked):
     """An attribute record finds garments through the lead, whose space is aligned with that of pictures."""
     # proves R-3
-    reply = stocked.recommend(attributes=to_struct({"category": "skirt", "style": ["resort"]}), item_count=2)
+    reply = stocked.recommend(
+        attributes=write_record({"category": "skirt", "style": ["resort"]}), item_count=2
+    )
 
     assert set(ids(reply)) == {"skirt-resort", "skirt-sold"}
 
@@ -92,8 +94,8 @@ def test_records_that_the_schema_refuses_never_travel(stocked, shop):
     """Many bad examples are told at once by the recommender, which has the schema; good ones are used."""
     # proves S-5
     asked = len(shop.embedder.fake.requests)
-    bad = [resources_pb2.Example(attributes=to_struct({"colour": f"red {n}"})) for n in range(100)]
-    good = resources_pb2.Example(attributes=to_struct({"category": "skirt"}))
+    bad = [resources_pb2.Example(attributes=write_record({"colour": f"red {n}"})) for n in range(100)]
+    good = resources_pb2.Example(attributes=write_record({"category": "skirt"}))
 
     reply = stocked.recommend(positive_examples=[*bad, good], item_count=1)
 
@@ -142,18 +144,18 @@ def test_likes_and_dislikes(stocked):
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
-        ({"attributes": to_struct({"category": "knit"})}, {"knit-retro", "knit-retro-2"}),
-        ({"attributes": to_struct({"style": ["resort", "nothing"]})}, {"knit-retro-2", "skirt-resort"}),
-        ({"attributes": to_struct({"style": "retr0"})}, {"knit-retro", "knit-retro-2"}),
-        ({"attributes": to_struct({"category": "skirt", "style": "resort"})}, {"skirt-resort"}),
-        ({"attributes": to_struct({"brand": "Nord"})}, {"old"}),
+        ({"attributes": write_record({"category": "knit"})}, {"knit-retro", "knit-retro-2"}),
+        ({"attributes": write_record({"style": ["resort", "nothing"]})}, {"knit-retro-2", "skirt-resort"}),
+        ({"attributes": write_record({"style": "retr0"})}, {"knit-retro", "knit-retro-2"}),
+        ({"attributes": write_record({"category": "skirt", "style": "resort"})}, {"skirt-resort"}),
+        ({"attributes": write_record({"brand": "Nord"})}, {"old"}),
         ({"in_stock": False}, {"skirt-sold"}),
-        ({"in_stock": True, "attributes": to_struct({"category": "skirt"})}, {"skirt-resort"}),
+        ({"in_stock": True, "attributes": write_record({"category": "skirt"})}, {"skirt-resort"}),
         (
             {"released_after": timestamp_pb2.Timestamp(seconds=2_000_000)},
             {"knit-retro", "knit-retro-2", "skirt-resort", "skirt-sold"},
         ),
-        ({"attributes": to_struct({"category": "none"})}, set()),
+        ({"attributes": write_record({"category": "none"})}, set()),
     ],
 )
 def test_filters(stocked, conditions, expected):
@@ -220,32 +222,32 @@ REFUSED = {
     "empty picture": ({"image": b""}, errors.InvalidArgument, "empty"),
     "large picture": ({"image": b"x" * (11 << 20)}, errors.InvalidArgument, "11534336 bytes"),
     "filter number": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"price": 3}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"price": 3}))},
         errors.InvalidArgument,
         "field 'price' is neither a text nor a list of texts",
     ),
     "filter empty": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"style": []}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"style": []}))},
         errors.InvalidArgument,
         "nothing could satisfy it",
     ),
     "filter NUL": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"style": "retro\0x"}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"style": "retro\0x"}))},
         errors.InvalidArgument,
         "field 'style' holds a NUL",
     ),
     "field NUL": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"style\0x": "retro"}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"style\0x": "retro"}))},
         errors.InvalidArgument,
         "name holds a NUL",
     ),
     "large record": (
-        {"attributes": to_struct({"style": ["x"] * 100_000})},
+        {"attributes": write_record({"style": ["x"] * 100_000})},
         errors.InvalidArgument,
         "the bound is 262144",
     ),
     "large filter": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=to_struct({"a": "x" * 300_000}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"a": "x" * 300_000}))},
         errors.InvalidArgument,
         "the bound is 262144",
     ),
@@ -279,8 +281,8 @@ def test_bad_requests_are_refused_by_name(stocked, name):
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ([1.0, 2.0], errors.InvalidArgument, "has 64 dimensions, the vector 2"),
-        ([float("nan")] * DIMENSION, errors.InvalidArgument, "component 0 of the vector is not finite"),
+        ([1.0, 2.0], errors.InvalidArgument, "has 2 components, the collection fashion takes 64"),
+        ([float("nan")] * DIMENSION, errors.InvalidArgument, r"vector.values\[0\] is not finite"),
         ([0.0] * DIMENSION, errors.InvalidArgument, "no direction"),
     ],
 )

@@ -7,9 +7,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.client import errors
+from services.messages.records import write_record
 from services.recommender import collection
-from services.recommender.wire import to_struct
+from services.runtime import errors
 from tests.services.recommender.conftest import until
 from tests.services.recommender.world import ids, item, vector_of
 
@@ -41,7 +41,7 @@ def test_a_lead_of_the_same_space_is_taken_up_without_re_embedding(recommender, 
     until(serves(recommender, lead))
 
     assert all(request.no_store for request in embedder.fake.requests)
-    assert ids(recommender.recommend(attributes=to_struct({"style": "knit"}))) == ["a"]
+    assert ids(recommender.recommend(attributes=write_record({"style": "knit"}))) == ["a"]
 
 
 @pytest.mark.slow
@@ -186,7 +186,7 @@ def repeat(work, stop, failures):
     while not stop.is_set():
         try:
             work()
-        except (AssertionError, errors.AtelierError) as error:
+        except (AssertionError, errors.ServiceError) as error:
             failures.append(repr(error))
 
 
@@ -272,7 +272,7 @@ def test_a_shop_that_gets_attributes_goes_over(shelf, serve, embedder):
 
     until(serves(recommender, lead))
 
-    assert ids(recommender.recommend(attributes=to_struct({"style": "knit"}))) == ["a"]
+    assert ids(recommender.recommend(attributes=write_record({"style": "knit"}))) == ["a"]
     assert [m.identity.name for m in recommender.models()] == ["fashion-attributes", "fashion-image"]
 
 

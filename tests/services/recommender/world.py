@@ -28,10 +28,10 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from model_store.store import Draft, ModelStore
 from services.client.errors import from_rpc_error
+from services.messages.records import write_record
 from services.recommender.catalog import Catalogue
 from services.recommender.service import recommender_service
 from services.recommender.settings import RecommenderSettings
-from services.recommender.wire import to_struct
 from services.runtime.server import running
 
 DIMENSION = 64
@@ -275,7 +275,7 @@ def item(item_id, picture=None, *, vector=None, attributes=None, **fields):
     if vector is not None:
         content = {"vector": types_pb2.SpaceVector(space_id=vector[0], values=vector[1])}
     if attributes is not None:
-        fields["attributes"] = to_struct(attributes)
+        fields["attributes"] = write_record(attributes)
     return catalog_pb2.UpsertItem(item_id=item_id, **content, **fields)
 
 

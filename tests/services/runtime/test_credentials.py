@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from services.client.channel import Connection
-from services.client.errors import Unavailable
 from services.runtime.credentials import Certificate, CertificateFiles
+from services.runtime.errors import Unavailable
 from services.runtime.security import BadSecurity, ClientSecurity
 from services.runtime.server import running
 from services.runtime.settings import ServiceSettings

@@ -1,11 +1,9 @@
 """A hop: its span goes on from the present one, and tells neither what was sent nor why it failed."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from atelier.embedder.v1 import embedder_pb2
 from google.rpc import code_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -14,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 
 from services.client.embedder import AsyncEmbedderClient
-from services.client.errors import Internal
+from services.runtime.errors import Internal
 from services.runtime.telemetry import HopMetrics
 
 from .conftest import serving, status
@@ -26,21 +24,6 @@ LABELS = {
     "grpc_service": "atelier.embedder.v1.EmbedderService",
     "grpc_method": "Embed",
 }
-
-
-class Streaming(embedder_pb2_grpc.EmbedderServiceServicer):
-    """Answers each message of a stream; remembers what it was sent along."""
-
-    def __init__(self) -> None:
-        self.metadata: dict[str, Any] = {}
-
-    def PrepareModel(self, request: Any, context: Any) -> embedder_pb2.PrepareModelResponse:
-        return embedder_pb2.PrepareModelResponse()
-
-    def EmbedStream(self, requests: Any, context: Any) -> Iterator[embedder_pb2.EmbedStreamResponse]:
-        self.metadata = dict(context.invocation_metadata())
-        for _ in requests:
-            yield embedder_pb2.EmbedStreamResponse()
 
 
 @pytest.fixture
@@ -80,28 +63,3 @@ def test_a_hop_is_a_child_span_that_the_other_side_continues(exported: InMemoryS
         assert registry.get_sample_value("grpc_client_handled_total", {**LABELS, "grpc_code": code}) == count
     assert registry.get_sample_value("grpc_client_started_total", LABELS) == 2
     assert registry.get_sample_value("grpc_client_handling_seconds_count", LABELS) == 2
-
-
-def test_a_stream_is_a_hop_too(exported: InMemorySpanExporter) -> None:
-    """One span for the whole stream, ended also when its reader goes away early."""
-    servicer = Streaming()
-
-    async def inputs() -> Any:
-        for _ in range(3):
-            yield NAMED
-
-    async def scenario(address: str) -> None:
-        client = AsyncEmbedderClient(address)
-        async for _ in client.embed_stream(inputs(), space_id=SPACE):
-            pass
-        replies = client.embed_stream(inputs(), space_id=SPACE)
-        await anext(replies)
-        await replies.aclose()
-        await client.close()
-
-    with serving(REGISTER, servicer) as address:
-        asyncio.run(scenario(address))
-
-    streams = [span for span in exported.get_finished_spans() if span.name.endswith("EmbedStream")]
-    assert [span.attributes["rpc.grpc.status_code"] for span in streams] == [0, 1]
-    assert f"{streams[1].context.span_id:016x}" in servicer.metadata["traceparent"]
