@@ -1,18 +1,17 @@
-"""How well and how fast do attribute encoders train? `python -m benchmarks.fashion_training [--json FILE]`
+"""How well and how fast do attribute encoders train?
+
+    python -m benchmarks.fashion_training [--quick] [--json FILE] [--photographs 1600]
 
 Each figure is of one run on this machine, measured in a process of its own.
 
 - reading: label files of K-Fashion's format a second, parsed into garments.
 - retrieval: the drawn default set on the packaged image model; the encoder beside linear probes on the same
-  vectors and beside the seed's configuration at equal steps: no ties left out, core fields, no augmentation.
+  vectors and beside the plain configuration at equal steps: no ties left out, core fields, no augmentation.
 - training: 50 epochs on 2,000 cached garments, early stopping off, with validation, checkpoints and tracking.
 - growth: an epoch with its validation on 25,000, 50,000 and 100,000 garments; what it adds to the process.
 """
 
 import argparse
-import json
-import os
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -22,30 +21,31 @@ import numpy as np
 import torch
 
 import defaults
-from benchmarks.artwork_training import in_child
+from benchmarks.report import in_child, peak_mib, run
 from model_store.store import ModelStore
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.kfashion import STYLES, load_dataset
 from trainer.fashion.data.opening import open_garments
 from trainer.fashion.data.prepare import Preparation, prepare_kfashion
-from trainer.fashion.data.records import GarmentRecord
-from trainer.fashion.encoders.build import build_encoder
+from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.dataset import GarmentTensors, make_tensors
+from trainer.fashion.encoders import build_encoder
 from trainer.fashion.evaluation.report import TO_IMAGE
 from trainer.fashion.evaluation.run import evaluate_run
 from trainer.fashion.module import EncoderFit
-from trainer.fashion.reopening import open_run
 from trainer.fashion.train import train_fashion
-from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
-from trainer.fitting import FitSettings, Fitting
-from trainer.keeping import Keeper
-from trainer.progress import bars, silent
-from trainer.runs import one_thread
+from trainer.fashion.trained_run import open_run
+from trainer.loop.checkpointing import Keeper
+from trainer.loop.device import one_thread
+from trainer.loop.fitting import FitSettings, Fitting
+from trainer.loop.progress import bars, silent
+from trainer.loop.tracking import Tracked, tracking
 from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, DEFAULT_SEED, digest_labels, write_kfashion
-from trainer.tracking import Tracked, tracking
 from trainer.workspace import Workspace
 
-EPOCHS = 50
-SEED = {
+EPOCHS, GARMENTS, GROWTH = 50, 2_000, (25_000, 50_000, 100_000)
+QUICK_PHOTOGRAPHS, QUICK_EPOCHS, QUICK_GARMENTS, QUICK_GROWTH = 200, 2, 500, (2_000,)
+PLAIN: dict[str, object] = {
     "training.exclude_ties": False,
     "training.field_dropout": 0.0,
     "training.unknown_rate": 0.0,
@@ -53,28 +53,29 @@ SEED = {
 }
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The size of the drawn set; --quick has its own."""
+    parser.add_argument(
+        "--photographs",
+        type=int,
+        default=DEFAULT_PHOTOGRAPHS,
+        help=f"Photographs of the drawn set. Default: {DEFAULT_PHOTOGRAPHS}.",
     )
-    parser.add_argument("--photographs", type=int, default=DEFAULT_PHOTOGRAPHS)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    figures = {
-        "cores": os.cpu_count(),
-        "retrieval": in_child(measure_retrieval, options.photographs),
-        "training": in_child(measure_training, 2_000),
-        "growth": [in_child(measure_epoch, count) for count in (25_000, 50_000, 100_000)],
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Every figure, each in a process of its own."""
+    photographs = QUICK_PHOTOGRAPHS if options.quick else options.photographs
+    epochs = QUICK_EPOCHS if options.quick else EPOCHS
+    return {
+        "retrieval": in_child(measure_retrieval, photographs, epochs),
+        "training": in_child(measure_training, QUICK_GARMENTS if options.quick else GARMENTS, epochs),
+        "growth": [in_child(measure_epoch, count) for count in (QUICK_GROWTH if options.quick else GROWTH)],
     }
-    text = json.dumps(figures, indent=2, ensure_ascii=False)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
 
 
-def measure_retrieval(photographs: int) -> dict[str, Any]:
-    """Full-gallery figures of the default and of the seed's configuration, beside the probes'."""
+def measure_retrieval(photographs: int, epochs: int) -> dict[str, Any]:
+    """Full-gallery figures of the default and of the plain configuration, beside the probes'."""
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
         root = write_kfashion(Path(folder) / "kfashion", photographs, DEFAULT_SEED)
         data, digest = Path(folder) / "data", digest_labels(root)
@@ -84,15 +85,15 @@ def measure_retrieval(photographs: int) -> dict[str, Any]:
         parsing = time.perf_counter() - started
         preparation = Preparation(out=data, strict=False, seed=42, progress=progress)
         report = prepare_kfashion(dataset, read_fashion_config().attributes, preparation)
-        found = {
-            name: _judged(data, Path(folder), name, overrides)
-            for name, overrides in (("default", {}), ("seed", SEED))
+        encoders = {
+            name: _judged(data, Path(folder), name, _unstopped(epochs) | overrides)
+            for name, overrides in (("default", {}), ("plain", PLAIN))
         }
     return {
         "labels_sha256": digest,
         "label_files_a_second": parsed / parsing,
         "garments": report["garments"],
-        **found,
+        **encoders,
     }
 
 
@@ -125,14 +126,13 @@ def _judged(data: Path, folder: Path, name: str, overrides: dict[str, object]) -
 
 
 def _opened(data: Path, overrides: dict[str, object]) -> tuple[FashionConfig, tuple[GarmentRecord, ...]]:
-    settings = _unstopped(EPOCHS) | overrides
-    return open_garments(data, read_fashion_config(overrides=settings))
+    return open_garments(data, read_fashion_config(overrides=overrides))
 
 
-def measure_training(count: int) -> dict[str, Any]:
-    """Seconds of 50 epochs with everything that a run does but the image model."""
-    seconds, figures, _ = _trained(count, EPOCHS)
-    return {"garments": count, "epochs": EPOCHS, "seconds": seconds, "final_loss": figures["train/loss"]}
+def measure_training(count: int, epochs: int) -> dict[str, Any]:
+    """Seconds of so many epochs with everything that a run does but the image model."""
+    seconds, figures, _ = _trained(count, epochs)
+    return {"garments": count, "epochs": epochs, "seconds": seconds, "final_loss": figures["train/loss"]}
 
 
 def measure_epoch(count: int) -> dict[str, float]:
@@ -145,27 +145,27 @@ def _trained(count: int, epochs: int) -> tuple[float, dict[str, float], float]:
     config = read_fashion_config(overrides=_unstopped(epochs))
     fields = config.attributes.preprocessing().fields
     cut = count * 4 // 5
-    wardrobes = [_random_wardrobe(part, config, seed) for seed, part in enumerate((cut, count - cut))]
-    before = _peak()
+    parts = [_random_garments(part, config, seed) for seed, part in enumerate((cut, count - cut))]
+    before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
         tracked = Tracked(directory=Path(folder), project="benchmark", name=None, enabled=True, settings={})
         keeper = Keeper(Path(folder) / "checkpoints", top=1, every=5)
         rng = torch.Generator().manual_seed(0)
-        module = EncoderFit(build_encoder(fields, config.encoder), config.training, *wardrobes, rng)
+        module = EncoderFit(build_encoder(fields, config.encoder), config.training, *parts, rng)
         limits = FitSettings(max_epochs=epochs, patience=epochs + 1, clip_norm=1.0)
         started = time.perf_counter()
         with tracking(tracked) as tracker, one_thread():
             fitting = Fitting(module, keeper, {"kind": "benchmark"}, limits, standing=_standing)
             history = fitting.run(torch.device("cpu"), tracker, progress, "training")
         seconds = time.perf_counter() - started
-    return seconds, history[-1], _peak() - before
+    return seconds, history[-1], peak_mib() - before
 
 
 def _standing(figures: Any) -> tuple[float, float]:
     return float(figures["val/recall@10"]), -float(figures["val/loss"])
 
 
-def _random_wardrobe(count: int, config: FashionConfig, seed: int) -> Wardrobe:
+def _random_garments(count: int, config: FashionConfig, seed: int) -> GarmentTensors:
     """Records of random words with random vectors: nothing to learn, as much to compute."""
     rng = np.random.default_rng(seed)
     preprocessing = config.attributes.preprocessing()
@@ -183,9 +183,7 @@ def _random_wardrobe(count: int, config: FashionConfig, seed: int) -> Wardrobe:
         for n, record in enumerate(records)
     ]
     vector_ND = rng.standard_normal((count, 512), dtype=np.float32)
-    return open_wardrobe(
-        garments, vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True), preprocessing
-    )
+    return make_tensors(garments, vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True), preprocessing)
 
 
 def _unstopped(epochs: int) -> dict[str, object]:
@@ -196,9 +194,5 @@ def _unstopped(epochs: int) -> dict[str, object]:
     }
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 if __name__ == "__main__":
-    main()
+    run("fashion_training", __doc__, measure, add_options)

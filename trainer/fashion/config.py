@@ -17,7 +17,7 @@ from inference.attributes import normalise_text
 from model_store.manifest import AttributeField, AttributePreprocessing
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
 from trainer.errors import InvalidConfig
-from trainer.schedules import Schedule
+from trainer.loop.schedules import Schedule
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]

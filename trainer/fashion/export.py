@@ -10,18 +10,17 @@ from model_store.manifest import AttributePreprocessing, ImagePreprocessing
 from model_store.store import Version
 from trainer.backbones.fashion_clip import FashionCLIPVectors, load_fashion_clip
 from trainer.backbones.weights import weights_digest
-from trainer.checkpoints import load_checkpoint
-from trainer.eight_bits import publish_frozen
 from trainer.fashion.config import FashionConfig, ImageSettings
-from trainer.fashion.encoders.base import AttributeEncoder, RecordEncoder
-from trainer.fashion.encoders.build import build_encoder, restore_encoder
-from trainer.fashion.reopening import IMAGE_MODEL, find_trained_against
+from trainer.fashion.encoders import FieldEncoder, RecordEncoder, build_encoder, restore_encoder
 from trainer.fashion.train import KIND
-from trainer.fidelity import relatives, serving_versions
-from trainer.golden_inputs import golden_pictures, golden_records
-from trainer.graphs import PARITY_BATCHES, make_graph, prove_parity
-from trainer.publishing import UNIT_NORM, Making, Product, Published, Shelf, publish
-from trainer.signature import Signature
+from trainer.fashion.trained_run import IMAGE_MODEL, find_trained_against
+from trainer.loop.checkpoints import load_checkpoint
+from trainer.publication.compatible_versions import relatives, serving_versions
+from trainer.publication.golden_inputs import golden_pictures, golden_records
+from trainer.publication.graphs import PARITY_BATCHES, make_graph, prove_parity
+from trainer.publication.int8 import publish_frozen
+from trainer.publication.publish import UNIT_NORM, Making, Product, Published, Shelf, publish
+from trainer.publication.signature import Signature
 
 ATTRIBUTE_MODEL = "fashion-attributes"
 IMAGE, VECTOR = "image_BHWC", "vector_BD"
@@ -119,7 +118,7 @@ def encoder_signature(encoder: RecordEncoder) -> Signature:
     return Signature(inputs=encoder.inputs, outputs=(VECTOR,), axes=axes)
 
 
-def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing) -> AttributeEncoder:
+def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing) -> FieldEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return build_encoder(preprocessing.fields, config.encoder).eval()

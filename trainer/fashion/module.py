@@ -9,16 +9,14 @@ Shapes: N garments, B garments of a batch, M records beside them, D vector.
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from trainer.fashion.augmentation.mixup import PictureViews
-from trainer.fashion.augmentation.records import dropped_fields, unknown_words
-from trainer.fashion.augmentation.variants import RecordVariants
+from trainer.fashion.augmentation.records import RecordVariants, dropped_fields, unknown_words
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.contrast import info_nce, shared_info_nce
 from trainer.fashion.dataset import GarmentTensors
-from trainer.fashion.encoders import FieldEncoder, RecordEncoder
+from trainer.fashion.encoders import FieldEncoder, encode_tensors
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.fashion.rates import rate_of
 from trainer.loop.module import EpochBatches, EpochModule
@@ -27,8 +25,6 @@ Stage = Literal["standalone", "contrastive"]
 
 # What the views of a record to validate with are drawn from: the same ones after every epoch.
 _VIEW_SEED = 0
-# Records measured at once: memory does not grow with the garments.
-_ROWS = 4096
 
 
 class EncoderFit(EpochModule):
@@ -79,7 +75,7 @@ class EncoderFit(EpochModule):
                 loss = float(self._val_loss())
             if self.stage == "standalone":
                 return {"val/loss": loss}
-            record_ND = encode_tensors(self.network, self.val_part)
+            record_ND = encode_tensors(self.network, self.val_part.tensors)
         finally:
             self.network.train()
         found = evaluate_retrieval(record_ND, self.val_part.picture_ND.numpy(), self.val_part.keys)
@@ -154,18 +150,3 @@ class EncoderFit(EpochModule):
             named = [tensors[name].to(self.device) for name in self.network.inputs]
             found: torch.Tensor = self.network(*named)
         return found.float()
-
-
-@torch.inference_mode()
-def encode_tensors(encoder: RecordEncoder, part: GarmentTensors) -> np.ndarray:
-    """float32 record_ND of a part's records, in evaluation mode, by one encoder or by an ensemble (F-23)."""
-    training, device = encoder.training, next(encoder.parameters()).device
-    encoder.eval()
-    try:
-        found = [
-            encoder(*(part.tensors[name][start : start + _ROWS].to(device) for name in encoder.inputs)).cpu()
-            for start in range(0, len(part), _ROWS)
-        ]
-    finally:
-        encoder.train(training)
-    return torch.cat(found).numpy()

@@ -1,7 +1,7 @@
 """The learning rate of each epoch of a fashion run (F-21)."""
 
 from trainer.fashion.config import FashionTraining
-from trainer.schedules import cosine_rate, exponential_rate, step_rate
+from trainer.loop.schedules import cosine_rate, exponential_rate, step_rate
 
 
 def rate_of(settings: FashionTraining, epoch: int) -> float:

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from trainer.errors import InvalidData
-from trainer.fashion.data.records import GarmentRecord, Normalised
+from trainer.fashion.data.prepared_data import GarmentRecord, Normalised
 from trainer.fashion.evaluation.encoded import STYLE, Encoded, rows_by_word
 from trainer.fashion.evaluation.retrieval import nearest, rank_own
-from trainer.fashion.search_sheet import SheetRow, draw_sheet
 from trainer.fashion.train import RESULTS
-from trainer.runs import write_report
+from trainer.reports.contact_sheet import SheetRow, Tile, save_sheet
+from trainer.reports.json_report import write_report
 
 SEARCH_FOLDER, SEARCH_FILE = "similarity_search", "similarity_search.json"
 MOST_SAMPLES = 100
+# Pixels of a picture on a sheet.
+_SIDE = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,9 @@ def write_searches(
     for search in searches:
         by_style.setdefault(next(iter(search.record.get(STYLE, ())), "query"), []).append(search)
     pictures = {
-        style: draw_sheet(folder / f"{_file_name(style)}.png", [_row(one, garments) for one in found]).name
+        style: save_sheet(
+            folder / f"{_file_name(style)}.png", [_row(one, garments) for one in found], side=_SIDE
+        ).name
         for style, found in by_style.items()
     }
     placed = [search.own_place for search in searches if search.own_place is not None]
@@ -110,10 +114,15 @@ def _row(search: Search, garments: Sequence[GarmentRecord]) -> SheetRow:
     words = [f"{name}: {', '.join(values)}" for name, values in search.record.items() if values]
     own = "" if search.own_place is None else f"own picture: place {search.own_place}"
     return SheetRow(
-        lines=(*words, own) if own else tuple(words),
-        pictures=tuple(garments[row].path for row in search.row_K),
-        captions=tuple(f"{similarity:.3f}" for similarity in search.similarity_K),
-        framed=tuple(row == search.own_row for row in search.row_K),
+        heading=(*words, own) if own else tuple(words),
+        tiles=[
+            Tile(
+                picture=garments[row].path.read_bytes(),
+                caption=f"{similarity:.3f}",
+                framed=row == search.own_row,
+            )
+            for row, similarity in zip(search.row_K, search.similarity_K, strict=True)
+        ],
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from trainer.charts import new_figure, save_figure
+from trainer.reports.charts import new_figure, save_figure
 
 History = Sequence[Mapping[str, float]]
 

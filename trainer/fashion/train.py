@@ -10,16 +10,16 @@ import torch
 
 from model_store.store import Version
 from trainer.errors import InvalidCheckpoint
+from trainer.fashion.augmentation.records import RecordVariants
 from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
-from trainer.fashion.augmentation.variants import RecordVariants
 from trainer.fashion.augmentation.views import encode_views
 from trainer.fashion.config import FashionConfig, read_encoder_settings
 from trainer.fashion.data.prepared_data import GarmentRecord, GarmentSplit, data_version, split_records
 from trainer.fashion.dataset import GarmentTensors, make_tensors
-from trainer.fashion.encoders import build_encoder, restore_encoder
+from trainer.fashion.encoders import build_encoder, encode_tensors, restore_encoder
 from trainer.fashion.evaluation.in_batch import evaluate_in_batch
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
-from trainer.fashion.module import EncoderFit, Stage, encode_tensors
+from trainer.fashion.module import EncoderFit, Stage
 from trainer.fashion.summary import draw_training, summarise
 from trainer.features import vectors_of_files
 from trainer.loop.checkpointing import BEST, Keeper, Keeping, read_last
@@ -209,7 +209,7 @@ class EncoderRun:
     ) -> FashionReport:
         checkpoint = self.folder / BEST
         best = load_checkpoint(checkpoint, KIND)
-        record_ND = encode_tensors(restore_encoder(best), val)
+        record_ND = encode_tensors(restore_encoder(best), val.tensors)
         picture_ND = val.picture_ND.numpy()
         body = {
             "image": {"version": str(self.image), "space_id": self.image.space_id},

@@ -8,7 +8,7 @@ import pytest
 
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.opening import open_garments
-from trainer.fashion.data.records import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.train import FashionReport, train_fashion
 from trainer.synthetic.garments import write_garments
 from trainer.workspace import Workspace

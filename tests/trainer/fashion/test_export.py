@@ -8,7 +8,7 @@ from model_store.store import ModelStore
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.export import export_fashion_attributes
 from trainer.fashion.train import train_fashion
-from trainer.publishing import Shelf
+from trainer.publication.publish import Shelf
 
 pytestmark = pytest.mark.slow
 

@@ -12,17 +12,16 @@ from inference.loading import load_model
 from inference.session import SessionSettings
 from model_store.store import ModelStore
 from tests.trainer.artwork.test_resume import _alike
-from trainer.checkpoints import load_checkpoint, save_checkpoint
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import AttentionSettings, PooledSettings, ResidualSettings
-from trainer.fashion.encoders.build import restore_encoder
-from trainer.fashion.encoders.ensemble import restore_ensemble
+from trainer.fashion.dataset import GarmentTensors, make_tensors
+from trainer.fashion.encoders import encode_tensors, restore_encoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
-from trainer.fashion.module import encode_wardrobe
 from trainer.fashion.train import KIND, train_fashion
-from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
-from trainer.publishing import Shelf
+from trainer.fashion.trained_run import restore_ensemble
+from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
+from trainer.publication.publish import Shelf
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +32,8 @@ SETTINGS = {
 }
 
 
-def _measured(encoder, part: Wardrobe):
-    return evaluate_retrieval(encode_wardrobe(encoder, part), part.picture_ND.numpy(), part.keys)
+def _measured(encoder, part: GarmentTensors):
+    return evaluate_retrieval(encode_tensors(encoder, part.tensors), part.picture_ND.numpy(), part.keys)
 
 
 SESSION = SessionSettings(provider="cpu", threads=1)
@@ -140,20 +139,18 @@ def test_an_ensemble_is_measured_as_an_encoder_is(gallery, config, plain, space,
         checkpoint = train_fashion(_of(kind, config), plain, gallery.image.version, run).checkpoint
         bodies[kind] = load_checkpoint(checkpoint, KIND)
     # Pictures that are what the first member makes of their records: it finds each of them.
-    wardrobe = open_wardrobe(
-        plain, np.zeros((len(plain), 512), np.float32), config.attributes.preprocessing()
-    )
+    part = make_tensors(plain, np.zeros((len(plain), 512), np.float32), config.attributes.preprocessing())
     first = restore_encoder(bodies["pooled"])
     with torch.no_grad():
-        picture_ND = first(*(wardrobe.tensors[name] for name in first.inputs))
-    wardrobe = replace(wardrobe, picture_ND=picture_ND)
+        picture_ND = first(*(part.tensors[name] for name in first.inputs))
+    part = replace(part, picture_ND=picture_ND)
 
     both, alone = (
-        _measured(restore_ensemble({name: bodies[name] for name in names}), wardrobe)
+        _measured(restore_ensemble({name: bodies[name] for name in names}), part)
         for names in (("pooled", "residual"), ("pooled",))
     )
 
-    single = _measured(first, wardrobe)
+    single = _measured(first, part)
     # The mean of one is brought to length 1 once more: a last bit of the similarities may differ.
     assert alone == single | {
         name: pytest.approx(single[name]) for name in single if name.endswith("similarity")

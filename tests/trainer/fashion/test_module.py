@@ -1,22 +1,21 @@
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from tests.trainer.fashion.encoders.kinds import RECORDS, SCHEMA, SETTINGS, make_encoder
+from tests.trainer.fashion.encoder_kinds import RECORDS, SCHEMA, SETTINGS, make_encoder
 from trainer.fashion.config import FashionTraining
-from trainer.fashion.data.records import GarmentRecord
-from trainer.fashion.module import EncoderFit, encode_wardrobe
-from trainer.fashion.wardrobes import Wardrobe, open_wardrobe
-from trainer.fitting import FitSettings, Fitting
-from trainer.keeping import Keeper
-from trainer.progress import silent
-from trainer.tracking import Tracked, tracking
+from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.dataset import GarmentTensors, make_tensors
+from trainer.fashion.module import EncoderFit
+from trainer.loop.checkpointing import Keeper
+from trainer.loop.fitting import FitSettings, Fitting
+from trainer.loop.progress import silent
+from trainer.loop.tracking import Tracked, tracking
 
 
-def _wardrobe(count: int, tmp_path) -> Wardrobe:
+def _garments(count: int, tmp_path) -> GarmentTensors:
     """So many garments with pictures drawn at random."""
     vector_ND = np.random.default_rng(0).normal(size=(count, 512)).astype(np.float32)
     garments = [
@@ -29,7 +28,7 @@ def _wardrobe(count: int, tmp_path) -> Wardrobe:
         )
         for number in range(count)
     ]
-    return open_wardrobe(garments, vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True), SCHEMA)
+    return make_tensors(garments, vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True), SCHEMA)
 
 
 @pytest.mark.parametrize("stage", ["standalone", "contrastive"])
@@ -42,7 +41,7 @@ def test_every_kind_is_trained_on_the_smallest_batches(kind, stage, count, tmp_p
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     settings = FashionTraining(batch_size=2, device="cpu")
     module = EncoderFit(
-        encoder, settings, _wardrobe(count, tmp_path), _wardrobe(1, tmp_path), torch.Generator(), stage
+        encoder, settings, _garments(count, tmp_path), _garments(1, tmp_path), torch.Generator(), stage
     )
     fitting = Fitting(
         module,
@@ -64,19 +63,3 @@ def test_every_kind_is_trained_on_the_smallest_batches(kind, stage, count, tmp_p
     assert set(seen.values()) <= {(count // 2) * (2 if stage == "standalone" else 1)}
     assert bool(seen) == (kind == "residual, batch")
     assert any(not torch.equal(before[name], after[name]) for name in before)
-
-
-def test_measuring_changes_nothing_and_takes_parts(tmp_path, monkeypatch):
-    """In eval mode, whatever mode it was in; parts give the figures of the whole."""  # proves F-13, F-23
-    encoder = make_encoder("residual, batch").train()
-    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    wardrobe = _wardrobe(7, tmp_path)
-    wardrobe = replace(wardrobe, keys=tuple(str(number) for number in range(7)))
-
-    whole = encode_wardrobe(encoder, wardrobe)
-    monkeypatch.setattr("trainer.fashion.module._ROWS", 3)
-    parts = encode_wardrobe(encoder, wardrobe)
-
-    assert np.allclose(parts, whole, rtol=0, atol=1e-6)
-    assert encoder.training
-    assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items())

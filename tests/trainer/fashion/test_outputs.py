@@ -11,9 +11,9 @@ from PIL import Image
 from tests.trainer.fashion.conftest import read_json
 from trainer.errors import InvalidCheckpoint, InvalidData
 from trainer.fashion.evaluation.run import evaluate_run
-from trainer.fashion.quick import GARMENTS, quick_garments, quick_settings, train_quickly
-from trainer.fashion.reopening import encode_records, open_run, open_runs, read_prepared
+from trainer.fashion.studies.quick import GARMENTS, quick_garments, quick_settings, train_quickly
 from trainer.fashion.train import train_fashion
+from trainer.fashion.trained_run import encode_records, open_run, open_runs, read_prepared
 
 pytestmark = pytest.mark.slow
 

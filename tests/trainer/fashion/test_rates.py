@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from tests.trainer.artwork.test_resume import _alike
-from trainer.checkpoints import load_checkpoint
 from trainer.configuration import change_settings
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.module import EncoderFit
 from trainer.fashion.rates import rate_of
 from trainer.fashion.train import KIND, train_fashion
-from trainer.schedules import SCHEDULERS
+from trainer.loop.checkpoints import load_checkpoint
+from trainer.loop.schedules import SCHEDULERS
 
 _TORCH = {
     "cosine": {"T_max": 12},

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.trainer.artwork.test_resume import _alike
-from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.train import KIND, train_fashion
+from trainer.loop.checkpoints import load_checkpoint
 
 pytestmark = pytest.mark.slow
 

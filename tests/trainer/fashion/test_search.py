@@ -6,7 +6,6 @@ from PIL import Image
 
 from tests.trainer.fashion.conftest import read_json
 from trainer.errors import InvalidData
-from trainer.fashion.reopening import encode_garments, encode_records, open_run
 from trainer.fashion.search import (
     SEARCH_FILE,
     choose_samples,
@@ -15,6 +14,7 @@ from trainer.fashion.search import (
     search_samples,
     write_searches,
 )
+from trainer.fashion.trained_run import encode_garments, encode_records, open_run
 
 pytestmark = pytest.mark.slow
 

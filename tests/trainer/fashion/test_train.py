@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from inference.encoder import ImageEncoder
-from trainer.checkpoints import load_checkpoint
 from trainer.errors import FolderInUse
-from trainer.fashion.data.records import split_records
-from trainer.fashion.garment_views import encode_views
+from trainer.fashion.augmentation.views import encode_views
+from trainer.fashion.data.prepared_data import split_records
 from trainer.fashion.train import KIND, train_fashion
 from trainer.features import vectors_of_files
-from trainer.files import claimed
+from trainer.loop.checkpoints import load_checkpoint
+from trainer.loop.run_folder import claimed
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.errors import InvalidData
+from trainer.fashion.data.data_report import Problem
 from trainer.fashion.data.labels import OTHER_STYLE, Label, read_label
-from trainer.fashion.data.tallies import Problem
 
 LABELS, PICTURES = "라벨링데이터", "원천데이터"
 PARTITIONS = ("Training", "Validation")

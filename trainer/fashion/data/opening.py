@@ -5,7 +5,7 @@ from pathlib import Path
 from inference.attributes import AttributeSchema
 from trainer.fashion.config import FashionConfig, known_tables
 from trainer.fashion.data.prepare import RECORDS
-from trainer.fashion.data.records import GarmentRecord, read_records
+from trainer.fashion.data.prepared_data import GarmentRecord, read_records
 from trainer.fashion.data.vocabularies import read_vocabulary
 
 

@@ -21,13 +21,13 @@ from trainer.errors import InvalidData
 from trainer.fashion.config import AttributeSettings
 from trainer.fashion.data.catalogues import CatalogueRow, read_catalogue
 from trainer.fashion.data.crops import Cut, cut_photograph
-from trainer.fashion.data.drafts import TRAIN, RecordDraft
+from trainer.fashion.data.data_report import Census, Exclusions, Problem
 from trainer.fashion.data.kfashion import KFashion, Photographed
 from trainer.fashion.data.labels import LabelledGarment, numeric_id
-from trainer.fashion.data.tallies import Census, Exclusions, Problem
+from trainer.fashion.data.record_writer import TRAIN, RecordDraft
 from trainer.fashion.data.vocabularies import VOCABULARY_FILE, VocabularyBuilder
-from trainer.progress import Progress
-from trainer.runs import write_report
+from trainer.loop.progress import Progress
+from trainer.reports.json_report import write_report
 
 RECORDS, REPORT, PICTURES = "garments.jsonl", "data_report.json", "pictures"
 # Photographs in hand at once: enough to keep the cores busy.

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from trainer.charts import drawable, new_figure, save_figure
 from trainer.fashion.evaluation.encoded import STYLE, Encoded, rows_by_word
 from trainer.fashion.evaluation.report import TO_IMAGE, TO_RECORD
+from trainer.reports.charts import new_figure, save_figure
+from trainer.reports.lettering import drawable
 
 RECALL, STYLES, SIMILARITIES, MAP, GROUPS = (
     "recall.png",

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from trainer.fashion.data.records import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord
 
 STYLE, CATEGORY = "style", "category"
 NONE = "(none)"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from trainer.fashion.data.records import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.evaluation.retrieval import KS, Standings, recall_figures
 
 # A word that fewer garments have is not probed: there is nothing to learn it from.

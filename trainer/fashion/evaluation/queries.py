@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from trainer.fashion.data.records import Normalised
+from trainer.fashion.data.prepared_data import Normalised
 from trainer.fashion.evaluation.centrality import Centrality
 from trainer.fashion.evaluation.encoded import Encoded, rows_by_word
 from trainer.fashion.evaluation.retrieval import Standings
-from trainer.shares import share_right
+from trainer.reports.bootstrap import share_right
 
 ALL, ANCHOR, HIGH_QUALITY, BALANCED = "all", "anchor", "high_quality", "category_balanced"
 _KS = (1, 5, 10)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.fashion.data.records import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.evaluation.agreement import choose_queries, evaluate_agreement
 from trainer.fashion.evaluation.centrality import centrality_report, measure_centrality
 from trainer.fashion.evaluation.encoded import CATEGORY, STYLE, Encoded, rows_by_word

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from model_store.durable import write_text
 from trainer.errors import InvalidData
 from trainer.fashion.evaluation.charts import draw_evaluation
 from trainer.fashion.evaluation.markdown import markdown_of
 from trainer.fashion.evaluation.report import Yardstick, evaluate_encoder
-from trainer.fashion.reopening import TrainedRun, encode_garments, read_prepared
 from trainer.fashion.train import RESULTS
-from trainer.files import write_text
-from trainer.runs import write_report
+from trainer.fashion.trained_run import TrainedRun, encode_garments, read_prepared
+from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
 EVALUATION_FILE, MARKDOWN_FILE, GROUPS_FILE = "evaluation.json", "evaluation.md", "query_groups.json"

@@ -9,9 +9,9 @@ from trainer.errors import InvalidData
 from trainer.fashion.config import read_fashion_config
 from trainer.fashion.data.catalogues import read_catalogue
 from trainer.fashion.data.prepare import RECORDS, Preparation, prepare_catalogue
-from trainer.fashion.data.records import read_records
+from trainer.fashion.data.prepared_data import read_records
 from trainer.fashion.data.vocabularies import VOCABULARY_FILE, read_vocabulary
-from trainer.progress import silent
+from trainer.loop.progress import silent
 
 SETTINGS = read_fashion_config().attributes
 

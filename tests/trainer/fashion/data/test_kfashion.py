@@ -10,8 +10,8 @@ from trainer.fashion.config import read_fashion_config
 from trainer.fashion.data.kfashion import LABELS, PICTURES, STYLES, Photographed, load_dataset
 from trainer.fashion.data.labels import numeric_id, read_label
 from trainer.fashion.data.prepare import RECORDS, REPORT, Preparation, prepare_kfashion
-from trainer.fashion.data.records import read_records, split_records
-from trainer.progress import silent
+from trainer.fashion.data.prepared_data import read_records, split_records
+from trainer.loop.progress import silent
 
 SETTINGS = read_fashion_config().attributes
 EMPTY = {part: [{}] for part in ("상의", "하의", "아우터", "원피스")}

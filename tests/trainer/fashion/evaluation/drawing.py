@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.fashion.data.records import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.evaluation.encoded import Encoded
 
 

@@ -1,0 +1,143 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.fashion.conftest import read_json
+from trainer.fashion.data.prepared_data import split_records
+from trainer.fashion.studies import sanity_checks
+from trainer.fashion.studies.sanity import RESULTS_FILE, RESULTS_FOLDER, check_sanity
+from trainer.fashion.studies.sanity_checks import CHECKS, Bench, Unsound
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def bench(house, gallery) -> Bench:
+    return Bench(
+        config=house.config,
+        garments=house.garments,
+        split=split_records(house.garments),
+        image=gallery.image.version,
+        space=house.space,
+        report=house.report,
+    )
+
+
+def test_a_sound_build_passes(fashion_config, gallery, tmp_path, house):
+    """Every check, on drawn garments, written down."""  # proves F-19
+    space = replace(house.space, out=tmp_path)
+
+    body = check_sanity(fashion_config, gallery.image.version, space)
+
+    assert {name: one["passed"] for name, one in body["checks"].items()} == dict.fromkeys(CHECKS, True)
+    assert body["passed"]
+    assert body["data"] == "drawn"
+    assert read_json(tmp_path / RESULTS_FOLDER / RESULTS_FILE) == body
+
+
+def _break_dimension(bench, monkeypatch):
+    cut = replace(bench.encoded, record_ND=bench.encoded.record_ND[:, :511])
+    return _with_encoded(bench, cut)
+
+
+def _break_norm(bench, monkeypatch):
+    return _with_encoded(bench, replace(bench.encoded, picture_ND=bench.encoded.picture_ND * 1.01))
+
+
+def _break_loss(bench, monkeypatch):
+    body = bench.report.body | {"epochs": bench.report.body["epochs"][::-1]}
+    return replace(bench, report=replace(bench.report, body=body))
+
+
+def _break_gradients(bench, monkeypatch):
+    def cut_off(record_ND, picture_ND, temperature, key_B=None):
+        return (record_ND[:, :256] * 0).sum() + picture_ND.sum()
+
+    monkeypatch.setattr(sanity_checks, "info_nce", cut_off)
+    return bench
+
+
+def _break_batches(bench, monkeypatch):
+    def among_mates(encoder, preprocessing, records):
+        vector_ND = encode(encoder, preprocessing, records)
+        return vector_ND + 0.01 * len(records)
+
+    encode = sanity_checks.encode_records
+    monkeypatch.setattr(sanity_checks, "encode_records", among_mates)
+    return bench
+
+
+def _break_fields(bench, monkeypatch):
+    def lost(encoder, preprocessing, records):
+        vector_ND = encode(encoder, preprocessing, records)
+        vector_ND[[not any(record.values()) for record in records]] = 0
+        return vector_ND
+
+    encode = sanity_checks.encode_records
+    monkeypatch.setattr(sanity_checks, "encode_records", lost)
+    return bench
+
+
+def _break_image_model(bench, monkeypatch):
+    return replace(bench, image=replace(bench.image, digest="0" * 64))
+
+
+def _break_search(bench, monkeypatch):
+    def farthest(encoded, row_Q, k):
+        return search(replace(encoded, picture_ND=-encoded.picture_ND), row_Q, k)
+
+    search = sanity_checks.search_samples
+    monkeypatch.setattr(sanity_checks, "search_samples", farthest)
+    return bench
+
+
+def _break_recommendation(bench, monkeypatch):
+    def shuffled(index, labels, vector_ND, *, removed=None, revision):
+        return update(index, labels, np.roll(vector_ND, 1, axis=1), removed=removed, revision=revision)
+
+    update = sanity_checks.SegmentedIndex.update
+    monkeypatch.setattr(sanity_checks.SegmentedIndex, "update", shuffled)
+    return bench
+
+
+def _with_encoded(bench, encoded):
+    changed = replace(bench)
+    changed.__dict__["encoded"] = encoded
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "breakage"),
+    [
+        ("dimension", _break_dimension),
+        ("norm", _break_norm),
+        ("loss falls", _break_loss),
+        ("gradients flow", _break_gradients),
+        ("batch consistency", _break_batches),
+        ("field processing", _break_fields),
+        ("image model unchanged", _break_image_model),
+        ("search", _break_search),
+        ("recommendation", _break_recommendation),
+    ],
+)
+def test_each_check_fails_by_its_name_when_what_it_checks_is_broken(bench, monkeypatch, name, breakage):
+    """It passes on the sound bench and not on the broken one."""  # proves F-19
+    with torch.random.fork_rng(devices=[]):
+        assert CHECKS[name](bench)
+        with pytest.raises(Unsound):
+            CHECKS[name](breakage(bench, monkeypatch))
+
+
+def test_a_broken_check_does_not_stop_the_others(fashion_config, gallery, tmp_path, house, monkeypatch):
+    """The report names it and what was found; the rest is told all the same."""  # proves F-19
+    monkeypatch.setattr(sanity_checks, "DIMENSION", 511)
+
+    body = check_sanity(fashion_config, gallery.image.version, replace(house.space, out=tmp_path), house.data)
+
+    assert not body["passed"]
+    assert body["data"] == "given"
+    failed = {name: one["found"] for name, one in body["checks"].items() if not one["passed"]}
+    assert "512 numbers, not 511" in failed["dimension"]
+    assert set(failed) <= {"dimension", "recommendation"}

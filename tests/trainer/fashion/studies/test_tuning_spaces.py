@@ -1,0 +1,72 @@
+import pytest
+
+from trainer.configuration import change_settings, parse_settings
+from trainer.fashion.config import read_fashion_config
+from trainer.fashion.studies.tuning_spaces import PHASES, capped, named, shortened
+
+_REQUIRED = {
+    1: (
+        20,
+        {
+            "epochs": {50, 75, 100},
+            "batch": {64, 96, 128},
+            "learning rate": {1e-4, 3e-4, 5e-4, 1e-3},
+            "temperature": {0.05, 0.07, 0.1},
+        },
+    ),
+    2: (15, {"field width": {128, 256, 512, 768}, "hidden": {256, 512, 1024}, "dropout": {0.1, 0.2, 0.3}}),
+    3: (
+        10,
+        {
+            "weight decay": {1e-5, 1e-4, 1e-3},
+            "scheduler": {"CosineAnnealingLR", "StepLR", "ExponentialLR"},
+            "clip": {0.5, 1.0, 2.0},
+        },
+    ),
+}
+
+
+def test_phases_are_those_of_the_requirement():
+    """Three phases of 20, 15 and 10 trials over exactly these values."""  # proves F-21
+    found = {
+        phase.number: (
+            phase.trials,
+            {
+                dimension.name: {
+                    named({dimension.setting: value})[dimension.name] for value in dimension.values
+                }
+                for dimension in phase.dimensions
+            },
+        )
+        for phase in PHASES
+    }
+
+    assert found == _REQUIRED
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.name)
+def test_every_dimension_is_a_setting(phase):
+    """`--set` takes each name with each value, and the settings then hold it."""  # proves F-21
+    config = read_fashion_config()
+    for dimension in phase.dimensions:
+        for value in dimension.values:
+            changed = change_settings(config, parse_settings([f"{dimension.setting}={value}"]))
+
+            part, _, name = dimension.setting.partition(".")
+            assert getattr(getattr(changed, part), name) == value
+
+
+def test_a_phase_is_capped_by_trials_and_by_what_there_is():
+    """No phase grows, and none has more trials than combinations."""
+    assert [phase.target for phase in capped(PHASES, 3)] == [3, 3, 3]
+    assert [phase.target for phase in capped(PHASES, 50)] == [20, 15, 10]
+    assert [phase.size for phase in PHASES] == [108, 36, 27]
+
+
+def test_shortened_phases_end_early_and_try_the_rest():
+    """Only the epochs change, and equal ones fall together."""
+    first, *others = shortened(PHASES, 60)
+
+    assert first.dimensions[0].values == (50, 60)
+    assert first.dimensions[1:] == PHASES[0].dimensions[1:]
+    assert tuple(others) == PHASES[1:]

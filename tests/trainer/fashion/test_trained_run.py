@@ -1,0 +1,98 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+
+from model_store.manifest import AttributePreprocessing
+from tests.trainer.fashion.encoder_kinds import RECORDS, SCHEMA, SETTINGS, encode, make_encoder
+from trainer.errors import InvalidCheckpoint
+from trainer.fashion.encoders import EncoderEnsemble
+from trainer.fashion.trained_run import restore_ensemble
+
+
+def _checkpoint(kind: str, seed: int, **changes: Any) -> dict[str, Any]:
+    """What training keeps of an encoder."""
+    return {
+        "preprocessing": SCHEMA.model_dump(mode="json"),
+        "space_id": "a" * 64,
+        "config": {"encoder": SETTINGS[kind].model_dump(mode="json")},
+        "model_state_dict": make_encoder(kind, seed).state_dict(),
+        **changes,
+    }
+
+
+def _schema(**fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with changed fields."""
+    changed = [f.model_copy(update=fields.get(f.name, {})) for f in SCHEMA.fields]
+    return AttributePreprocessing(fields=tuple(changed), spelling=SCHEMA.spelling).model_dump(mode="json")
+
+
+def test_the_answer_is_the_mean_of_the_members_brought_to_length_one():
+    """Members of any kinds, in any order."""  # proves F-23
+    bodies = {"one.pt": _checkpoint("pooled", 1), "two.pt": _checkpoint("attention", 2)}
+    ensemble = restore_ensemble(bodies)
+    mean_BD = (encode(ensemble.members[0], RECORDS) + encode(ensemble.members[1], RECORDS)) / 2
+
+    found = encode(ensemble, RECORDS)
+
+    assert torch.allclose(found, mean_BD / mean_BD.norm(dim=-1, keepdim=True), atol=1e-6)
+    assert torch.allclose(found, encode(restore_ensemble(dict(reversed(bodies.items()))), RECORDS), atol=1e-6)
+    assert (ensemble.fields, ensemble.inputs) == (ensemble.members[0].fields, ensemble.members[0].inputs)
+    assert not any(part.training for part in ensemble.modules())
+
+
+def test_one_member_answers_for_itself():
+    """An ensemble of one, and one of the same member twice, change nothing."""  # proves F-23
+    member = make_encoder("pooled").eval()
+
+    for members in ([member], [member, member]):
+        assert torch.allclose(encode(EncoderEnsemble(members), RECORDS), encode(member, RECORDS), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"space_id": "b" * 64}, "one.pt was trained on the space aaaaaaaaaaaa, two.pt on the space bbbb"),
+        (
+            {"preprocessing": _schema(detail={"name": "other"})},
+            "colour, length, sleeve, two.pt on the fields category, style, other, colour, length, sleeve",
+        ),
+        (
+            {"preprocessing": _schema(detail={"vocabulary": ("단추",)})},
+            "on lists of 2 words of detail, two.pt on lists of 1 words of detail",
+        ),
+        (
+            {"preprocessing": _schema(category={"multiple": True})},
+            "on one of 3 words of category, two.pt on lists of 3 words of category",
+        ),
+        (
+            {"preprocessing": _schema(detail={"vocabulary": ("단추", "자수")})},
+            "on '지퍼' as word 2 of detail, two.pt on '자수' as word 2 of detail",
+        ),
+        (
+            {"preprocessing": _schema() | {"spelling": {"모든": "펑크"}}},
+            "on '모든' spelt '모던', two.pt on '모든' spelt '펑크'",
+        ),
+        ({"preprocessing": _schema() | {"spelling": {}}}, "on 1 spellings, two.pt on 0 spellings"),
+    ],
+)
+def test_members_of_two_schemas_or_spaces_are_refused(changes: dict[str, Any], said: str):
+    """The error names both checkpoints and what each was trained on."""  # proves F-23
+    bodies = {
+        "one.pt": _checkpoint("pooled", 1),
+        "same.pt": _checkpoint("pooled", 2),
+        "two.pt": _checkpoint("pooled", 3) | changes,
+    }
+
+    with pytest.raises(InvalidCheckpoint) as caught:
+        restore_ensemble(bodies)
+
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_member_is_no_ensemble():
+    """An ensemble of no checkpoint is refused, naming how many it needs (F-23)."""
+    with pytest.raises(InvalidCheckpoint, match="at least 1 checkpoint, got 0"):
+        restore_ensemble({})

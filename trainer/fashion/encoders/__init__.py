@@ -1,1 +1,0 @@
-"""Attribute records to vectors."""

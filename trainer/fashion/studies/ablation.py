@@ -1,0 +1,69 @@
+"""Does the first stage help? The second one again without it, and what each finds (F-9).
+
+Shapes: N garments.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from model_store.store import Version
+from trainer.fashion.config import FashionConfig
+from trainer.fashion.data.prepared_data import GarmentRecord, split_records
+from trainer.fashion.evaluation.retrieval import Standings, rank_own
+from trainer.fashion.train import RESULTS, train_fashion
+from trainer.fashion.trained_run import encode_garments, open_run
+from trainer.reports.bootstrap import difference_interval
+from trainer.reports.json_report import write_report
+from trainer.workspace import Workspace
+
+ABLATION_FOLDER, ABLATION_FILE = "ablation", "ablation.json"
+
+
+def ablate_standalone(
+    config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version, space: Workspace
+) -> dict[str, Any]:
+    """Train without the first stage under `ablation/`; both runs' figures on the validation garments.
+
+    The run with it is the one that lies in the space's folder. The intervals are of the difference, drawing
+    photographs and looks: whether it is above 0 is the verdict. Writes `results/ablation.json`.
+    """
+    without = replace(space, out=space.out / ABLATION_FOLDER)
+    plain = config.model_copy(
+        update={"training": config.training.model_copy(update={"standalone_epochs": 0})}
+    )
+    train_fashion(plain, garments, image, without)
+    one, groups = _standings(garments, space)
+    other, _ = _standings(garments, without)
+    figures = {
+        "recall@1": _compare(one.hits(1), other.hits(1), groups),
+        "recall@10": _compare(one.hits(10), other.hits(10), groups),
+        "mrr": _compare(one.reciprocals(), other.reciprocals(), groups),
+    }
+    body = {
+        "standalone_epochs": config.training.standalone_epochs,
+        "epochs": config.training.max_epochs,
+        "garments": len(groups),
+        "figures": figures,
+        "verdict": _verdict(figures["mrr"]),
+    }
+    return write_report(space.out / RESULTS / ABLATION_FILE, body)
+
+
+def _standings(garments: tuple[GarmentRecord, ...], space: Workspace) -> tuple[Standings, tuple[str, ...]]:
+    run = open_run(space.out, space.store)
+    val = split_records(garments, int(run.body["seed"])).val
+    encoded = encode_garments(run.encoder, run, val, space)
+    return rank_own(encoded.record_ND, encoded.picture_ND), encoded.groups
+
+
+def _compare(one_N: np.ndarray, other_N: np.ndarray, groups: tuple[str, ...]) -> dict[str, float]:
+    low, high = difference_interval(one_N, other_N, groups)
+    return {"with": float(one_N.mean()), "without": float(other_N.mean()), "low": low, "high": high}
+
+
+def _verdict(figure: dict[str, float]) -> str:
+    if figure["low"] > 0:
+        return "yes"
+    return "no, it harms" if figure["high"] < 0 else "not told apart from chance"

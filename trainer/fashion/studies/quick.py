@@ -1,0 +1,38 @@
+"""A run to try things on: two short epochs on few garments, within half a minute on the CPU (F-20)."""
+
+from pathlib import Path
+
+from model_store.store import Version
+from trainer.fashion.config import FashionConfig
+from trainer.fashion.data.opening import open_garments
+from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.train import CHECKPOINTS, FashionReport, train_fashion
+from trainer.loop.checkpointing import BEST
+from trainer.workspace import Workspace
+
+GARMENTS, EPOCHS, BATCH_SIZE = 64, 2, 4
+
+
+def quick_settings(config: FashionConfig) -> FashionConfig:
+    """The settings with so few epochs and so small batches."""
+    training = {"max_epochs": EPOCHS, "standalone_epochs": 1, "batch_size": BATCH_SIZE}
+    return config.model_copy(update={"training": config.training.model_copy(update=training)})
+
+
+def quick_garments(garments: tuple[GarmentRecord, ...]) -> tuple[GarmentRecord, ...]:
+    """The first garments of each part, so that both have some; 64 at most."""
+    by_part: dict[str, list[GarmentRecord]] = {}
+    for garment in garments:
+        by_part.setdefault(garment.part, []).append(garment)
+    share = GARMENTS // len(by_part)
+    return tuple(garment for members in by_part.values() for garment in members[:share])
+
+
+def train_quickly(
+    data: Path, image: Version, space: Workspace, config: FashionConfig
+) -> FashionReport | None:
+    """Train in the run's folder unless a run is there already; None then."""
+    if (space.out / CHECKPOINTS / BEST).exists():
+        return None
+    config, garments = open_garments(data, quick_settings(config))
+    return train_fashion(config, quick_garments(garments), image, space)

@@ -1,0 +1,164 @@
+"""A trained run opened again: its encoder, and garments seen through it (F-12).
+
+Shapes: N garments, D vector.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from inference.attributes import AttributeSchema
+from model_store.manifest import AttributePreprocessing
+from model_store.store import ModelStore, Version
+from trainer.errors import InvalidCheckpoint
+from trainer.fashion.data.prepare import RECORDS
+from trainer.fashion.data.prepared_data import GarmentRecord, data_version, read_records, split_records
+from trainer.fashion.encoders import EncoderEnsemble, RecordEncoder, encode_tensors, restore_encoder
+from trainer.fashion.evaluation.encoded import Encoded
+from trainer.fashion.train import CHECKPOINTS, KIND
+from trainer.features import vectors_of_files
+from trainer.loop.checkpointing import BEST
+from trainer.loop.checkpoints import load_checkpoint
+from trainer.publication.publish import find_version
+from trainer.workspace import Workspace
+
+IMAGE_MODEL = "fashion-image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRun:
+    """A checkpoint's encoder with what it was trained on; `image` makes the vectors of its space."""
+
+    checkpoint: Path
+    encoder: RecordEncoder
+    preprocessing: AttributePreprocessing
+    image: Version
+    body: Mapping[str, Any]
+
+    @property
+    def schema(self) -> AttributeSchema:
+        """The fields and words that its records are read by."""
+        return AttributeSchema(self.preprocessing)
+
+    @property
+    def core(self) -> tuple[str, ...]:
+        """The fields of a query record."""
+        fields = self.body["config"]["attributes"]["fields"]
+        return tuple(field["name"] for field in fields if field["core"])
+
+
+def open_run(folder: Path, store: ModelStore) -> TrainedRun:
+    """The best checkpoint of a run.
+
+    Raises InvalidCheckpoint: when there is none, it is damaged, or the store lacks its image model.
+    """
+    return open_runs((folder,), store)
+
+
+def open_runs(folders: Sequence[Path], store: ModelStore) -> TrainedRun:
+    """The best checkpoints of runs; several answer as one encoder and must share schema and space (F-23).
+
+    What else is told is of the first one. Raises InvalidCheckpoint: as `open_run`, and when two differ.
+    """
+    bodies = {str(folder / CHECKPOINTS / BEST): _best(folder) for folder in folders}
+    checkpoint, body = next(iter(bodies.items()))
+    return TrainedRun(
+        checkpoint=Path(checkpoint),
+        encoder=restore_encoder(body) if len(bodies) == 1 else restore_ensemble(bodies),
+        preprocessing=AttributePreprocessing.model_validate(body["preprocessing"]),
+        image=find_trained_against(store, body["space_id"], Path(checkpoint)),
+        body=body,
+    )
+
+
+def restore_ensemble(checkpoints: Mapping[str, Mapping[str, Any]]) -> EncoderEnsemble:
+    """The encoders of checkpoints as one, ready to encode; a key is the name of its checkpoint in errors.
+
+    Raises InvalidCheckpoint: when there is none, or two are of other spaces or schemas, naming both sides.
+    """
+    if not checkpoints:
+        raise InvalidCheckpoint("an ensemble needs at least 1 checkpoint, got 0")
+    first, *others = ((name, tuple(_origin(body))) for name, body in checkpoints.items())
+    for other in others:
+        for mine, theirs in zip(first[1], other[1], strict=False):
+            if mine != theirs:
+                raise InvalidCheckpoint(f"{first[0]} was trained on {mine}, {other[0]} on {theirs}")
+    return EncoderEnsemble([restore_encoder(body) for body in checkpoints.values()]).eval()
+
+
+def _origin(checkpoint: Mapping[str, Any]) -> Iterator[str]:
+    """What an encoder was trained on, in an order in which two that differ differ before either one ends."""
+    yield f"the space {checkpoint['space_id'][:12]}"
+    schema = AttributePreprocessing.model_validate(checkpoint["preprocessing"])
+    yield f"the fields {', '.join(field.name for field in schema.fields)}"
+    yield f"{len(schema.spelling)} spellings"
+    for field in schema.fields:
+        yield f"{'lists' if field.multiple else 'one'} of {len(field.vocabulary)} words of {field.name}"
+    for field in schema.fields:
+        yield from (f"{word!r} as word {n} of {field.name}" for n, word in enumerate(field.vocabulary, 1))
+    yield from (f"{word!r} spelt {preferred!r}" for word, preferred in sorted(schema.spelling.items()))
+
+
+def _best(folder: Path) -> dict[str, Any]:
+    checkpoint = folder / CHECKPOINTS / BEST
+    if not checkpoint.exists():
+        raise InvalidCheckpoint(f"{checkpoint}: not there; train first: atelier fashion train --out {folder}")
+    return load_checkpoint(checkpoint, KIND)
+
+
+def find_trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
+    """The image model that a checkpoint was trained against. Raises InvalidCheckpoint: when it is gone."""
+    found = find_version(store, IMAGE_MODEL, space_id)
+    if found is None:
+        raise InvalidCheckpoint(
+            f"{checkpoint} was trained against the space {space_id[:12]}; the store has no {IMAGE_MODEL} of "
+            "that space: export the image model of the training first"
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedGarments:
+    """The garments of a prepared folder, by part; `trained_on`: whether the run was trained on just them."""
+
+    train: tuple[GarmentRecord, ...]
+    val: tuple[GarmentRecord, ...]
+    trained_on: bool
+
+    def part(self, split: str) -> tuple[GarmentRecord, ...]:
+        """Those of "train", "val" or "all"."""
+        return {"train": self.train, "val": self.val, "all": (*self.train, *self.val)}[split]
+
+
+def read_prepared(data: Path, run: TrainedRun) -> PreparedGarments:
+    """The garments under `data` as the run divides them. Raises InvalidData: listing every bad line."""
+    garments = read_records(data / RECORDS, data, run.schema)
+    split = split_records(garments, int(run.body["seed"]))
+    return PreparedGarments(
+        train=split.train, val=split.val, trained_on=data_version(garments) == run.body["data_version"]
+    )
+
+
+def encode_garments(
+    encoder: RecordEncoder, run: TrainedRun, garments: Sequence[GarmentRecord], space: Workspace
+) -> Encoded:
+    """Both vectors of each garment. Raises InvalidData: listing every picture that cannot be encoded."""
+    return Encoded(
+        garments=garments,
+        record_ND=encode_records(encoder, run.preprocessing, [garment.attributes for garment in garments]),
+        picture_ND=vectors_of_files(
+            [garment.path for garment in garments], run.image, space, "fashion vectors"
+        ),
+    )
+
+
+def encode_records(
+    encoder: RecordEncoder, preprocessing: AttributePreprocessing, records: Sequence[Mapping[str, object]]
+) -> np.ndarray:
+    """float32 record_ND. Raises InvalidAttributes: as `AttributeSchema.normalise`."""
+    arrays = AttributeSchema(preprocessing).tensors(records)
+    return encode_tensors(encoder, {name: torch.from_numpy(array) for name, array in arrays.items()})

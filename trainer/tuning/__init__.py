@@ -1,1 +1,0 @@
-"""Which settings train best: what is tried, how, and what came of it (F-21)."""
