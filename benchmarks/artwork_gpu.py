@@ -1,46 +1,41 @@
-"""How fast and large is the full backbone on a GPU? `python -m benchmarks.artwork_gpu [--json FILE]` (A-19)
+"""How fast and large is the full backbone on a GPU? (A-19)
 
-DINOv2 ViT-L/14 at 768 px with a fresh head, in half precision, random weights when no directory or hub id is
-given: speed does not depend on what was learned. Told are ms a pair alone, pictures a second, and the peak of
-GPU memory with 32 pairs through the backbone at once. Goals on a 16 GB card: below 100 ms a pair, below 12
-GB.
+    python -m benchmarks.artwork_gpu [--quick] [--json FILE] [--backbone NAME|DIR]
+
+DINOv2 ViT-L/14 at 768 px with a fresh head, in half precision, with random weights unless --backbone names
+others: speed does not depend on what was learned. Measures ms a pair alone, pictures a second, and the peak
+GPU memory with 32 pairs through the backbone at once. Skipped where there is no CUDA device.
 """
 
 import argparse
-import json
-import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from benchmarks.report import Skipped, run
 from trainer.artwork.config import HeadSettings
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
 
-PAIRS, WARMUP, REPEATS = 32, 3, 20
+PAIRS, WARMUP, REPEATS, QUICK_REPEATS = 32, 3, 20, 5
 
 
-def main() -> None:
-    """Measure and print; exits with 2 where there is no CUDA device."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--backbone", help="A hub id or a directory; random ViT-L/14 by default.")
-    parser.add_argument("--side", type=int, default=768)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The backbone and its input size."""
+    parser.add_argument("--backbone", help="A hub id or a directory. Default: ViT-L/14 with random weights.")
+    parser.add_argument("--side", type=int, default=768, help="Height and width in pixels. Default: 768.")
+
+
+def measure_device(options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of this machine's CUDA device."""
     if not torch.cuda.is_available():
-        print("no CUDA device: A-19 is about a GPU", file=sys.stderr)
-        raise SystemExit(2)
-    text = json.dumps(measure(options.backbone, options.side), indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
+        raise Skipped("no CUDA device")
+    return measure(options.backbone, options.side, QUICK_REPEATS if options.quick else REPEATS)
 
 
-def measure(backbone: str | None, side: int) -> dict[str, Any]:
+def measure(backbone: str | None, side: int, repeats: int) -> dict[str, Any]:
     """The figures of one device."""
     device = torch.device("cuda")
     model = load_dinov2(backbone).model if backbone else _random_vit_large()
@@ -58,9 +53,9 @@ def measure(backbone: str | None, side: int) -> dict[str, Any]:
         torch.cuda.synchronize()
         return time.perf_counter() - started
 
-    alone = _median(judge, 2)
+    alone = _median(judge, 2, repeats)
     torch.cuda.reset_peak_memory_stats()
-    together = _median(judge, 2 * PAIRS)
+    together = _median(judge, 2 * PAIRS, repeats)
     return {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
@@ -72,10 +67,10 @@ def measure(backbone: str | None, side: int) -> dict[str, Any]:
     }
 
 
-def _median(judge: Any, images: int) -> float:
+def _median(judge: Callable[[int], float], images: int, repeats: int) -> float:
     for _ in range(WARMUP):
         judge(images)
-    return sorted(judge(images) for _ in range(REPEATS))[REPEATS // 2]
+    return sorted(judge(images) for _ in range(repeats))[repeats // 2]
 
 
 def _random_vit_large() -> Any:
@@ -90,4 +85,4 @@ def _random_vit_large() -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run("artwork_gpu", __doc__, measure_device, add_options)

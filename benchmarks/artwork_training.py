@@ -1,25 +1,22 @@
-"""How fast does an artwork head train? `python -m benchmarks.artwork_training [--images 10000] [--json FILE]`
+"""How fast does an artwork head train?
+
+    python -m benchmarks.artwork_training [--quick] [--json FILE] [--images 10000] [--epochs 100]
 
 Each figure is of one run on this machine, in a process of its own; random features stand in for pictures,
 since nothing here looks at them.
 
 - pairs: every cross-tier pair of the pictures, as three arrays, beside a loop over all pairs of a tenth.
 - training: 100 epochs of 32 pictures a batch, early stopping off, with validation, checkpoints and tracking.
-- epoch: one epoch over cached features, beside the seed's way, which sends both pictures of each pair through
-  the backbone. The backbone is a small DINOv2 of random weights: the ratio is a lower bound for a larger one.
+- epoch: one epoch over cached features, beside a loop that sends both pictures of each pair through the
+  backbone. The backbone is a small DINOv2 of random weights: the ratio is a lower bound for a larger one.
 - rescoring: a new head over 100,000 features.
 - memory: what pairs, a split and an epoch of 100,000 pictures add to the process.
 """
 
 import argparse
-import json
-import multiprocessing
-import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.report import in_child, peak_mib, run
 from trainer.artwork.batches import InBatchPairs
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
 from trainer.artwork.fit import open_fit
@@ -36,45 +34,37 @@ from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded
 from trainer.artwork.pairs import generate_pairs
 from trainer.loop.checkpointing import Keeper
-from trainer.loop.runs import one_thread
+from trainer.loop.device import one_thread
+from trainer.loop.progress import bars
 from trainer.loop.tracking import Tracked, tracking
-from trainer.progress import bars
 
 DIMENSION, BATCH, TIERS = 1024, 32, 4
-SEED_PAIRS = 64
+LOOP_PAIRS = 64
+QUICK_IMAGES, QUICK_EPOCHS, QUICK_FEATURES = 2_000, 5, 20_000
+FEATURES = 100_000
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    figures = {
-        "cores": os.cpu_count(),
-        "pairs": in_child(measure_pairs, options.images),
-        "rescoring": in_child(measure_rescoring),
-        "epoch": in_child(measure_epoch, options.images),
-        "training": in_child(measure_training, options.images, options.epochs),
-        "memory": in_child(measure_memory),
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The sizes of a full run; --quick has its own."""
+    parser.add_argument("--images", type=int, default=10_000, help="Pictures to train on. Default: 10000.")
+    parser.add_argument("--epochs", type=int, default=100, help="Epochs of the whole run. Default: 100.")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Every figure, each in a process of its own."""
+    images = QUICK_IMAGES if options.quick else options.images
+    features = QUICK_FEATURES if options.quick else FEATURES
+    return {
+        "pairs": in_child(measure_pairs, images),
+        "rescoring": in_child(measure_rescoring, features),
+        "epoch": in_child(measure_epoch, images),
+        "training": in_child(measure_training, images, QUICK_EPOCHS if options.quick else options.epochs),
+        "memory": in_child(measure_memory, features),
     }
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
-
-
-def in_child(measure: Callable[..., dict[str, Any]], *arguments: int) -> dict[str, Any]:
-    """The figures as a process of its own measures them: neither slowed nor warmed by the figure before."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure, *arguments).result()
 
 
 def measure_pairs(images: int) -> dict[str, float]:
-    """Seconds for all pairs, and what a loop takes for a tenth of the pictures, told for all of them."""
+    """Seconds for all pairs, and what a loop takes: measured on a tenth of the pictures, scaled to all."""
     rank_N = _ranks(images)
     seconds, pairs = _timed(lambda: generate_pairs(rank_N))
     few = rank_N[: images // 10].tolist()
@@ -86,18 +76,18 @@ def measure_pairs(images: int) -> dict[str, float]:
     return {"images": images, "pairs": len(pairs), "seconds": seconds, "loop_seconds": looped * 100}
 
 
-def measure_rescoring() -> dict[str, float]:
-    """Seconds for a new head over 100,000 features."""
-    feature_ND = np.random.default_rng(0).standard_normal((100_000, DIMENSION), dtype=np.float32)
+def measure_rescoring(features: int) -> dict[str, float]:
+    """Seconds for a new head over so many features."""
+    feature_ND = np.random.default_rng(0).standard_normal((features, DIMENSION), dtype=np.float32)
     judge = fresh_judge(read_artwork_config(), DIMENSION)
     seconds, _ = _timed(lambda: judge_features(judge, feature_ND))
     return {"features": len(feature_ND), "seconds": seconds}
 
 
 def measure_epoch(images: int) -> dict[str, float]:
-    """One epoch over features, and the seed's: each pair through the backbone, both sides."""
-    from pretraining.artwork import build_backbone
-    from pretraining.config import read_encoder_settings
+    """One epoch over features, beside a loop that sends both pictures of each pair through the backbone."""
+    from pretraining.artwork_backbone import build_backbone
+    from pretraining.config import read_pretraining_settings
 
     rank_N = torch.from_numpy(_ranks(images))
     feature_ND = torch.randn(images, DIMENSION)
@@ -111,29 +101,29 @@ def measure_epoch(images: int) -> dict[str, float]:
         optimizer.step()
 
     def epoch() -> int:
-        told = 0
+        pair_count = 0
         for batch in InBatchPairs(rank_N, BATCH, 0):
             step(model.forward_single(feature_ND[batch.picture_B])[1], batch.better_P, batch.worse_P)
-            told += len(batch.better_P)
-        return told
+            pair_count += len(batch.better_P)
+        return pair_count
 
     seconds, pairs = _timed(epoch)
-    settings = read_encoder_settings().artwork
+    settings = read_pretraining_settings().artwork
     backbone = build_backbone(settings).eval()
-    image_PCHW = torch.randn(2 * SEED_PAIRS, 3, settings.size, settings.size)
+    image_PCHW = torch.randn(2 * LOOP_PAIRS, 3, settings.size, settings.size)
     widen = torch.nn.Linear(settings.hidden, DIMENSION)
 
-    def seed() -> None:
+    def pair_by_pair() -> None:
         for start in range(0, len(image_PCHW), 2 * BATCH):
             with torch.no_grad():
-                found = backbone(pixel_values=image_PCHW[start : start + 2 * BATCH]).last_hidden_state[:, 0]
-            score_B = model.forward_single(widen(found))[1]
+                cls_B = backbone(pixel_values=image_PCHW[start : start + 2 * BATCH]).last_hidden_state[:, 0]
+            score_B = model.forward_single(widen(cls_B))[1]
             half = len(score_B) // 2
             step(score_B, torch.arange(half), torch.arange(half, 2 * half))
 
-    seeded, _ = _timed(seed)
-    of_all = seeded / SEED_PAIRS * pairs
-    return {"seconds": seconds, "pairs": pairs, "seed_seconds": of_all, "ratio": of_all / seconds}
+    some, _ = _timed(pair_by_pair)
+    of_all = some / LOOP_PAIRS * pairs
+    return {"seconds": seconds, "pairs": pairs, "pair_by_pair_seconds": of_all, "ratio": of_all / seconds}
 
 
 def measure_training(images: int, epochs: int) -> dict[str, Any]:
@@ -158,12 +148,12 @@ def measure_training(images: int, epochs: int) -> dict[str, Any]:
     return {"train": cut, "val": images - cut, "epochs": len(history), "seconds": seconds}
 
 
-def measure_memory(images: int = 100_000) -> dict[str, float]:
+def measure_memory(images: int) -> dict[str, float]:
     """MiB beyond the features themselves that an epoch with its figures takes at most."""
     rank_N = torch.from_numpy(_ranks(images))
     train = Graded(feature_NVD=torch.randn(images * 8 // 9, 1, 256), rank_N=rank_N[: images * 8 // 9])
     val = Graded(feature_NVD=torch.randn(images // 9, 1, 256), rank_N=rank_N[: images // 9])
-    before = _peak()
+    before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
         tracked = Tracked(directory=Path(folder), project="benchmark", name=None, enabled=True, settings={})
         keeper = Keeper(Path(folder) / "checkpoints", top=1, every=1)
@@ -171,7 +161,7 @@ def measure_memory(images: int = 100_000) -> dict[str, float]:
             header = {"kind": "artwork-head", "input_dim": 256, "config": {}}
             fitting = open_fit(_unstopped(1), train, val, keeper, header)
             fitting.run(torch.device("cpu"), tracker, progress, "training")
-    return {"images": images, "added_mib": _peak() - before}
+    return {"images": images, "added_mib": peak_mib() - before}
 
 
 def _unstopped(epochs: int) -> ArtworkConfig:
@@ -194,9 +184,5 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 if __name__ == "__main__":
-    main()
+    run("artwork_training", __doc__, measure, add_options)

@@ -1,9 +1,11 @@
-"""What does a flood of large requests cost? `python -m benchmarks.flood STORE [--calls 60] [--json FILE]`
+"""What does a flood of large requests cost?
+
+    python -m benchmarks.flood [--quick] [--json FILE] [--store DIR] [--calls 60]
 
 The same flood meets a real embedder and a real ranker, each twice within one run: with bodies bounded as by
-default, and without a bound. Told are the peak of resident memory, how quickly refusals came (as the client
-saw it, which makes and sends large messages all the while, and as the service did), when the last answer was
-there, and how small calls and health fared meanwhile, asked from a process of their own.
+default, and without a bound. Measures the peak of resident memory, the time of refusals (as the client sees
+it, which makes and sends large messages meanwhile, and as the service does), the time of the last answer, and
+how small calls and health fare meanwhile, asked from a process of their own.
 """
 
 import argparse
@@ -31,12 +33,16 @@ from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
+from benchmarks import report
+from benchmarks.report import RESULTS, Skipped
 from model_store.store import ModelStore
 from services.client.embedder import image_input
 from services.client.health import await_serving
 from services.client.ranker import picture
 
 UNBOUNDED = {"ATELIER_HELD_BYTES": str(1 << 40), "ATELIER_RECEIVING": "100000"}
+STORE = RESULTS / "store"
+QUICK_CALLS = 12
 PICTURES = 9
 SIDE = 830  # of noise: a PNG of 2 MB
 FULL_NAMES = {
@@ -55,32 +61,42 @@ class Started:
     log: Path
 
 
-def main() -> None:
-    """Measure both services both ways and print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--calls", type=int, default=60)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The store and the size of the flood."""
+    parser.add_argument("--store", type=Path, help=f"Model store. Default: default models in {STORE}.")
+    parser.add_argument("--calls", type=int, default=60, help="Calls at once. Default: 60.")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Figures]:
+    """Both services both ways."""
+    store = options.store or _default_store()
+    calls = QUICK_CALLS if options.quick else options.calls
     figures: dict[str, Figures] = {}
     for name, environment in (("bounded", {}), ("unbounded", UNBOUNDED)):
         with tempfile.TemporaryDirectory() as folder:
-            shared = {"ATELIER_STORE": str(options.store), "ATELIER_CACHE": folder, **environment}
+            shared = {"ATELIER_STORE": str(store), "ATELIER_CACHE": folder, **environment}
             with _process("embedder", shared, Path(folder)) as embedder:
-                ask = _embedding(options.store, embedder.address)
-                figures[f"embedder {name}"] = _flood(embedder, "embedder", ask, options.calls)
+                ask = _embedding(store, embedder.address)
+                figures[f"embedder_{name}"] = _flood(embedder, "embedder", ask, calls)
             with (
                 _process("embedder", shared, Path(folder)) as embedder,
                 _process(
                     "ranker", {**shared, "ATELIER_EMBEDDER_ADDRESS": embedder.address}, Path(folder)
                 ) as ranker,
             ):
-                figures[f"ranker {name}"] = _flood(ranker, "ranker", _ranking(ranker.address), options.calls)
-    print(json.dumps(figures, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+                figures[f"ranker_{name}"] = _flood(ranker, "ranker", _ranking(ranker.address), calls)
+    return figures
+
+
+def _default_store() -> Path:
+    """The default models, published where they are not yet: their heads take a training of some seconds."""
+    atelier = Path(sys.executable).with_name("atelier")
+    run = subprocess.run(
+        [atelier, "models", "defaults", "--store", STORE], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        raise Skipped(f"`atelier models defaults` made no store: {run.stderr.strip() or run.stdout.strip()}")
+    return STORE
 
 
 def _noise(seed: int) -> bytes:
@@ -163,8 +179,8 @@ def _flood(service: Started, name: str, ask: Callable[[], Any], calls: int) -> F
         watcher.join()
         beside = probes.result(60)
     refused = sorted(seconds for code, seconds in answers if code == "RESOURCE_EXHAUSTED")
-    calls_told = [json.loads(line) for line in service.log.read_text().splitlines() if '"code"' in line]
-    seen = sorted(call["duration_ms"] / 1_000 for call in calls_told if call["code"] == "RESOURCE_EXHAUSTED")
+    logged = [json.loads(line) for line in service.log.read_text().splitlines() if '"code"' in line]
+    seen = sorted(call["duration_ms"] / 1_000 for call in logged if call["code"] == "RESOURCE_EXHAUSTED")
     return {
         "resident_before_mb": round(before / 1e6),
         "resident_peak_mb": round(peak[0] / 1e6),
@@ -197,15 +213,15 @@ def _probe(address: str, name: str, over: str) -> Figures:
                 health_pb2.HealthCheckRequest(service=FULL_NAMES[name]), timeout=10
             ),
         }
-        found: dict[str, list[tuple[str, float]]] = {what: [_timed(ask)] for what, ask in asks.items()}
+        answers: dict[str, list[tuple[str, float]]] = {what: [_timed(ask)] for what, ask in asks.items()}
         Path(f"{over}.begun").touch()
         while not Path(over).exists():
             for what, ask in asks.items():
-                found[what].append(_timed(ask))
+                answers[what].append(_timed(ask))
             time.sleep(0.01)
     return {
         figure: value
-        for what, timed in found.items()
+        for what, timed in answers.items()
         for figure, value in (
             (f"{what}_codes", dict(Counter(code for code, _ in timed))),
             (f"{what}_s_median", round(statistics.median(seconds for _, seconds in timed), 4)),
@@ -234,4 +250,4 @@ def _resident(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    report.run("flood", __doc__, measure, add_options)

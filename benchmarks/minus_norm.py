@@ -1,18 +1,18 @@
-"""Why a score is not minus the norm of an embedding: `python -m benchmarks.minus_norm [--json FILE]` (A-8).
+"""Why is a score not minus the norm of an embedding? (A-8)
 
-The same projector learns the same tiers from the same features with either score. Told are how far the scores
-of a fresh network are apart, how much gradient reaches the projector, and the accuracy on pairs held out, by
-epoch.
+    python -m benchmarks.minus_norm [--quick] [--json FILE]
+
+The same projector learns the same tiers from the same features with either score. Measures the spread of a
+fresh network's scores, the gradient that reaches the projector, and the accuracy on held-out pairs, by epoch.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.report import run
 from trainer.artwork.batches import InBatchPairs
 from trainer.artwork.config import HeadSettings, TrainingConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy
@@ -24,27 +24,19 @@ EPOCHS = (1, 5, 20)
 
 Score = Callable[[PairwiseRankingModel, torch.Tensor], torch.Tensor]
 SCORES: dict[str, Score] = {
-    "score head": lambda model, feature_BD: model.forward_single(feature_BD)[1],
-    "minus norm": lambda model, feature_BD: -model.projector(feature_BD).norm(dim=-1),
+    "score_head": lambda model, feature_BD: model.forward_single(feature_BD)[1],
+    "minus_norm": lambda model, feature_BD: -model.projector(feature_BD).norm(dim=-1),
 }
 
 
-def main() -> None:
-    """Measure both and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    figures = {name: measure(score) for name, score in SCORES.items()}
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
+def measure_scores(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """The figures of both scores."""
+    epochs = EPOCHS[:2] if options.quick else EPOCHS
+    return {name: measure(score, epochs) for name, score in SCORES.items()}
 
 
-def measure(score: Score) -> dict[str, float]:
-    """The figures of one way to score, from the same start."""
+def measure(score: Score, epochs: Sequence[int]) -> dict[str, float]:
+    """The figures of one score, from the same start."""
     torch.manual_seed(42)
     feature_ND, rank_N = _graded()
     model = PairwiseRankingModel.build(DIMENSION, HeadSettings())
@@ -55,29 +47,28 @@ def measure(score: Score) -> dict[str, float]:
     gradients = torch.autograd.grad(loss, list(model.projector.parameters()))
     # The last two are the scale and shift of the LayerNorm that the projector ends in.
     before, last = gradients[:-2], gradients[-2:]
-    found = {
+    fresh = {
         "fresh_mean": float(fresh_N.mean()),
         "fresh_spread": float(fresh_N.std()),
         "fresh_gradient_before_last_layer_norm": _length(before),
         "fresh_gradient_of_last_layer_norm": _length(last),
     }
-    return found | _trained(model, score, feature_ND, rank_N)
+    return fresh | _accuracies(model, score, epochs)
 
 
 def _length(gradients: Sequence[torch.Tensor]) -> float:
     return float(torch.stack([gradient.norm() for gradient in gradients]).norm())
 
 
-def _trained(
-    model: PairwiseRankingModel, score: Score, feature_ND: torch.Tensor, rank_N: torch.Tensor
-) -> dict[str, float]:
+def _accuracies(model: PairwiseRankingModel, score: Score, epochs: Sequence[int]) -> dict[str, float]:
+    feature_ND, rank_N = _graded()
     settings = TrainingConfig()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     batches = InBatchPairs(rank_N[:TRAIN], settings.batch_size, settings.seed)
-    found = {}
-    for epoch in range(1, max(EPOCHS) + 1):
+    accuracies = {}
+    for epoch in range(1, max(epochs) + 1):
         model.train()
         for batch in batches:
             optimizer.zero_grad()
@@ -86,12 +77,12 @@ def _trained(
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip_norm)
             optimizer.step()
-        if epoch in EPOCHS:
+        if epoch in epochs:
             model.eval()
             with torch.inference_mode():
                 test_N = score(model, feature_ND[TRAIN:]).numpy()
-            found[f"accuracy_{epoch}"] = compute_pairwise_accuracy(test_N, rank_N[TRAIN:].numpy())
-    return found
+            accuracies[f"accuracy_{epoch}"] = compute_pairwise_accuracy(test_N, rank_N[TRAIN:].numpy())
+    return accuracies
 
 
 def _graded() -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,4 +97,4 @@ def _graded() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    main()
+    run("minus_norm", __doc__, measure_scores)

@@ -1,11 +1,12 @@
-"""Should a graph's waiting threads spin? `python -m benchmarks.spinning GRAPH [--rounds N] [--json FILE]`
+"""Should a graph's waiting threads spin?
+
+    python -m benchmarks.spinning [--quick] [--json FILE] [--graph FILE] [--rounds 7]
 
 Both settings are measured in turn within one run: a lone caller, back to back and with pauses, and two
 processes at once, as the embedder and the ranker are on one machine. Read the ratios, not the absolutes.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -17,10 +18,15 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+import defaults
+from benchmarks.report import run
+from model_store.store import ModelStore
+
 PAUSE_S = 0.02
 SECONDS = 1.5
 SPINNING, SLEEPING = "spinning", "sleeping"
 STATES = (SPINNING, SLEEPING)
+CHILD = "--child"
 
 
 def open_graph(path: Path, state: str) -> Any:
@@ -47,12 +53,12 @@ def call(session: Any, seconds: float, pause_s: float = 0.0) -> list[float]:
 
 
 def measure(path: Path, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Per question and setting one figure a round, the order turned round each time."""
+    """One figure a round for each question and setting; the order of the settings alternates."""
     sessions = {state: open_graph(path, state) for state in STATES}
     pairs = {state: [_child(path, state) for _ in range(2)] for state in STATES}
     figures: dict[str, dict[str, list[float]]] = {
         name: {state: [] for state in STATES}
-        for name in ("lone caller, ms", "lone caller with pauses, ms", "two processes, calls/s")
+        for name in ("lone_caller_ms", "lone_caller_with_pauses_ms", "two_processes_calls_per_second")
     }
     for number in range(rounds):
         for state in STATES if number % 2 else reversed(STATES):
@@ -70,7 +76,7 @@ def measure(path: Path, rounds: int) -> dict[str, dict[str, list[float]]]:
 
 
 def _child(path: Path, state: str) -> Any:
-    command = [sys.executable, "-m", "benchmarks.spinning", str(path), "--child", state]
+    command = [sys.executable, "-m", "benchmarks.spinning", str(path), CHILD, state]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     child.stdout.readline()
@@ -85,28 +91,32 @@ def _serve(path: Path, state: str) -> None:
         print(len(call(session, SECONDS)), flush=True)
 
 
-def _show(values: list[float]) -> str:
-    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The graph and the number of rounds; `--child` is how the benchmark starts its own processes."""
+    parser.add_argument("--graph", type=Path, help="ONNX file. Default: the packaged fashion-image.")
+    parser.add_argument("--rounds", type=int, default=7, help="Rounds, both settings in each. Default: 7.")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("graph", type=Path)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--child", choices=STATES, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        _serve(given.graph, given.child)
-        return
-    figures = measure(given.graph, given.rounds)
-    for name, found in figures.items():
-        ratio = statistics.median(found[SLEEPING]) / statistics.median(found[SPINNING])
-        spinning, sleeping = (_show(found[state]) for state in STATES)
-        print(f"{name:30} spinning {spinning}  sleeping {sleeping}  ratio {ratio:.2f}")
-    if given.json:
-        given.json.write_text(json.dumps({"machine": os.cpu_count(), "figures": figures}, indent=2) + "\n")
+def measure_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Per question the median, least and most of each setting, and the ratio of the medians."""
+    graph = options.graph or ModelStore.at(defaults.STORE).resolve("fashion-image").path("model.onnx")
+    rounds = measure(graph, 2 if options.quick else options.rounds)
+    return {
+        question: {
+            **{state: _summary(values) for state, values in by_state.items()},
+            "sleeping_to_spinning": statistics.median(by_state[SLEEPING])
+            / statistics.median(by_state[SPINNING]),
+        }
+        for question, by_state in rounds.items()
+    }
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 if __name__ == "__main__":
-    main()
+    if CHILD in sys.argv:
+        _serve(Path(sys.argv[1]), sys.argv[3])
+    else:
+        run("spinning", __doc__, measure_settings, add_options)

@@ -1,6 +1,6 @@
-"""How the tree is built: sizes, folders, modules that one other module imports, class names that recur.
+"""How is the tree built: sizes, folders, modules with a single importer, class names that recur?
 
-    python -m benchmarks.structure [--root DIR] [--list]
+    python -m benchmarks.structure [--quick] [--json FILE] [--root DIR] [--list]
 
 Counts the source of the product: no tests, no generated stubs, no benchmarks.
 """
@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
+
+from benchmarks.report import run
 
 ROOMS = (
     "cli", "defaults", "inference", "model_store", "pretraining", "services", "trainer", "vector_index",
@@ -47,7 +50,7 @@ def _read(name: str, path: Path, known: frozenset[str] | set[str]) -> Module:
         name=name,
         path=path,
         line_count=text.count("\n"),
-        imports=frozenset(found for found in _imported(tree) if found in known) - {name},
+        imports=frozenset(imported for imported in _imported(tree) if imported in known) - {name},
         classes=tuple(
             node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_"
         ),
@@ -64,7 +67,7 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 
 
 def single_importers(modules: Mapping[str, Module]) -> dict[str, str]:
-    """Modules that exactly one other imports, with that one. Packages and entry points do not count."""
+    """Modules with exactly one importer, and that importer. Packages and entry points do not count."""
     importers: defaultdict[str, set[str]] = defaultdict(set)
     for module in modules.values():
         for imported in module.imports:
@@ -93,30 +96,44 @@ def recurring_classes(modules: Mapping[str, Module]) -> dict[str, list[str]]:
     return {name: places for name, places in sorted(owners.items()) if len(places) > 1}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The checkout, and whether to name what is counted."""
     parser.add_argument("--root", type=Path, default=Path(), help="Checkout to measure. Default: this one.")
     parser.add_argument("--list", action="store_true", help="Name what is counted.")
-    arguments = parser.parse_args()
-    modules = read_modules(arguments.root.resolve())
-    single, wide, recurring = single_importers(modules), wide_folders(modules), recurring_classes(modules)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """The counts of one checkout."""
+    modules = read_modules(options.root.resolve())
+    if options.list:
+        print("\n".join(names(modules)))
     sizes = [module.line_count for module in modules.values() if module.path.name != "__init__.py"]
-    print(f"source lines                {sum(module.line_count for module in modules.values()):>7,}")
-    for room in ROOMS:
-        lines = sum(module.line_count for name, module in modules.items() if name.split(".")[0] == room)
-        print(f"  {room:<25} {lines:>7,}")
-    print(f"modules                     {len(sizes):>7}, median {median(sizes):.0f} lines, most {max(sizes)}")
-    print(f"with a single importer      {len(single):>7}")
-    print(f"folders over {WIDE_FOLDER_FILES} files       {len(wide):>7}")
-    print(f"class names that recur      {len(recurring):>7}")
-    if arguments.list:
-        for name, importer in sorted(single.items()):
-            print(f"single importer: {name} <- {importer} ({modules[name].line_count} lines)")
-        for folder, count in wide.items():
-            print(f"wide folder: {folder} ({count} files)")
-        for name, places in recurring.items():
-            print(f"recurring class: {name}: {', '.join(places)}")
+    return {
+        "source_lines": {
+            "all": sum(module.line_count for module in modules.values()),
+            **{
+                room: sum(
+                    module.line_count for name, module in modules.items() if name.partition(".")[0] == room
+                )
+                for room in ROOMS
+            },
+        },
+        "modules": {"count": len(sizes), "median_lines": median(sizes), "most_lines": max(sizes)},
+        "single_importers": len(single_importers(modules)),
+        "wide_folders": len(wide_folders(modules)),
+        "recurring_classes": len(recurring_classes(modules)),
+    }
+
+
+def names(modules: Mapping[str, Module]) -> Iterator[str]:
+    """A line for each module, folder and class name that is counted."""
+    for name, importer in sorted(single_importers(modules).items()):
+        yield f"single importer: {name} <- {importer} ({modules[name].line_count} lines)"
+    for folder, count in wide_folders(modules).items():
+        yield f"wide folder: {folder} ({count} files)"
+    for name, places in recurring_classes(modules).items():
+        yield f"recurring class: {name}: {', '.join(places)}"
 
 
 if __name__ == "__main__":
-    main()
+    run("structure", __doc__, measure, add_options)

@@ -1,16 +1,16 @@
-"""How many source files two requests cross, counted by recording which files execute a function.
+"""How many source files do two requests cross, counted by recording which files execute a function?
 
-    python -m benchmarks.walks [--root CHECKOUT]
+    python -m benchmarks.walks [--quick] [--json FILE] [--root CHECKOUT] [--list]
 
 `rank`: one Rank of three new pictures, embedder and ranker together, from the first byte to the reply.
 `label`: K-Fashion label files become a served attribute encoder: prepare, train, export, serve.
 The commands run in their own processes with a profile function; what their imports execute does not count.
+--quick leaves `label` out.
 """
 
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +19,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+
+from benchmarks.report import run
 
 ROOMS = ("cli", "inference", "model_store", "services", "trainer", "vector_index")
 RECORDER = """
@@ -170,7 +173,7 @@ def _recorded_call(stub: ranker_pb2_grpc.RankerServiceStub, record: Path, images
 
 def _children(record: Path) -> list[int]:
     """The embedder's and the ranker's process."""
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
@@ -181,10 +184,10 @@ def _children(record: Path) -> list[int]:
             continue
         ours = f"WALK_OUT={record}" in environment
         if ours and any(name in command for name in ("services.embedder", "services.ranker")):
-            found.append(int(entry.name))
-    if len(found) != 2:
-        raise RuntimeError(f"expected embedder and ranker, found the processes {found}")
-    return found
+            processes.append(int(entry.name))
+    if len(processes) != 2:
+        raise RuntimeError(f"expected embedder and ranker, found the processes {processes}")
+    return processes
 
 
 def _wait_for(folder: Path, count: int) -> None:
@@ -228,29 +231,30 @@ def recorded(folder: Path) -> set[str]:
     return {file for file in files if file.split("/")[0] in ROOMS}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The checkout, and whether to name the files."""
     parser.add_argument("--root", type=Path, default=Path(), help="Checkout to measure. Default: this one.")
     parser.add_argument("--list", action="store_true", help="Name the files.")
-    arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="walks-"))
-    try:
-        walk = Walk(arguments.root.resolve(), folder)
-        store, pictures = folder / "store", folder / "pictures"
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """How many files each walk crosses, the label file's by stage too."""
+    with tempfile.TemporaryDirectory(prefix="walks-", ignore_cleanup_errors=True) as folder:
+        walk = Walk(options.root.resolve(), Path(folder))
+        store, pictures = walk.folder / "store", walk.folder / "pictures"
         walk.run("models", "defaults", "--store", str(store))
         walk.run("artwork", "synthesise", "--out", str(pictures), "--count", "40")
         images = sorted(path for path in pictures.rglob("*") if path.suffix in (".jpg", ".png"))
         walks = {"rank": rank(walk, store, images)}
-        stages = label(walk, store)
-        walks |= {f"label: {name}": files for name, files in stages.items()}
+        stages = {} if options.quick else label(walk, store)
+    walks |= {f"label_{name}": files for name, files in stages.items()}
+    if stages:
         walks["label"] = set().union(*stages.values())
+    if options.list:
         for name, files in walks.items():
-            print(f"{name:<16} {len(files):>4} files")
-            if arguments.list:
-                print("\n".join(f"    {file}" for file in sorted(files)))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            print("\n".join((name, *(f"    {file}" for file in sorted(files)))))
+    return {f"{name}_files": len(files) for name, files in walks.items()}
 
 
 if __name__ == "__main__":
-    main()
+    run("walks", __doc__, measure, add_options)
