@@ -24,7 +24,7 @@ def test_the_interval_does_not_depend_on_how_many_are_drawn_at_once(monkeypatch:
     groups = [str(number // 2) for number in range(60)]
     whole = share_right(right_N, groups)
 
-    monkeypatch.setattr(shares, "_DRAWN", 64)
+    monkeypatch.setattr(bootstrap, "_DRAWN", 64)
 
     assert share_right(right_N, groups) == whole
 
