@@ -16,14 +16,14 @@ from inference.release import ReleaseKeeper, ReleaseStatus, store_trouble
 from model_store.aliases import PRODUCTION
 from model_store.errors import StoreError
 from model_store.store import ModelStore, Version
-from services.client.errors import AtelierError, Unavailable
+from services.client.pinned_models import PinnedModels
 from services.recommender.catalog import Catalogue
-from services.recommender.embedding import Embedding
 from services.recommender.errors import DamagedCatalogue
 from services.recommender.executors import Executors
 from services.recommender.neighbours import SpaceIndex, forget_indexes
 from services.recommender.serving import Models, Serving, describe
 from services.recommender.upgrade import Incoming, Upgrade
+from services.runtime.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Collection:
         store: ModelStore,
         catalogue: Catalogue,
         executors: Executors,
-        embedding: Embedding,
+        embedding: PinnedModels,
         indexes: Path,
         poll_s: float,
     ) -> None:
@@ -130,7 +130,7 @@ class Collection:
             return
         try:
             await self._embedding.prepare(serving.models.pinned)
-        except AtelierError as error:
+        except ServiceError as error:
             log.warning("a pinned model was not prepared", extra={"reason": str(error)})
 
     async def close(self) -> None:
@@ -206,12 +206,9 @@ class Collection:
         vectors are answered, pictures and attributes once the embedder is there.
         """
         models = await self._executors.read(lambda: describe(self._store, version))
-        try:
-            await self._embedding.prepare(models.pinned)
-        except Unavailable as error:
-            if self.present is not None and self.present.models.lead.digest != version.digest:
-                raise
-            log.warning("serving without the embedder for now", extra={"reason": str(error)})
+        present = self.present
+        first = present is None or present.models.lead.digest == version.digest
+        await self._embedding.prepare(models.pinned, required=not first)
         serving = Serving(models=models, index=await self._index(models))
         self.incoming = Incoming(serving)
         await self._upgrade.run(self.incoming)

@@ -9,8 +9,9 @@ import numpy as np
 
 from inference.attributes import AttributeSchema
 from inference.errors import InvalidInput
+from services.client.pinned_models import EmbeddedInputs, PinnedModels
+from services.messages.vectors import CallerVector
 from services.recommender.catalog import Catalogue
-from services.recommender.embedding import Embedded, Embedding
 from services.recommender.errors import ERRORS, DamagedCatalogue
 from services.recommender.executors import Executors
 from services.recommender.items import ItemConditions
@@ -21,7 +22,6 @@ from services.recommender.query import (
     Picture,
     Question,
     Record,
-    Vector,
     blend,
     search,
 )
@@ -39,13 +39,13 @@ class Answer:
     found: Found
     errors: dict[int, ServiceError]
     models: Models
-    embedded: Embedded
+    embedded: EmbeddedInputs
 
 
 class Finder:
     """Answers questions about every collection."""
 
-    def __init__(self, catalogue: Catalogue, executors: Executors, embedding: Embedding) -> None:
+    def __init__(self, catalogue: Catalogue, executors: Executors, embedding: PinnedModels) -> None:
         self._catalogue = catalogue
         self._executors = executors
         self._embedding = embedding
@@ -53,7 +53,7 @@ class Finder:
     async def answer(self, serving: Serving, question: Question) -> Answer:
         """The items of one release that are nearest to the question.
 
-        Raises the query's own error, or the first example's when none can be read. Raises AtelierError:
+        Raises the query's own error, or the first example's when none can be read. Raises ServiceError:
         when the embedder is needed and cannot be asked.
         """
         words = filter_words(question.filter_words, serving.models.schema)
@@ -77,11 +77,11 @@ class Finder:
 
     async def _resolve(
         self, contents: Sequence[Content | ServiceError | None], serving: Serving
-    ) -> tuple[list[Outcome | None], Embedded]:
+    ) -> tuple[list[Outcome | None], EmbeddedInputs]:
         """One vector or error a content."""
         outcomes: list[Outcome | None] = [one if isinstance(one, ServiceError) else None for one in contents]
         for index, one in enumerate(contents):
-            if isinstance(one, Vector):
+            if isinstance(one, CallerVector):
                 outcomes[index] = _checked(one, serving)
         await self._look_up(contents, serving, outcomes)
         embedded = await self._embed(contents, serving, outcomes)
@@ -124,7 +124,7 @@ class Finder:
         contents: Sequence[Content | ServiceError | None],
         serving: Serving,
         outcomes: list[Outcome | None],
-    ) -> Embedded:
+    ) -> EmbeddedInputs:
         pictures = {index: one.data for index, one in enumerate(contents) if isinstance(one, Picture)}
         records = {index: one.attributes for index, one in enumerate(contents) if isinstance(one, Record)}
         if records and serving.models.schema is None:
@@ -151,7 +151,7 @@ class Finder:
         for index, outcome in zip((*pictures, *records), embedded, strict=True):
             outcomes[index] = outcome
         # The two ran side by side, so the longer one is what was waited for.
-        return max(parts, key=lambda part: part.total_ms)
+        return max(parts, key=lambda part: part.times.total_ms)
 
 
 def _unfit(records: Mapping[int, Mapping[str, Any]], schema: AttributeSchema) -> dict[int, ServiceError]:
@@ -165,7 +165,7 @@ def _unfit(records: Mapping[int, Mapping[str, Any]], schema: AttributeSchema) ->
     return errors
 
 
-def _checked(vector: Vector, serving: Serving) -> Outcome:
+def _checked(vector: CallerVector, serving: Serving) -> Outcome:
     try:
         return serving.check_vector(vector, comparable=True)
     except (ServiceError, InvalidInput) as error:

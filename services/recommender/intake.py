@@ -16,14 +16,14 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from inference.errors import InvalidInput
+from services.client.pinned_models import EmbeddedInputs, PinnedModels
+from services.messages.vectors import CallerVector
 from services.recommender.catalog import Catalogue
 from services.recommender.collection import Collection
-from services.recommender.embedding import Embedded, Embedding
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
 from services.recommender.items import Change, Entry, SourceVector
 from services.recommender.pictures import picture_digest
-from services.recommender.query import Vector
 from services.recommender.records import normalise_record
 from services.recommender.serving import Models, Serving
 from services.runtime.errors import Aborted, Internal, ServiceError, to_service_error
@@ -43,7 +43,7 @@ class Draft:
 
     item_id: str
     picture: bytes | None
-    vector: Vector | None
+    vector: CallerVector | None
     record: Mapping[str, Any]
     released_us: int | None
     in_stock: bool
@@ -56,7 +56,7 @@ class Taken:
     outcomes: tuple[int | ServiceError, ...]
     revision: int
     models: Models
-    embedded: Embedded
+    embedded: EmbeddedInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class _Batch:
 class Intake:
     """Writes the items of every collection."""
 
-    def __init__(self, catalogue: Catalogue, executors: Executors, embedding: Embedding) -> None:
+    def __init__(self, catalogue: Catalogue, executors: Executors, embedding: PinnedModels) -> None:
         self._catalogue = catalogue
         self._executors = executors
         self._embedding = embedding
@@ -91,7 +91,7 @@ class Intake:
     async def upsert(self, collection: Collection, drafts: Sequence[Draft]) -> Taken:
         """Insert or replace items; what is acknowledged is durable and can be found.
 
-        Bad items fail alone. Raises NoRelease, AtelierError, DiskFull: then nothing was written.
+        Bad items fail alone. Raises NoRelease, ServiceError, DiskFull: then nothing was written.
         """
         for _ in range(ATTEMPTS):
             with collection.hold() as serving:
@@ -115,7 +115,7 @@ class Intake:
                 batch.errors[index] = to_service_error(error, ERRORS)
         return batch
 
-    async def _embed(self, batch: _Batch, collection: Collection, serving: Serving) -> Embedded:
+    async def _embed(self, batch: _Batch, collection: Collection, serving: Serving) -> EmbeddedInputs:
         """Give each picture a vector in every space that is fed; how long the present space took."""
         embedded = await self._feed(batch, serving.models)
         incoming = collection.incoming
@@ -129,7 +129,7 @@ class Intake:
                     batch.errors.pop(index, None)
         return embedded
 
-    async def _feed(self, batch: _Batch, models: Models) -> Embedded:
+    async def _feed(self, batch: _Batch, models: Models) -> EmbeddedInputs:
         sources = {entry.source: entry.picture_digest for entry in batch.entries.values()}
         known = await self._executors.read(lambda: self._catalogue.vectors_of(list(sources), models.space_id))
         found = batch.vectors.setdefault(models.space_id, {})
@@ -236,7 +236,7 @@ def _follow(target: Serving, change: Change, found: Mapping[str, np.ndarray]) ->
         target.index.reconcile()
 
 
-def _taken(batch: _Batch, change: Change, count: int, models: Models, embedded: Embedded) -> Taken:
+def _taken(batch: _Batch, change: Change, count: int, models: Models, embedded: EmbeddedInputs) -> Taken:
     outcomes: list[int | ServiceError] = []
     for index in range(count):
         entry = batch.entries.get(index)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from services.messages.vectors import CallerVector
 from services.recommender.catalog import Catalogue
 from services.recommender.items import Item, ItemConditions
 from services.recommender.neighbours import SpaceIndex
@@ -38,15 +39,7 @@ class Record:
     attributes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vector:
-    """A vector and the space it says that it is of. values_D: float32."""
-
-    space_id: str
-    values_D: np.ndarray
-
-
-Content = Picture | ItemIds | Record | Vector
+Content = Picture | ItemIds | Record | CallerVector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,10 @@ from atelier.recommender.v1 import (
 
 from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
+from services.client.pinned_models import PinnedModels
 from services.recommender.catalog import Catalogue
 from services.recommender.collection import Collection
 from services.recommender.collections import Collections
-from services.recommender.embedding import Embedding
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
 from services.recommender.finding import Finder
@@ -46,7 +46,7 @@ def recommender_service(
                 settings.embedder_address, security=settings.client_security(), hops=server.hops
             )
             stack.push_async_callback(embedder.close)
-            embedding = Embedding(embedder)
+            embedding = PinnedModels(embedder)
             collections = _collections(settings, catalogue, executors, embedding)
             for collection in collections:
                 stack.push_async_callback(collection.close)
@@ -71,7 +71,7 @@ def recommender_service(
 
 
 def _collections(
-    settings: RecommenderSettings, catalogue: Catalogue, executors: Executors, embedding: Embedding
+    settings: RecommenderSettings, catalogue: Catalogue, executors: Executors, embedding: PinnedModels
 ) -> Collections:
     store = ModelStore.at(settings.store)
     return Collections(
@@ -96,7 +96,7 @@ def _add_servicers(
     settings: RecommenderSettings,
     catalogue: Catalogue,
     executors: Executors,
-    embedding: Embedding,
+    embedding: PinnedModels,
     collections: Collections,
 ) -> None:
     server.add(

@@ -10,9 +10,9 @@ from inference.attributes import AttributeSchema
 from inference.errors import RefusedModel
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing
 from model_store.store import ModelStore, Version
+from services.messages.vectors import CallerVector
 from services.recommender.neighbours import SpaceIndex
-from services.recommender.query import Vector
-from services.runtime.errors import FailedPrecondition, InvalidArgument
+from services.runtime.errors import InvalidArgument
 
 # Of a vector's length: far above what the index and queries still take, so that nothing is written
 # into the catalogue that the index refuses.
@@ -50,38 +50,22 @@ class Serving:
     models: Models
     index: SpaceIndex
 
-    def check_vector(self, vector: Vector, *, comparable: bool) -> np.ndarray:
+    def check_vector(self, vector: CallerVector, *, comparable: bool) -> np.ndarray:
         """The components of a caller's vector. comparable: takes the lead's own space too, for queries.
 
         Raises InvalidArgument: naming both dimensions, or the first component that is not finite.
         Raises FailedPrecondition: for another space, naming both.
         """
-        spaces = {self.models.space_id} | ({self.models.lead.space_id} if comparable else set())
-        if not vector.space_id:
-            raise InvalidArgument("the vector says no space", reason="NO_SPACE")
-        if vector.space_id not in spaces:
-            raise FailedPrecondition(
-                f"the vector is of space {vector.space_id[:64]}, the collection {self.index.collection} "
-                f"of space {self.models.space_id}",
-                reason="OTHER_SPACE",
-            )
-        if len(vector.values_D) != self.models.dimension:
-            raise InvalidArgument(
-                f"the collection {self.index.collection} has {self.models.dimension} dimensions, "
-                f"the vector {len(vector.values_D)}",
-                reason="INVALID_VECTOR",
-            )
-        finite = np.isfinite(vector.values_D)
-        if not finite.all():
-            raise InvalidArgument(
-                f"component {int(np.argmin(finite))} of the vector is not finite", reason="INVALID_VECTOR"
-            )
-        length = float(np.linalg.norm(vector.values_D.astype(np.float64)))
+        pinned = self.models.pinned if comparable else (self.models.image,)
+        spaces = [version.space_id for version in pinned]
+        taker = f"the collection {self.index.collection}"
+        values_D = vector.check(spaces, self.models.dimension, field="vector", taker=taker)
+        length = float(np.linalg.norm(values_D.astype(np.float64)))
         if length < SHORTEST:
             raise InvalidArgument(
                 f"the vector has no direction: its length is {length:.3g}", reason="INVALID_VECTOR"
             )
-        return vector.values_D
+        return values_D
 
 
 def describe(store: ModelStore, lead: Version) -> Models:

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.client.pinned_models import PinnedModels
 from services.recommender.catalog import Catalogue
-from services.recommender.embedding import Embedding
 from services.recommender.errors import DamagedCatalogue, UpgradeBlocked
 from services.recommender.executors import Executors
 from services.recommender.items import Missing, SourceVector
@@ -35,7 +35,7 @@ class Upgrade:
     """Brings one collection into the space of one release; run again, it goes on."""
 
     def __init__(
-        self, catalogue: Catalogue, executors: Executors, embedding: Embedding, writing: asyncio.Lock
+        self, catalogue: Catalogue, executors: Executors, embedding: PinnedModels, writing: asyncio.Lock
     ) -> None:
         self._catalogue = catalogue
         self._executors = executors
@@ -48,7 +48,7 @@ class Upgrade:
         """Return once `incoming` is complete and remembered as what the collection serves.
 
         Raises UpgradeBlocked: when an item cannot follow, naming it or their number.
-        Raises AtelierError: when the embedder cannot be asked. Raises DiskFull.
+        Raises ServiceError: when the embedder cannot be asked. Raises DiskFull.
         """
         try:
             while not await self._complete(incoming):

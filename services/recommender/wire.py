@@ -2,24 +2,25 @@
 
 import base64
 import binascii
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-from atelier.embedder.v1 import embedder_pb2
 from atelier.recommender.v1 import catalog_pb2, index_pb2, recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
-from google.protobuf import struct_pb2, timestamp_pb2
+from google.protobuf import timestamp_pb2
 
 from inference.release import ReleaseStatus
 from model_store.aliases import PRODUCTION
 from model_store.store import Version
+from services.messages.identities import write_model
+from services.messages.item_errors import ItemFailure
+from services.messages.records import read_record, write_record
+from services.messages.vectors import read_vector
 from services.recommender.items import Item
-from services.recommender.query import Content, ItemIds, Picture, Question, Record, Vector
-from services.runtime.errors import Internal, InvalidArgument, ServiceError, from_status, to_status
-from services.runtime.limits import RECORD_BYTES, Limits
+from services.recommender.query import Content, ItemIds, Picture, Question, Record
+from services.runtime.errors import InvalidArgument, ServiceError, to_status
+from services.runtime.limits import Limits
 
 DEFAULT_COLLECTION: Final = "fashion"
 DEFAULT_COUNT: Final = 10
@@ -32,58 +33,6 @@ MOST_DELETED: Final = 1_000
 _ITEM_ID: Final = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _FIRST_SECOND: Final = -62_135_596_800  # 0001-01-01
 _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31
-_STATES: Final[Mapping[str, types_pb2.ModelState]] = {
-    "absent": types_pb2.MODEL_STATE_UNSPECIFIED,
-    "preparing": types_pb2.MODEL_STATE_PREPARING,
-    "serving": types_pb2.MODEL_STATE_SERVING,
-    "refused": types_pb2.MODEL_STATE_REFUSED,
-    "orphaned": types_pb2.MODEL_STATE_ORPHANED,
-}
-
-
-# Asking the embedder
-
-
-def picture_inputs(pictures: Iterable[bytes]) -> list[embedder_pb2.EmbedInput]:
-    """Pictures as inputs of the embedder."""
-    return [embedder_pb2.EmbedInput(image=picture) for picture in pictures]
-
-
-def record_inputs(records: Iterable[Mapping[str, Any]]) -> list[embedder_pb2.EmbedInput]:
-    """Attribute records as inputs of the embedder."""
-    return [embedder_pb2.EmbedInput(attributes=to_struct(record)) for record in records]
-
-
-def priority(*, bulk: bool) -> embedder_pb2.Priority:
-    """The queue that a request joins."""
-    return embedder_pb2.PRIORITY_BULK if bulk else embedder_pb2.PRIORITY_INTERACTIVE
-
-
-def read_vectors(
-    reply: embedder_pb2.EmbedResponse, version: Version, count: int
-) -> list[np.ndarray | ServiceError]:
-    """A vector, float32 (D,), or an error for each input.
-
-    Raises Internal: when the answer is not one vector of the version's space an input.
-    """
-    if len(reply.results) != count:
-        raise Internal(f"the embedder answered {len(reply.results)} results for {count} inputs")
-    return [_read_vector(result, version) for result in reply.results]
-
-
-def _read_vector(result: embedder_pb2.EmbedResult, version: Version) -> np.ndarray | ServiceError:
-    if result.WhichOneof("outcome") != "vector":
-        return from_status(result.error)
-    space_id, count = result.vector.space_id, len(result.vector.values)
-    if space_id != version.space_id or count != version.manifest.dimension:
-        raise Internal(
-            f"the embedder answered {count} components of space {space_id[:12]}, "
-            f"{version} makes {version.manifest.dimension} of {version.space_id[:12]}"
-        )
-    vector_D = np.array(result.vector.values, dtype=np.float32)
-    if not np.isfinite(vector_D).all():
-        return Internal("the embedder answered a vector that is not finite", reason="BAD_OUTPUT")
-    return vector_D
 
 
 # Reading requests
@@ -124,7 +73,7 @@ def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> 
         positives=tuple(_example(one, limits) for one in request.positive_examples),
         negatives=tuple(_example(one, limits) for one in request.negative_examples),
         item_count=count,
-        filter_words=from_struct(request.filter.attributes),
+        filter_words=read_record(request.filter.attributes),
         in_stock=request.filter.in_stock if request.filter.HasField("in_stock") else None,
         released_from_us=_optional_us(request.filter, "released_after"),
         excluded_ids=tuple(check_item_id(one) for one in request.excluded_item_ids),
@@ -165,7 +114,7 @@ def _content(kind: str, value: Any, limits: Limits) -> Content:
         case "item_id":
             return ItemIds(item_ids=(check_item_id(value),))
         case "attributes":
-            return Record(attributes=from_struct(value))
+            return Record(attributes=read_record(value))
         case _:
             return read_vector(value)
 
@@ -179,11 +128,6 @@ def check_picture(data: bytes, limits: Limits) -> bytes:
             f"the picture has {len(data)} bytes, the bound is {limits.image_bytes}", reason="IMAGE_TOO_LARGE"
         )
     return data
-
-
-def read_vector(message: types_pb2.SpaceVector) -> Vector:
-    """A caller's vector, unchecked but for what float32 can hold."""
-    return Vector(space_id=message.space_id, values_D=np.array(message.values, dtype=np.float32))
 
 
 def check_upsert(request: catalog_pb2.UpsertItemsRequest, limits: Limits) -> None:
@@ -251,45 +195,6 @@ def page_token(last: str) -> str:
     return base64.urlsafe_b64encode(last.encode()).decode()
 
 
-# Attribute records
-
-
-def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """The record: texts, lists, numbers, truth values, None; an object or a list in a list stays one.
-
-    Raises InvalidArgument: for a record that would take long to read.
-    """
-    size = struct.ByteSize()
-    if size > RECORD_BYTES:
-        raise InvalidArgument(
-            f"the record has {size} bytes as a message, the bound is {RECORD_BYTES}",
-            reason="INVALID_ATTRIBUTES",
-        )
-    return {name: _from_value(value) for name, value in struct.fields.items()}
-
-
-def _from_value(value: struct_pb2.Value) -> Any:
-    kind = value.WhichOneof("kind")
-    match kind:
-        case "list_value":
-            return [_from_value(one) for one in value.list_value.values]
-        case "struct_value":
-            return from_struct(value.struct_value)
-        case "number_value" if math.isfinite(value.number_value) and value.number_value.is_integer():
-            return int(value.number_value)
-        case None | "null_value":
-            return None
-        case _:
-            return getattr(value, kind)
-
-
-def to_struct(record: Mapping[str, Any]) -> struct_pb2.Struct:
-    """The record as a message."""
-    struct = struct_pb2.Struct()
-    struct.update(dict(record))
-    return struct
-
-
 # Writing replies
 
 
@@ -298,7 +203,7 @@ def item(value: Item) -> resources_pb2.Item:
     seconds, us = divmod(value.released_us, 1_000_000)
     return resources_pb2.Item(
         item_id=value.item_id,
-        attributes=to_struct(value.attributes),
+        attributes=write_record(value.attributes),
         released_at=timestamp_pb2.Timestamp(seconds=seconds, nanos=us * 1_000),
         in_stock=value.in_stock,
         picture_digest=value.picture_digest,
@@ -311,27 +216,9 @@ def recommendation(value: Item, similarity: float) -> recommender_pb2.Recommenda
     return recommender_pb2.Recommendation(item=item(value), similarity=similarity)
 
 
-def item_errors(errors: Mapping[int, ServiceError], ids: Mapping[int, str]) -> list[types_pb2.ItemError]:
-    """Failures of single items, in the order of the request."""
-    return [
-        types_pb2.ItemError(index=index, id=ids.get(index, ""), status=to_status(errors[index]))
-        for index in sorted(errors)
-    ]
-
-
-def refusal(errors: Mapping[int, ServiceError], ids: Mapping[int, str], what: str) -> ServiceError:
-    """The error of a request of which every item failed: the first one's, with all inside."""
-    first = min(errors)
-    error = errors[first]
-    named = f" ({ids[first]})" if ids.get(first) else ""
-    others = f"; all {len(errors)} {what}s failed" if len(errors) > 1 else ""
-    return type(error)(
-        f"{what} {first}{named}: {error.message}{others}",
-        reason=error.reason,
-        retry_after_s=error.retry_after_s,
-        metadata=error.metadata,
-        details=item_errors(errors, ids),
-    )
+def failures(errors: Mapping[int, ServiceError], ids: Mapping[int, str]) -> list[ItemFailure]:
+    """What is wrong with single items of a request, by their positions in it."""
+    return [ItemFailure(index=index, id=ids.get(index, ""), error=error) for index, error in errors.items()]
 
 
 def upsert_result(index: int, item_id: str, outcome: int | ServiceError) -> catalog_pb2.UpsertItemResult:
@@ -344,43 +231,21 @@ def upsert_result(index: int, item_id: str, outcome: int | ServiceError) -> cata
     return result
 
 
-def identity(version: Version) -> types_pb2.ModelIdentity:
-    """Which version made an answer."""
-    return types_pb2.ModelIdentity(
-        name=version.name,
-        version=version.number,
-        digest=version.digest,
-        space_id=version.space_id,
-        trained=version.manifest.provenance.trained,
-    )
-
-
 def served(
     version: Version, status: ReleaseStatus, last: types_pb2.ServedModel | None, *, is_lead: bool
 ) -> types_pb2.ServedModel:
-    """A version of the release in service; what runs it is told by the embedder, as it last did."""
-    model = types_pb2.ServedModel()
-    if last is not None:
-        model.CopyFrom(last)
-    model.identity.CopyFrom(identity(version))
-    model.alias = PRODUCTION if is_lead else ""
-    model.state = _STATES["orphaned"] if status.state == "orphaned" and is_lead else _STATES["serving"]
-    model.precision = version.manifest.precision
-    model.dimension = version.manifest.dimension
-    del model.accepted_space_ids[:]
-    model.accepted_space_ids.extend(version.manifest.accepts)
-    model.detail = status.detail if is_lead else ""
-    return model
-
-
-def absent(name: str, status: ReleaseStatus) -> types_pb2.ServedModel:
-    """A lead while none is in service."""
-    return types_pb2.ServedModel(
-        identity=types_pb2.ModelIdentity(name=name),
-        alias=PRODUCTION,
-        state=_STATES[status.state],
-        detail=status.detail,
+    """A version of the release in service; what runs its graph is what the embedder answered last."""
+    model = write_model(
+        version,
+        "orphaned" if status.state == "orphaned" and is_lead else "serving",
+        alias=PRODUCTION if is_lead else "",
+        detail=status.detail if is_lead else "",
     )
+    if last is not None:
+        model.requested_provider = last.requested_provider
+        model.actual_provider = last.actual_provider
+        model.fell_back = last.fell_back
+    return model
 
 
 def index_status(**fields: Any) -> index_pb2.GetStatusResponse:

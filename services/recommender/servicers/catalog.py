@@ -5,6 +5,11 @@ from typing import Any
 
 from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc
 
+from services.messages.identities import write_identity
+from services.messages.item_errors import all_failed
+from services.messages.records import read_record
+from services.messages.timings import write_timings
+from services.messages.vectors import read_vector
 from services.recommender import wire
 from services.recommender.catalog import Catalogue
 from services.recommender.collections import Collections
@@ -45,22 +50,22 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         outcomes = {index: one for index, one in enumerate(read) if isinstance(one, ServiceError)}
         drafts = {index: one for index, one in enumerate(read) if isinstance(one, Draft)}
         if not drafts:
-            raise wire.refusal(outcomes, ids, "item")
+            raise all_failed(wire.failures(outcomes, ids), "item")
         with self._admission.admitted(request.ByteSize()):
             taken = await self._intake.upsert(collection, list(drafts.values()))
-        taken.embedded.note(items=len(drafts))
+        taken.embedded.times.note(items=len(drafts))
         results: dict[int, int | ServiceError] = {
             **outcomes,
             **dict(zip(drafts, taken.outcomes, strict=True)),
         }
         errors = {index: one for index, one in results.items() if isinstance(one, ServiceError)}
         if len(errors) == len(results):
-            raise wire.refusal(errors, ids, "item")
+            raise all_failed(wire.failures(errors, ids), "item")
         return catalog_pb2.UpsertItemsResponse(
             results=[wire.upsert_result(index, ids[index], results[index]) for index in sorted(results)],
-            models=[wire.identity(version) for version in taken.models.pinned],
+            models=[write_identity(version) for version in taken.models.pinned],
             catalogue_revision=taken.revision,
-            timings=taken.embedded.timings,
+            timings=write_timings(taken.embedded.times),
         )
 
     async def DeleteItems(
@@ -110,8 +115,8 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             return Draft(
                 item_id=wire.check_item_id(item.item_id),
                 picture=wire.check_picture(item.image, self._limits) if kind == "image" else None,
-                vector=wire.read_vector(item.vector) if kind == "vector" else None,
-                record=wire.from_struct(item.attributes),
+                vector=read_vector(item.vector) if kind == "vector" else None,
+                record=read_record(item.attributes),
                 released_us=wire.released_us(item),
                 in_stock=item.in_stock if item.HasField("in_stock") else True,
             )

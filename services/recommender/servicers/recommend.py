@@ -6,9 +6,13 @@ from typing import Any
 from atelier.recommender.v1 import recommender_pb2, recommender_pb2_grpc
 from atelier.types.v1 import types_pb2
 
+from model_store.aliases import PRODUCTION
+from services.client.pinned_models import PinnedModels
+from services.messages.identities import write_absent_model, write_identity
+from services.messages.item_errors import write_item_errors
+from services.messages.timings import write_timings
 from services.recommender import wire
 from services.recommender.collections import Collections
-from services.recommender.embedding import Embedding
 from services.recommender.executors import Admission, Executors
 from services.recommender.finding import Finder
 from services.recommender.settings import RecommenderSettings
@@ -22,7 +26,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         self,
         collections: Collections,
         finder: Finder,
-        embedding: Embedding,
+        embedding: PinnedModels,
         executors: Executors,
         settings: RecommenderSettings,
     ) -> None:
@@ -43,15 +47,15 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         )
         with self._admission.admitted(), collection.hold() as serving:
             answer = await self._finder.answer(serving, question)
-        answer.embedded.note(items=len(answer.found.items))
+        answer.embedded.times.note(items=len(answer.found.items))
         return recommender_pb2.RecommendResponse(
             recommendations=[wire.recommendation(*pair) for pair in answer.found.items],
-            errors=wire.item_errors(answer.errors, _example_ids(request)),
-            models=[wire.identity(version) for version in answer.models.pinned],
+            errors=write_item_errors(wire.failures(answer.errors, _example_ids(request))),
+            models=[write_identity(version) for version in answer.models.pinned],
             collection=collection.name,
             space_id=answer.models.space_id,
             catalogue_revision=answer.found.revision,
-            timings=answer.embedded.timings,
+            timings=write_timings(answer.embedded.times),
         )
 
     async def ListModels(
@@ -62,7 +66,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         for collection in self._collections:
             status, serving = collection.status, collection.present
             if serving is None:
-                models.append(wire.absent(collection.preferred, status))
+                models.append(write_absent_model(collection.preferred, PRODUCTION, status))
                 continue
             lead = serving.models.lead
             for version in serving.models.pinned:

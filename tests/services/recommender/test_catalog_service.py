@@ -160,7 +160,7 @@ def test_bad_items_fail_alone(recommender, models):
 def test_when_every_item_is_bad_the_call_fails(recommender):
     """The call fails with the first item's error and all of them in its details."""  # proves S-5
     with pytest.raises(
-        errors.InvalidArgument, match=r"item 0 \(a\): the picture cannot be decoded"
+        errors.InvalidArgument, match=r"all 3 items failed; item 0 \('a'\): the picture cannot be decoded"
     ) as caught:
         recommender.upsert(item("a", "broken"), item("b", "broken"), item("c"))
 

@@ -301,7 +301,7 @@ def test_a_vector_of_another_space_is_refused(stocked, models):
 
     assert "f" * 64 in str(caught.value)
     assert models[1].space_id in str(caught.value)
-    with pytest.raises(errors.InvalidArgument, match="no space"):
+    with pytest.raises(errors.InvalidArgument, match="vector.space_id is missing"):
         stocked.recommend(vector=types_pb2.SpaceVector(values=[1.0] * DIMENSION))
 
 

@@ -1,0 +1,91 @@
+"""Vectors in messages: what a caller gives, and what the embedder answers. Shape: D dimensions of a space."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from atelier.embedder.v1 import embedder_pb2
+from atelier.types.v1 import types_pb2
+
+from model_store.store import Version
+from services.runtime.errors import (
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    ServiceError,
+    from_status,
+)
+
+_SPACE_LETTERS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerVector:
+    """A vector and the space that its sender states. values_D: float32, unchecked."""
+
+    space_id: str
+    values_D: np.ndarray
+
+    def check(self, space_ids: Collection[str], dimension: int, *, field: str, taker: str) -> np.ndarray:
+        """The components, float32 (D,), finite, of one of the spaces.
+
+        field: what the request calls the vector. taker: what takes vectors of these spaces.
+        Raises InvalidArgument: without a space, of another dimension, or not finite, naming the component.
+        Raises FailedPrecondition: of another space, naming both.
+        """
+        if not self.space_id:
+            raise InvalidArgument(f"{field}.space_id is missing", reason="NO_SPACE")
+        if self.space_id not in space_ids:
+            raise FailedPrecondition(
+                f"{field}.space_id is {self.space_id[:_SPACE_LETTERS]}, {taker} takes {', '.join(space_ids)}",
+                reason="WRONG_SPACE",
+            )
+        if len(self.values_D) != dimension:
+            raise InvalidArgument(
+                f"{field}.values has {len(self.values_D)} components, {taker} takes {dimension}",
+                reason="WRONG_DIMENSION",
+            )
+        finite_D = np.isfinite(self.values_D)
+        if not finite_D.all():
+            raise InvalidArgument(
+                f"{field}.values[{int(np.argmin(finite_D))}] is not finite", reason="NOT_FINITE"
+            )
+        return self.values_D
+
+
+def read_vector(message: types_pb2.SpaceVector) -> CallerVector:
+    """The vector of a message, unchecked."""
+    return CallerVector(space_id=message.space_id, values_D=np.array(message.values, dtype=np.float32))
+
+
+def write_vector(space_id: str, vector_D: np.ndarray) -> types_pb2.SpaceVector:
+    """A vector of a space as a message."""
+    return types_pb2.SpaceVector(space_id=space_id, values=vector_D.tolist())
+
+
+def read_embedded(
+    reply: embedder_pb2.EmbedResponse, version: Version, input_count: int
+) -> tuple[np.ndarray | ServiceError, ...]:
+    """A vector, float32 (D,), finite, or an error for each input of a call to the embedder.
+
+    Raises Internal: unless the reply has one result an input, of the version's space and dimension.
+    """
+    if len(reply.results) != input_count:
+        raise Internal(f"the embedder answered {len(reply.results)} results for {input_count} inputs")
+    return tuple(_read_result(result, version) for result in reply.results)
+
+
+def _read_result(result: embedder_pb2.EmbedResult, version: Version) -> np.ndarray | ServiceError:
+    if result.WhichOneof("outcome") != "vector":
+        return from_status(result.error)
+    space_id, count = result.vector.space_id, len(result.vector.values)
+    if space_id != version.space_id or count != version.manifest.dimension:
+        raise Internal(
+            f"the embedder answered {count} components of space {space_id[:12]}, "
+            f"{version} makes {version.manifest.dimension} of {version.space_id[:12]}"
+        )
+    vector_D = np.array(result.vector.values, dtype=np.float32)
+    if not np.isfinite(vector_D).all():
+        return Internal("the embedder answered a vector that is not finite", reason="BAD_OUTPUT")
+    return vector_D

@@ -1,0 +1,105 @@
+"""Vectors in messages: a caller's and the embedder's, checked the same for every service."""
+
+import numpy as np
+import pytest
+from atelier.embedder.v1 import embedder_pb2
+from atelier.types.v1 import types_pb2
+
+from services.messages.vectors import read_embedded, read_vector, write_vector
+from services.runtime.errors import FailedPrecondition, Internal, InvalidArgument, to_status
+
+SPACES = ("a" * 64, "b" * 64)
+
+
+def check(space_id, values):
+    vector = read_vector(types_pb2.SpaceVector(space_id=space_id, values=values))
+    return vector.check(SPACES, 3, field="feature", taker="the head")
+
+
+def test_a_vector_survives_the_message():
+    """Float32 components are written and read without a change of bits."""
+    vector_D = np.array([0.1, -2.5, 3e-9], np.float32)
+    read = read_vector(write_vector(SPACES[1], vector_D))
+
+    assert read.space_id == SPACES[1]
+    assert read.values_D.dtype == np.float32
+    assert read.values_D.tobytes() == vector_D.tobytes()
+
+
+def test_a_vector_of_an_accepted_space_passes():
+    """Any of the accepted spaces will do."""
+    assert [check(space_id, [1, 2, 3]).tolist() for space_id in SPACES] == [[1, 2, 3]] * 2
+
+
+@pytest.mark.parametrize(
+    ("space_id", "values", "error", "reason", "message"),
+    [
+        ("", [1, 2, 3], InvalidArgument, "NO_SPACE", "feature.space_id is missing"),
+        (
+            "c" * 64,
+            [1, 2, 3],
+            FailedPrecondition,
+            "WRONG_SPACE",
+            f"feature.space_id is {'c' * 64}, the head takes {SPACES[0]}, {SPACES[1]}",
+        ),
+        (
+            SPACES[0],
+            [1, 2],
+            InvalidArgument,
+            "WRONG_DIMENSION",
+            "feature.values has 2 components, the head takes 3",
+        ),
+        (SPACES[0], [1, np.nan, 3], InvalidArgument, "NOT_FINITE", "feature.values[1] is not finite"),
+        (SPACES[0], [1, 2, -np.inf], InvalidArgument, "NOT_FINITE", "feature.values[2] is not finite"),
+        (SPACES[0], [1e39, 2, 3], InvalidArgument, "NOT_FINITE", "feature.values[0] is not finite"),
+    ],
+)
+def test_a_bad_vector_is_refused(space_id, values, error, reason, message):
+    """Without a space, of another, of another length or not finite; both sides are named (S-5)."""
+    with pytest.raises(error) as caught:
+        check(space_id, values)
+
+    assert (caught.value.reason, caught.value.message) == (reason, message)
+
+
+def answer(*results):
+    return embedder_pb2.EmbedResponse(results=results)
+
+
+def result(space_id, values):
+    return embedder_pb2.EmbedResult(vector=types_pb2.SpaceVector(space_id=space_id, values=values))
+
+
+def test_the_embedders_answer_is_read(version):
+    """A vector or the embedder's error for each input, in order."""
+    bad = embedder_pb2.EmbedResult(error=to_status(InvalidArgument("truncated", reason="INVALID_IMAGE")))
+    vector_D, error = read_embedded(answer(result(version.space_id, [1, 2, 3]), bad), version, 2)
+
+    assert isinstance(vector_D, np.ndarray)
+    assert (vector_D.dtype, vector_D.tolist()) == (np.float32, [1, 2, 3])
+    assert isinstance(error, InvalidArgument)
+    assert (error.message, error.reason) == ("truncated", "INVALID_IMAGE")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_vector_that_is_not_finite_never_leaves_the_embedder(version, value):
+    """Every consumer refuses it, as that input's error alone (S-9)."""
+    good = result(version.space_id, [1, 2, 3])
+    first, second = read_embedded(answer(result(version.space_id, [1, value, 3]), good), version, 2)
+
+    assert isinstance(first, Internal)
+    assert first.reason == "BAD_OUTPUT"
+    assert isinstance(second, np.ndarray)
+
+
+@pytest.mark.parametrize(("space_id", "values"), [("c" * 64, [1, 2, 3]), (None, [1, 2])])
+def test_an_answer_of_another_model_is_an_error(version, space_id, values):
+    """A vector of another space or dimension than was asked for ends the call (S-2)."""
+    with pytest.raises(Internal, match="makes 3 of"):
+        read_embedded(answer(result(space_id or version.space_id, values)), version, 1)
+
+
+def test_an_answer_without_a_result_an_input_is_an_error(version):
+    """Results and inputs are as many."""
+    with pytest.raises(Internal, match="1 results for 2 inputs"):
+        read_embedded(answer(result(version.space_id, [1, 2, 3])), version, 2)
