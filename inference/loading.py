@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from inference.session import (
     runtime_version,
 )
 from inference.signature import check_signature, graph_file
+from model_store.durable import write_text
 from model_store.errors import StoreError
 from model_store.manifest import ImagePreprocessing, Manifest
 from model_store.store import ModelStore, Version
@@ -123,11 +123,8 @@ def _write_stamp(path: Path, version: Version, session: Session) -> None:
         "device": device_name(session.actual),
         "passed_at": datetime.now(UTC).isoformat(),
     }
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(body, indent=2) + "\n")
-        temporary.replace(path)
+        write_text(path, json.dumps(body, indent=2) + "\n", sync=False)
     except OSError as error:
         _log.warning(
             "pass stamp could not be written",

@@ -5,11 +5,9 @@ checksum and are finite; a bad one is dropped and made again, a broken file is d
 of the disk is logged and answered as a miss.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +18,7 @@ from typing import Final, NoReturn
 import numpy as np
 
 from inference.errors import InvalidAttributes
+from model_store.durable import Lock, LockHeld, acquire
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class VectorCache:
     several threads.
     """
 
-    def __init__(self, directory: Path, byte_count: int, runtime: str, lock: int | None) -> None:
+    def __init__(self, directory: Path, byte_count: int, runtime: str, lock: Lock | None) -> None:
         self.directory = directory
         self.byte_count = byte_count
         self._runtime = runtime
@@ -134,7 +133,7 @@ class VectorCache:
             self._closed = True
             self._disconnect()
             if self._lock is not None:
-                os.close(self._lock)
+                self._lock.release()
                 self._lock = None
 
     def _inner(self, key: str) -> bytes:
@@ -355,12 +354,9 @@ _PASSING: Final = frozenset(
 )
 
 
-def _claim(path: Path) -> int | None:
-    """A descriptor that holds the writer's lock until it is closed; None when another holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def _claim(path: Path) -> Lock | None:
+    """The writer's lock; None when another opener holds it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+        return acquire(path)
+    except LockHeld:
         return None
-    return descriptor

@@ -45,17 +45,22 @@ def replacing(path: Path, *, sync: bool = True, mode: int | None = None) -> Iter
     mode: permission bits of the file, set before anything is written; None for the process default.
     Raises OSError: if it cannot be written, naming `path` (a full disk names no file of its own).
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{path.suffix}")
+    with _replacing(path, path.suffix, sync=sync, mode=mode) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _replacing(path: Path, suffix: str, *, sync: bool, mode: int | None) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if mode is not None:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
         yield temporary
         if sync:
-            sync_path(temporary)
-        temporary.replace(path)
-        if sync:
-            sync_path(path.parent)
+            rename(temporary, path)
+        else:
+            temporary.replace(path)
     except OSError as error:
         raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
     finally:
@@ -64,14 +69,27 @@ def replacing(path: Path, *, sync: bool = True, mode: int | None = None) -> Iter
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True, mode: int | None = None) -> None:
-    """Write a whole file. Options and errors: see `replacing`."""
-    with replacing(path, sync=sync, mode=mode) as temporary:
+    """Write a whole file. Options and errors: see `replacing`.
+
+    The temporary name lacks the suffix, so that a reader who lists files by suffix never meets it.
+    """
+    with _replacing(path, "", sync=sync, mode=mode) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str, *, sync: bool = True, mode: int | None = None) -> None:
     """Write a whole file in UTF-8. Options and errors: see `replacing`."""
     write_bytes(path, text.encode(), sync=sync, mode=mode)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Move a finished file over `target`, or a finished directory whose files are synced to that new name.
+
+    Once it returns, `target` survives a power failure. Both lie on one file system.
+    """
+    sync_path(source)
+    source.replace(target)
+    sync_path(target.parent)
 
 
 def sync_path(path: Path) -> None:

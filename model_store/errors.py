@@ -29,10 +29,6 @@ class AliasConflict(StoreError):
     """An alias does not point where the caller expected; nothing was changed."""
 
 
-class RefusedVersion(StoreError):
-    """A draft did not pass its checks, so nothing was published."""
-
-
 class StoreNotWritable(StoreError):
     """The store can be read but not changed here."""
 

@@ -6,19 +6,18 @@ reader sees all of it or none of it, also after a crash (M-1).
 """
 
 import errno
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from model_store.durable import LockHeld, acquire, locked, rename, sync_path, write_bytes
 from model_store.errors import AliasConflict, NoStore, NotFound, StoreNotWritable, UnsupportedLocation
 from model_store.names import check_file, check_name
 
@@ -82,7 +81,7 @@ class Storage(Protocol):
 
 
 class LocalStorage:
-    """`Storage` in a directory; safe for many processes through flock and rename."""
+    """`Storage` in a directory; safe for many processes through locks and renames."""
 
     def __init__(self, root: Path) -> None:
         """Raises UnsupportedLocation: for an address such as `s3://bucket`, which is no directory."""
@@ -121,23 +120,30 @@ class LocalStorage:
     def staging(self) -> Iterator[Path]:
         parent = self.root / ".staging"
         parent.mkdir(parents=True, exist_ok=True)
-        _sweep(parent)
-        with _claimed(parent) as directory:
+        path = parent / f"{uuid.uuid4().hex}.lock"
+        # Under one lock: a sweep never meets a lock file between its creation and its claim.
+        with locked(self.root / ".staging.lock"):
+            _sweep(parent)
+            claim = acquire(path)
+        try:
+            directory = path.with_suffix("")
+            directory.mkdir()
             yield directory
+        finally:
+            _clear(path)
+            claim.release()
 
     def commit(self, name: str, staged: Path) -> int:
         folder = self._folder(name)
         folder.mkdir(exist_ok=True)
         for path in staged.iterdir():
-            _sync(path)
-        _sync(staged)
-        with _locked(folder / ".lock"):
+            sync_path(path)
+        with locked(folder / ".lock"):
             number = max([self._highest(folder), *self.numbers(name)]) + 1
             # Written first: a crash here skips a number, and a skipped number is harmless.
-            _replace(folder / ".highest", f"{number}\n".encode())
-            staged.rename(folder / str(number))
-            _sync(folder)
-        _sync(self.root)
+            write_bytes(folder / ".highest", f"{number}\n".encode())
+            rename(staged, folder / str(number))
+        sync_path(self.root)
         return number
 
     def aliases(self, name: str) -> list[str]:
@@ -152,14 +158,13 @@ class LocalStorage:
 
     def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None, number: int) -> None:
         path = self._alias(name, alias)
-        path.parent.mkdir(exist_ok=True)
-        with _locked(path.parent.parent / ".lock"):
+        with locked(path.parent.parent / ".lock"):
             present = self.read_alias(name, alias)
             if (present.stamp if present else None) != stamp:
                 raise AliasConflict(f"alias {name}@{alias} was moved by someone else meanwhile")
             if not (self._folder(name) / str(number)).is_dir():
                 raise NotFound(f"no version {name}/{number}")
-            _replace(path, data)
+            write_bytes(path, data)
 
     def byte_count(self, name: str, number: int) -> int:
         return sum(path.stat().st_size for path in self._version(name, number).iterdir())
@@ -173,10 +178,10 @@ class LocalStorage:
         try:
             with self.staging() as bin_, ExitStack() as locks:
                 for name in names:
-                    locks.enter_context(_locked(self._folder(name) / ".lock"))
+                    locks.enter_context(locked(self._folder(name) / ".lock"))
                 for name, number in choose():
                     self._version(name, number).rename(bin_ / f"{name}-{number}")
-                    _sync(self._folder(name))
+                    sync_path(self._folder(name))
                 locks.close()  # what is out of sight needs no lock to be deleted
         except OSError as error:
             if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
@@ -203,66 +208,16 @@ class LocalStorage:
             return 0
 
 
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(data)
-        _sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _claimed(parent: Path) -> Iterator[Path]:
-    """A fresh directory whose lock file is held; both are gone afterwards."""
-    while True:
-        claim = parent / f"{uuid.uuid4().hex}.lock"
-        with _locked(claim):
-            if not claim.exists():
-                continue  # swept by another publisher between its creation and its lock
-            directory = claim.with_suffix("")
-            directory.mkdir()
-            try:
-                yield directory
-            finally:
-                shutil.rmtree(directory, ignore_errors=True)
-                claim.unlink(missing_ok=True)
-            return
-
-
 def _sweep(parent: Path) -> None:
-    """Remove what killed publishers left: staging directories whose lock nobody holds."""
-    for claim in parent.glob("*.lock"):
-        try:
-            descriptor = os.open(claim, os.O_RDWR)
-        except FileNotFoundError:
-            continue  # its publisher has just finished
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            shutil.rmtree(claim.with_suffix(""), ignore_errors=True)
-            claim.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
+    """Remove what killed publishers left: staging directories whose lock no process holds."""
+    for path in parent.glob("*.lock"):
+        with suppress(LockHeld):
+            claim = acquire(path)
+            _clear(path)
+            claim.release()
+
+
+def _clear(claim: Path) -> None:
+    """Remove a staging directory, then its lock file."""
+    shutil.rmtree(claim.with_suffix(""), ignore_errors=True)
+    claim.unlink(missing_ok=True)

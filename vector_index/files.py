@@ -26,6 +26,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 
+from model_store.durable import rename
 from vector_index.errors import DamagedFile
 from vector_index.rows import Rows
 from vector_index.segment import EF_SEARCH, HNSW_SPACE, GraphSettings, Segment, build_graph
@@ -175,10 +176,8 @@ class SegmentDirectory:
         name = sidecar.sha256[:32]
         text = staging / f"graph{_SIDECAR}"
         text.write_text(json.dumps(asdict(sidecar), indent=2, sort_keys=True) + "\n")
-        _sync(text)
-        graph.replace(self._path / f"{name}{_GRAPH}")
-        text.replace(self._path / f"{name}{_SIDECAR}")
-        _sync(self._path)
+        rename(graph, self._path / f"{name}{_GRAPH}")
+        rename(text, self._path / f"{name}{_SIDECAR}")
         return name
 
     def _write_in_child(self, rows: Rows, staging: Path) -> None:
@@ -226,15 +225,6 @@ def _save(graph: Any, path: Path) -> None:
     if written != expected:
         # save_index ignores a full disk.
         raise OSError(0, f"{path.name} has {written} bytes, expected {expected}")
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.durable import LockHeld, acquire, locked, replacing, write_bytes, write_text
+from model_store.durable import LockHeld, acquire, locked, rename, replacing, write_bytes, write_text
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -88,6 +88,39 @@ def test_the_suffix_is_kept(tmp_path: Path) -> None:
     with replacing(tmp_path / "sheet.png") as temporary:
         assert temporary.suffix == ".png"
         temporary.write_bytes(b"")
+
+
+def test_a_kill_never_leaves_a_name_that_a_reader_lists(tmp_path: Path) -> None:
+    """What a killed writer of a whole file leaves has no suffix, so a listing by suffix never meets it (M-3)."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from model_store import durable
+durable.rename = lambda source, target: os.kill(os.getpid(), signal.SIGKILL)
+durable.write_text(Path({str(tmp_path / "production.json")!r}), "half")
+"""
+    subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+
+    assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.glob("*.json")) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_rename_syncs_what_it_moves_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The content reaches the disk before the new name, and the new name before `rename` returns (M-1)."""
+    source, target = tmp_path / "staged", tmp_path / "final" / "1"
+    target.parent.mkdir()
+    source.mkdir() if kind == "directory" else source.write_text("content")
+    steps: list[tuple[int, bool]] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: steps.append((os.fstat(fd).st_ino, target.exists())))
+    moved, parent = source.stat().st_ino, target.parent.stat().st_ino
+
+    rename(source, target)
+
+    assert steps == [(moved, False), (parent, True)]
+    assert not source.exists()
 
 
 def test_a_lock_names_its_holder_and_can_be_taken_again(tmp_path: Path) -> None:
