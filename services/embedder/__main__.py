@@ -5,7 +5,7 @@ import sys
 from services.embedder.service import embedder
 from services.embedder.settings import EmbedderSettings
 from services.runtime.server import run_service
-from services.runtime.startup import read_settings
+from services.runtime.settings import read_settings
 
 
 def main() -> int:

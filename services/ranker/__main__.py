@@ -5,7 +5,7 @@ import sys
 from services.ranker.service import ranker_service
 from services.ranker.settings import RankerSettings
 from services.runtime.server import run_service
-from services.runtime.startup import read_settings
+from services.runtime.settings import read_settings
 
 
 def main() -> int:

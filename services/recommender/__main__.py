@@ -8,7 +8,7 @@ from services.recommender.errors import CatalogueError
 from services.recommender.service import recommender_service
 from services.recommender.settings import RecommenderSettings
 from services.runtime.server import run_service
-from services.runtime.startup import read_settings
+from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging
 
 log = logging.getLogger("services.recommender")

@@ -1,4 +1,4 @@
-"""Who may call what: bearer tokens with scopes, looked at before a request's body is read (S-11).
+"""Who may call what: bearer tokens with scopes, checked before a request's body is read (S-11).
 
 The scope that a method needs is an option of the method in its proto; a method without one needs admin.
 Health is open to everybody, reflection to every token.
@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import logging
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,17 +17,19 @@ from typing import Any, Final
 import grpc
 from atelier.types.v1 import access_pb2
 from google.protobuf.descriptor import ServiceDescriptor
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from services.runtime.context import name_caller
 from services.runtime.errors import PermissionDenied, ServiceError, Unauthenticated
-from services.runtime.security import BadSecurity
+from services.runtime.reloaded_file import ReloadedFile
+from services.runtime.security import BadSecurity, is_loopback
+from services.runtime.settings import ServiceSettings
 
 _HEALTH: Final = "/grpc.health."
 _REFLECTION: Final = "/grpc.reflection."
 _HEADER: Final = "authorization"
 _BEARER: Final = "bearer "
-_LOOK_S: Final = 1.0
+_CHECK_EVERY_S: Final = 1.0
 _NAME_FORM: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _DIGEST_FORM: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -44,12 +45,12 @@ class Scope(IntEnum):
 
 
 class BadTokenFile(BadSecurity):
-    """The file of tokens cannot be used; the message names the line, never what is in it."""
+    """The token file cannot be used; the message names the line, never its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A token that is known: its name, what it allows, and the sha256 of the token itself."""
+    """A known token: its name, what it allows, and the sha256 of the token itself."""
 
     name: str
     scope: Scope
@@ -64,7 +65,7 @@ def digest_token(token: str) -> str:
 def parse_grants(text: str) -> tuple[Grant, ...]:
     """The grants of a token file: lines of `name scope sha256`, `#` begins a comment.
 
-    Raises BadTokenFile: naming the line that is none.
+    Raises BadTokenFile: naming the line that is not a grant.
     """
     grants: list[Grant] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -75,7 +76,7 @@ def parse_grants(text: str) -> tuple[Grant, ...]:
             raise BadTokenFile(f"ATELIER_TOKENS_FILE: line {number} is not `name scope sha256`")
         if words[1].upper() not in Scope.__members__:
             raise BadTokenFile(
-                f"ATELIER_TOKENS_FILE: line {number} has a scope that is none of read, write, admin"
+                f"ATELIER_TOKENS_FILE: line {number} has a scope other than read, write, admin"
             )
         if words[0] in {grant.name for grant in grants}:
             raise BadTokenFile(f"ATELIER_TOKENS_FILE: line {number} repeats a name")
@@ -84,71 +85,45 @@ def parse_grants(text: str) -> tuple[Grant, ...]:
 
 
 class TokenFile:
-    """The grants in a file, read again when it changes; one that turns bad leaves the grants before it.
+    """The grants in a file, read again when it changes; a file that turns bad leaves the grants before it.
 
-    Raises BadTokenFile: when there are none to begin with.
+    Raises BadTokenFile: if the file is bad to begin with.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp = self._look()
-        self._looked_at = time.monotonic()
-        self._grants = self._read()
-        self._stale = False
+        self._file = ReloadedFile((path,), lambda: _read(path), check_every_s=_CHECK_EVERY_S)
 
     def measure(self, registry: CollectorRegistry) -> None:
-        """Tell whether a changed file was not fit for use."""
-        Gauge(
-            "atelier_tokens_stale", "1 while a changed file is not used because it is bad.", registry=registry
-        ).set_function(lambda: float(self._stale))
+        """Register whether a changed file is not used."""
+        self._file.measure(
+            registry, "atelier_tokens_stale", "1 while a changed file is not used because it is bad."
+        )
 
     def find(self, token: str) -> Grant | None:
-        """The grant of a token; None for a token that is not known."""
-        self._refresh()
+        """The grant of a token; None for an unknown token."""
+        if self._file.refresh():
+            _log.info("tokens read again", extra={"tokens": len(self._file.value)})
         digest = digest_token(token)
-        found = [grant for grant in self._grants if hmac.compare_digest(grant.digest, digest)]
-        return found[0] if found else None
+        matching = [grant for grant in self._file.value if hmac.compare_digest(grant.digest, digest)]
+        return matching[0] if matching else None
 
-    def _refresh(self) -> None:
-        if time.monotonic() - self._looked_at < _LOOK_S:
-            return
-        self._looked_at = time.monotonic()
-        stamp = self._look()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._grants = self._read()
-        except BadTokenFile as error:
-            self._stale = True
-            _log.error("the changed token file is not used", extra={"reason": str(error)})
-        else:
-            self._stale = False
-            _log.info("tokens read again", extra={"tokens": len(self._grants)})
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            state = self._path.stat()
-        except OSError:
-            return None
-        return state.st_ino, state.st_mtime_ns, state.st_size
-
-    def _read(self) -> tuple[Grant, ...]:
-        try:
-            return parse_grants(self._path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadTokenFile(f"ATELIER_TOKENS_FILE cannot be read: {type(error).__name__}") from error
+def _read(path: Path) -> tuple[Grant, ...]:
+    try:
+        return parse_grants(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadTokenFile(f"ATELIER_TOKENS_FILE cannot be read: {type(error).__name__}") from error
 
 
 class Authorization(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # the stubs' generic is not one at run time
-    """Answers in a method's stead when the caller's token does not allow it."""
+    """Refuses a call that the caller's token does not allow."""
 
     def __init__(self, tokens: TokenFile) -> None:
         self._tokens = tokens
         self._needed: dict[str, Scope] = {}
 
     def add(self, descriptor: ServiceDescriptor) -> None:
-        """Learn the scopes that a service's methods need."""
+        """Register the scopes that a service's methods need."""
         self._needed |= needed_scopes(descriptor)
 
     async def intercept_service(
@@ -172,7 +147,7 @@ class Authorization(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # th
             raise Unauthenticated("this service needs a bearer token", reason="NO_TOKEN")
         grant = self._tokens.find(value[len(_BEARER) :].strip())
         if grant is None:
-            raise Unauthenticated("the token is not known here", reason="UNKNOWN_TOKEN")
+            raise Unauthenticated("the token is unknown", reason="UNKNOWN_TOKEN")
         name_caller(grant.name)
         needed = Scope.READ if method.startswith(_REFLECTION) else self._needed.get(method, Scope.ADMIN)
         if grant.scope < needed:
@@ -182,17 +157,32 @@ class Authorization(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # th
             )
 
 
+def open_authorization(settings: ServiceSettings, registry: CollectorRegistry) -> Authorization | None:
+    """The check of tokens, if a file is set. Raises BadSecurity: if tokens would travel in plaintext."""
+    if settings.tokens_file is None:
+        return None
+    plain = settings.tls_certificate is None and not is_loopback(settings.host)
+    if plain and not settings.allow_plaintext_tokens:
+        raise BadSecurity(
+            f"tokens would come to {settings.host} in plaintext: set ATELIER_TLS_CERTIFICATE and"
+            " ATELIER_TLS_KEY, or ATELIER_ALLOW_PLAINTEXT_TOKENS=true"
+        )
+    tokens = TokenFile(settings.tokens_file)
+    tokens.measure(registry)
+    return Authorization(tokens)
+
+
 def needed_scopes(descriptor: ServiceDescriptor) -> dict[str, Scope]:
     """The scope that each method of a service needs, by `/package.Service/Method`."""
     scopes: dict[str, Scope] = {}
     for method in descriptor.methods:
-        told: int = method.GetOptions().Extensions[access_pb2.scope]  # type: ignore[index]  # stubs know no extensions
-        scopes[f"/{descriptor.full_name}/{method.name}"] = Scope(told) if told else Scope.ADMIN
+        scope: int = method.GetOptions().Extensions[access_pb2.scope]  # type: ignore[index]  # stubs know no extensions
+        scopes[f"/{descriptor.full_name}/{method.name}"] = Scope(scope) if scope else Scope.ADMIN
     return scopes
 
 
 def _refusing(error: ServiceError) -> Any:
-    # Called before any message is there: whatever the shape of the method, a refusal is the same on the wire.
+    # Called before any message arrives: a refusal is the same on the wire for every shape of method.
     async def refuse(_requests: object, _context: object) -> None:
         raise error
 

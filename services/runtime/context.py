@@ -1,4 +1,4 @@
-"""The call in progress: what a server reads from a call's metadata and a client hands on to the next hop."""
+"""The present call: what a server reads from its metadata and a client sends on to the next service."""
 
 import re
 import time
@@ -33,7 +33,7 @@ _present: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 def open_call(metadata: Mapping[str, str], remaining_s: float) -> Call:
-    """The call that `metadata` tells of; an id of another form is not believed."""
+    """The call that `metadata` describes; a request id of another form is replaced."""
     request_id = metadata.get(REQUEST_ID, "")
     caller = _caller.get()
     return Call(
@@ -54,24 +54,24 @@ def entered(call: Call) -> Iterator[Call]:
 
 
 def present_call() -> Call | None:
-    """The call that this code runs for; None outside of any."""
+    """The call that this code runs for; None outside a call."""
     return _present.get()
 
 
 def note(**figures: object) -> None:
-    """Add figures, such as `queue_ms`, to the present call's log line; outside a call nothing happens."""
+    """Add figures, such as `queue_ms`, to the present call's log line; outside a call, do nothing."""
     call = _present.get()
     if call is not None:
         call.notes.update(figures)
 
 
 def name_caller(name: str) -> None:
-    """Remember whose token the call about to be opened carries."""
+    """Remember whose token the call carries that is about to be opened."""
     _caller.set(name)
 
 
 def forwarded_metadata() -> tuple[tuple[str, str], ...]:
-    """The present call's request id and the present span's context, as metadata for the next hop."""
+    """The present call's request id and span, as metadata for the next service."""
     carrier: dict[str, str] = {}
     inject(carrier)
     call = _present.get()

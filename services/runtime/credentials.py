@@ -11,7 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from prometheus_client import CollectorRegistry, Gauge
 
+from services.runtime.reloaded_file import ReloadedFile
 from services.runtime.security import BadSecurity
+from services.runtime.settings import ServiceSettings
 
 _SOON: Final = timedelta(days=14)
 _WARN_EVERY: Final = timedelta(days=1)
@@ -20,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class BadCertificate(BadSecurity):
-    """TLS cannot be had with these files; the message names the setting and what is wrong."""
+    """These files cannot serve TLS; the message names the setting and what is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,86 +43,76 @@ class _Pair:
 
 
 class Certificate:
-    """A certificate that is good now, and its successors.
+    """A valid certificate and its successors.
 
-    Raises BadCertificate: when it is missing, unreadable, expired, or not that of the key.
+    Raises BadCertificate: if it is missing, unreadable, expired, or not that of the key.
     """
 
     def __init__(self, files: CertificateFiles) -> None:
-        self._files = files
-        self._stamp = self._look()
-        self._pair = _read(files)
-        self._stale = False
+        paths = [path for path in (files.certificate, files.key, files.client_ca) if path is not None]
+        self._file = ReloadedFile(paths, lambda: _read(files))
         self._warned_at = datetime.min.replace(tzinfo=UTC)
         self._warn_of_expiry()
 
     def measure(self, registry: CollectorRegistry) -> None:
-        """Tell when the certificate in use expires, and whether changed files were not fit for use."""
+        """Register when the certificate in use expires, and whether changed files are not used."""
         Gauge(
             "atelier_tls_certificate_expiry_timestamp_seconds",
             "When the certificate in use expires, in seconds since 1970.",
             registry=registry,
-        ).set_function(lambda: self._pair.expires_at.timestamp())
-        Gauge(
+        ).set_function(lambda: self.expires_at.timestamp())
+        self._file.measure(
+            registry,
             "atelier_tls_certificate_stale",
             "1 while changed files are not used because they are bad.",
-            registry=registry,
-        ).set_function(lambda: float(self._stale))
+        )
 
     @property
     def expires_at(self) -> datetime:
-        """When the certificate in use stops being good."""
-        return self._pair.expires_at
+        """When the certificate in use expires."""
+        return self._file.value.expires_at
 
     def credentials(self) -> grpc.ServerCredentials:
-        """What a port is opened with; each handshake gets the files as they then are."""
+        """Credentials to open a port with; each handshake uses the files as they then are."""
         return grpc.dynamic_ssl_server_credentials(
             self._configuration(),
             self._changed,  # type: ignore[arg-type]  # None means "as before", which the stubs do not know
-            require_client_authentication=bool(self._pair.client_ca),
+            require_client_authentication=bool(self._file.value.client_ca),
         )
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        pair = self._pair
+        pair = self._file.value
         return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)], pair.client_ca)
 
     def _changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """The configuration when the files are others than before and good; gRPC asks at each handshake."""
-        stamp = self._look()
-        if stamp == self._stamp:
-            self._warn_of_expiry()
-            return None
-        self._stamp = stamp
-        try:
-            self._pair = _read(self._files)
-        except BadCertificate as error:
-            self._stale = True
-            _log.error("the changed certificate is not used", extra={"reason": str(error)})
-            return None
-        self._stale = False
-        _log.info("certificate read again", extra={"expires_at": self._pair.expires_at.isoformat()})
+        """The configuration if the files changed and are good; gRPC asks at each handshake."""
+        changed = self._file.refresh()
+        if changed:
+            _log.info("certificate read again", extra={"expires_at": self.expires_at.isoformat()})
         self._warn_of_expiry()
-        return self._configuration()
+        return self._configuration() if changed else None
 
     def _warn_of_expiry(self) -> None:
         now = datetime.now(UTC)
-        if self._pair.expires_at - now < _SOON and now - self._warned_at > _WARN_EVERY:
+        if self.expires_at - now < _SOON and now - self._warned_at > _WARN_EVERY:
             self._warned_at = now
-            _log.warning(
-                "the certificate expires soon", extra={"expires_at": self._pair.expires_at.isoformat()}
-            )
-
-    def _look(self) -> tuple[tuple[int, int] | None, ...]:
-        files = (self._files.certificate, self._files.key, self._files.client_ca)
-        return tuple(_stamp(path) for path in files if path is not None)
+            _log.warning("the certificate expires soon", extra={"expires_at": self.expires_at.isoformat()})
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        state = path.stat()
-    except OSError:
+def open_certificate(settings: ServiceSettings, registry: CollectorRegistry) -> Certificate | None:
+    """The certificate to serve with; None for plaintext. Raises BadSecurity: naming the wrong setting."""
+    if settings.tls_certificate is None and settings.tls_key is None:
+        if settings.tls_client_ca is not None:
+            raise BadSecurity("ATELIER_TLS_CLIENT_CA needs ATELIER_TLS_CERTIFICATE and ATELIER_TLS_KEY")
         return None
-    return state.st_ino, state.st_mtime_ns
+    if settings.tls_certificate is None or settings.tls_key is None:
+        raise BadSecurity("ATELIER_TLS_CERTIFICATE and ATELIER_TLS_KEY go together")
+    files = CertificateFiles(
+        certificate=settings.tls_certificate, key=settings.tls_key, client_ca=settings.tls_client_ca
+    )
+    certificate = Certificate(files)
+    certificate.measure(registry)
+    return certificate
 
 
 def _read(files: CertificateFiles) -> _Pair:
@@ -142,7 +134,7 @@ def _read(files: CertificateFiles) -> _Pair:
         raise BadCertificate(f"ATELIER_TLS_CERTIFICATE expired at {leaf.not_valid_after_utc.isoformat()}")
     if leaf.not_valid_before_utc > now:
         raise BadCertificate(
-            f"ATELIER_TLS_CERTIFICATE is good only from {leaf.not_valid_before_utc.isoformat()}"
+            f"ATELIER_TLS_CERTIFICATE is valid only from {leaf.not_valid_before_utc.isoformat()}"
         )
     return _Pair(certificate=certificate, key=key, client_ca=client_ca, expires_at=leaf.not_valid_after_utc)
 

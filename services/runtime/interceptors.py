@@ -1,4 +1,4 @@
-"""The ring around every call: deadline, ids, exceptions into statuses, one log line, metrics."""
+"""The interceptor of every call: deadline, ids, exceptions into statuses, one log line, metrics."""
 
 import asyncio
 import logging
@@ -13,7 +13,6 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 from opentelemetry.trace import Span
 
-from services.runtime.bodies import Bodies, Held, Read
 from services.runtime.context import REQUEST_ID, Call, entered, note, open_call
 from services.runtime.errors import (
     Code,
@@ -25,6 +24,7 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
+from services.runtime.request_bodies import BodyAdmission, HeldBodies, Read
 from services.runtime.telemetry import CallMetrics, MethodMetrics
 from services.runtime.tracing import end_span, server_span
 
@@ -39,7 +39,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     """Wraps every method of the services and reflection; health passes untouched."""
 
     def __init__(
-        self, *, errors: ErrorTable, default_deadline_s: float, metrics: CallMetrics, bodies: Bodies
+        self, *, errors: ErrorTable, default_deadline_s: float, metrics: CallMetrics, bodies: BodyAdmission
     ) -> None:
         self._errors = errors
         self._bodies = bodies
@@ -60,21 +60,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """The method's handler inside the ring, or one that says that there is none."""
+        """The method's handler, intercepted; for an unknown method one that answers UNIMPLEMENTED."""
         path = handler_call_details.method
         handler = await continuation(handler_call_details)
         if path.startswith("/grpc.health."):
             return handler
-        handler = handler or _NOBODY
+        handler = handler or _UNKNOWN_METHOD
         shape = next(shape for shape in _SHAPES if getattr(handler, shape) is not None)
-        # To gRPC every request is a stream, so that the ring is asked before the body is read, and every
-        # reply too, so that no empty message comes before a failure: on the wire a stream of one message and
-        # a single message are the same.
+        # To gRPC every request is a stream, so that this code runs before the body is read, and every reply
+        # too, so that no empty message precedes a failure: on the wire a stream of one message and a single
+        # message are the same.
         method = self._metrics.method(path)
-        ring = self._ring(handler, getattr(handler, shape), path[:_LONGEST_PATH], method)
-        return grpc.stream_stream_rpc_method_handler(ring, None, handler.response_serializer)
+        answer = self._intercepted(handler, getattr(handler, shape), path[:_LONGEST_PATH], method)
+        return grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
 
-    def _ring(
+    def _intercepted(
         self, handler: Any, behaviour: Any, path: str, method: MethodMetrics
     ) -> Callable[[Any, Any], Awaitable[Any]]:
         async def answer(_messages: Any, context: Any) -> None:
@@ -130,11 +130,11 @@ def _span(method: MethodMetrics, metadata: Mapping[str, str]) -> AbstractContext
     return server_span(method.service, method.method, metadata)
 
 
-async def _answer_for_nobody(_requests: object, _context: object) -> None:
-    raise Unimplemented("no service here has this method", reason="UNKNOWN_METHOD")
+async def _answer_unknown(_requests: object, _context: object) -> None:
+    raise Unimplemented("no service of this process has this method", reason="UNKNOWN_METHOD")
 
 
-_NOBODY: Final = grpc.stream_unary_rpc_method_handler(_answer_for_nobody)
+_UNKNOWN_METHOD: Final = grpc.stream_unary_rpc_method_handler(_answer_unknown)
 
 
 def _texts(metadata: Any) -> dict[str, str]:
@@ -142,7 +142,7 @@ def _texts(metadata: Any) -> dict[str, str]:
 
 
 async def _within(call: Call, run: Awaitable[Any]) -> Any:
-    """The handler's answer. Raises DeadlineExceeded: when it is not there in time."""
+    """The handler's answer. Raises DeadlineExceeded: if it is late."""
     try:
         async with asyncio.timeout(call.remaining_s) as timer:
             return await run
@@ -155,13 +155,13 @@ async def _within(call: Call, run: Awaitable[Any]) -> Any:
 class _Run:
     """One call of a method's own behaviour, with its messages counted."""
 
-    def __init__(self, handler: Any, behaviour: Any, method: MethodMetrics, held: Held) -> None:
+    def __init__(self, handler: Any, behaviour: Any, method: MethodMetrics, held: HeldBodies) -> None:
         self._handler, self._behaviour = handler, behaviour
         self._method, self._held = method, held
 
     async def answer(self, context: Any) -> None:
         """Write what the method replies."""
-        # No name is given to a request here: it is let go as soon as the method lets go of it.
+        # A request gets no name here, so that its memory is free as soon as the method has done with it.
         read = partial(_read, context)
         streamed = self._handler.request_streaming
         answering = self._behaviour(self._stream(read) if streamed else await self._single(read), context)
@@ -197,14 +197,14 @@ class _Run:
 
 
 async def _read(context: Any) -> bytes | None:
-    # Not by the iterator that gRPC gives: it would keep each message as long as the call.
+    # Not by gRPC's iterator, which keeps each message as long as the call.
     data: Any = await context.read()
     return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
 
 
 def _refuse(context: Any, status: Status, call: Call) -> None:
-    """Answer with a failure. `context.abort` would do it by an error that keeps the call, its unread body
-    included, in memory until it is collected."""
+    """Answer with a failure. `context.abort` would raise an error that keeps the call, its unread body
+    included, in memory until garbage is collected."""
     context.set_code(_CODES[status.code])
     context.set_details(status.message)
     context.set_trailing_metadata(

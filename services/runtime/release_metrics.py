@@ -1,4 +1,4 @@
-"""What a consumer serves, for Prometheus: read whenever it is scraped."""
+"""Metrics of the releases that a process follows, read at each scrape."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, get_args
@@ -13,7 +13,7 @@ _DIGEST: Final = 12  # letters of it, enough to tell two versions apart
 
 
 class ReleaseCollector(Collector):
-    """The state and the version of every release that a process follows, by what follows it."""
+    """The state and version of every followed release, by follower."""
 
     def __init__(self, read: Callable[[], Mapping[str, ReleaseStatus]]) -> None:
         self._read = read
@@ -21,14 +21,16 @@ class ReleaseCollector(Collector):
     def collect(self) -> Iterator[StateSetMetricFamily | GaugeMetricFamily | InfoMetricFamily]:
         """The families as they are now."""
         states = StateSetMetricFamily(
-            "atelier_release_state", "What a followed alias has come to.", labels=["follower"]
+            "atelier_release_state", "State of the followed alias.", labels=["follower"]
         )
         versions = GaugeMetricFamily(
-            "atelier_release_version", "The version in service.", labels=["follower", "model"]
+            "atelier_release_version", "Version in service.", labels=["follower", "model"]
         )
-        served = InfoMetricFamily("atelier_release", "What is in service.", labels=["follower"])
+        served = InfoMetricFamily("atelier_release", "Model in service.", labels=["follower"])
         swapped = GaugeMetricFamily(
-            "atelier_release_swap_timestamp_seconds", "When it came into service.", labels=["follower"]
+            "atelier_release_swap_timestamp_seconds",
+            "When the version came into service, seconds since 1970.",
+            labels=["follower"],
         )
         for follower, status in self._read().items():
             states.add_metric([follower], {state: state == status.state for state in _STATES})

@@ -1,4 +1,4 @@
-"""What a caller brings to a service: whom it trusts, who it is, and its token (S-11)."""
+"""The security of a client: the authorities it trusts, its certificate and its token (S-11)."""
 
 import re
 import ssl
@@ -13,16 +13,16 @@ _LOOPBACK_FORM: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\]|::1)(
 
 
 class BadSecurity(Exception):
-    """These settings cannot make or take a connection; the message names the setting and what is wrong."""
+    """These settings cannot make or accept a connection; the message names the setting and what is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSecurity:
-    """Nothing given: plaintext without a token, as within one machine.
+    """How a client connects; by default in plaintext without a token, as within one machine.
 
-    ca: certificates in PEM of the authorities that a server's own must come from; given, TLS is used.
-    certificate, key: of this client, where servers ask for one; both or neither.
-    token: sent with each call; over plaintext to loopback alone, unless `plaintext_token`.
+    ca: certificates, in PEM, of the authorities that may sign a server's; if set, TLS is used.
+    certificate, key: this client's own, in PEM, for servers that ask for one; both or neither.
+    token: sent with each call; in plaintext only to loopback, unless `plaintext_token`.
     """
 
     ca: bytes | None = None
@@ -33,14 +33,14 @@ class ClientSecurity:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes along with each call."""
+        """The metadata of each call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def check(self, address: str) -> None:
-        """Raises BadSecurity: when the token would be told to a network in the open."""
+        """Raises BadSecurity: if the token would cross a network in plaintext."""
         if self.ca is None and self.token and not (self.plaintext_token or is_loopback(address)):
             raise BadSecurity(
-                f"a token would go to {address} in the open: give ATELIER_PEER_CA for TLS,"
+                f"a token would go to {address} in plaintext: set ATELIER_PEER_CA for TLS,"
                 " or ATELIER_ALLOW_PLAINTEXT_TOKENS=true"
             )
 
@@ -55,7 +55,7 @@ class PeerSettings(BaseSettings):
         env_prefix="ATELIER_",
         frozen=True,
         extra="ignore",
-        hide_input_in_errors=True,  # what is told of a bad setting would tell the token beside it
+        hide_input_in_errors=True,  # an error about one setting would show the token beside it
     )
 
     peer_ca: Path | None = None
@@ -66,7 +66,7 @@ class PeerSettings(BaseSettings):
     allow_plaintext_tokens: bool = False
 
     def client_security(self) -> ClientSecurity:
-        """The files read. Raises BadSecurity: naming the setting that is missing or cannot be used."""
+        """Read the files. Raises BadSecurity: naming the setting that is missing or cannot be used."""
         if (self.peer_certificate is None) != (self.peer_key is None):
             raise BadSecurity("ATELIER_PEER_CERTIFICATE and ATELIER_PEER_KEY go together")
         if self.peer_certificate is not None and self.peer_ca is None:
@@ -82,7 +82,7 @@ class PeerSettings(BaseSettings):
         return security
 
     def _try_files(self) -> None:
-        # gRPC takes any bytes, and only says at the first call that it could not connect.
+        # gRPC accepts any bytes and fails only at the first call.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if self.peer_ca is not None:
@@ -98,17 +98,17 @@ class PeerSettings(BaseSettings):
             ) from error
 
     def _token(self) -> str:
-        told = _read(self.peer_token_file, "ATELIER_PEER_TOKEN_FILE")
-        token = self.peer_token.get_secret_value() if told is None else told.decode("utf-8", "replace")
-        if told is not None and not token.strip():
+        content = _read(self.peer_token_file, "ATELIER_PEER_TOKEN_FILE")
+        token = self.peer_token.get_secret_value() if content is None else content.decode("utf-8", "replace")
+        if content is not None and not token.strip():
             raise BadSecurity("ATELIER_PEER_TOKEN_FILE is empty")
         if not (token.isascii() and token.strip().isprintable()):
-            raise BadSecurity("the token is not of printable ASCII characters")
+            raise BadSecurity("the token has characters that are not printable ASCII")
         return token.strip()
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address, with or without its port, is this machine's alone."""
+    """Whether only this machine can reach an address, with or without port."""
     return _LOOPBACK_FORM.fullmatch(address) is not None
 
 

@@ -21,15 +21,16 @@ from prometheus_client import (
     start_http_server,
 )
 
-from services.runtime.authorization import Authorization, TokenFile
-from services.runtime.bodies import Bodies, BodyBounds
-from services.runtime.credentials import Certificate, CertificateFiles
+from model_store.durable import write_text
+from services.runtime.authorization import open_authorization
+from services.runtime.credentials import open_certificate
 from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.limits import MIB
+from services.runtime.request_bodies import BodyAdmission, BodyBounds
 from services.runtime.security import BadSecurity, is_loopback
 from services.runtime.settings import ServiceSettings
-from services.runtime.telemetry import CallMetrics, HopMetrics, configure_logging, tell_build
+from services.runtime.telemetry import CallMetrics, HopMetrics, configure_logging, register_build
 from services.runtime.tracing import tracing
 
 METRICS_OFF: Final = -1
@@ -39,15 +40,15 @@ _log = logging.getLogger(__name__)
 
 
 class CannotListen(Exception):
-    """A port is taken or not allowed."""
+    """A port is in use or not allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What a process serves.
+    """The service of a process.
 
-    build: adds servicers to the context it is given and owns what they need: entered before the port
-    listens, left once the last accepted call is answered. Port 0: any; metrics port -1: none.
+    build: adds servicers to a context and owns what they need; entered before the port listens, left
+    once the last accepted call is answered. port: 0 for any. metrics_port: 0 for any, -1 for none.
     """
 
     name: str
@@ -65,19 +66,19 @@ class ServerContext:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        tell_build(self.registry, service.name)
+        register_build(self.registry, service.name)
         self.hops = HopMetrics(self.registry)
         self._calls = CallMetrics(self.registry)
         self.address = ""
         self.metrics_address = ""
         self._service = service
-        self._certificate = _certificate(settings, self.registry)
-        self._authorization = _authorization(settings, self.registry)
-        self._ring = CallInterceptor(
+        self._certificate = open_certificate(settings, self.registry)
+        self._authorization = open_authorization(settings, self.registry)
+        self._interceptor = CallInterceptor(
             errors=service.errors,
             default_deadline_s=settings.default_deadline_s,
             metrics=self._calls,
-            bodies=Bodies(
+            bodies=BodyAdmission(
                 BodyBounds(
                     held_bytes=settings.held_bytes, receiving=settings.receiving, streams=settings.streams
                 ),
@@ -85,7 +86,7 @@ class ServerContext:
             ),
         )
         self._server = grpc.aio.server(
-            interceptors=[self._ring, *([self._authorization] if self._authorization else [])],
+            interceptors=[self._interceptor, *([self._authorization] if self._authorization else [])],
             options=_options(settings.limits.message_bytes),
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs
@@ -94,7 +95,7 @@ class ServerContext:
         self._draining = False
 
     def add(self, descriptor: ServiceDescriptor, register: Callable[[Any, Any], None], servicer: Any) -> None:
-        """Serve `servicer` through its generated `register` function; NOT_SERVING until told otherwise."""
+        """Serve `servicer` through its generated `register` function; NOT_SERVING until `set_serving`."""
         register(servicer, self._server)
         if self._authorization:
             self._authorization.add(descriptor)
@@ -102,13 +103,13 @@ class ServerContext:
         self._names.append(descriptor.full_name)
 
     async def set_serving(self, serving: bool) -> None:
-        """Tell health whether every service of this process answers; without effect once draining."""
+        """Set the health of every service of this process; without effect once draining."""
         if not self._draining:
             self._serving = serving
-            await self._tell(serving)
+            await self._set_health(serving)
 
     async def listen(self) -> None:
-        """Open the ports. Raises CannotListen: naming the address that is not to be had."""
+        """Open the port. Raises CannotListen: naming the address."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
@@ -120,7 +121,7 @@ class ServerContext:
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {host}:{self._service.port}") from error
         self.address = f"{host}:{port}"
-        await self._tell(self._serving)
+        await self._set_health(self._serving)
         await self._server.start()
 
     def _open_port(self, address: str) -> int:
@@ -132,10 +133,10 @@ class ServerContext:
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Refuse new calls, finish accepted ones within `drain_s` or until `hurry`, close the port."""
-        await self._tell(serving=False)
+        await self._set_health(serving=False)
         self._draining = True
         _log.info("draining")
-        waits = [asyncio.create_task(self._ring.drain()), asyncio.create_task(hurry.wait())]
+        waits = [asyncio.create_task(self._interceptor.drain()), asyncio.create_task(hurry.wait())]
         await asyncio.wait(waits, timeout=self.settings.drain_s, return_when=asyncio.FIRST_COMPLETED)
         finished = waits[0].done()
         for task in waits:
@@ -143,7 +144,7 @@ class ServerContext:
         await self._server.stop(_LAST_BYTES_S if finished else None)
         _log.info("stopped", extra={"finished": finished})
 
-    async def _tell(self, serving: bool) -> None:
+    async def _set_health(self, serving: bool) -> None:
         state = health_pb2.HealthCheckResponse
         for name in self._names:
             await self._health.set(name, state.SERVING if serving else state.NOT_SERVING)
@@ -179,37 +180,6 @@ def run_service(settings: ServiceSettings, service: Service) -> int:
         _log.critical(str(_first(group)))
         exit_code = 1
     return exit_code
-
-
-def _certificate(settings: ServiceSettings, registry: CollectorRegistry) -> Certificate | None:
-    """The certificate to serve with. Raises BadSecurity: naming the setting that is wrong or missing."""
-    if settings.tls_certificate is None and settings.tls_key is None:
-        if settings.tls_client_ca is not None:
-            raise BadSecurity("ATELIER_TLS_CLIENT_CA needs ATELIER_TLS_CERTIFICATE and ATELIER_TLS_KEY")
-        return None
-    if settings.tls_certificate is None or settings.tls_key is None:
-        raise BadSecurity("ATELIER_TLS_CERTIFICATE and ATELIER_TLS_KEY go together")
-    files = CertificateFiles(
-        certificate=settings.tls_certificate, key=settings.tls_key, client_ca=settings.tls_client_ca
-    )
-    certificate = Certificate(files)
-    certificate.measure(registry)
-    return certificate
-
-
-def _authorization(settings: ServiceSettings, registry: CollectorRegistry) -> Authorization | None:
-    """Who checks tokens, if any. Raises BadSecurity: when they would cross a network in the open."""
-    if settings.tokens_file is None:
-        return None
-    plain = settings.tls_certificate is None and not is_loopback(settings.host)
-    if plain and not settings.allow_plaintext_tokens:
-        raise BadSecurity(
-            f"tokens would come to {settings.host} in the open: give ATELIER_TLS_CERTIFICATE and"
-            " ATELIER_TLS_KEY, or ATELIER_ALLOW_PLAINTEXT_TOKENS=true"
-        )
-    tokens = TokenFile(settings.tokens_file)
-    tokens.measure(registry)
-    return Authorization(tokens)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -259,15 +229,10 @@ def _ready_file(context: ServerContext, name: str) -> Iterator[None]:
         "metrics_address": context.metrics_address,
         "pid": os.getpid(),
     }
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(json.dumps(body) + "\n", encoding="utf-8")
-        staged.replace(path)
-    except OSError as error:  # a full disk keeps nobody from being served
+        write_text(path, json.dumps(body) + "\n", sync=False)
+    except OSError as error:  # a full disk does not keep the service from serving
         _log.error("the ready file was not written", extra={"reason": error.strerror})
-        with suppress(OSError):
-            staged.unlink(missing_ok=True)
     try:
         yield
     finally:
@@ -276,14 +241,14 @@ def _ready_file(context: ServerContext, name: str) -> Iterator[None]:
 
 
 def _options(message_bytes: int) -> list[tuple[str, Any]]:
-    largest = message_bytes + MIB  # the bound on content is told by name; this one only protects
+    largest = message_bytes + MIB  # the bound on content has an error of its own; this one only protects
     return [
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", largest),
         ("grpc.max_send_message_length", largest),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.http2.ping_timeout_ms", 10_000),  # what gRPC really waits for a ping's answer
+        ("grpc.http2.ping_timeout_ms", 10_000),  # how long gRPC really waits for a ping's answer
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]

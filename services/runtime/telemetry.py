@@ -67,7 +67,7 @@ def configure_logging(service: str, level: str) -> None:
 
 
 class CallMetrics:
-    """Counts and durations of calls, under the names that gRPC's ecosystem has for them."""
+    """Counts and durations of calls, under the names that gRPC middleware gives them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.started = Counter("grpc_server_started", "Calls begun.", _LABELS, registry=registry)
@@ -95,7 +95,7 @@ class CallMetrics:
             )
 
     def method(self, path: str) -> "MethodMetrics":
-        """The series of the method at `/package.Service/Method`; one for all that nobody serves."""
+        """The series of the method at `/package.Service/Method`; unknown methods share a series."""
         return self._methods.get(path, self._unknown)
 
 
@@ -135,7 +135,7 @@ class HopMetrics:
         )
 
     def begin(self, kind: str, service: str, method: str) -> Callable[[str], None]:
-        """Count a hop that begins; what comes back is to be called with the code that ends it."""
+        """Count a hop that begins. Returns what to call with the code that ends it."""
         labels, started = (kind, service, method), time.perf_counter()
         self._started.labels(*labels).inc()
 
@@ -146,8 +146,8 @@ class HopMetrics:
         return end
 
 
-def tell_build(registry: CollectorRegistry, service: str) -> None:
-    """Say which build this is."""
+def register_build(registry: CollectorRegistry, service: str) -> None:
+    """Register which build this is."""
     try:
         own = version("atelier")
     except PackageNotFoundError:

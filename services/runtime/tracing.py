@@ -1,9 +1,9 @@
 """Traces across hops, by W3C trace context and OpenTelemetry (S-11).
 
-Without an exporter nothing is recorded and a caller's context is still handed on.
+Without an exporter nothing is recorded, and a caller's context is still sent on.
 `OTEL_EXPORTER_OTLP_ENDPOINT` turns export on, where the extra `otlp` is installed; the other `OTEL_*`
-variables mean what they mean everywhere. A collector that is gone costs spans, a line a minute in the log
-and a moment at the end of the process.
+variables have their standard meaning. While the collector is down, spans are lost, a line a minute is
+logged, and the process takes a moment longer to end.
 """
 
 import logging
@@ -25,7 +25,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from services.runtime.errors import Code
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-# Codes that are a server's own failure; the others are the caller's, or nobody's.
+# Codes that are a server's own failure; the others are the caller's, or no failure.
 _FAILURES: Final = frozenset(
     {
         Code.UNKNOWN,
@@ -38,7 +38,7 @@ _FAILURES: Final = frozenset(
 )
 
 _FLUSH_S: Final = 3.0
-_TELL_EVERY_S: Final = 60.0
+_LOG_EVERY_S: Final = 60.0
 _EXPORTER_LOG: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def tracing(service: str) -> Iterator[None]:
-    """Spans of this process for the body, exported where an endpoint is set, the last ones on leaving."""
+    """Trace this process within the block, exporting where an endpoint is set; flushes at the end."""
     exporter = _exporter()
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": f"atelier-{service}"}
     provider = TracerProvider(
@@ -55,13 +55,13 @@ def tracing(service: str) -> Iterator[None]:
         shutdown_on_exit=False,
     )
     if exporter is not None:
-        logging.getLogger(_EXPORTER_LOG).addFilter(_Seldom())
+        logging.getLogger(_EXPORTER_LOG).addFilter(_OncePerMinute())
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     try:
         yield
     finally:
-        # On a thread: with a collector that is gone it tries for half a minute.
+        # On a thread: while the collector is down it tries for half a minute.
         ending = threading.Thread(target=provider.shutdown, daemon=True)
         ending.start()
         ending.join(_FLUSH_S)
@@ -82,13 +82,13 @@ def server_span(service: str, method: str, metadata: Mapping[str, str]) -> Itera
 
 
 def end_span(span: Span, code: Code) -> None:
-    """Tell the span how its call ended."""
+    """Set the code that the span's call ended with."""
     span.set_attribute("rpc.grpc.status_code", int(code))
     if code in _FAILURES:
         span.set_status(Status(StatusCode.ERROR))
 
 
-class _Seldom(logging.Filter):
+class _OncePerMinute(logging.Filter):
     """Lets one record a minute through."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class _Seldom(logging.Filter):
         now = time.monotonic()
         if now < self._next:
             return False
-        self._next = now + _TELL_EVERY_S
+        self._next = now + _LOG_EVERY_S
         return True
 
 

@@ -70,7 +70,7 @@ def test_the_token_goes_along_with_each_call() -> None:
 @pytest.mark.parametrize("address", ["embedder:50051", "192.0.2.1:50051", "dns:///localhost.example:1"])
 def test_a_token_is_not_sent_in_the_open(address: str) -> None:
     """Beyond this machine a token needs TLS: refused before anything is connected.  # proves S-11"""
-    with pytest.raises(BadSecurity, match="in the open"):
+    with pytest.raises(BadSecurity, match="in plaintext"):
         RankerClient(address, security=ClientSecurity(token="abc"))
 
 

@@ -61,7 +61,7 @@ def test_files_make_what_a_client_brings(certificates: Path, tmp_path: Path) -> 
             "ATELIER_PEER_KEY is not the key",
         ),
         ({"peer_token_file": "empty"}, "ATELIER_PEER_TOKEN_FILE is empty"),
-        ({"peer_token_file": "binary"}, "not of printable ASCII"),
+        ({"peer_token_file": "binary"}, "not printable ASCII"),
     ],
 )
 def test_what_cannot_be_used_is_named(certificates: Path, files: dict[str, str], told: str) -> None:

@@ -1,10 +1,10 @@
 """The bodies of requests: bounded in memory before they are read, not after (S-4).
 
 gRPC hands a server whole messages, so a flood of large ones fills memory before any queue is asked. A call
-is therefore admitted by its headers: without room its body is left unread, and the call refused at once.
+is therefore admitted by its headers: without capacity its body stays unread, and the call is refused at once.
 
-Small bodies are there with the headers, so they pass also while large ones are refused: without room a call
-gets a glance at its body, and only one that is not there yet, or that is large, is sent away.
+Small bodies arrive with the headers, so they pass also while large ones are refused: without capacity a call
+may peek at its body for a moment, and only a body that is large, or has not arrived by then, is refused.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.runtime.errors import InvalidArgument, ResourceExhausted
 
-SMALL: Final = 64 << 10
-_GLANCE_S: Final = 0.05
-_GLANCES: Final = 8  # at once: while it is looked at, a body arrives
+SMALL_BYTES: Final = 64 << 10
+_PEEK_S: Final = 0.05
+_MOST_PEEKS: Final = 8  # at once: a body arrives in memory while it is peeked at
 _RETRY_S: Final = 0.5
 
 Read = Callable[[], Awaitable[bytes | None]]  # the next message, None at the end
@@ -27,12 +27,12 @@ Read = Callable[[], Awaitable[bytes | None]]  # the next message, None at the en
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyBounds:
-    """What bodies may take.
+    """The bounds of bodies.
 
-    held_bytes: read, of calls that are not answered; passed by at most the last body that is let in.
-    receiving: bodies of single messages that arrive at once while nothing is held, fewer the more is.
+    held_bytes: bytes read of unanswered calls; exceeded by at most the last body that is admitted.
+    receiving: bodies of single messages that arrive at once while none is held; fewer the more are held.
     streams: calls at once whose request is a stream.
-    patience_s: a body that takes longer gives its turn up to others that want one.
+    patience_s: seconds after which an arriving body is refused if another call waits to send one.
     """
 
     held_bytes: int
@@ -41,17 +41,17 @@ class BodyBounds:
     patience_s: float = 5.0
 
 
-class Bodies:
-    """Counts the bodies of calls in progress. Its methods belong to one event loop."""
+class BodyAdmission:
+    """Admits bodies within the bounds and counts them. Its methods belong to one event loop."""
 
     def __init__(self, bounds: BodyBounds, registry: CollectorRegistry) -> None:
         self.bounds = bounds
         self.held = 0
         self._arriving: dict[asyncio.Timeout, float] = {}
         self._streams = 0
-        self._glances = 0
-        self._roomy = asyncio.Event()
-        self._roomy.set()
+        self._peeks = 0
+        self._has_capacity = asyncio.Event()
+        self._has_capacity.set()
         self._refused = Counter(
             "atelier_refused_bodies", "Calls refused for want of memory.", ("reason",), registry=registry
         )
@@ -63,53 +63,53 @@ class Bodies:
         arriving.set_function(lambda: len(self._arriving))
 
     @contextmanager
-    def holding(self, *, stream: bool) -> Iterator["Held"]:
-        """Around a call: what it reads in the body is given back at its end.
+    def holding(self, *, stream: bool) -> Iterator["HeldBodies"]:
+        """Yield what one call holds; it is released when the call ends.
 
-        Raises ResourceExhausted: when too many streams are open already.
+        Raises ResourceExhausted: if too many streams are open.
         """
         if stream and self._streams >= self.bounds.streams:
             raise self.refusal(
                 "STREAMS", f"{self._streams} streams are open, the bound is {self.bounds.streams}"
             )
-        held = Held(self)
+        held = HeldBodies(self)
         self._streams += stream
         try:
             yield held
         finally:
             self._streams -= stream
-            held.let_go()
+            held.release()
 
     def refusal(self, reason: str, message: str) -> ResourceExhausted:
-        """The error of a call for which there is no room, counted."""
+        """The error of a call that is refused; counts it."""
         self._refused.labels(reason).inc()
         return ResourceExhausted(message, reason=reason, retry_after_s=_RETRY_S)
 
     async def receive(self, read: Read) -> bytes | None:
-        """The next message, None at the end. Raises ResourceExhausted: when there is no room to read it."""
+        """The next message, None at the end. Raises ResourceExhausted: without capacity to read it."""
         held, arriving = self.held / self.bounds.held_bytes, len(self._arriving) / self.bounds.receiving
         if held + arriving < 1:
             return await self._arrive(read)
-        line = self._line()
-        self._hurry()
-        return await self._glance(read, "HELD_BYTES" if held >= 1 else "RECEIVING", line)
+        state = self._state()
+        self._expire_slow()
+        return await self._peek(read, "HELD_BYTES" if held >= 1 else "RECEIVING", state)
 
-    async def await_room(self) -> None:
-        """Wait until less is held than may be: the flow control of streams."""
-        await self._roomy.wait()
+    async def await_capacity(self) -> None:
+        """Wait until less than the bound is held: the flow control of streams."""
+        await self._has_capacity.wait()
 
-    def check_room(self, byte_count: int) -> None:
-        """Raises ResourceExhausted: when others that arrived meanwhile left no room for so large a body."""
-        if self.held >= self.bounds.held_bytes and byte_count > SMALL:
-            raise self.refusal("HELD_BYTES", self._line())
+    def check_capacity(self, byte_count: int) -> None:
+        """Raises ResourceExhausted: if bodies that arrived meanwhile left no capacity for a large one."""
+        if self.held >= self.bounds.held_bytes and byte_count > SMALL_BYTES:
+            raise self.refusal("HELD_BYTES", self._state())
 
     def add(self, byte_count: int) -> None:
-        """Count bytes that a call holds from now on, or no longer where negative."""
+        """Count bytes that a call holds from now on; negative for bytes that it releases."""
         self.held += byte_count
         if self.held < self.bounds.held_bytes:
-            self._roomy.set()
+            self._has_capacity.set()
         else:
-            self._roomy.clear()
+            self._has_capacity.clear()
 
     async def _arrive(self, read: Read) -> bytes | None:
         loop = asyncio.get_running_loop()
@@ -123,70 +123,70 @@ class Bodies:
         except TimeoutError as error:
             if not timer.expired():
                 raise
-            line = f"the request did not arrive within {self.bounds.patience_s:g} s while others waited"
-            raise self.refusal("RECEIVING", line) from error
+            message = f"the request did not arrive within {self.bounds.patience_s:g} s while others waited"
+            raise self.refusal("RECEIVING", message) from error
 
-    async def _glance(self, read: Read, reason: str, line: str) -> bytes | None:
-        if self._glances >= _GLANCES:
-            raise self.refusal(reason, line)
-        self._glances += 1
+    async def _peek(self, read: Read, reason: str, state: str) -> bytes | None:
+        if self._peeks >= _MOST_PEEKS:
+            raise self.refusal(reason, state)
+        self._peeks += 1
         try:
-            async with asyncio.timeout(_GLANCE_S):
+            async with asyncio.timeout(_PEEK_S):
                 return await read()
         except TimeoutError as error:
-            raise self.refusal(reason, line) from error
+            raise self.refusal(reason, state) from error
         finally:
-            self._glances -= 1
+            self._peeks -= 1
 
-    def _hurry(self) -> None:
-        """Let bodies go that keep their turn too long: somebody else wants it."""
+    def _expire_slow(self) -> None:
+        """Refuse bodies that have been arriving for longer than the patience: another call waits."""
         now = asyncio.get_running_loop().time()
         for timer, began in self._arriving.items():
             if now - began > self.bounds.patience_s and timer.when() is None:
                 timer.reschedule(now)
 
-    def _line(self) -> str:
+    def _state(self) -> str:
         return (
             f"the calls in progress hold {self.held} of {self.bounds.held_bytes} bytes, "
             f"{len(self._arriving)} of at most {self.bounds.receiving} bodies are arriving"
         )
 
 
-class Held:
-    """What one call holds."""
+class HeldBodies:
+    """The bodies that one call holds."""
 
-    def __init__(self, bodies: Bodies) -> None:
-        self._bodies = bodies
+    def __init__(self, admission: BodyAdmission) -> None:
+        self._admission = admission
         self._byte_count = 0
 
     async def read_only(self, read: Read) -> bytes:
-        """The one message of a call that has just one.
+        """The message of a call that has one.
 
-        Raises InvalidArgument: when there is none. Raises ResourceExhausted: when there is no room for it.
+        Raises InvalidArgument: if there is none. Raises ResourceExhausted: without capacity for it.
         """
-        data = await self._bodies.receive(read)
+        data = await self._admission.receive(read)
         if data is None:
             raise InvalidArgument("the request has no message", reason="MALFORMED_MESSAGE")
-        self._bodies.check_room(len(data))
+        self._admission.check_capacity(len(data))
         self._hold(len(data))
         return data
 
     async def read_each(self, read: Read) -> AsyncIterator[bytes]:
-        """The messages of a stream, each read once there is room, and held until the next is asked for."""
+        """The messages of a stream, each read once there is capacity and held until the next is asked for."""
         while True:
-            await self._bodies.await_room()
+            await self._admission.await_capacity()
             data = await read()
             if data is None:
                 return
             self._hold(len(data))
             yield data
-            self.let_go()
+            self.release()
 
-    def let_go(self) -> None:
-        """Hold nothing any more."""
-        self._bodies.add(-self._byte_count)
+    def release(self) -> None:
+        """Release everything that is held."""
+        self._admission.add(-self._byte_count)
         self._byte_count = 0
 
     def _hold(self, byte_count: int) -> None:
         self._byte_count += byte_count
-        self._bodies.add(byte_count)
+        self._admission.add(byte_count)

@@ -11,9 +11,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from services.runtime.bodies import SMALL, Bodies, BodyBounds
 from services.runtime.errors import ResourceExhausted
 from services.runtime.limits import MIB
+from services.runtime.request_bodies import SMALL_BYTES, BodyAdmission, BodyBounds
 
 from .conftest import SERVICE, TEXT, Serve
 
@@ -30,7 +30,7 @@ class Gate:
         self.waiting = 0
 
     async def __call__(self, request: Any, context: Any) -> TEXT:
-        if len(request.value) > SMALL:
+        if len(request.value) > SMALL_BYTES:
             self.waiting += 1
             self.entered.set()
             await self.opened.wait()
@@ -167,7 +167,7 @@ def test_a_body_that_takes_its_time_gives_its_turn_up_to_others() -> None:
 
     async def scenario() -> None:
         bounds = BodyBounds(held_bytes=MIB, receiving=1, streams=1, patience_s=0.05)
-        bodies = Bodies(bounds, CollectorRegistry())
+        bodies = BodyAdmission(bounds, CollectorRegistry())
         with bodies.holding(stream=False) as first, bodies.holding(stream=False) as second:
             slow = asyncio.create_task(first.read_only(silence))
             await asyncio.sleep(0.1)

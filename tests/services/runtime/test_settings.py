@@ -2,8 +2,7 @@
 
 import pytest
 
-from services.runtime.settings import ServiceSettings
-from services.runtime.startup import read_settings
+from services.runtime.settings import ServiceSettings, read_settings
 
 
 @pytest.mark.parametrize(
