@@ -11,7 +11,7 @@ from atelier.types.v1 import types_pb2
 from services.client.channel import DEADLINE_S, Connection, HopCounter, InnerConnection
 from services.client.chunks import chunked
 from services.client.errors import check_some
-from services.messages.records import write_record
+from services.messages.contents import write_record
 from services.runtime.errors import ServiceError
 from services.runtime.security import INSECURE, ClientSecurity
 

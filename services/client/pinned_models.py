@@ -12,8 +12,8 @@ from atelier.types.v1 import types_pb2
 
 from model_store.store import Version
 from services.client.embedder import PREPARE_S, AsyncEmbedderClient, attributes_input, image_input
-from services.messages.timings import StageTimes, read_hop
-from services.messages.vectors import read_embedded
+from services.messages.contents import read_embedded
+from services.messages.replies import StageTimes, read_hop
 from services.runtime.errors import ServiceError, Unavailable
 
 _INTERACTIVE_S: Final = 60.0
