@@ -14,11 +14,11 @@ from inference.vector_cache import VectorCache
 from model_store import manifest as manifests
 from model_store.errors import UnsupportedSchema
 from model_store.store import ModelStore
-from services.recommender.catalog import Catalogue
+from services.recommender.catalog.store import Catalogue
 from services.recommender.errors import NewerSchema
 from tests.golden.make import GOLDEN, PICTURE, RUNTIME, SPACE, vectors
-from trainer.checkpoints import load_checkpoint
 from trainer.errors import InvalidCheckpoint
+from trainer.loop.checkpoints import load_checkpoint
 from vector_index.files import SegmentDirectory
 
 

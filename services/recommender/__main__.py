@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from services.recommender.catalog import Catalogue
+from services.recommender.catalog.store import Catalogue
 from services.recommender.errors import CatalogueError
 from services.recommender.service import recommender_service
 from services.recommender.settings import RecommenderSettings

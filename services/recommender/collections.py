@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from model_store.errors import InvalidName
 from model_store.names import check_name
-from services.recommender.collection import Collection
+from services.recommender.release.collection import Collection
 from services.recommender.wire import DEFAULT_COLLECTION
 from services.runtime.errors import InvalidArgument, NotFound
 

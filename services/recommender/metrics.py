@@ -12,9 +12,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.recommender.catalog import Catalogue
+from services.recommender.catalog.database import FILE
+from services.recommender.catalog.store import Catalogue
 from services.recommender.collections import Collections
-from services.recommender.database import FILE
 from services.recommender.errors import CatalogueError
 from services.runtime.release_metrics import ReleaseCollector
 

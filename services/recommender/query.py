@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from services.messages.vectors import CallerVector
-from services.recommender.catalog import Catalogue
-from services.recommender.items import Item, ItemConditions
-from services.recommender.neighbours import SpaceIndex
+from services.messages.contents import CallerVector
+from services.recommender.catalog.items import Item, ItemConditions
+from services.recommender.catalog.store import Catalogue
+from services.recommender.space_index import SpaceIndex
 from services.runtime.errors import InvalidArgument, ServiceError
 
 NEGATIVE_WEIGHT = 0.5

@@ -16,19 +16,19 @@ from atelier.recommender.v1 import (
 from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
 from services.client.pinned_models import PinnedModels
-from services.recommender.catalog import Catalogue
-from services.recommender.collection import Collection
+from services.recommender.catalog.store import Catalogue
 from services.recommender.collections import Collections
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
-from services.recommender.finding import Finder
-from services.recommender.intake import Intake
 from services.recommender.metrics import show
+from services.recommender.release.collection import Collection
+from services.recommender.release.leads import index_root
+from services.recommender.retrieval import Finder
 from services.recommender.servicers.catalog import CatalogServicer
 from services.recommender.servicers.index import IndexServicer
 from services.recommender.servicers.recommend import RecommenderServicer
-from services.recommender.serving import index_root
 from services.recommender.settings import RecommenderSettings
+from services.recommender.upsert import Intake
 from services.runtime.server import ServerContext, Service
 
 

@@ -13,11 +13,9 @@ from google.protobuf import timestamp_pb2
 from inference.release import ReleaseStatus
 from model_store.aliases import PRODUCTION
 from model_store.store import Version
-from services.messages.identities import write_model
-from services.messages.item_errors import ItemFailure
-from services.messages.records import read_record, write_record
-from services.messages.vectors import read_vector
-from services.recommender.items import Item
+from services.messages.contents import read_record, read_vector, write_record
+from services.messages.replies import ItemFailure, write_model
+from services.recommender.catalog.items import Item
 from services.recommender.query import Content, ItemIds, Picture, Question, Record
 from services.runtime.errors import InvalidArgument, ServiceError, to_status
 from services.runtime.limits import Limits

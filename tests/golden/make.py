@@ -17,11 +17,11 @@ from inference import vector_cache
 from inference.vector_cache import VectorCache
 from model_store import manifest as manifests
 from model_store.store import Draft, ModelStore
-from services.recommender import database
-from services.recommender.catalog import Catalogue
-from services.recommender.items import Entry, SourceVector
-from trainer import checkpoints
-from trainer.checkpoints import save_checkpoint
+from services.recommender.catalog import database
+from services.recommender.catalog.items import Entry, SourceVector
+from services.recommender.catalog.store import Catalogue
+from trainer.loop import checkpoints
+from trainer.loop.checkpoints import save_checkpoint
 from vector_index import files as segments
 from vector_index.files import SegmentDirectory
 from vector_index.rows import new_rows

@@ -5,17 +5,14 @@ from typing import Any
 
 from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc
 
-from services.messages.identities import write_identity
-from services.messages.item_errors import all_failed
-from services.messages.records import read_record
-from services.messages.timings import write_timings
-from services.messages.vectors import read_vector
+from services.messages.contents import read_record, read_vector
+from services.messages.replies import all_failed, write_identity, write_timings
 from services.recommender import wire
-from services.recommender.catalog import Catalogue
+from services.recommender.catalog.store import Catalogue
 from services.recommender.collections import Collections
 from services.recommender.executors import Admission, Executors
-from services.recommender.intake import Draft, Intake
 from services.recommender.settings import RecommenderSettings
+from services.recommender.upsert import Draft, Intake
 from services.runtime.errors import InvalidArgument, NotFound, ServiceError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from atelier.recommender.v1 import index_pb2, index_pb2_grpc
 
 from services.recommender import wire
-from services.recommender.catalog import Catalogue
+from services.recommender.catalog.store import Catalogue
 from services.recommender.collections import Collections
 from services.recommender.executors import Executors
 

@@ -8,13 +8,11 @@ from atelier.types.v1 import types_pb2
 
 from model_store.aliases import PRODUCTION
 from services.client.pinned_models import PinnedModels
-from services.messages.identities import write_absent_model, write_identity
-from services.messages.item_errors import write_item_errors
-from services.messages.timings import write_timings
+from services.messages.replies import write_absent_model, write_identity, write_item_errors, write_timings
 from services.recommender import wire
 from services.recommender.collections import Collections
 from services.recommender.executors import Admission, Executors
-from services.recommender.finding import Finder
+from services.recommender.retrieval import Finder
 from services.recommender.settings import RecommenderSettings
 from services.runtime.limits import to_message
 

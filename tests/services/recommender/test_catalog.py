@@ -10,11 +10,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from services.recommender import database, schema
-from services.recommender.catalog import Catalogue
+from services.recommender.catalog import database, schema
+from services.recommender.catalog.items import Entry, ItemConditions, SourceVector
+from services.recommender.catalog.pictures import Pictures
+from services.recommender.catalog.store import Catalogue
 from services.recommender.errors import CatalogueHeld, DamagedCatalogue, DiskFull, NewerSchema
-from services.recommender.items import Entry, ItemConditions, SourceVector
-from services.recommender.pictures import Pictures
 
 SPACE = "a" * 64
 
@@ -321,7 +321,7 @@ def test_a_full_disk_refuses_writes_and_keeps_what_is_there(catalogue, monkeypat
     write(catalogue, "a")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "services.recommender.pictures.os.fsync",
+            "services.recommender.catalog.pictures.os.fsync",
             lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")),
         )
         with pytest.raises(DiskFull):

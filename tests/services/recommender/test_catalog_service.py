@@ -7,7 +7,7 @@ from atelier.recommender.v1 import catalog_pb2
 from google.protobuf import timestamp_pb2
 from google.protobuf.json_format import MessageToDict
 
-from services.messages.records import write_record
+from services.messages.contents import write_record
 from services.runtime import errors
 from tests.services.recommender.world import DIMENSION, ids, item, vector_of
 

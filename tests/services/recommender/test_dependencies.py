@@ -6,7 +6,7 @@ import pytest
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
 
-from services.messages.records import write_record
+from services.messages.contents import write_record
 from services.runtime import errors
 from tests.services.recommender.world import example, ids, item, vector_of
 

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from services.recommender.catalog import Catalogue
-from services.recommender.items import Entry, SourceVector
-from services.recommender.neighbours import SpaceIndex, forget_indexes
+from services.recommender.catalog.items import Entry, SourceVector
+from services.recommender.catalog.store import Catalogue
+from services.recommender.space_index import SpaceIndex, forget_indexes
 
 SPACE = "a" * 64
 

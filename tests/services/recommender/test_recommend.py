@@ -3,7 +3,7 @@ from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
 from google.protobuf import timestamp_pb2
 
-from services.messages.records import write_record
+from services.messages.contents import write_record
 from services.runtime import errors
 from tests.services.recommender.conftest import until
 from tests.services.recommender.world import DIMENSION, World, call, example, ids, item, vector_of
@@ -301,7 +301,7 @@ def test_a_vector_of_another_space_is_refused(stocked, models):
 
     assert "f" * 64 in str(caught.value)
     assert models[1].space_id in str(caught.value)
-    with pytest.raises(errors.InvalidArgument, match="vector.space_id is missing"):
+    with pytest.raises(errors.InvalidArgument, match=r"vector\.space_id is missing"):
         stocked.recommend(vector=types_pb2.SpaceVector(values=[1.0] * DIMENSION))
 
 

@@ -3,7 +3,7 @@ import pytest
 from inference.attributes import AttributeSchema
 from inference.errors import InvalidAttributes
 from model_store.manifest import AttributePreprocessing
-from services.recommender.records import filter_words, normalise_record
+from services.recommender.attributes import filter_words, normalise_record
 from tests.services.recommender.world import FIELDS
 
 

@@ -7,8 +7,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.messages.records import write_record
-from services.recommender import collection
+from services.messages.contents import write_record
+from services.recommender.release import collection
 from services.runtime import errors
 from tests.services.recommender.conftest import until
 from tests.services.recommender.world import ids, item, vector_of

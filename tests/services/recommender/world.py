@@ -28,8 +28,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from model_store.store import Draft, ModelStore
 from services.client.errors import from_rpc_error
-from services.messages.records import write_record
-from services.recommender.catalog import Catalogue
+from services.messages.contents import write_record
+from services.recommender.catalog.store import Catalogue
 from services.recommender.service import recommender_service
 from services.recommender.settings import RecommenderSettings
 from services.runtime.server import running

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from services.recommender.catalog import Catalogue
-from services.recommender.items import Change
+from services.recommender.catalog.items import Change
+from services.recommender.catalog.store import Catalogue
 from vector_index.files import SegmentDirectory
 from vector_index.segment import Segment
 from vector_index.segmented import SegmentedIndex, SegmentedView

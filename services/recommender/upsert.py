@@ -17,15 +17,15 @@ import numpy as np
 
 from inference.errors import InvalidInput
 from services.client.pinned_models import EmbeddedInputs, PinnedModels
-from services.messages.vectors import CallerVector
-from services.recommender.catalog import Catalogue
-from services.recommender.collection import Collection
+from services.messages.contents import CallerVector
+from services.recommender.attributes import normalise_record
+from services.recommender.catalog.items import Change, Entry, SourceVector
+from services.recommender.catalog.pictures import picture_digest
+from services.recommender.catalog.store import Catalogue
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
-from services.recommender.items import Change, Entry, SourceVector
-from services.recommender.pictures import picture_digest
-from services.recommender.records import normalise_record
-from services.recommender.serving import Models, Serving
+from services.recommender.release.collection import Collection
+from services.recommender.release.leads import Models, Serving
 from services.runtime.errors import Aborted, Internal, ServiceError, to_service_error
 
 ATTEMPTS: Final = 3

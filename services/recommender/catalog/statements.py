@@ -9,10 +9,10 @@ import numpy as np
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from services.recommender import schema
+from services.recommender.catalog import schema
+from services.recommender.catalog.items import Attributes, Entry, Item, SourceVector
+from services.recommender.catalog.schema import collections, items, terms, vectors
 from services.recommender.errors import DamagedCatalogue
-from services.recommender.items import Attributes, Entry, Item, SourceVector
-from services.recommender.schema import collections, items, terms, vectors
 
 
 def ensure_collection(connection: Connection, collection: str) -> None:

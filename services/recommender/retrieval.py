@@ -10,11 +10,12 @@ import numpy as np
 from inference.attributes import AttributeSchema
 from inference.errors import InvalidInput
 from services.client.pinned_models import EmbeddedInputs, PinnedModels
-from services.messages.vectors import CallerVector
-from services.recommender.catalog import Catalogue
+from services.messages.contents import CallerVector
+from services.recommender.attributes import filter_words
+from services.recommender.catalog.items import ItemConditions
+from services.recommender.catalog.store import Catalogue
 from services.recommender.errors import ERRORS, DamagedCatalogue
 from services.recommender.executors import Executors
-from services.recommender.items import ItemConditions
 from services.recommender.query import (
     Content,
     Found,
@@ -25,8 +26,7 @@ from services.recommender.query import (
     blend,
     search,
 )
-from services.recommender.records import filter_words
-from services.recommender.serving import Models, Serving
+from services.recommender.release.leads import Models, Serving
 from services.runtime.errors import FailedPrecondition, NotFound, ServiceError, to_service_error
 
 Outcome = np.ndarray | ServiceError

@@ -10,8 +10,8 @@ from inference.attributes import AttributeSchema
 from inference.errors import RefusedModel
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing
 from model_store.store import ModelStore, Version
-from services.messages.vectors import CallerVector
-from services.recommender.neighbours import SpaceIndex
+from services.messages.contents import CallerVector
+from services.recommender.space_index import SpaceIndex
 from services.runtime.errors import InvalidArgument
 
 # Of a vector's length: far above what the index and queries still take, so that nothing is written

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from services.recommender.schema import metadata
+from services.recommender.catalog.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True

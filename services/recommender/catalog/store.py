@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import bindparam, delete, func, select, update
 
-from services.recommender import schema
-from services.recommender.database import Database
-from services.recommender.errors import DamagedCatalogue
-from services.recommender.items import (
+from services.recommender.catalog import schema
+from services.recommender.catalog.database import Database
+from services.recommender.catalog.items import (
     Change,
     CollectionState,
     Contents,
@@ -25,9 +24,9 @@ from services.recommender.items import (
     Missing,
     SourceVector,
 )
-from services.recommender.pictures import Pictures
-from services.recommender.schema import collections, items, terms, vectors
-from services.recommender.statements import (
+from services.recommender.catalog.pictures import Pictures
+from services.recommender.catalog.schema import collections, items, terms, vectors
+from services.recommender.catalog.statements import (
     add_vectors,
     among,
     collect_freed,
@@ -44,6 +43,7 @@ from services.recommender.statements import (
     without_vector,
     write_items,
 )
+from services.recommender.errors import DamagedCatalogue
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.client.pinned_models import PinnedModels
-from services.recommender.catalog import Catalogue
+from services.recommender.catalog.items import Missing, SourceVector
+from services.recommender.catalog.store import Catalogue
 from services.recommender.errors import DamagedCatalogue, UpgradeBlocked
 from services.recommender.executors import Executors
-from services.recommender.items import Missing, SourceVector
-from services.recommender.serving import Serving
+from services.recommender.release.leads import Serving
 from services.runtime.errors import ServiceError
 
 PAGE = 32

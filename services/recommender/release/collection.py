@@ -17,12 +17,12 @@ from model_store.aliases import PRODUCTION
 from model_store.errors import StoreError
 from model_store.store import ModelStore, Version
 from services.client.pinned_models import PinnedModels
-from services.recommender.catalog import Catalogue
+from services.recommender.catalog.store import Catalogue
 from services.recommender.errors import DamagedCatalogue
 from services.recommender.executors import Executors
-from services.recommender.neighbours import SpaceIndex, forget_indexes
-from services.recommender.serving import Models, Serving, describe
-from services.recommender.upgrade import Incoming, Upgrade
+from services.recommender.release.leads import Models, Serving, describe
+from services.recommender.release.upgrade import Incoming, Upgrade
+from services.recommender.space_index import SpaceIndex, forget_indexes
 from services.runtime.errors import ServiceError
 
 log = logging.getLogger(__name__)

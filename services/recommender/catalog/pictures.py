@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.recommender.database import sync
+from services.recommender.catalog.database import sync
 from services.recommender.errors import DamagedCatalogue
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
