@@ -14,7 +14,7 @@ from inference.vector_cache import VectorCache
 from model_store import manifest as manifests
 from model_store.errors import UnsupportedSchema
 from model_store.store import ModelStore
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from services.recommender.errors import NewerSchema
 from tests.golden.make import GOLDEN, PICTURE, RUNTIME, SPACE, vectors
 from trainer.errors import InvalidCheckpoint
@@ -57,22 +57,22 @@ def test_a_store(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("copied", names("catalogue"), indirect=True)
-def test_a_catalogue(copied: Path) -> None:
+def test_a_catalog(copied: Path) -> None:
     """Items, attributes, pictures and vectors of every schema are there after migration; a newer schema is
     refused naming both.  # proves S-10"""
-    catalogue = Catalogue(copied)
-    item = catalogue.find("fashion", ["knit-1"])["knit-1"]
+    catalog = Catalog(copied)
+    item = catalog.find("fashion", ["knit-1"])["knit-1"]
     assert item.attributes == {"category": ["니트웨어"]}
-    assert catalogue.pictures.read(item.picture_digest) == PICTURE
-    vector_D = catalogue.vectors_of([f"p:{item.picture_digest}"], SPACE)[f"p:{item.picture_digest}"]
+    assert catalog.pictures.read(item.picture_digest) == PICTURE
+    vector_D = catalog.vectors_of([f"p:{item.picture_digest}"], SPACE)[f"p:{item.picture_digest}"]
     assert vector_D.tolist() == [1, 2, 3, 4]
-    catalogue.close()
+    catalog.close()
 
     with sqlite3.connect(copied / "catalogue.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     with pytest.raises(NewerSchema, match=r"schema 9999, this build reads up to \w+"):
-        Catalogue(copied)
+        Catalog(copied)
 
 
 @pytest.mark.parametrize("copied", names("cache"), indirect=True)
@@ -100,7 +100,7 @@ def test_a_cache(copied: Path) -> None:
 
 @pytest.mark.parametrize("copied", names("index"), indirect=True)
 def test_an_index(copied: Path) -> None:
-    """A segment of this schema is loaded; one of another is removed and told, for the catalogue to rebuild.
+    """A segment of this schema is loaded; one of another is removed and told, for the catalog to rebuild.
 
     # proves S-10"""
     loaded = SegmentDirectory(copied, space=SPACE, dimension=8).load()

@@ -3,8 +3,8 @@
 import logging
 import sys
 
-from services.recommender.catalog.store import Catalogue
-from services.recommender.errors import CatalogueError
+from services.recommender.catalog.store import Catalog
+from services.recommender.errors import CatalogError
 from services.recommender.service import recommender_service
 from services.recommender.settings import RecommenderSettings
 from services.runtime.server import run_service
@@ -15,18 +15,18 @@ log = logging.getLogger("services.recommender")
 
 
 def main() -> int:
-    """Serve until told to stop; the process's exit code, 1 when the catalogue cannot be opened."""
+    """Serve until told to stop; the process's exit code, 1 when the catalog cannot be opened."""
     settings = read_settings(RecommenderSettings)
     configure_logging("recommender", settings.log_level)
     try:
-        catalogue = Catalogue(settings.catalogue)
-    except (CatalogueError, OSError) as error:
-        log.critical("the catalogue cannot be opened", extra={"reason": str(error)})
+        catalog = Catalog(settings.catalogue)
+    except (CatalogError, OSError) as error:
+        log.critical("the catalog cannot be opened", extra={"reason": str(error)})
         return 1
     try:
-        return run_service(settings, recommender_service(settings, catalogue))
+        return run_service(settings, recommender_service(settings, catalog))
     finally:
-        catalogue.close()
+        catalog.close()
 
 
 if __name__ == "__main__":

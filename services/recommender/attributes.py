@@ -1,4 +1,4 @@
-"""Attribute records as the catalogue keeps them, and the words that filters ask for.
+"""Attribute records as the catalog keeps them, and the words that filters ask for.
 
 Fields of the lead's schema are spelt as its manifest says; other fields are kept beside them.
 """

@@ -18,23 +18,23 @@ from vector_index.errors import VectorIndexError
 RETRY_AFTER_S = 1.0
 
 
-class CatalogueError(Exception):
-    """The catalogue cannot do what was asked."""
+class CatalogError(Exception):
+    """The catalog cannot do what was asked."""
 
 
-class CatalogueHeld(CatalogueError):
-    """Another process holds the catalogue; the message names it."""
+class CatalogHeld(CatalogError):
+    """Another process holds the catalog; the message names it."""
 
 
-class NewerSchema(CatalogueError):
-    """The catalogue was written by a newer build; the message names both schemas."""
+class NewerSchema(CatalogError):
+    """The catalog was written by a newer build; the message names both schemas."""
 
 
-class DamagedCatalogue(CatalogueError):
-    """What the catalogue kept is not what was written; the message names the item or the picture."""
+class DamagedCatalog(CatalogError):
+    """What the catalog kept is not what was written; the message names the item or the picture."""
 
 
-class DiskFull(CatalogueError):
+class DiskFull(CatalogError):
     """There is no room to write; what was written before can be read."""
 
 
@@ -50,7 +50,7 @@ _TABLE: Mapping[type[Exception], Callable[[Exception], ServiceError]] = {
     InvalidInput: _told(InvalidArgument, "INVALID_INPUT"),
     VectorIndexError: _told(InvalidArgument, "INVALID_VECTOR"),
     NoRelease: _told(Unavailable, "NO_RELEASE", retry_after_s=RETRY_AFTER_S),
-    DamagedCatalogue: _told(DataLoss, "DAMAGED"),
+    DamagedCatalog: _told(DataLoss, "DAMAGED"),
     DiskFull: _told(ResourceExhausted, "DISK_FULL", retry_after_s=10.0),
     UpgradeBlocked: _told(FailedPrecondition, "UPGRADE_BLOCKED"),
 }

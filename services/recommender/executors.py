@@ -23,7 +23,7 @@ class Executors:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._read = ThreadPoolExecutor(4, thread_name_prefix="read")
         self._build = ThreadPoolExecutor(1, thread_name_prefix="build")
-        self._reading = Admission(MOST_READING, "reads")
+        self._reading = CallAdmission(MOST_READING, "reads")
 
     async def write(self, work: Callable[[], T]) -> T:
         """The outcome of `work` on the only thread that writes; in the order of the calls."""
@@ -50,7 +50,7 @@ class Executors:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-class Admission:
+class CallAdmission:
     """Lets calls in while their costs stay within a bound; the next is told at once to come back."""
 
     def __init__(self, bound: int, unit: str) -> None:

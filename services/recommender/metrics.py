@@ -1,4 +1,4 @@
-"""What the recommender's catalogue and indexes hold, for Prometheus: read whenever it is scraped.
+"""What the recommender's catalog and indexes hold, for Prometheus: read whenever it is scraped.
 
 It is scraped on a thread of its own, so only what may be looked at from any thread is looked at here.
 """
@@ -13,9 +13,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.recommender.catalog.database import FILE
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from services.recommender.collections import Collections
-from services.recommender.errors import CatalogueError
+from services.recommender.errors import CatalogError
 from services.runtime.release_metrics import ReleaseCollector
 
 _PARTS = ("segment", "delta", "dead")
@@ -34,7 +34,7 @@ class IndexCollector(Collector):
             "atelier_index_rows", "Rows in HNSW segments, in the exact delta, and dead ones.", "part"
         )
         segments = _per_collection("atelier_index_segments", "HNSW segments.")
-        revision = _per_collection("atelier_index_revision", "Catalogue revision that the index reflects.")
+        revision = _per_collection("atelier_index_revision", "Catalog revision that the index reflects.")
         left = _per_collection("atelier_upgrade_items_left", "Items that an upgrade has still to embed.")
         for collection in self._collections:
             left.add_metric([collection.name], collection.left_to_embed)
@@ -51,36 +51,36 @@ class IndexCollector(Collector):
         yield from (live, rows, segments, revision, left)
 
 
-class CatalogueCollector(Collector):
-    """What the catalogue holds and what room it has; a disk that cannot be read has no samples."""
+class CatalogCollector(Collector):
+    """What the catalog holds and what room it has; a disk that cannot be read has no samples."""
 
-    def __init__(self, catalogue: Catalogue, collections: Collections, root: Path) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, collections: Collections, root: Path) -> None:
+        self._catalog = catalog
         self._collections = collections
         self._root = root
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families as they are now."""
-        revision = _per_collection("atelier_catalogue_revision", "Revision of the catalogue.")
-        count = _per_collection("atelier_catalogue_items", "Items in the catalogue.")
+        revision = _per_collection("atelier_catalogue_revision", "Revision of the catalog.")
+        count = _per_collection("atelier_catalogue_items", "Items in the catalog.")
         database = GaugeMetricFamily("atelier_catalogue_database_bytes", "Size of the database.")
-        free = GaugeMetricFamily("atelier_catalogue_free_bytes", "Room on the catalogue's disk.")
+        free = GaugeMetricFamily("atelier_catalogue_free_bytes", "Room on the catalog's disk.")
         try:
             for collection in self._collections:
-                revision.add_metric([collection.name], self._catalogue.state(collection.name).revision)
-                count.add_metric([collection.name], self._catalogue.counts(collection.name)[0])
+                revision.add_metric([collection.name], self._catalog.state(collection.name).revision)
+                count.add_metric([collection.name], self._catalog.counts(collection.name)[0])
             files = [path.stat().st_size for path in self._root.glob(f"{FILE}*")]
             database.add_metric([], sum(files))
             free.add_metric([], shutil.disk_usage(self._root).free)
-        except (CatalogueError, SQLAlchemyError, OSError):
+        except (CatalogError, SQLAlchemyError, OSError):
             return
         yield from (revision, count, database, free)
 
 
-def show(registry: CollectorRegistry, catalogue: Catalogue, root: Path, collections: Collections) -> None:
-    """Register what tells of the collections, their releases, their indexes and the catalogue in `root`."""
+def show(registry: CollectorRegistry, catalog: Catalog, root: Path, collections: Collections) -> None:
+    """Register what tells of the collections, their releases, their indexes and the catalog in `root`."""
     registry.register(IndexCollector(collections))
-    registry.register(CatalogueCollector(catalogue, collections, root))
+    registry.register(CatalogCollector(catalog, collections, root))
     registry.register(ReleaseCollector(lambda: {each.name: each.status for each in collections}))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from services.messages.contents import CallerVector
 from services.recommender.catalog.items import Item, ItemConditions
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from services.recommender.space_index import SpaceIndex
 from services.runtime.errors import InvalidArgument, ServiceError
 
@@ -64,7 +64,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SearchResult:
     """Items nearest first, and the revision that the search reflects."""
 
     items: tuple[tuple[Item, float], ...]
@@ -90,30 +90,30 @@ def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> n
 
 
 def search(
-    catalogue: Catalogue,
+    catalog: Catalog,
     index: SpaceIndex,
     target_D: np.ndarray,
     *,
     count: int,
     conditions: ItemConditions,
     left_out: Sequence[str],
-) -> Found:
+) -> SearchResult:
     """The `count` items nearest to a direction that satisfy the conditions and are not left out.
 
-    The view is older than what is read of the catalogue, so an item that was deleted meanwhile is not
+    The view is older than what is read of the catalog, so an item that was deleted meanwhile is not
     found; when that leaves too few, the search is made again.
     """
     for _ in range(_ATTEMPTS):
         view = index.view()
-        excluded = catalogue.labels(index.collection, left_out) if left_out else None
-        allowed = catalogue.matching(index.collection, conditions) if conditions else None
+        excluded = catalog.labels(index.collection, left_out) if left_out else None
+        allowed = catalog.matching(index.collection, conditions) if conditions else None
         near = view.search(target_D, count + _SPARE, allowed=allowed, excluded=excluded)
-        items = catalogue.by_labels(index.collection, near.labels)
+        items = catalog.by_labels(index.collection, near.labels)
         pairs = zip(near.labels.tolist(), near.similarities.tolist(), strict=True)
         kept = tuple((items[label], similarity) for label, similarity in pairs if label in items)[:count]
         if len(kept) == min(count, len(near.labels)):
             break
-    return Found(items=kept, revision=view.revision)
+    return SearchResult(items=kept, revision=view.revision)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

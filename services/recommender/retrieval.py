@@ -13,44 +13,44 @@ from services.client.pinned_models import EmbeddedInputs, PinnedModels
 from services.messages.contents import CallerVector
 from services.recommender.attributes import filter_words
 from services.recommender.catalog.items import ItemConditions
-from services.recommender.catalog.store import Catalogue
-from services.recommender.errors import ERRORS, DamagedCatalogue
+from services.recommender.catalog.store import Catalog
+from services.recommender.errors import ERRORS, DamagedCatalog
 from services.recommender.executors import Executors
 from services.recommender.query import (
     Content,
-    Found,
     ItemIds,
     Picture,
     Question,
     Record,
+    SearchResult,
     blend,
     search,
 )
-from services.recommender.release.leads import Models, Serving
+from services.recommender.release.leads import CollectionRelease, LeadModels
 from services.runtime.errors import FailedPrecondition, NotFound, ServiceError, to_service_error
 
 Outcome = np.ndarray | ServiceError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Retrieval:
     """Items nearest first; errors of single examples by index, the positive ones counted first."""
 
-    found: Found
+    found: SearchResult
     errors: dict[int, ServiceError]
-    models: Models
+    models: LeadModels
     embedded: EmbeddedInputs
 
 
-class Finder:
+class Retriever:
     """Answers questions about every collection."""
 
-    def __init__(self, catalogue: Catalogue, executors: Executors, embedding: PinnedModels) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, executors: Executors, embedding: PinnedModels) -> None:
+        self._catalog = catalog
         self._executors = executors
         self._embedding = embedding
 
-    async def answer(self, serving: Serving, question: Question) -> Answer:
+    async def answer(self, serving: CollectionRelease, question: Question) -> Retrieval:
         """The items of one release that are nearest to the question.
 
         Raises the query's own error, or the first example's when none can be read. Raises ServiceError:
@@ -65,7 +65,7 @@ class Finder:
         )
         found = await self._executors.read(
             lambda: search(
-                self._catalogue,
+                self._catalog,
                 serving.index,
                 target_D,
                 count=question.item_count,
@@ -73,10 +73,10 @@ class Finder:
                 left_out=question.named_ids,
             )
         )
-        return Answer(found=found, errors=errors, models=serving.models, embedded=embedded)
+        return Retrieval(found=found, errors=errors, models=serving.models, embedded=embedded)
 
     async def _resolve(
-        self, contents: Sequence[Content | ServiceError | None], serving: Serving
+        self, contents: Sequence[Content | ServiceError | None], serving: CollectionRelease
     ) -> tuple[list[Outcome | None], EmbeddedInputs]:
         """One vector or error a content."""
         outcomes: list[Outcome | None] = [one if isinstance(one, ServiceError) else None for one in contents]
@@ -90,7 +90,7 @@ class Finder:
     async def _look_up(
         self,
         contents: Sequence[Content | ServiceError | None],
-        serving: Serving,
+        serving: CollectionRelease,
         outcomes: list[Outcome | None],
     ) -> None:
         named = {index: one for index, one in enumerate(contents) if isinstance(one, ItemIds)}
@@ -101,11 +101,11 @@ class Finder:
             for index, outcome in zip(named, found, strict=True):
                 outcomes[index] = outcome
 
-    def _of_items(self, named: ItemIds, serving: Serving) -> Outcome:
+    def _of_items(self, named: ItemIds, serving: CollectionRelease) -> Outcome:
         """The mean of the items' vectors, each of norm 1."""
         try:
-            items = self._catalogue.find(serving.index.collection, named.item_ids)
-        except DamagedCatalogue as error:
+            items = self._catalog.find(serving.index.collection, named.item_ids)
+        except DamagedCatalog as error:
             return to_service_error(error, ERRORS)
         absent = [item_id for item_id in named.item_ids if item_id not in items]
         if absent:
@@ -113,16 +113,16 @@ class Finder:
                 f"the collection {serving.index.collection} has no item {absent[0]}", reason="NO_ITEM"
             )
         sources = [items[item_id].source for item_id in named.item_ids]
-        vectors = self._catalogue.vectors_of(sources, serving.models.space_id)
+        vectors = self._catalog.vectors_of(sources, serving.models.space_id)
         for item_id in named.item_ids:
             if items[item_id].source not in vectors:
-                return to_service_error(DamagedCatalogue(f"item {item_id} has no readable vector"), ERRORS)
+                return to_service_error(DamagedCatalog(f"item {item_id} has no readable vector"), ERRORS)
         return blend([vectors[source] for source in sources], ())
 
     async def _embed(
         self,
         contents: Sequence[Content | ServiceError | None],
-        serving: Serving,
+        serving: CollectionRelease,
         outcomes: list[Outcome | None],
     ) -> EmbeddedInputs:
         pictures = {index: one.data for index, one in enumerate(contents) if isinstance(one, Picture)}
@@ -136,7 +136,7 @@ class Finder:
             outcomes[:] = [refused if i in records else one for i, one in enumerate(outcomes)]
             records = {}
         if records and serving.models.schema is not None:
-            # Found here, what is no record of this schema costs no way to the embedder and back.
+            # SearchResult here, what is no record of this schema costs no way to the embedder and back.
             schema = serving.models.schema
             for index, error in (await self._executors.read(lambda: _unfit(records, schema))).items():
                 outcomes[index] = error
@@ -165,7 +165,7 @@ def _unfit(records: Mapping[int, Mapping[str, Any]], schema: AttributeSchema) ->
     return errors
 
 
-def _checked(vector: CallerVector, serving: Serving) -> Outcome:
+def _checked(vector: CallerVector, serving: CollectionRelease) -> Outcome:
     try:
         return serving.check_vector(vector, comparable=True)
     except (ServiceError, InvalidInput) as error:

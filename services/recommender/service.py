@@ -1,4 +1,4 @@
-"""The recommender put together: store, catalogue, embedder, collections, servicers."""
+"""The recommender put together: store, catalog, embedder, collections, servicers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,26 +16,26 @@ from atelier.recommender.v1 import (
 from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
 from services.client.pinned_models import PinnedModels
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from services.recommender.collections import Collections
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
 from services.recommender.metrics import show
 from services.recommender.release.collection import Collection
 from services.recommender.release.leads import index_root
-from services.recommender.retrieval import Finder
+from services.recommender.retrieval import Retriever
 from services.recommender.servicers.catalog import CatalogServicer
 from services.recommender.servicers.index import IndexServicer
 from services.recommender.servicers.recommend import RecommenderServicer
 from services.recommender.settings import RecommenderSettings
-from services.recommender.upsert import Intake
+from services.recommender.upsert import CatalogWriter
 from services.runtime.server import ServerContext, Service
 
 
 def recommender_service(
-    settings: RecommenderSettings, catalogue: Catalogue, client: AsyncEmbedderClient | None = None
+    settings: RecommenderSettings, catalog: Catalog, client: AsyncEmbedderClient | None = None
 ) -> Service:
-    """What the recommender's process serves, from a catalogue that it holds. client: another embedder."""
+    """What the recommender's process serves, from a catalog that it holds. client: another embedder."""
 
     @asynccontextmanager
     async def build(server: ServerContext) -> AsyncIterator[None]:
@@ -47,12 +47,12 @@ def recommender_service(
             )
             stack.push_async_callback(embedder.close)
             embedding = PinnedModels(embedder)
-            collections = _collections(settings, catalogue, executors, embedding)
+            collections = _collections(settings, catalog, executors, embedding)
             for collection in collections:
                 stack.push_async_callback(collection.close)
                 await collection.start()
-            show(server.registry, catalogue, settings.catalogue, collections)
-            _add_servicers(server, settings, catalogue, executors, embedding, collections)
+            show(server.registry, catalog, settings.catalogue, collections)
+            _add_servicers(server, settings, catalog, executors, embedding, collections)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = [tasks.create_task(collection.run()) for collection in collections]
             running += [tasks.create_task(_tell_health(server, collections, settings.poll_s))]
@@ -71,7 +71,7 @@ def recommender_service(
 
 
 def _collections(
-    settings: RecommenderSettings, catalogue: Catalogue, executors: Executors, embedding: PinnedModels
+    settings: RecommenderSettings, catalog: Catalog, executors: Executors, embedding: PinnedModels
 ) -> Collections:
     store = ModelStore.at(settings.store)
     return Collections(
@@ -80,7 +80,7 @@ def _collections(
                 name,
                 leads,
                 store=store,
-                catalogue=catalogue,
+                catalog=catalog,
                 executors=executors,
                 embedding=embedding,
                 indexes=index_root(settings.catalogue),
@@ -94,7 +94,7 @@ def _collections(
 def _add_servicers(
     server: ServerContext,
     settings: RecommenderSettings,
-    catalogue: Catalogue,
+    catalog: Catalog,
     executors: Executors,
     embedding: PinnedModels,
     collections: Collections,
@@ -103,18 +103,20 @@ def _add_servicers(
         recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
         recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
         RecommenderServicer(
-            collections, Finder(catalogue, executors, embedding), embedding, executors, settings
+            collections, Retriever(catalog, executors, embedding), embedding, executors, settings
         ),
     )
     server.add(
         catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
-        CatalogServicer(collections, catalogue, Intake(catalogue, executors, embedding), executors, settings),
+        CatalogServicer(
+            collections, catalog, CatalogWriter(catalog, executors, embedding), executors, settings
+        ),
     )
     server.add(
         index_pb2.DESCRIPTOR.services_by_name["IndexService"],
         index_pb2_grpc.add_IndexServiceServicer_to_server,
-        IndexServicer(collections, catalogue, executors),
+        IndexServicer(collections, catalog, executors),
     )
 
 

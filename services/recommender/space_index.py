@@ -1,4 +1,4 @@
-"""The index of one collection in one space: loaded from verified files, or built from the catalogue.
+"""The index of one collection in one space: loaded from verified files, or built from the catalog.
 
 Every difference between the two is found by comparing labels, so a lost, old or half-written set of
 files costs time and never an answer. `apply` runs right after each commit, on the thread that writes.
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from services.recommender.catalog.items import Change
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from vector_index.files import SegmentDirectory
 from vector_index.segment import Segment
 from vector_index.segmented import SegmentedIndex, SegmentedView
@@ -27,12 +27,12 @@ class SpaceIndex:
     """What of a collection can be found in one space."""
 
     def __init__(
-        self, catalogue: Catalogue, root: Path, *, collection: str, space_id: str, dimension: int
+        self, catalog: Catalog, root: Path, *, collection: str, space_id: str, dimension: int
     ) -> None:
         self.collection = collection
         self.space_id = space_id
         self.dimension = dimension
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._files = SegmentDirectory(
             root / collection / space_id[:_NAME_LENGTH], space=space_id, dimension=dimension
         )
@@ -41,8 +41,8 @@ class SpaceIndex:
         self._index = self._fresh()
 
     def open(self) -> None:
-        """Load what the files have, and take the rest from the catalogue."""
-        contents = self._catalogue.contents(self.collection)
+        """Load what the files have, and take the rest from the catalog."""
+        contents = self._catalog.contents(self.collection)
         self._index.restore(self._files.load().segments, contents.labels, revision=contents.revision)
         self.reconcile()
 
@@ -51,10 +51,10 @@ class SpaceIndex:
         return self._index.view()
 
     def apply(self, change: Change, found: Mapping[str, np.ndarray]) -> None:
-        """Follow a write of the catalogue. found: the vectors of the contents that came."""
+        """Follow a write of the catalog. found: the vectors of the contents that came."""
         with self._changing:
             labels = np.array(list(change.added), dtype=np.int64)
-            # What a reconciliation took from the catalogue meanwhile is here already.
+            # What a reconciliation took from the catalog meanwhile is here already.
             new = ~self._index.view().holds(labels)
             sources = [source for source, is_new in zip(change.added.values(), new, strict=True) if is_new]
             self._index.update(
@@ -65,15 +65,15 @@ class SpaceIndex:
             )
 
     def reconcile(self) -> list[str]:
-        """Make the index hold what the catalogue does; the contents that have no readable vector."""
+        """Make the index hold what the catalog does; the contents that have no readable vector."""
         with self._changing:
             return self._reconcile(self._index)
 
     def rebuild(self) -> int:
-        """How many rows live in the index, built anew from the catalogue; the old one serves meanwhile."""
+        """How many rows live in the index, built anew from the catalog; the old one serves meanwhile."""
         fresh = self._fresh()
-        contents = self._catalogue.contents(self.collection)
-        found = self._catalogue.vectors_of(contents.sources, self.space_id)
+        contents = self._catalog.contents(self.collection)
+        found = self._catalog.vectors_of(contents.sources, self.space_id)
         here = np.array([source in found for source in contents.sources], dtype=bool)
         rows = _matrix([found[source] for source in contents.sources if source in found], self.dimension)
         fresh.build(contents.labels[here], rows, revision=contents.revision)
@@ -99,11 +99,11 @@ class SpaceIndex:
         return fresh
 
     def _reconcile(self, index: SegmentedIndex) -> list[str]:
-        contents = self._catalogue.contents(self.collection)
+        contents = self._catalog.contents(self.collection)
         held = index.view().live_labels()
         absent = ~np.isin(contents.labels, held, assume_unique=True)
         wanted = [source for source, is_absent in zip(contents.sources, absent, strict=True) if is_absent]
-        found = self._catalogue.vectors_of(wanted, self.space_id)
+        found = self._catalog.vectors_of(wanted, self.space_id)
         here = np.array([source in found for source in wanted], dtype=bool)
         index.update(
             contents.labels[absent][here],
@@ -115,7 +115,7 @@ class SpaceIndex:
 
 
 def forget_indexes(root: Path, collection: str, kept: Collection[str]) -> None:
-    """Remove the files of every space but those in `kept`; their vectors stay in the catalogue."""
+    """Remove the files of every space but those in `kept`; their vectors stay in the catalog."""
     names = {space_id[:_NAME_LENGTH] for space_id in kept}
     folder = root / collection
     for path in folder.iterdir() if folder.is_dir() else ():

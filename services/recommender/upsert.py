@@ -19,13 +19,13 @@ from inference.errors import InvalidInput
 from services.client.pinned_models import EmbeddedInputs, PinnedModels
 from services.messages.contents import CallerVector
 from services.recommender.attributes import normalise_record
-from services.recommender.catalog.items import Change, Entry, SourceVector
+from services.recommender.catalog.items import Change, ItemEntry, SourceVector
 from services.recommender.catalog.pictures import picture_digest
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
 from services.recommender.release.collection import Collection
-from services.recommender.release.leads import Models, Serving
+from services.recommender.release.leads import CollectionRelease, LeadModels
 from services.runtime.errors import Aborted, Internal, ServiceError, to_service_error
 
 ATTEMPTS: Final = 3
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class ItemDraft:
     """An item as a caller brings it: a picture or a vector."""
 
     item_id: str
@@ -50,12 +50,12 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class UpsertOutcome:
     """One revision or error a draft; the models that took part; the time that embedding took."""
 
     outcomes: tuple[int | ServiceError, ...]
     revision: int
-    models: Models
+    models: LeadModels
     embedded: EmbeddedInputs
 
 
@@ -63,7 +63,7 @@ class Taken:
 class _Batch:
     """Drafts on their way: entries or errors, pictures by digest, vectors by space and content."""
 
-    entries: dict[int, Entry] = field(default_factory=dict)
+    entries: dict[int, ItemEntry] = field(default_factory=dict)
     errors: dict[int, ServiceError] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
     vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
@@ -80,15 +80,15 @@ class _Batch:
             del self.entries[index]
 
 
-class Intake:
+class CatalogWriter:
     """Writes the items of every collection."""
 
-    def __init__(self, catalogue: Catalogue, executors: Executors, embedding: PinnedModels) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, executors: Executors, embedding: PinnedModels) -> None:
+        self._catalog = catalog
         self._executors = executors
         self._embedding = embedding
 
-    async def upsert(self, collection: Collection, drafts: Sequence[Draft]) -> Taken:
+    async def upsert(self, collection: Collection, drafts: Sequence[ItemDraft]) -> UpsertOutcome:
         """Insert or replace items; what is acknowledged is durable and can be found.
 
         Bad items fail alone. Raises NoRelease, ServiceError, DiskFull: then nothing was written.
@@ -106,7 +106,7 @@ class Intake:
         """Remove items; durable and not to be found any more on return. Raises DiskFull."""
         return await _whole(self._delete(collection, item_ids))
 
-    def _batch(self, drafts: Sequence[Draft], serving: Serving) -> _Batch:
+    def _batch(self, drafts: Sequence[ItemDraft], serving: CollectionRelease) -> _Batch:
         batch = _Batch()
         for index, draft in enumerate(drafts):
             try:
@@ -115,7 +115,9 @@ class Intake:
                 batch.errors[index] = to_service_error(error, ERRORS)
         return batch
 
-    async def _embed(self, batch: _Batch, collection: Collection, serving: Serving) -> EmbeddedInputs:
+    async def _embed(
+        self, batch: _Batch, collection: Collection, serving: CollectionRelease
+    ) -> EmbeddedInputs:
         """Give each picture a vector in every space that is fed; how long the present space took."""
         embedded = await self._feed(batch, serving.models)
         incoming = collection.incoming
@@ -129,9 +131,9 @@ class Intake:
                     batch.errors.pop(index, None)
         return embedded
 
-    async def _feed(self, batch: _Batch, models: Models) -> EmbeddedInputs:
+    async def _feed(self, batch: _Batch, models: LeadModels) -> EmbeddedInputs:
         sources = {entry.source: entry.picture_digest for entry in batch.entries.values()}
-        known = await self._executors.read(lambda: self._catalogue.vectors_of(list(sources), models.space_id))
+        known = await self._executors.read(lambda: self._catalog.vectors_of(list(sources), models.space_id))
         found = batch.vectors.setdefault(models.space_id, {})
         found |= known
         unknown = [(s, digest) for s, digest in sources.items() if digest and s not in found]
@@ -156,10 +158,10 @@ class Intake:
                 return None
             return await self._executors.write(lambda: self._write(batch, collection.name, targets))
 
-    def _write(self, batch: _Batch, name: str, targets: Sequence[Serving]) -> Change:
+    def _write(self, batch: _Batch, name: str, targets: Sequence[CollectionRelease]) -> Change:
         entries = list(batch.entries.values())
         wanted = {entry.source for entry in entries}
-        change = self._catalogue.upsert(
+        change = self._catalog.upsert(
             name,
             entries,
             found=[
@@ -180,7 +182,7 @@ class Intake:
 
     async def _delete(self, collection: Collection, item_ids: Sequence[str]) -> Change:
         def write() -> Change:
-            change = self._catalogue.delete(collection.name, item_ids)
+            change = self._catalog.delete(collection.name, item_ids)
             for target in targets:
                 _follow(target, change, {})
             return change
@@ -190,7 +192,7 @@ class Intake:
             return await self._executors.write(write)
 
 
-def _entry(draft: Draft, serving: Serving, batch: _Batch) -> Entry:
+def _entry(draft: ItemDraft, serving: CollectionRelease, batch: _Batch) -> ItemEntry:
     """The entry of a draft; its picture or vector is put into the batch."""
     attributes = normalise_record(draft.record, serving.models.schema)
     digest = ""
@@ -204,7 +206,7 @@ def _entry(draft: Draft, serving: Serving, batch: _Batch) -> Entry:
         space_id = serving.models.space_id
         source = f"v:{hashlib.sha256(space_id.encode() + vector.astype('<f4').tobytes()).hexdigest()}"
         batch.vectors.setdefault(space_id, {})[source] = vector
-    return Entry(
+    return ItemEntry(
         item_id=draft.item_id,
         attributes=attributes,
         released_us=draft.released_us,
@@ -214,7 +216,7 @@ def _entry(draft: Draft, serving: Serving, batch: _Batch) -> Entry:
     )
 
 
-def _targets(collection: Collection) -> list[Serving]:
+def _targets(collection: Collection) -> list[CollectionRelease]:
     """The releases whose indexes follow every write: the present one, and the next once it is whole."""
     present, incoming = collection.present, collection.incoming
     targets = [] if present is None else [present]
@@ -227,16 +229,18 @@ def _targets(collection: Collection) -> list[Serving]:
     return targets
 
 
-def _follow(target: Serving, change: Change, found: Mapping[str, np.ndarray]) -> None:
+def _follow(target: CollectionRelease, change: Change, found: Mapping[str, np.ndarray]) -> None:
     try:
         target.index.apply(change, found)
     except Exception:
-        # The catalogue is the truth: what the index missed is taken from there.
+        # The catalog is the truth: what the index missed is taken from there.
         log.exception("the index did not follow a write", extra={"collection": target.index.collection})
         target.index.reconcile()
 
 
-def _taken(batch: _Batch, change: Change, count: int, models: Models, embedded: EmbeddedInputs) -> Taken:
+def _taken(
+    batch: _Batch, change: Change, count: int, models: LeadModels, embedded: EmbeddedInputs
+) -> UpsertOutcome:
     outcomes: list[int | ServiceError] = []
     for index in range(count):
         entry = batch.entries.get(index)
@@ -244,7 +248,7 @@ def _taken(batch: _Batch, change: Change, count: int, models: Models, embedded: 
             outcomes.append(change.revisions[entry.item_id])
         else:
             outcomes.append(batch.errors.get(index, Internal("internal error")))
-    return Taken(outcomes=tuple(outcomes), revision=change.revision, models=models, embedded=embedded)
+    return UpsertOutcome(outcomes=tuple(outcomes), revision=change.revision, models=models, embedded=embedded)
 
 
 async def _whole(work: Coroutine[Any, Any, T]) -> T:

@@ -4,6 +4,7 @@ Run when a schema version is raised: files of the new number are added, those of
 """
 
 import hashlib
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -18,8 +19,9 @@ from inference.vector_cache import VectorCache
 from model_store import manifest as manifests
 from model_store.store import Draft, ModelStore
 from services.recommender.catalog import database
-from services.recommender.catalog.items import Entry, SourceVector
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.items import ItemEntry, SourceVector
+from services.recommender.catalog.store import Catalog
+from tests.golden.next_schema import next_schema
 from trainer.loop import checkpoints
 from trainer.loop.checkpoints import save_checkpoint
 from vector_index import files as segments
@@ -43,8 +45,10 @@ def main() -> None:
     """Write what is not there yet."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        _keep(_store(work), f"store-{manifests.SCHEMA_VERSION}")
-        _keep(_catalogue(work), f"catalogue-{_revision(work / 'catalogue' / database.FILE)}")
+        _keep(_store(work / "this"), f"store-{manifests.SCHEMA_VERSION}")
+        with next_schema():
+            _keep(_next_store(work / "next"), "next-store-2")
+        _keep(_catalog(work), f"catalogue-{_revision(work / 'catalogue' / database.FILE)}")
         _keep(_cache(work), f"cache-{vector_cache.SCHEMA}")
         _keep(_index(work), f"index-{segments.SCHEMA_VERSION}")
         path = work / "checkpoint" / "head.pt"
@@ -59,7 +63,9 @@ def _keep(made: Path, name: str) -> None:
         )
 
 
-def _store(work: Path) -> Path:
+def _store(work: Path, **changes: object) -> Path:
+    """A store with one version in production; called again, with one more."""
+    work.mkdir(exist_ok=True)
     graph, golden = work / "model.onnx", work / "golden.npz"
     graph.write_bytes(b"graph")
     golden.write_bytes(b"golden")
@@ -71,6 +77,7 @@ def _store(work: Path) -> Path:
         "preprocessing": {"kind": "image", "height": 8, "width": 8},
         "pixel_path": 1,
         "provenance": {"created_at": datetime(2026, 1, 2, tzinfo=UTC), "source": "test", "trained": False},
+        **changes,
     }
     store = ModelStore.at(work / "store")
     version = store.publish(
@@ -81,10 +88,22 @@ def _store(work: Path) -> Path:
     return work / "store"
 
 
-def _catalogue(work: Path) -> Path:
-    catalogue = Catalogue(work / "catalogue")
+def _next_store(work: Path) -> Path:
+    """What the next release writes: version 1 without its new fields, version 2 and an alias with them."""
+    _store(work)
+    alias = work / "store" / "fashion-image" / "aliases" / "production.json"
+    shutil.copyfile(alias, alias.with_name("stable.json"))
+    image = {"kind": "image", "height": 8, "width": 8, "sharpen": True}
+    _store(work, usage="catalog", preprocessing=image)
+    body = json.loads(alias.read_text()) | {"schema_version": 2, "moved_by": "a person"}
+    alias.write_text(json.dumps(body, indent=2, sort_keys=True) + "\n")
+    return work / "store"
+
+
+def _catalog(work: Path) -> Path:
+    catalog = Catalog(work / "catalogue")
     digest = hashlib.sha256(PICTURE).hexdigest()
-    entry = Entry(
+    entry = ItemEntry(
         item_id="knit-1",
         attributes={"category": ["니트웨어"]},
         released_us=None,
@@ -93,8 +112,8 @@ def _catalogue(work: Path) -> Path:
         source=f"p:{digest}",
     )
     vector = SourceVector(source=entry.source, space_id=SPACE, vector_D=np.arange(1, 5, dtype=np.float32))
-    catalogue.upsert("fashion", [entry], found=[vector], pictures={digest: PICTURE})
-    catalogue.close()
+    catalog.upsert("fashion", [entry], found=[vector], pictures={digest: PICTURE})
+    catalog.close()
     return work / "catalogue"
 
 

@@ -87,7 +87,7 @@ def test_a_record_that_does_not_fit_is_refused_naming_both_sides(record: Any, me
 
 
 def test_unknown_fields_are_kept_or_dropped_on_request() -> None:
-    """A catalogue keeps fields that the model does not know, in the same spelling."""
+    """A catalog keeps fields that the model does not know, in the same spelling."""
     record = {"category": "코트", "season": [" 노말 "]}
 
     assert SCHEMA.normalise(record, unknown="keep") == {

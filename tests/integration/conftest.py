@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.demo_questions import await_all
+from cli.demo.questions import await_all
 from cli.supervisor import Address, Supervisor
 from cli.up import specs
 from model_store.store import ModelStore

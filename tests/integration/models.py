@@ -15,20 +15,20 @@ from trainer.backbones.dinov2 import save_untrained_dinov2
 from trainer.backbones.fashion_clip import save_untrained_clip
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
-from trainer.graphs import Format
-from trainer.publishing import Shelf
+from trainer.publication.graphs import Format
+from trainer.publication.publish import PublishTarget
 
 SIDE = 56
 
 
 def publish_untrained(store: Path, backbones: Path, *, seed: int, alias: str, form: Format = "onnx") -> None:
     """Publish one version of every model with the weights of `seed`, each under `alias`."""
-    shelf = Shelf(store=ModelStore.at(store), alias=alias, form=form)
+    target = PublishTarget(store=ModelStore.at(store), alias=alias, form=form)
     artwork, fashion = _artwork(backbones, seed), _fashion(backbones, seed)
-    backbone = export_artwork_backbone(artwork.backbone, shelf).version
-    export_artwork_head(artwork, shelf, backbone=backbone)
-    image = export_fashion_image(fashion.image, shelf).version
-    export_fashion_attributes(fashion, shelf, image=image)
+    backbone = export_artwork_backbone(artwork.backbone, target).version
+    export_artwork_head(artwork, target, backbone=backbone)
+    image = export_fashion_image(fashion.image, target).version
+    export_fashion_attributes(fashion, target, image=image)
 
 
 def _artwork(backbones: Path, seed: int) -> ArtworkConfig:

@@ -66,7 +66,7 @@ def test_a_bad_picture_fails_alone(house: House, name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_bad_garment_fails_alone(house: House, name: str) -> None:
-    """Upsert keeps the good item and names the bad one; the bad one is not in the catalogue.  # proves S-5"""
+    """Upsert keeps the good item and names the bad one; the bad one is not in the catalog.  # proves S-5"""
     items = [
         catalog_pb2.UpsertItem(item_id=f"good-{name}", image=drawing(3)),
         catalog_pb2.UpsertItem(item_id=f"bad-{name}", image=HOSTILE[name]()),

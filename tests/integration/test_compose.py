@@ -114,7 +114,7 @@ def test_a_service_restarted_under_load(house: Composition, service: str) -> Non
 
 
 def test_data_outlives_down_and_up(house: Composition) -> None:
-    """The catalogue and the models are there again, and no default is published twice.  # proves S-6"""
+    """The catalog and the models are there again, and no default is published twice.  # proves S-6"""
     with house.recommender() as shop:
         before = {item.item_id for item in shop.list_items()}
         revision = shop.get_status().catalogue_revision

@@ -141,7 +141,7 @@ def test_a_full_disk_refuses_writes_and_answers_questions(
                 acknowledged.add(item.item_id)
             except ResourceExhausted as error:
                 refused.append(error)
-        assert {str(error) for error in refused} == {"the catalogue's disk is full"}
+        assert {str(error) for error in refused} == {"the catalog's disk is full"}
 
         assert len(shop.recommend(by_item("g1")).recommendations) == 3
         assert shop.recommend(recommender_pb2.RecommendRequest(image=drawing(99))).recommendations
@@ -157,8 +157,8 @@ def test_a_full_disk_refuses_writes_and_answers_questions(
         assert {item.item_id for item in shop.list_items()} == listed
 
 
-def test_a_catalogue_has_one_holder(published: Path, tmp_path: Path, rows: list[Row]) -> None:
-    """A second recommender over the same catalogue exits with 1 and names the process that holds it.
+def test_a_catalog_has_one_holder(published: Path, tmp_path: Path, rows: list[Row]) -> None:
+    """A second recommender over the same catalog exits with 1 and names the process that holds it.
 
     # proves S-8"""
     first = Row(published, tmp_path / "data")

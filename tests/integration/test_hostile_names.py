@@ -90,7 +90,7 @@ def snapshot(roots: list[Path]) -> dict[str, tuple[int, int]]:
     ("service", "method", "path"), CASES, ids=[f"{m.name}-{'.'.join(p)}" for _, m, p in CASES]
 )
 def test_a_hostile_name_is_refused(house: House, service: Any, method: Any, path: tuple[str, ...]) -> None:
-    """INVALID_ARGUMENT for every hostile text in every field; the store, the catalogue and what lies around
+    """INVALID_ARGUMENT for every hostile text in every field; the store, the catalog and what lies around
     them stay as they are.  # proves S-5"""
     name = service.full_name.split(".")[1]
     kind = GetMessageClass(method.input_type)

@@ -96,7 +96,7 @@ def prepare_moment(house: House, space_id: str) -> float:
     return time.monotonic()
 
 
-def test_a_promoted_encoder_with_a_new_image_model_takes_the_catalogue_along(
+def test_a_promoted_encoder_with_a_new_image_model_takes_the_catalog_along(
     own_store: Path, tmp_path: Path
 ) -> None:
     """Fashion moves to another image model: every garment is found again in the new space, no request fails,

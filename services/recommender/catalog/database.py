@@ -1,4 +1,4 @@
-"""The catalogue's SQLite file: who may open it, its schema, its connections.
+"""The catalog's SQLite file: who may open it, its schema, its connections.
 
 One connection writes and checkpoints, since SQLite before 3.51.3 can corrupt a WAL that several
 connections write. Others only read. One process at a time: the lock file names the holder.
@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from services.recommender.errors import CatalogueHeld, DamagedCatalogue, DiskFull, NewerSchema
+from services.recommender.errors import CatalogHeld, DamagedCatalog, DiskFull, NewerSchema
 
 FILE = "catalogue.db"
 LOCK = "catalogue.lock"
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 class Database:
     """The open file, migrated and held by this process alone.
 
-    Raises CatalogueHeld: when another process holds it, naming that. Raises NewerSchema: naming both
-    schemas. Raises DiskFull. Raises DamagedCatalogue: when the file is not a database, or is not there
+    Raises CatalogHeld: when another process holds it, naming that. Raises NewerSchema: naming both
+    schemas. Raises DiskFull. Raises DamagedCatalog: when the file is not a database, or is not there
     although it may not be new.
     """
 
@@ -54,13 +54,13 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A write transaction, on disk when the body ends. Raises DiskFull, DamagedCatalogue."""
+        """A write transaction, on disk when the body ends. Raises DiskFull, DamagedCatalog."""
         try:
             with self._writer.begin() as connection:
                 yield connection
         except OperationalError as error:
             if _is_full(error):
-                raise DiskFull("the catalogue's disk is full") from error
+                raise DiskFull("the catalog's disk is full") from error
             raise
         except DatabaseError as error:
             _refuse_damaged(error)
@@ -69,12 +69,12 @@ class Database:
             raise _damaged_text() from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull("the catalogue's disk is full") from error
+                raise DiskFull("the catalog's disk is full") from error
             raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A read transaction: everything in the body sees one state. Raises DamagedCatalogue."""
+        """A read transaction: everything in the body sees one state. Raises DamagedCatalog."""
         try:
             with self._reader.begin() as connection:
                 yield connection
@@ -98,7 +98,7 @@ def _hold(path: Path) -> int:
     except BlockingIOError as error:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
-        raise CatalogueHeld(f"the catalogue in {path.parent} is held by process {holder}") from error
+        raise CatalogHeld(f"the catalog in {path.parent} is held by process {holder}") from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
@@ -152,17 +152,17 @@ def _migrate(engine: Engine, root: Path, *, may_be_new: bool) -> None:
     if found == head:
         return
     if found is None and not may_be_new:
-        raise DamagedCatalogue(
+        raise DamagedCatalog(
             f"{FILE} is missing or empty, but pictures of its items are there: put it back, or move them away"
         )
     if found is not None:
         if found not in {script.revision for script in scripts.walk_revisions()}:
-            raise NewerSchema(f"the catalogue has schema {found}, this build reads up to {head}")
+            raise NewerSchema(f"the catalog has schema {found}, this build reads up to {head}")
         _back_up(root, found)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    log.info("catalogue migrated", extra={"from_schema": found, "to_schema": head})
+    log.info("catalog migrated", extra={"from_schema": found, "to_schema": head})
 
 
 def _back_up(root: Path, schema: str) -> None:
@@ -194,24 +194,24 @@ def _readable() -> Iterator[None]:
         yield
     except OperationalError as error:
         if _is_full(error):
-            raise DiskFull("the catalogue's disk is full") from error
+            raise DiskFull("the catalog's disk is full") from error
         raise
     except DatabaseError as error:
-        raise DamagedCatalogue(f"{FILE} is not a catalogue: {error.orig}") from error
+        raise DamagedCatalog(f"{FILE} is not a catalog: {error.orig}") from error
     except UnicodeDecodeError as error:
         raise _damaged_text() from error
 
 
-def _damaged_text() -> DamagedCatalogue:
+def _damaged_text() -> DamagedCatalog:
     # SQLite words an error with names read from the file; of a damaged file those may not be UTF-8.
-    return DamagedCatalogue(f"{FILE} is damaged: it holds names that are not UTF-8")
+    return DamagedCatalog(f"{FILE} is damaged: it holds names that are not UTF-8")
 
 
 def _refuse_damaged(error: DatabaseError) -> None:
-    """Raises DamagedCatalogue: when SQLite found the file itself to be wrong."""
+    """Raises DamagedCatalog: when SQLite found the file itself to be wrong."""
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        raise DamagedCatalogue(f"{FILE} is damaged: {error.orig}") from error
+        raise DamagedCatalog(f"{FILE} is damaged: {error.orig}") from error
 
 
 def _is_full(error: OperationalError) -> bool:

@@ -1,4 +1,4 @@
-"""Items and what is asked of them, as the catalogue speaks of them. Legend: N rows, D dimensions."""
+"""Items and what is asked of them, as the catalog speaks of them. Legend: N rows, D dimensions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Attributes = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An item as the catalogue has it. released_us: µs since 1970, UTC. picture_digest: '' for none."""
+    """An item as the catalog has it. released_us: µs since 1970, UTC. picture_digest: '' for none."""
 
     item_id: str
     attributes: Attributes
@@ -24,7 +24,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ItemEntry:
     """An item to be written. released_us: None keeps what is there, or means now."""
 
     item_id: str
@@ -77,7 +77,7 @@ class CollectionState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
+class MissingVector:
     """A picture that has no vector in some space yet, and one of the items that show it."""
 
     item_id: str

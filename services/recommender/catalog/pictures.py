@@ -2,7 +2,7 @@
 
 A picture is on disk before the row that names it is committed, and removed after the last row that
 names it is gone. What a crash leaves between the two is swept at the next start. Only the one thread
-that writes the catalogue calls `kept`, `drop` and `sweep`.
+that writes the catalog calls `kept`, `drop` and `sweep`.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from services.recommender.catalog.database import sync
-from services.recommender.errors import DamagedCatalogue
+from services.recommender.errors import DamagedCatalog
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _STAGED = ".staged-"
@@ -61,13 +61,13 @@ class Pictures:
             raise
 
     def read(self, digest: str) -> bytes:
-        """The bytes of a picture. Raises DamagedCatalogue: when they are gone or not what was kept."""
+        """The bytes of a picture. Raises DamagedCatalog: when they are gone or not what was kept."""
         try:
             data = self._path(digest).read_bytes()
         except OSError as error:
-            raise DamagedCatalogue(f"picture {digest[:12]} cannot be read: {error.strerror}") from error
+            raise DamagedCatalog(f"picture {digest[:12]} cannot be read: {error.strerror}") from error
         if picture_digest(data) != digest:
-            raise DamagedCatalogue(f"picture {digest[:12]} is not what was kept: its hash differs")
+            raise DamagedCatalog(f"picture {digest[:12]} is not what was kept: its hash differs")
         return data
 
     def drop(self, digests: Iterable[str]) -> None:
@@ -88,7 +88,7 @@ class Pictures:
     def _is_whole(self, digest: str) -> bool:
         try:
             self.read(digest)
-        except DamagedCatalogue:
+        except DamagedCatalog:
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""The catalogue's tables and the checksums of their rows (schema 0001).
+"""The catalog's tables and the checksums of their rows (schema 0001).
 
 A row's checksum covers every other column, so one changed byte is found when the row is read.
 """
@@ -26,7 +26,7 @@ from sqlalchemy import (
 metadata: Final = MetaData()
 
 # One row: the last revision that was given. Deletions take revisions too, so none is ever given twice.
-catalogue: Final = Table(
+catalog: Final = Table(
     "catalogue",
     metadata,
     Column("id", Integer, primary_key=True),

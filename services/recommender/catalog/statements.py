@@ -1,4 +1,4 @@
-"""The catalogue's SQL: rows in and out of one transaction, which the caller began."""
+"""The catalog's SQL: rows in and out of one transaction, which the caller began."""
 
 import json
 import time
@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select,
 from sqlalchemy.dialects.sqlite import insert
 
 from services.recommender.catalog import schema
-from services.recommender.catalog.items import Attributes, Entry, Item, SourceVector
+from services.recommender.catalog.items import Attributes, Item, ItemEntry, SourceVector
 from services.recommender.catalog.schema import collections, items, terms, vectors
-from services.recommender.errors import DamagedCatalogue
+from services.recommender.errors import DamagedCatalog
 
 
 def ensure_collection(connection: Connection, collection: str) -> None:
@@ -42,9 +42,9 @@ def mapping(row: Row[Any]) -> dict[str, Any]:
 
 
 def read_item(row: Mapping[str, Any]) -> Item:
-    """The item of a row. Raises DamagedCatalogue: when its checksum differs, naming the item."""
+    """The item of a row. Raises DamagedCatalog: when its checksum differs, naming the item."""
     if schema.item_checksum(row) != row["checksum"]:
-        raise DamagedCatalogue(f"item {row['item_id']} is not what was written: its checksum differs")
+        raise DamagedCatalog(f"item {row['item_id']} is not what was written: its checksum differs")
     return Item(
         item_id=row["item_id"],
         attributes=json.loads(row["attributes"]),
@@ -57,7 +57,7 @@ def read_item(row: Mapping[str, Any]) -> Item:
     )
 
 
-def new_row(collection: str, entry: Entry, old: Mapping[str, Any] | None) -> dict[str, Any]:
+def new_row(collection: str, entry: ItemEntry, old: Mapping[str, Any] | None) -> dict[str, Any]:
     """The row of an entry, not numbered yet."""
     released_us = entry.released_us
     if released_us is None:
@@ -88,13 +88,13 @@ def number_row(row: dict[str, Any], number: int, old: Mapping[str, Any] | None) 
 
 
 def take_revisions(connection: Connection, count: int) -> range:
-    """The next revisions of the catalogue, given to nobody else."""
+    """The next revisions of the catalog, given to nobody else."""
     if not count:
         return range(0)
     last: int = connection.execute(
-        update(schema.catalogue)
-        .values(revision=schema.catalogue.c.revision + count)
-        .returning(schema.catalogue.c.revision)
+        update(schema.catalog)
+        .values(revision=schema.catalog.c.revision + count)
+        .returning(schema.catalog.c.revision)
     ).scalar_one()
     return range(last - count + 1, last + 1)
 

@@ -1,4 +1,4 @@
-"""The catalogue: the truth about every item (R-4). The index is only a cache of it.
+"""The catalog: the truth about every item (R-4). The index is only a cache of it.
 
 Writes come from one thread and are durable when they return. Revisions grow with every change, also
 with deletions; an item's `label` is the revision at which its content last changed, so a label is
@@ -18,10 +18,10 @@ from services.recommender.catalog.items import (
     Change,
     CollectionState,
     Contents,
-    Entry,
     Item,
     ItemConditions,
-    Missing,
+    ItemEntry,
+    MissingVector,
     SourceVector,
 )
 from services.recommender.catalog.pictures import Pictures
@@ -43,12 +43,12 @@ from services.recommender.catalog.statements import (
     without_vector,
     write_items,
 )
-from services.recommender.errors import DamagedCatalogue
+from services.recommender.errors import DamagedCatalog
 
 log = logging.getLogger(__name__)
 
 
-class Catalogue:
+class Catalog:
     """Items, their pictures and vectors, in one directory that one process holds."""
 
     def __init__(self, root: Path) -> None:
@@ -68,7 +68,7 @@ class Catalogue:
     def upsert(
         self,
         collection: str,
-        entries: Sequence[Entry],
+        entries: Sequence[ItemEntry],
         *,
         found: Sequence[SourceVector],
         pictures: Mapping[str, bytes],
@@ -159,7 +159,7 @@ class Catalogue:
         )
 
     def find(self, collection: str, item_ids: Sequence[str]) -> dict[str, Item]:
-        """The items that are there, by identifier. Raises DamagedCatalogue: naming the item."""
+        """The items that are there, by identifier. Raises DamagedCatalog: naming the item."""
         with self._database.reading() as connection:
             found = rows_of(connection, collection, item_ids)
         return {item_id: read_item(row) for item_id, row in found.items()}
@@ -216,7 +216,7 @@ class Catalogue:
         for row in rows:
             try:
                 found[row.label] = read_item(mapping(row))
-            except DamagedCatalogue:
+            except DamagedCatalog:
                 log.exception("damaged item left out")
         return found
 
@@ -248,13 +248,14 @@ class Catalogue:
                         found[row.source] = np.frombuffer(row.vector, dtype="<f4")
         return found
 
-    def missing(self, collection: str, space_id: str, limit: int) -> list[Missing]:
+    def missing(self, collection: str, space_id: str, limit: int) -> list[MissingVector]:
         """Pictures of live items that have no vector in a space yet."""
         query = without_vector(collection, space_id).where(items.c.picture_digest != "")
         with self._database.reading() as connection:
             rows = connection.execute(query.group_by(items.c.source).limit(limit)).all()
         return [
-            Missing(item_id=row.item_id, source=row.source, picture_digest=row.picture_digest) for row in rows
+            MissingVector(item_id=row.item_id, source=row.source, picture_digest=row.picture_digest)
+            for row in rows
         ]
 
     def missing_count(self, collection: str, space_id: str, *, pictures: bool) -> int:

@@ -17,10 +17,10 @@ from model_store.aliases import PRODUCTION
 from model_store.errors import StoreError
 from model_store.store import ModelStore, Version
 from services.client.pinned_models import PinnedModels
-from services.recommender.catalog.store import Catalogue
-from services.recommender.errors import DamagedCatalogue
+from services.recommender.catalog.store import Catalog
+from services.recommender.errors import DamagedCatalog
 from services.recommender.executors import Executors
-from services.recommender.release.leads import Models, Serving, describe
+from services.recommender.release.leads import CollectionRelease, LeadModels, describe
 from services.recommender.release.upgrade import Incoming, Upgrade
 from services.recommender.space_index import SpaceIndex, forget_indexes
 from services.runtime.errors import ServiceError
@@ -39,7 +39,7 @@ class Collection:
         leads: tuple[str, ...],
         *,
         store: ModelStore,
-        catalogue: Catalogue,
+        catalog: Catalog,
         executors: Executors,
         embedding: PinnedModels,
         indexes: Path,
@@ -50,17 +50,17 @@ class Collection:
         self.incoming: Incoming | None = None
         self._leads = leads
         self._store = store
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._executors = executors
         self._embedding = embedding
         self._indexes = indexes
         self._poll_s = poll_s
-        self._upgrade = Upgrade(catalogue, executors, embedding, self.writing)
+        self._upgrade = Upgrade(catalog, executors, embedding, self.writing)
         # The one that is followed first; behind it the one that serves until that has a release.
-        self._keepers: list[ReleaseKeeper[Serving]] = []
+        self._keepers: list[ReleaseKeeper[CollectionRelease]] = []
         self._following = ""
         self._runs: list[asyncio.Task[None]] = []
-        self._interim: Serving | None = None
+        self._interim: CollectionRelease | None = None
         self._unfollowed = _UNFOLLOWED
         self._open: dict[str, SpaceIndex] = {}
 
@@ -85,7 +85,7 @@ class Collection:
         return "; ".join(part for part in (self._upgrade.progress, self.status.detail) if part)
 
     @property
-    def present(self) -> Serving | None:
+    def present(self) -> CollectionRelease | None:
         """What answers now; None when nothing does. From any thread."""
         for keeper in tuple(self._keepers):
             release = keeper.present
@@ -94,7 +94,7 @@ class Collection:
         return self._interim
 
     @contextmanager
-    def hold(self) -> Iterator[Serving]:
+    def hold(self) -> Iterator[CollectionRelease]:
         """The release in service, kept until the context ends. Raises NoRelease: saying why there is none."""
         for keeper in self._keepers:
             if keeper.status.version is not None:
@@ -110,8 +110,8 @@ class Collection:
         try:
             models = await self._executors.read(self._remembered)
             if models is not None:
-                self._interim = Serving(models=models, index=await self._index(models))
-        except (StoreError, DamagedCatalogue) as error:
+                self._interim = CollectionRelease(models=models, index=await self._index(models))
+        except (StoreError, DamagedCatalog) as error:
             log.warning("the last release is not to be had", extra={"reason": str(error)})
 
     async def run(self) -> None:
@@ -185,21 +185,21 @@ class Collection:
         if self._runs:
             self._runs[-1].cancel()
         log.info("following", extra={"collection": self.name, "lead": lead})
-        keeper = ReleaseKeeper[Serving](
+        keeper = ReleaseKeeper[CollectionRelease](
             self._store, lead, PRODUCTION, self._prepare, self._retire, self._poll_s
         )
         self._keepers.insert(0, keeper)
         self._runs.append(asyncio.create_task(keeper.run()))
         self._following = lead
 
-    def _remembered(self) -> Models | None:
-        state = self._catalogue.state(self.name)
+    def _remembered(self) -> LeadModels | None:
+        state = self._catalog.state(self.name)
         if not state.space_id or state.lead_name not in self._leads:
             return None
         models = describe(self._store, self._store.open(state.lead_name, state.lead_version))
         return models if models.space_id == state.space_id else None
 
-    async def _prepare(self, version: Version) -> Serving:
+    async def _prepare(self, version: Version) -> CollectionRelease:
         """The release of a lead: models ready in the embedder, every item in its space, index loaded.
 
         Without an embedder a first release that misses no vector is made all the same: identifiers and
@@ -209,7 +209,7 @@ class Collection:
         present = self.present
         first = present is None or present.models.lead.digest == version.digest
         await self._embedding.prepare(models.pinned, required=not first)
-        serving = Serving(models=models, index=await self._index(models))
+        serving = CollectionRelease(models=models, index=await self._index(models))
         self.incoming = Incoming(serving)
         await self._upgrade.run(self.incoming)
         before = self.present
@@ -217,12 +217,12 @@ class Collection:
         await self._executors.build(lambda: forget_indexes(self._indexes, self.name, kept))
         return serving
 
-    async def _index(self, models: Models) -> SpaceIndex:
+    async def _index(self, models: LeadModels) -> SpaceIndex:
         """The open index of a space; the one that serves when that is of the same space."""
         index = self._open.get(models.space_id)
         if index is None:
             index = SpaceIndex(
-                self._catalogue,
+                self._catalog,
                 self._indexes,
                 collection=self.name,
                 space_id=models.space_id,
@@ -232,7 +232,7 @@ class Collection:
             self._open[models.space_id] = index
         return index
 
-    async def _retire(self, serving: Serving) -> None:
+    async def _retire(self, serving: CollectionRelease) -> None:
         """Close the index that nothing serves from any more; its files stay for a way back."""
         used = {one.models.space_id for one in (self.present, self._moving()) if one is not None}
         if serving.models.space_id not in used:
@@ -240,5 +240,5 @@ class Collection:
             if index is not None:
                 await self._executors.build(index.close)
 
-    def _moving(self) -> Serving | None:
+    def _moving(self) -> CollectionRelease | None:
         return self.incoming.serving if self.incoming else None

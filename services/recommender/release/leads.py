@@ -15,12 +15,12 @@ from services.recommender.space_index import SpaceIndex
 from services.runtime.errors import InvalidArgument
 
 # Of a vector's length: far above what the index and queries still take, so that nothing is written
-# into the catalogue that the index refuses.
+# into the catalog that the index refuses.
 SHORTEST: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Models:
+class LeadModels:
     """The lead and the model of pictures; the same one when the shop has no attributes."""
 
     lead: Version
@@ -44,10 +44,10 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
+class CollectionRelease:
     """One release of a collection, from admission to reply."""
 
-    models: Models
+    models: LeadModels
     index: SpaceIndex
 
     def check_vector(self, vector: CallerVector, *, comparable: bool) -> np.ndarray:
@@ -68,14 +68,14 @@ class Serving:
         return values_D
 
 
-def describe(store: ModelStore, lead: Version) -> Models:
+def describe(store: ModelStore, lead: Version) -> LeadModels:
     """The models that a lead stands for.
 
     Raises RefusedModel: when it cannot lead a collection. Raises StoreError.
     """
     preprocessing = lead.manifest.preprocessing
     if isinstance(preprocessing, ImagePreprocessing):
-        return Models(lead=lead, image=lead, schema=None)
+        return LeadModels(lead=lead, image=lead, schema=None)
     if not isinstance(preprocessing, AttributePreprocessing) or not lead.manifest.accepts:
         raise RefusedModel(f"{lead} takes neither pictures nor attributes aligned with a space of pictures")
     image = store.find_space(lead.manifest.accepts[0])
@@ -85,9 +85,9 @@ def describe(store: ModelStore, lead: Version) -> Models:
         raise RefusedModel(
             f"{lead} has {lead.manifest.dimension} dimensions, {image} has {image.manifest.dimension}"
         )
-    return Models(lead=lead, image=image, schema=AttributeSchema(preprocessing))
+    return LeadModels(lead=lead, image=image, schema=AttributeSchema(preprocessing))
 
 
-def index_root(catalogue: Path) -> Path:
+def index_root(catalog: Path) -> Path:
     """Where the files of indexes lie."""
-    return catalogue / "index"
+    return catalog / "index"

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.client.pinned_models import PinnedModels
-from services.recommender.catalog.items import Missing, SourceVector
-from services.recommender.catalog.store import Catalogue
-from services.recommender.errors import DamagedCatalogue, UpgradeBlocked
+from services.recommender.catalog.items import MissingVector, SourceVector
+from services.recommender.catalog.store import Catalog
+from services.recommender.errors import DamagedCatalog, UpgradeBlocked
 from services.recommender.executors import Executors
-from services.recommender.release.leads import Serving
+from services.recommender.release.leads import CollectionRelease
 from services.runtime.errors import ServiceError
 
 PAGE = 32
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Incoming:
     """What a collection moves to. complete: every live item has its vector, and every upsert brings one."""
 
-    serving: Serving
+    serving: CollectionRelease
     complete: bool = False
 
 
@@ -35,9 +35,9 @@ class Upgrade:
     """Brings one collection into the space of one release; run again, it goes on."""
 
     def __init__(
-        self, catalogue: Catalogue, executors: Executors, embedding: PinnedModels, writing: asyncio.Lock
+        self, catalog: Catalog, executors: Executors, embedding: PinnedModels, writing: asyncio.Lock
     ) -> None:
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._executors = executors
         self._embedding = embedding
         self._writing = writing
@@ -72,29 +72,29 @@ class Upgrade:
                 incoming.complete = True
                 return True
         log.error("damaged vectors are made again", extra={"count": len(unreadable)})
-        await self._executors.write(lambda: self._catalogue.drop_vectors(unreadable, serving.models.space_id))
+        await self._executors.write(lambda: self._catalog.drop_vectors(unreadable, serving.models.space_id))
         return False
 
-    def _missing_count(self, serving: Serving) -> int:
+    def _missing_count(self, serving: CollectionRelease) -> int:
         name, space_id = serving.index.collection, serving.models.space_id
-        bare = self._catalogue.missing_count(name, space_id, pictures=False)
+        bare = self._catalog.missing_count(name, space_id, pictures=False)
         if bare:
             raise UpgradeBlocked(
                 f"{bare} items of {name} are bare vectors of another space and cannot follow to "
                 f"{serving.models.image}; delete them or upsert them with a picture"
             )
-        return self._catalogue.missing_count(name, space_id, pictures=True)
+        return self._catalog.missing_count(name, space_id, pictures=True)
 
-    def _remember(self, serving: Serving) -> None:
+    def _remember(self, serving: CollectionRelease) -> None:
         lead = serving.models.lead
-        self._catalogue.set_state(
+        self._catalog.set_state(
             serving.index.collection,
             space_id=serving.models.space_id,
             lead_name=lead.name,
             lead_version=lead.number,
         )
 
-    async def _fill(self, serving: Serving) -> None:
+    async def _fill(self, serving: CollectionRelease) -> None:
         """Embed pictures that have no vector in the space until none is left."""
         done = 0
         while page := await self._executors.read(lambda: self._page(serving)):
@@ -102,10 +102,10 @@ class Upgrade:
             self.progress = f"re-embedding for {serving.models.image}: {done} items done, {self.left} left"
             done += await self._embed(page, serving)
 
-    def _page(self, serving: Serving) -> list[Missing]:
-        return self._catalogue.missing(serving.index.collection, serving.models.space_id, PAGE)
+    def _page(self, serving: CollectionRelease) -> list[MissingVector]:
+        return self._catalog.missing(serving.index.collection, serving.models.space_id, PAGE)
 
-    async def _embed(self, page: Sequence[Missing], serving: Serving) -> int:
+    async def _embed(self, page: Sequence[MissingVector], serving: CollectionRelease) -> int:
         pictures = await self._executors.read(lambda: [self._picture(one) for one in page])
         embedded = await self._embedding.pictures(pictures, serving.models.image, no_store=False, bulk=True)
         found = []
@@ -115,11 +115,11 @@ class Upgrade:
                     f"item {one.item_id} cannot follow to {serving.models.image}: {outcome.message}"
                 )
             found.append(SourceVector(source=one.source, space_id=serving.models.space_id, vector_D=outcome))
-        await self._executors.write(lambda: self._catalogue.add_vectors(found))
+        await self._executors.write(lambda: self._catalog.add_vectors(found))
         return len(found)
 
-    def _picture(self, one: Missing) -> bytes:
+    def _picture(self, one: MissingVector) -> bytes:
         try:
-            return self._catalogue.pictures.read(one.picture_digest)
-        except DamagedCatalogue as error:
+            return self._catalog.pictures.read(one.picture_digest)
+        except DamagedCatalog as error:
             raise UpgradeBlocked(f"item {one.item_id} cannot follow: {error}") from error

@@ -8,11 +8,11 @@ from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc
 from services.messages.contents import read_record, read_vector
 from services.messages.replies import all_failed, write_identity, write_timings
 from services.recommender import wire
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from services.recommender.collections import Collections
-from services.recommender.executors import Admission, Executors
+from services.recommender.executors import CallAdmission, Executors
 from services.recommender.settings import RecommenderSettings
-from services.recommender.upsert import Draft, Intake
+from services.recommender.upsert import CatalogWriter, ItemDraft
 from services.runtime.errors import InvalidArgument, NotFound, ServiceError
 
 
@@ -22,17 +22,17 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     def __init__(
         self,
         collections: Collections,
-        catalogue: Catalogue,
-        intake: Intake,
+        catalog: Catalog,
+        intake: CatalogWriter,
         executors: Executors,
         settings: RecommenderSettings,
     ) -> None:
         self._collections = collections
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._intake = intake
         self._executors = executors
         self._limits = settings.limits
-        self._admission = Admission(settings.upsert_queue_bytes, "bytes of UpsertItems calls")
+        self._admission = CallAdmission(settings.upsert_queue_bytes, "bytes of UpsertItems calls")
 
     async def UpsertItems(
         self, request: catalog_pb2.UpsertItemsRequest, context: Any
@@ -45,7 +45,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             lambda: [self._draft(item) for item in request.items], request.ByteSize()
         )
         outcomes = {index: one for index, one in enumerate(read) if isinstance(one, ServiceError)}
-        drafts = {index: one for index, one in enumerate(read) if isinstance(one, Draft)}
+        drafts = {index: one for index, one in enumerate(read) if isinstance(one, ItemDraft)}
         if not drafts:
             raise all_failed(wire.failures(outcomes, ids), "item")
         with self._admission.admitted(request.ByteSize()):
@@ -79,13 +79,13 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         """One item, with its picture when asked for."""
         collection = self._collections.named(request.collection)
         item_id = wire.check_item_id(request.item_id)
-        found = await self._executors.read(lambda: self._catalogue.find(collection.name, [item_id]))
+        found = await self._executors.read(lambda: self._catalog.find(collection.name, [item_id]))
         if item_id not in found:
             raise NotFound(f"the collection {collection.name} has no item {item_id}", reason="NO_ITEM")
         item = found[item_id]
         picture = b""
         if request.include_picture and item.picture_digest:
-            picture = await self._executors.read(lambda: self._catalogue.pictures.read(item.picture_digest))
+            picture = await self._executors.read(lambda: self._catalog.pictures.read(item.picture_digest))
         return catalog_pb2.GetItemResponse(item=wire.item(item), picture=picture)
 
     async def ListItems(
@@ -95,7 +95,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         collection = self._collections.named(request.collection)
         size, after = wire.page_size(request), wire.read_page_token(request.page_token)
         items, total = await self._executors.read(
-            lambda: self._catalogue.page(collection.name, after, size + 1)
+            lambda: self._catalog.page(collection.name, after, size + 1)
         )
         more = len(items) > size
         return catalog_pb2.ListItemsResponse(
@@ -104,12 +104,12 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             total_count=total,
         )
 
-    def _draft(self, item: catalog_pb2.UpsertItem) -> Draft | ServiceError:
+    def _draft(self, item: catalog_pb2.UpsertItem) -> ItemDraft | ServiceError:
         try:
             kind = item.WhichOneof("content")
             if kind is None:
                 raise InvalidArgument("the item has neither a picture nor a vector", reason="NO_CONTENT")
-            return Draft(
+            return ItemDraft(
                 item_id=wire.check_item_id(item.item_id),
                 picture=wire.check_picture(item.image, self._limits) if kind == "image" else None,
                 vector=read_vector(item.vector) if kind == "vector" else None,

@@ -7,7 +7,7 @@ from typing import Any
 from atelier.recommender.v1 import index_pb2, index_pb2_grpc
 
 from services.recommender import wire
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from services.recommender.collections import Collections
 from services.recommender.executors import Executors
 
@@ -15,9 +15,9 @@ from services.recommender.executors import Executors
 class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     """Tells of the index of every collection."""
 
-    def __init__(self, collections: Collections, catalogue: Catalogue, executors: Executors) -> None:
+    def __init__(self, collections: Collections, catalog: Catalog, executors: Executors) -> None:
         self._collections = collections
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._executors = executors
 
     async def GetStatus(
@@ -26,7 +26,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         """What the index of a collection holds, and what is going on."""
         collection = self._collections.named(request.collection)
         serving = collection.present
-        _, bare = await self._executors.read(lambda: self._catalogue.counts(collection.name))
+        _, bare = await self._executors.read(lambda: self._catalog.counts(collection.name))
         known = {"collection": collection.name, "vector_only_count": bare, "detail": collection.detail}
         if serving is None:
             return wire.index_status(**known)
@@ -44,7 +44,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         )
 
     async def Rebuild(self, request: index_pb2.RebuildRequest, context: Any) -> index_pb2.RebuildResponse:
-        """Build the index of a collection from the catalogue; the present one serves meanwhile."""
+        """Build the index of a collection from the catalog; the present one serves meanwhile."""
         collection = self._collections.named(request.collection)
         started = time.perf_counter()
         with collection.hold() as serving:

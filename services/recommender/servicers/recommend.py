@@ -11,8 +11,8 @@ from services.client.pinned_models import PinnedModels
 from services.messages.replies import write_absent_model, write_identity, write_item_errors, write_timings
 from services.recommender import wire
 from services.recommender.collections import Collections
-from services.recommender.executors import Admission, Executors
-from services.recommender.retrieval import Finder
+from services.recommender.executors import CallAdmission, Executors
+from services.recommender.retrieval import Retriever
 from services.recommender.settings import RecommenderSettings
 from services.runtime.limits import to_message
 
@@ -23,7 +23,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
     def __init__(
         self,
         collections: Collections,
-        finder: Finder,
+        finder: Retriever,
         embedding: PinnedModels,
         executors: Executors,
         settings: RecommenderSettings,
@@ -33,7 +33,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         self._embedding = embedding
         self._executors = executors
         self._settings = settings
-        self._admission = Admission(settings.recommend_queue, "Recommend calls")
+        self._admission = CallAdmission(settings.recommend_queue, "Recommend calls")
 
     async def Recommend(
         self, request: recommender_pb2.RecommendRequest, context: Any

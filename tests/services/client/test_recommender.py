@@ -26,7 +26,7 @@ class Shop(
     recommender_pb2_grpc.RecommenderServiceServicer,
     index_pb2_grpc.IndexServiceServicer,
 ):
-    """A catalogue in a dictionary; items named bad… are refused."""
+    """A catalog in a dictionary; items named bad… are refused."""
 
     def __init__(self) -> None:
         self.items: dict[str, bytes] = {}

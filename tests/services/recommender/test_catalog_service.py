@@ -108,7 +108,7 @@ def test_a_new_picture_replaces_the_old(recommender):
 
 
 def kept_pictures(recommender):
-    return {path.read_bytes() for path in recommender.catalogue.pictures._root.glob("*/*")}
+    return {path.read_bytes() for path in recommender.catalog.pictures._root.glob("*/*")}
 
 
 def test_a_shared_picture_stays_until_the_last_item_goes(recommender):
@@ -199,7 +199,7 @@ def test_items_by_vector(recommender, models):
 
 @pytest.mark.parametrize("length", [0.0, 1e-45, 1e-30, 1e-13])
 def test_a_vector_without_direction_is_never_written(recommender, models, serve, length):
-    """One that is too short for the index is refused before it is in the catalogue, which opens again."""
+    """One that is too short for the index is refused before it is in the catalog, which opens again."""
     # proves S-5
     space_id = models[1].space_id
     short = (length * vector_of(["knit"], space_id)).astype(np.float32)

@@ -22,7 +22,7 @@ def of_items(*item_ids):
 
 
 @pytest.mark.timed
-def test_without_the_embedder_the_catalogue_still_answers(stocked, models, embedder):
+def test_without_the_embedder_the_catalog_still_answers(stocked, models, embedder):
     """Embedder gone: items and vectors answer; pictures and attributes fail within 1 s, with RetryInfo."""
     # proves S-8
     embedder.stop()

@@ -3,26 +3,26 @@ import json
 import numpy as np
 import pytest
 
-from services.recommender.catalog.items import Entry, SourceVector
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.items import ItemEntry, SourceVector
+from services.recommender.catalog.store import Catalog
 from services.recommender.space_index import SpaceIndex, forget_indexes
 
 SPACE = "a" * 64
 
 
 @pytest.fixture
-def catalogue(tmp_path):
-    made = Catalogue(tmp_path / "catalogue")
+def catalog(tmp_path):
+    made = Catalog(tmp_path / "catalogue")
     yield made
     made.close()
 
 
 @pytest.fixture
-def open_index(catalogue, tmp_path):
+def open_index(catalog, tmp_path):
     opened = []
 
     def _open():
-        index = SpaceIndex(catalogue, tmp_path / "index", collection="fashion", space_id=SPACE, dimension=8)
+        index = SpaceIndex(catalog, tmp_path / "index", collection="fashion", space_id=SPACE, dimension=8)
         opened.append(index)
         index.open()
         return index
@@ -32,12 +32,12 @@ def open_index(catalogue, tmp_path):
         index.close()
 
 
-def fill(catalogue, count, start=0):
+def fill(catalog, count, start=0):
     rows = np.random.default_rng(start + 1).normal(size=(count, 8)).astype(np.float32)
     entries, vectors = [], []
     for number, row in enumerate(rows, start=start):
         entries.append(
-            Entry(
+            ItemEntry(
                 item_id=f"i{number}",
                 attributes={},
                 released_us=1,
@@ -47,7 +47,7 @@ def fill(catalogue, count, start=0):
             )
         )
         vectors.append(SourceVector(source=f"v:{number}", space_id=SPACE, vector_D=row))
-    change = catalogue.upsert("fashion", entries, found=vectors, pictures={})
+    change = catalog.upsert("fashion", entries, found=vectors, pictures={})
     return change, {one.source: one.vector_D for one in vectors}
 
 
@@ -55,41 +55,41 @@ def files(tmp_path):
     return sorted((tmp_path / "index" / "fashion" / SPACE[:16]).glob("*"))
 
 
-def test_an_index_follows_the_catalogue(catalogue, open_index):
+def test_an_index_follows_the_catalog(catalog, open_index):
     """Additions and removals are seen at the revision of the write."""
     index = open_index()
-    change, found = fill(catalogue, 10)
+    change, found = fill(catalog, 10)
     index.apply(change, found)
     index.apply(change, found)  # once more does no harm
 
     assert (index.view().counts.live, index.view().revision) == (10, 10)
-    index.apply(catalogue.delete("fashion", ["i3"]), {})
+    index.apply(catalog.delete("fashion", ["i3"]), {})
     assert (index.view().counts.live, index.view().revision) == (9, 11)
 
 
-def test_kept_segments_are_loaded_and_the_rest_is_taken_from_the_catalogue(catalogue, open_index, tmp_path):
+def test_kept_segments_are_loaded_and_the_rest_is_taken_from_the_catalog(catalog, open_index, tmp_path):
     """After a restart the index is whole: files, later rows, later deletions."""
-    change, found = fill(catalogue, 1500)
+    change, found = fill(catalog, 1500)
     first = open_index()
     first._index.settle(30)
     first.close()
     assert len(files(tmp_path)) == 2
-    fill(catalogue, 5, start=2000)
-    catalogue.delete("fashion", ["i7", "i8"])
+    fill(catalog, 5, start=2000)
+    catalog.delete("fashion", ["i7", "i8"])
 
     second = open_index()
 
     counts = second.view().counts
     assert (counts.live, counts.segment, counts.delta, counts.dead) == (1503, 1500, 5, 2)
-    assert second.view().revision == catalogue.state("fashion").revision == 1506
+    assert second.view().revision == catalog.state("fashion").revision == 1506
     assert change.revision == 1500
     assert found
 
 
 @pytest.mark.parametrize("damage", ["flip", "lose", "other"])
-def test_damaged_files_are_made_again(catalogue, open_index, tmp_path, damage):
+def test_damaged_files_are_made_again(catalog, open_index, tmp_path, damage):
     """A flipped bit, a lost file or one of another build costs time and no answer."""  # proves S-10
-    fill(catalogue, 1500)
+    fill(catalog, 1500)
     first = open_index()
     first._index.settle(30)
     first.close()
@@ -111,21 +111,21 @@ def test_damaged_files_are_made_again(catalogue, open_index, tmp_path, damage):
     assert len(files(tmp_path)) == 2
 
 
-def test_contents_without_a_readable_vector_are_named(catalogue, open_index):
+def test_contents_without_a_readable_vector_are_named(catalog, open_index):
     """Reconciling tells which contents cannot be found by this index."""
-    fill(catalogue, 3)
-    catalogue.drop_vectors(["v:1"], SPACE)
+    fill(catalog, 3)
+    catalog.drop_vectors(["v:1"], SPACE)
     index = open_index()
 
     assert index.reconcile() == ["v:1"]
     assert index.view().counts.live == 2
 
 
-def test_rebuilding_swaps_in_what_the_catalogue_has(catalogue, open_index):
+def test_rebuilding_swaps_in_what_the_catalog_has(catalog, open_index):
     """A rebuilt index holds every live row in one segment."""
-    fill(catalogue, 1500)
+    fill(catalog, 1500)
     index = open_index()
-    catalogue.delete("fashion", ["i0"])
+    catalog.delete("fashion", ["i0"])
 
     assert index.rebuild() == 1499
     counts = index.view().counts

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def launch(tmp_path, embedder, models):
-    """Starts recommender processes over one catalogue; every one is killed at the end."""
+    """Starts recommender processes over one catalog; every one is killed at the end."""
     started = []
 
     def start():
@@ -124,7 +124,7 @@ def test_what_is_acknowledged_survives_kill_9(launch):
 
 
 def test_a_second_process_is_refused_naming_the_holder(launch):
-    """Only one process holds a catalogue; the other says which one and ends with code 1."""
+    """Only one process holds a catalog; the other says which one and ends with code 1."""
     first = launch()
     with connected(first) as stubs:
         second = launch()

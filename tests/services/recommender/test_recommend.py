@@ -67,7 +67,7 @@ def test_by_picture(stocked, models):
 
 
 def test_a_customers_picture_is_never_kept(stocked, shop):
-    """The embedder is told to keep neither the picture nor its vector, and the catalogue does not."""
+    """The embedder is told to keep neither the picture nor its vector, and the catalog does not."""
     # proves S-11
     stocked.recommend(image=b"a customer", positive_examples=[example("another customer")])
 
@@ -77,7 +77,7 @@ def test_a_customers_picture_is_never_kept(stocked, shop):
         b"a customer",
         b"another customer",
     ]
-    assert len(list(stocked.catalogue.pictures._root.glob("*/*"))) == 5
+    assert len(list(stocked.catalog.pictures._root.glob("*/*"))) == 5
 
 
 def test_by_attributes(stocked):

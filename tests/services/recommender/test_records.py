@@ -52,7 +52,7 @@ def test_what_is_no_record_is_refused_by_name(schema, record, message):
 
 
 def test_filters_take_words_in_any_spelling(schema):
-    """A text or a list of texts, spelt as the catalogue spells."""
+    """A text or a list of texts, spelt as the catalog spells."""
     assert filter_words({"style": "retr0", "brand": ["a", " b "]}, schema) == {
         "style": ("retro",),
         "brand": ("a", "b"),

@@ -29,7 +29,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from model_store.store import Draft, ModelStore
 from services.client.errors import from_rpc_error
 from services.messages.contents import write_record
-from services.recommender.catalog.store import Catalogue
+from services.recommender.catalog.store import Catalog
 from services.recommender.service import recommender_service
 from services.recommender.settings import RecommenderSettings
 from services.runtime.server import running
@@ -197,8 +197,8 @@ class Recommender:
     """The service in a thread with its own event loop, called through blocking stubs."""
 
     def __init__(self, settings):
-        self.catalogue = Catalogue(settings.catalogue)
-        self.service = recommender_service(settings, self.catalogue)
+        self.catalog = Catalog(settings.catalogue)
+        self.service = recommender_service(settings, self.catalog)
         self.address = ""
         self._settings = settings
         self._ready = threading.Event()
@@ -221,7 +221,7 @@ class Recommender:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(30)
             self._loop.close()
-            self.catalogue.close()
+            self.catalog.close()
 
     def recommend(self, **fields):
         return call(self.stubs.recommender.Recommend, recommender_pb2.RecommendRequest(**fields))

@@ -186,7 +186,7 @@ def test_tokens_never_cross_a_network_in_the_open(descriptor: Any, tokens: Path)
 
 
 def test_every_method_of_every_service_tells_its_scope() -> None:
-    """Nothing is left to the default; changing the catalogue needs write, rebuilding needs admin."""
+    """Nothing is left to the default; changing the catalog needs write, rebuilding needs admin."""
     needed: dict[str, Scope] = {}
     for service in own_services():
         for method in service.methods:

@@ -1,1 +1,1 @@
-"""Alembic migrations of the catalogue; revisions are numbered, each names the one before."""
+"""Alembic migrations of the catalog; revisions are numbered, each names the one before."""

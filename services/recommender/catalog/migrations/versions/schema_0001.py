@@ -1,4 +1,4 @@
-"""The first catalogue: collections, items with their words, vectors."""
+"""The first catalog: collections, items with their words, vectors."""
 
 import sqlalchemy as sa
 from alembic import op
