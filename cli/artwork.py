@@ -2,210 +2,202 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.errors import CommandError, reported
-from cli.extras import training_extra
+from cli.command import Json, Places, Resume, SplitSeed, TrainingChanges, training_command
+from cli.errors import CommandError
+from cli.images import find_images
 from cli.output import console, print_json, print_table
 from model_store.errors import NotFound
 from model_store.store import ModelStore, Version
 
 if TYPE_CHECKING:
     from trainer.artwork.config import ArtworkConfig
+    from trainer.artwork.metadata import Artwork
 
 app = typer.Typer(no_args_is_help=True, help="Train which artwork is better.")
 
-Metadata = Annotated[Path, typer.Option(help="CSV or JSON with image_id, path, tier, artist.")]
-Images = Annotated[Path, typer.Option(help="Folder that the paths are relative to.")]
-Store = Annotated[Path, typer.Option(help="Model store with the backbone.", envvar="ATELIER_STORE")]
-Cache = Annotated[Path, typer.Option(help="Vector cache.", envvar="ATELIER_CACHE")]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtworkTable:
+    """The artworks that a command reads."""
+
+    metadata: Annotated[
+        Path, typer.Option(help="CSV or JSON file with the columns image_id, path, tier and artist.")
+    ]
+    images: Annotated[Path, typer.Option(help="Folder that the paths in --metadata are relative to.")]
+
+    def read(self) -> "tuple[Artwork, ...]":
+        """Every artwork. Raises InvalidMetadata: naming each bad row."""
+        from trainer.artwork.metadata import read_metadata
+
+        return read_metadata(self.metadata, self.images)
 
 
-@app.command()
-def train(
-    metadata: Metadata,
-    images: Images,
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    config: Annotated[Path | None, typer.Option(help="Settings; config/artwork.yml by default.")] = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtworkRun:
+    """A training run of an artwork head."""
+
+    out: Annotated[Path, typer.Option(help="Folder to write the run into.")]
+    config: Annotated[
+        Path | None, typer.Option(help="File of settings, YAML. Default: config/artwork.yml.")
+    ] = None
     backbone: Annotated[
         str,
         typer.Option(
-            help="Published backbone as MODEL@ALIAS, or a directory or hub id with a DINOv2 to publish first."
+            help="Published backbone as MODEL@ALIAS; or a directory or hub id of a DINOv2 to publish first."
         ),
-    ] = "artwork-backbone@production",
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting over the file: training.seed=7.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Images a batch.")] = None,
-    wandb_project: Annotated[str | None, typer.Option(help="Project in wandb.")] = None,
-    wandb_run_name: Annotated[str | None, typer.Option(help="Name of the run in wandb.")] = None,
-    store: Store = Path("var/models"),
-    cache: Cache = Path("var/cache"),
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    ] = "artwork-backbone@production"
+    wandb_project: Annotated[
+        str | None, typer.Option(help="Project in wandb. Default: the setting in --config.")
+    ] = None
+    wandb_run_name: Annotated[
+        str | None, typer.Option(help="Name of the run in wandb. Default: the setting in --config.")
+    ] = None
+    resume: Resume = False
+
+    def settings(self, changes: Mapping[str, Any]) -> "ArtworkConfig":
+        """The settings in --config with `changes` and this run's own options."""
+        from trainer.artwork.config import read_artwork_config
+
+        tracking = {"wandb_project": self.wandb_project, "wandb_run_name": self.wandb_run_name}
+        given = {f"training.{name}": value for name, value in tracking.items() if value is not None}
+        return read_artwork_config(self.config, {**changes, **given})
+
+
+@training_command(app)
+def train(
+    table: ArtworkTable, run: ArtworkRun, changes: TrainingChanges, places: Places, as_json: Json = False
 ) -> None:
     """Train a projector and score head on features of a frozen backbone; publish them with export.py."""
-    with reported(), training_extra():
-        from trainer.artwork.config import read_artwork_config
-        from trainer.artwork.metadata import read_metadata
-        from trainer.artwork.train import FILES, train_artwork
-        from trainer.configuration import parse_settings
-        from trainer.files import check_apart
-        from trainer.progress import bars
-        from trainer.workspace import Workspace
+    from trainer.artwork.train import FILES, train_artwork
+    from trainer.loop.run_folder import check_apart
 
-        overrides = {
-            "training.max_epochs": epochs,
-            "training.batch_size": batch_size,
-            "training.wandb_project": wandb_project,
-            "training.wandb_run_name": wandb_run_name,
-        }
-        asked = parse_settings(change or ())
-        settings = read_artwork_config(
-            config, asked | {key: value for key, value in overrides.items() if value is not None}
-        )
-        models = ModelStore.at(store)
-        artworks = read_metadata(metadata, images)
-        check_apart([out / name for name in FILES], [metadata])
-        version, settings = _backbone(backbone, settings, models, asked)
-        with bars() as progress:
-            space = Workspace(store=models, out=out, cache=cache, progress=progress)
-            report = train_artwork(settings, artworks, version, space, resume=resume)
-        if as_json:
-            print_json(report.body)
-            return
-        _print_report(report.body)
-        console.print(
-            f"to publish: python trainer/export.py artwork --checkpoint {report.checkpoint}", markup=False
-        )
+    overrides = changes.overrides()
+    settings = run.settings(overrides)
+    artworks = table.read()
+    check_apart([run.out / name for name in FILES], [table.metadata])
+    version, settings = _backbone(run.backbone, settings, places.models, overrides)
+    with places.workspace(run.out) as workspace:
+        report = train_artwork(settings, artworks, version, workspace, resume=run.resume)
+    if as_json:
+        print_json(report.body)
+        return
+    _print_report(report.body)
+    publish = f"python trainer/export.py artwork --checkpoint {report.checkpoint}"
+    console.print(f"to publish: {publish}", markup=False)
 
 
-@app.command()
+@training_command(app)
 def split(
-    metadata: Metadata,
-    images: Images,
+    table: ArtworkTable,
     out: Annotated[Path, typer.Option(help="Folder to write split.json into.")],
-    seed: Annotated[int, typer.Option(min=0)] = 42,
+    seed: SplitSeed = 42,
 ) -> None:
-    """Write which artwork is trained on, validated with and tested with; whole artists stay together."""
-    with reported(), training_extra():
-        from trainer.artwork.metadata import read_metadata
-        from trainer.artwork.splits import SPLIT_FILE, split_artworks, write_split
-        from trainer.files import check_apart
+    """Split artworks into training, validation and test; all works of an artist stay in one part."""
+    from trainer.artwork.splits import SPLIT_FILE, split_artworks, write_split
+    from trainer.loop.run_folder import check_apart
 
-        artworks = read_metadata(metadata, images)
-        check_apart([out / SPLIT_FILE], [metadata, *(artwork.path for artwork in artworks)])
-        made = split_artworks(artworks, seed)
-        write_split(made, out / SPLIT_FILE)
-        rows = [
-            (name, part["count"], part["artists"], f"{part['ratio']:.3f}", _tiers(part["tiers"]))
-            for name, part in made.report().items()
-        ]
-        columns = ("part", "#artworks", "#artists", "#share", "tiers")
-        print_table(f"split {made.digest[:12]}, seed {seed}", columns, rows)
+    artworks = table.read()
+    check_apart([out / SPLIT_FILE], [table.metadata, *(artwork.path for artwork in artworks)])
+    parts = split_artworks(artworks, seed)
+    write_split(parts, out / SPLIT_FILE)
+    rows = [
+        (name, part["count"], part["artists"], f"{part['ratio']:.3f}", _tiers(part["tiers"]))
+        for name, part in parts.report().items()
+    ]
+    columns = ("part", "#artworks", "#artists", "#share", "tiers")
+    print_table(f"split {parts.digest[:12]}, seed {seed}", columns, rows)
 
 
-@app.command()
+@training_command(app)
 def pairs(
-    metadata: Metadata,
-    images: Images,
+    table: ArtworkTable,
     out: Annotated[Path, typer.Option(help="Folder to write pairs-train.csv, -val.csv and -test.csv into.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 42,
+    seed: SplitSeed = 42,
 ) -> None:
     """Write every cross-tier pair of each part of the split as img_a,img_b,label."""
-    with reported(), training_extra():
-        import numpy as np
+    import numpy as np
 
-        from trainer.artwork.metadata import read_metadata
-        from trainer.artwork.pairs import generate_pairs, write_pairs
-        from trainer.artwork.splits import PARTS, split_artworks
-        from trainer.files import check_apart
+    from trainer.artwork.pairs import generate_pairs, write_pairs
+    from trainer.artwork.splits import PARTS, split_artworks
+    from trainer.loop.run_folder import check_apart
 
-        artworks = read_metadata(metadata, images)
-        paths = {name: out / f"pairs-{name}.csv" for name in PARTS}
-        check_apart(paths.values(), [metadata, *(artwork.path for artwork in artworks)])
-        made = split_artworks(artworks, seed)
-        for name, path in paths.items():
-            part = getattr(made, name)
-            found = generate_pairs(np.array([artwork.rank for artwork in part]))
-            write_pairs(found, [artwork.image_id for artwork in part], path)
-            console.print(f"wrote {path}: {len(found)} pairs", markup=False, highlight=False)
+    artworks = table.read()
+    paths = {name: out / f"pairs-{name}.csv" for name in PARTS}
+    check_apart(paths.values(), [table.metadata, *(artwork.path for artwork in artworks)])
+    parts = split_artworks(artworks, seed)
+    for name, path in paths.items():
+        part = getattr(parts, name)
+        comparisons = generate_pairs(np.array([artwork.rank for artwork in part]))
+        write_pairs(comparisons, [artwork.image_id for artwork in part], path)
+        console.print(f"wrote {path}: {len(comparisons)} pairs", markup=False, highlight=False)
 
 
-@app.command()
+@training_command(app)
 def evaluate(
-    checkpoint: Annotated[Path, typer.Option(help="checkpoints/best_model.pt of a run.")],
-    metadata: Metadata,
-    images: Images,
-    store: Store = Path("var/models"),
-    cache: Cache = Path("var/cache"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint of a run: RUN/checkpoints/best_model.pt.")],
+    table: ArtworkTable,
+    places: Places,
+    as_json: Json = False,
 ) -> None:
-    """Ask a trained head about what it never saw: the test split of its own data, all of any other."""
-    with reported(), training_extra():
-        from trainer.artwork.evaluator import Evaluator
-        from trainer.artwork.metadata import read_metadata
-        from trainer.progress import bars
-        from trainer.workspace import Workspace
+    """Judge a trained head on works it never saw: the test split of its own data, all of any other."""
+    from trainer.artwork.evaluate import Evaluator
 
-        artworks = read_metadata(metadata, images)
-        with bars() as progress:
-            space = Workspace(store=ModelStore.at(store), out=cache, cache=cache, progress=progress)
-            evaluator = Evaluator(checkpoint, space)
-            unseen = evaluator.unseen(artworks)
-            figures = {"artworks": len(unseen), **evaluator.evaluate(unseen).figures}
-        if as_json:
-            print_json(figures)
-            return
+    artworks = table.read()
+    with places.workspace(places.cache) as workspace:
+        evaluator = Evaluator(checkpoint, workspace)
+        unseen = evaluator.unseen(artworks)
+        figures = {"artworks": len(unseen), **evaluator.evaluate(unseen).figures}
+    if as_json:
+        print_json(figures)
+    else:
         _print_figures(figures)
 
 
-@app.command()
+@training_command(app)
 def synthesise(
     out: Annotated[Path, typer.Option(help="Folder to write pictures and metadata.csv into.")],
     images: Annotated[
-        Path | None, typer.Option(help="Grade these pictures instead of painting some.")
+        Path | None, typer.Option(help="Folder of pictures to grade. Default: pictures are painted.")
     ] = None,
-    count: Annotated[int, typer.Option(min=4, help="Pictures in all; each motif appears once a tier.")] = 240,
-    seed: Annotated[int, typer.Option(min=0)] = 42,
+    count: Annotated[
+        int, typer.Option(min=4, help="Number of pictures; each motif appears once in every tier.")
+    ] = 240,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the pictures and their faults.")] = 42,
 ) -> None:
     """Write a graded set: the same motif as tier S and, worse by degrees, as A, B and C.
 
     It checks the machinery. It says nothing of taste.
     """
-    with reported(), training_extra():
-        from cli.images import find_images
-        from trainer.synthetic.artworks import write_artworks, write_graded
+    from trainer.synthetic.artworks import write_artworks, write_graded
 
-        if images is None:
-            path = write_artworks(out, count, seed)
-        else:
-            sources = find_images([images])[: count // 4]
-            if not sources:
-                raise CommandError(f"no picture to grade in {images}")
-            path = write_graded(out, sources, seed)
-        console.print(f"wrote {path}", markup=False, highlight=False)
+    if images is None:
+        path = write_artworks(out, count, seed)
+    else:
+        path = write_graded(out, find_images([images])[: count // 4], seed)
+    console.print(f"wrote {path}", markup=False, highlight=False)
 
 
 def _backbone(
-    name: str, settings: "ArtworkConfig", store: ModelStore, asked: Mapping[str, Any]
+    name: str, settings: "ArtworkConfig", store: ModelStore, changes: Mapping[str, Any]
 ) -> "tuple[Version, ArtworkConfig]":
-    """The version to train on, published first where it has to be, and settings that tell of it."""
+    """The version to train on, published first if necessary, and the settings that describe it."""
     from trainer.artwork.backbone import choose_backbone, tell_places
     from trainer.errors import BackboneUnavailable
-    from trainer.publishing import Shelf
+    from trainer.publication.publish import PublishTarget
 
-    shelf = Shelf(store=store, tell=lambda line: print(line, file=sys.stderr))
-    changed = [setting for setting in asked if setting.partition(".")[0] == "backbone"]
+    target = PublishTarget(store=store, notify=lambda line: print(line, file=sys.stderr))
+    changed = [setting for setting in changes if setting.partition(".")[0] == "backbone"]
     try:
-        version, made_with = choose_backbone(name, settings.backbone, shelf, changed)
+        version, backbone = choose_backbone(name, settings.backbone, target, changed)
     except (BackboneUnavailable, NotFound) as error:
         raise CommandError(str(error), tell_places(name, store)) from error
-    return version, settings.model_copy(update={"backbone": made_with})
+    return version, settings.model_copy(update={"backbone": backbone})
 
 
 def _tiers(shares: Mapping[str, float]) -> str:

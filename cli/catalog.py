@@ -12,74 +12,69 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from rich.progress import track
 
-from cli.errors import USAGE, CommandError, reported
+from cli.command import Json, command
+from cli.errors import USAGE, CommandError
 from cli.images import find_images, item_ids
 from cli.output import as_json as to_json
 from cli.output import console, print_json, print_table, progress_console
-from cli.recommend import DEFAULT_ADDRESS, Address
-from cli.security import security
-from services.client.recommender import RecommenderClient
+from cli.recommend import CollectionAddress
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and delete the items of a collection.")
 
-Collection = Annotated[str, typer.Option(help="Collection.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LIST_SEPARATOR = "|"
 _OWN_COLUMNS = frozenset({"image", "item_id"})
 
 
-@app.command("import")
+@command(app, "import")
 def import_items(
     images: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    target: CollectionAddress,
     attributes: Annotated[
         Path | None,
-        typer.Option(help="CSV or JSONL with a column `image` and one a field; lists separated by '|'."),
+        typer.Option(
+            help="CSV or JSONL file with a column `image` and one column for each field. "
+            "In CSV, `|` separates the values of a list."
+        ),
     ] = None,
-    collection: Collection = "fashion",
-    address: Address = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:
     """Upsert every picture of a folder; an item is named by a column `item_id` or by its file."""
-    with reported():
-        records = _records(attributes, images) if attributes else {path: {} for path in find_images([images])}
-        names = {path: item_id for item_id, path in item_ids(list(records), images).items()}
-        with RecommenderClient(address, security=security()) as recommender:
-            items = track(
-                _items(records, names),
-                "importing",
-                total=len(records),
-                console=progress_console,
-                disable=as_json,
-            )
-            reply = recommender.upsert_items(items, collection=collection)
-        failures = [result for result in reply.results if result.HasField("error")]
-        _tell(len(records), failures, reply.catalogue_revision, as_json=as_json)
+    records = _records(attributes, images) if attributes else {path: {} for path in find_images([images])}
+    names = {path: item_id for item_id, path in item_ids(list(records), images).items()}
+    with target.client() as recommender:
+        items = track(
+            _items(records, names),
+            "importing",
+            total=len(records),
+            console=progress_console,
+            disable=as_json,
+        )
+        reply = recommender.upsert_items(items, collection=target.collection)
+    failures = [result for result in reply.results if result.HasField("error")]
+    _report(len(records), failures, reply.catalogue_revision, as_json=as_json)
 
 
-@app.command("list")
-def list_items(
-    collection: Collection = "fashion", address: Address = DEFAULT_ADDRESS, as_json: Json = False
-) -> None:
+@command(app, "list")
+def list_items(target: CollectionAddress, as_json: Json = False) -> None:
     """List the items of a collection."""
-    with reported(), RecommenderClient(address, security=security()) as recommender:
-        items = list(recommender.list_items(collection=collection))
-        if as_json:
-            print_json([to_json(item) for item in items])
-            return
-        rows = [(item.item_id, "yes" if item.in_stock else "no", item.revision) for item in items]
-        print_table("", ("item", "in stock", "#revision"), rows)
+    with target.client() as recommender:
+        items = list(recommender.list_items(collection=target.collection))
+    if as_json:
+        print_json([to_json(item) for item in items])
+        return
+    rows = [(item.item_id, "yes" if item.in_stock else "no", item.revision) for item in items]
+    print_table("", ("item", "in stock", "#revision"), rows)
 
 
-@app.command()
+@command(app)
 def delete(
-    item_ids: Annotated[list[str], typer.Argument(help="Items to delete.")],
-    collection: Collection = "fashion",
-    address: Address = DEFAULT_ADDRESS,
+    item_ids: Annotated[list[str], typer.Argument(help="Identifiers of the items to delete.")],
+    target: CollectionAddress,
 ) -> None:
     """Delete items of a collection."""
-    with reported(), RecommenderClient(address, security=security()) as recommender:
-        deleted = recommender.delete_items(item_ids, collection=collection)
-        console.print(f"deleted {deleted} of {len(item_ids)}", markup=False, highlight=False)
+    with target.client() as recommender:
+        deleted = recommender.delete_items(item_ids, collection=target.collection)
+    console.print(f"deleted {deleted} of {len(item_ids)}", markup=False, highlight=False)
 
 
 def _items(
@@ -133,18 +128,15 @@ def _cell(text: str) -> str | list[str]:
     )
 
 
-def _tell(count: int, failures: list[Any], revision: int, *, as_json: bool) -> None:
+def _report(count: int, failures: list[Any], revision: int, *, as_json: bool) -> None:
     if as_json:
-        print_json(
-            {"items": count, "failed": [to_json(each) for each in failures], "catalogue_revision": revision}
-        )
+        failed = [to_json(failure) for failure in failures]
+        print_json({"items": count, "failed": failed, "catalogue_revision": revision})
     else:
         for failure in failures:
-            console.print(
-                f"not imported: {failure.item_id}: {failure.error.message}", markup=False, highlight=False
-            )
-        console.print(
-            f"imported {count - len(failures)} of {count}; catalogue revision {revision}", highlight=False
-        )
+            line = f"not imported: {failure.item_id}: {failure.error.message}"
+            console.print(line, markup=False, highlight=False)
+        done = f"imported {count - len(failures)} of {count}; catalog revision {revision}"
+        console.print(done, highlight=False)
     if failures:
         raise CommandError(f"{len(failures)} of {count} items were not imported")

@@ -5,21 +5,9 @@ from typing import Annotated
 
 import typer
 
-from cli import (
-    artwork,
-    catalog,
-    certificates,
-    demo,
-    encoders,
-    fashion,
-    health,
-    models,
-    rank,
-    recommend,
-    tokens,
-    up,
-)
-from cli.security import choose
+from cli import artwork, catalog, encoders, fashion, models, rank, recommend, security, up
+from cli.command import command, training_command
+from cli.demo import command as demo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,27 +18,42 @@ app = typer.Typer(
 
 @app.callback()
 def atelier(
-    tls_ca: Annotated[Path | None, typer.Option(help="Authority of the services' certificates.")] = None,
-    tls_certificate: Annotated[Path | None, typer.Option(help="Certificate to show to services.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
-    token_file: Annotated[Path | None, typer.Option(help="File with the token to show.")] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(help="Authority of the services' certificates, PEM. Default: ATELIER_PEER_CA."),
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Certificate to show to services (mutual TLS), PEM. Default: ATELIER_PEER_CERTIFICATE."
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Private key of --tls-certificate, PEM. Default: ATELIER_PEER_KEY.")
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token to show to services. Default: ATELIER_PEER_TOKEN_FILE."),
+    ] = None,
 ) -> None:
     """Train, publish and serve visual judgement: which artwork is better, which garment belongs here."""
-    choose(peer_ca=tls_ca, peer_certificate=tls_certificate, peer_key=tls_key, peer_token_file=token_file)
+    security.choose(
+        peer_ca=tls_ca, peer_certificate=tls_certificate, peer_key=tls_key, peer_token_file=token_file
+    )
 
 
-app.command()(demo.demo)
-app.command()(up.up)
-app.command()(health.health)
-app.command()(rank.rank)
-app.command()(recommend.recommend)
+training_command(app)(demo.demo)
+command(app)(up.up)
+command(app)(up.health)
+command(app)(rank.rank)
+command(app)(recommend.recommend)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(models.app, name="models")
 app.add_typer(artwork.app, name="artwork")
 app.add_typer(fashion.app, name="fashion")
 app.add_typer(encoders.app, name="encoders")
-app.add_typer(certificates.app, name="certificates")
-app.add_typer(tokens.app, name="tokens")
+app.add_typer(security.certificates, name="certificates")
+app.add_typer(security.tokens, name="tokens")
 
 if __name__ == "__main__":
     app()

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.errors import CommandError, reported
-from cli.extras import training_extra
+from cli.command import DEFAULT_STORE, Json, Store, command, training_command
+from cli.errors import CommandError
 from cli.output import console, print_json, print_table
 from model_store.aliases import PRODUCTION, Alias
 from model_store.errors import StoreError
@@ -22,159 +22,159 @@ app = typer.Typer(
     no_args_is_help=True, help="List, show, verify, promote, roll back and collect published models."
 )
 
-Store = Annotated[Path, typer.Option(help="Model store.", envvar="ATELIER_STORE")]
-AliasName = Annotated[str, typer.Option(help="Alias to move.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DEFAULT_STORE = Path("var/models")
+Model = Annotated[str, typer.Argument(help="Name of a model, as in artwork-head.")]
+AliasName = Annotated[str, typer.Option(help="Name of the alias to move.")]
+
+_COLUMNS = (
+    "model", "#version", "aliases", "precision", "#dimension", "trained", "#MB", "digest", "created",
+)  # fmt: skip
 
 
-@app.command("list")
+@command(app, "list")
 def list_models(store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """List every version with the aliases that mean it."""
-    with reported():
-        versions = [_summary(opened, aliases) for opened, aliases in _versions(ModelStore.at(store))]
-        if as_json:
-            print_json(versions)
-            return
-        columns = (
-            "model",
-            "#version",
-            "aliases",
-            "precision",
-            "#dimension",
-            "trained",
-            "#MB",
-            "digest",
-            "created",
-        )
-        print_table("", columns, [_row(version) for version in versions])
+    versions = [_summary(opened, aliases) for opened, aliases in _versions(ModelStore.at(store))]
+    if as_json:
+        print_json(versions)
+    else:
+        print_table("", _COLUMNS, [_row(version) for version in versions])
 
 
-@app.command()
+@command(app)
 def show(
-    name: str, version: Annotated[int | None, typer.Argument()] = None, store: Store = DEFAULT_STORE
+    name: Model,
+    version: Annotated[
+        int | None, typer.Argument(help="Number of a version. Default: the version in production.")
+    ] = None,
+    store: Store = DEFAULT_STORE,
 ) -> None:
-    """Print the manifest of a version (default: what `production` means) as JSON."""
-    with reported():
-        opened = _open(ModelStore.at(store), name, version)
-        body = {"version": opened.number, "digest": opened.digest, "space_id": opened.space_id}
-        print_json({**body, **opened.manifest.model_dump(mode="json")})
+    """Print the manifest of a version as JSON."""
+    opened = _open(ModelStore.at(store), name, version)
+    body = {"version": opened.number, "digest": opened.digest, "space_id": opened.space_id}
+    print_json({**body, **opened.manifest.model_dump(mode="json")})
 
 
-@app.command()
+@command(app)
 def verify(
-    name: Annotated[str | None, typer.Argument(help="Model; every model when left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the model to verify. Default: every model.")
+    ] = None,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Hash every file of every version; exit 1 when one is not what was published."""
-    with reported():
-        models = ModelStore.at(store)
-        results = [
-            {"model": each, "version": number, "problem": _problem(models, each, number)}
-            for each in ([name] if name else models.names())
-            for number in models.numbers(each)
-        ]
-        if as_json:
-            print_json(results)
-        else:
-            rows = [(r["model"], r["version"], r["problem"] or "whole") for r in results]
-            print_table("", ("model", "#version", "state"), rows)
-        damaged = [result for result in results if result["problem"]]
-        if damaged:
-            raise CommandError(f"{len(damaged)} of {len(results)} versions are damaged")
+    """Hash every file of every version; exit with 1 if a file is not as published."""
+    models = ModelStore.at(store)
+    results = [
+        {"model": each, "version": number, "problem": _problem(models, each, number)}
+        for each in ([name] if name else models.names())
+        for number in models.numbers(each)
+    ]
+    if as_json:
+        print_json(results)
+    else:
+        rows = [(r["model"], r["version"], r["problem"] or "whole") for r in results]
+        print_table("", ("model", "#version", "state"), rows)
+    damaged = [result for result in results if result["problem"]]
+    if damaged:
+        raise CommandError(f"{len(damaged)} of {len(results)} versions are damaged")
 
 
-@app.command()
+@command(app)
 def promote(
-    name: str,
-    version: int,
+    name: Model,
+    version: Annotated[int, typer.Argument(help="Number of the version that the alias will mean.")],
     alias: AliasName = PRODUCTION,
     expect: Annotated[
-        int | None, typer.Option(help="Fail unless the alias means this version now; 0: unset.")
+        int | None, typer.Option(help="Fail unless the alias means this version now. 0: the alias is unset.")
     ] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Make an alias mean a version, once its files are verified. Services take it up by themselves."""
-    with reported():
-        models = ModelStore.at(store)
-        opened = models.open(name, version)
-        models.verify(opened)
-        moved = models.aliases.move(name, alias, version, opened.digest, expect=expect)
-        _tell(name, alias, moved)
+    """Verify a version and make an alias mean it. Services follow the alias without a restart."""
+    models = ModelStore.at(store)
+    opened = models.open(name, version)
+    models.verify(opened)
+    _print_alias(name, alias, models.aliases.move(name, alias, version, opened.digest, expect=expect))
 
 
-@app.command()
-def rollback(name: str, alias: AliasName = PRODUCTION, store: Store = DEFAULT_STORE) -> None:
-    """Make an alias mean what it meant before."""
-    with reported():
-        models = ModelStore.at(store)
-        _tell(name, alias, models.aliases.rollback(name, alias))
+@command(app)
+def rollback(name: Model, alias: AliasName = PRODUCTION, store: Store = DEFAULT_STORE) -> None:
+    """Make an alias mean the version that it meant before."""
+    _print_alias(name, alias, ModelStore.at(store).aliases.rollback(name, alias))
 
 
-@app.command()
+@command(app)
 def copy(
-    name: Annotated[str, typer.Argument(help="Model.")],
-    to: Annotated[Path, typer.Option(help="Store to copy into; made when it is not there.")],
+    name: Model,
+    to: Annotated[Path, typer.Option(help="Directory of the store to copy into. Created if missing.")],
     version: Annotated[
-        int | None, typer.Option(min=1, help="Version; that in production by default.")
+        int | None, typer.Option(min=1, help="Number of the version. Default: the version in production.")
     ] = None,
-    alias: Annotated[str | None, typer.Option(help="Alias to move there; none by default.")] = None,
+    alias: Annotated[
+        str | None, typer.Option(help="Alias to move in the other store. Default: no alias is moved.")
+    ] = None,
     origin: Annotated[
-        bool, typer.Option("--origin/--no-origin", help="Copy what an eight-bit version was made of, too.")
+        bool,
+        typer.Option(
+            "--origin/--no-origin", help="Also copy the version that an eight-bit version was derived from."
+        ),
     ] = True,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Copy a version, with what it was derived from or composed of, into another store."""
-    with reported():
-        from inference.golden import check_in_child
-        from model_store.transfer import copy_version
+    from inference.golden import check_in_child
+    from model_store.transfer import copy_version
 
-        with _writable(to):
-            to.mkdir(parents=True, exist_ok=True)
-            target = ModelStore.at(to)
-            original = _open(ModelStore.at(store), name, version)
-            copied = copy_version(original, target, check_in_child, with_origin=origin)
-            if alias is not None:
-                target.aliases.move(name, alias, copied.number, copied.digest)
+    with _writable(to):
+        to.mkdir(parents=True, exist_ok=True)
+        target = ModelStore.at(to)
+        original = _open(ModelStore.at(store), name, version)
+        copied = copy_version(original, target, check_in_child, with_origin=origin)
+        if alias is not None:
+            target.aliases.move(name, alias, copied.number, copied.digest)
     meant = f"; {name}@{alias} means it" if alias else ""
     console.print(f"{to}: {copied}, {copied.manifest.precision}{meant}", highlight=False, markup=False)
 
 
-@app.command()
+@training_command(app)
 def defaults(store: Store = DEFAULT_STORE) -> None:
-    """Publish default models where a store has none in production; needs the train extra.
+    """Publish the default models if a store has none in production; needs the train extra.
 
-    Their image models come with Atelier, compact and trained; their heads are trained on drawn pictures.
+    The image models are packaged with Atelier, compact and trained; heads are trained on drawn pictures.
     """
-    with reported(), training_extra(), tempfile.TemporaryDirectory(prefix="atelier-") as scratch:
-        from cli.demo_models import Workshop, publish_missing
-        from trainer.progress import bars
+    from cli.demo.models import DemoPaths, publish_missing
+    from trainer.loop.progress import bars
 
-        with _writable(store), bars() as progress:
-            shop = Workshop(root=Path(scratch), store=store)
-            published = publish_missing(shop, lambda line: console.print(line, highlight=False), progress)
+    with (
+        tempfile.TemporaryDirectory(prefix="atelier-") as scratch,
+        _writable(store),
+        bars() as progress,
+    ):
+        paths = DemoPaths(root=Path(scratch), store=store)
+        published = publish_missing(paths, lambda line: console.print(line, highlight=False), progress)
     done = f"published {', '.join(published)}" if published else "models are in production already"
     console.print(f"{store}: {done}", highlight=False)
 
 
-@app.command()
+@command(app)
 def gc(
     store: Store = DEFAULT_STORE,
-    keep_days: Annotated[float, typer.Option(min=0.0, help="Versions younger than this are kept.")] = 7.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go, and why not.")] = False,
+    keep_days: Annotated[
+        float, typer.Option(min=0.0, help="Age in days up to which a version is kept.")
+    ] = 7.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be removed and why the rest is kept.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Remove versions that no alias reaches, now or three moves back, and no kept manifest names."""
-    with reported():
-        storage, keep = LocalStorage(store), timedelta(days=keep_days)
-        findings = survey(storage, keep) if dry_run else collect(storage, keep)
+    storage, keep = LocalStorage(store), timedelta(days=keep_days)
+    findings = survey(storage, keep) if dry_run else collect(storage, keep)
     gone = [finding for finding in findings if not finding.kept_because]
     if as_json:
         print_json({"dry_run": dry_run, "versions": [_collected(finding) for finding in findings]})
         return
     shown = findings if dry_run else gone
-    rows = [(f.name, f.number, f"{f.byte_count / 1e6:.1f}", f.kept_because or "goes") for f in shown]
+    rows = [(f.name, f.number, f"{f.byte_count / 1e6:.1f}", f.kept_because or "removed") for f in shown]
     if rows:
         print_table("", ("model", "#version", "#MB", "kept because" if dry_run else "outcome"), rows)
     freed = sum(finding.byte_count for finding in gone) / 1e6
@@ -197,10 +197,10 @@ def _writable(store: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise CommandError(f"{store} cannot be written to") from error
+        raise CommandError(f"cannot write to {store}: permission denied") from error
 
 
-def _tell(name: str, alias: str, moved: Alias) -> None:
+def _print_alias(name: str, alias: str, moved: Alias) -> None:
     before = f" (before: version {moved.history[0].version})" if moved.history else ""
     console.print(f"{name}@{alias} means version {moved.target.version}{before}", markup=False)
 
@@ -210,13 +210,13 @@ def _open(models: ModelStore, name: str, number: int | None) -> Version:
 
 
 def _versions(models: ModelStore) -> list[tuple[Version, list[str]]]:
-    found = []
+    versions = []
     for name in models.names():
         aliases = models.aliases.list(name)
         for number in models.numbers(name):
             meaning = sorted(alias for alias, read in aliases.items() if read.target.version == number)
-            found.append((models.open(name, number), meaning))
-    return found
+            versions.append((models.open(name, number), meaning))
+    return versions
 
 
 def _summary(version: Version, aliases: list[str]) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 from atelier.ranker.v1 import ranker_pb2
 
-from cli.errors import CommandError, reported
+from cli.command import Json
+from cli.errors import CommandError
 from cli.images import find_images
 from cli.output import as_json as to_json
 from cli.output import console, describe_model, print_json, print_table
-from cli.pictures import Tile, save_sheet
 from cli.security import security
 from services.client.ranker import RankerClient, picture
+from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
 
 STRIP_LENGTH = 40
 
@@ -20,40 +21,44 @@ STRIP_LENGTH = 40
 def rank(
     images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
     address: Annotated[
-        str, typer.Option(help="The ranker.", envvar="ATELIER_RANKER_ADDRESS")
+        str, typer.Option(help="Host and port of the ranker.", envvar="ATELIER_RANKER_ADDRESS")
     ] = "127.0.0.1:50052",
     tie_margin: Annotated[
-        float | None, typer.Option(help="Score difference up to which pictures tie.")
+        float | None,
+        typer.Option(help="Score difference up to which pictures tie. Default: the service's."),
     ] = None,
     min_probability: Annotated[
         float | None,
         typer.Option(
-            min=0.5, max=1.0, help="Mark with ? where a picture beats the next with less than this."
+            min=0.5,
+            max=1.0,
+            help="Probability below which the order of two neighbours is marked with a question mark.",
         ),
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Save the ranking as a picture.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="PNG file to save the ranking to, as a sheet of pictures.")
+    ] = None,
     deadline: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 300.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Order pictures from best to worst; unreadable ones are listed and the exit code is 1."""
-    with reported():
-        pictures = {str(path): path.read_bytes() for path in find_images(images)}
-        candidates = [picture(data, name) for name, data in pictures.items()]
-        options = ranker_pb2.RankOptions(tie_margin=tie_margin, min_probability=min_probability)
-        with RankerClient(address, security=security()) as ranker:
-            ranking = ranker.rank(candidates, options, deadline_s=deadline)
-        if save:
-            save_ranking(save, pictures, ranking)
-        if as_json:
-            print_json(to_json(ranking))
-        else:
-            print_ranking(ranking)
-        if ranking.errors:
-            raise CommandError(f"{len(ranking.errors)} of {len(pictures)} pictures could not be ranked")
+    """Order pictures from best to worst; unreadable pictures are listed and the exit code is 1."""
+    pictures = {str(path): path.read_bytes() for path in find_images(images)}
+    candidates = [picture(data, name) for name, data in pictures.items()]
+    options = ranker_pb2.RankOptions(tie_margin=tie_margin, min_probability=min_probability)
+    with RankerClient(address, security=security()) as ranker:
+        ranking = ranker.rank(candidates, options, deadline_s=deadline)
+    if save:
+        save_ranking(save, pictures, ranking)
+    if as_json:
+        print_json(to_json(ranking))
+    else:
+        print_ranking(ranking)
+    if ranking.errors:
+        raise CommandError(f"{len(ranking.errors)} of {len(pictures)} pictures could not be ranked")
 
 
 def print_ranking(ranking: ranker_pb2.RankResponse) -> None:
-    """The ranking as a table, what could not be ranked, and the models that judged."""
+    """Print the ranking as a table, then the pictures without a place, then the models that judged."""
     rows = [
         (
             placement.place,
@@ -90,5 +95,5 @@ def save_ranking(path: Path, pictures: dict[str, bytes], ranking: ranker_pb2.Ran
         for placement in ranking.placements[:STRIP_LENGTH]
     ]
     if not tiles:
-        raise CommandError("no picture could be ranked, so there is none to save")
-    return save_sheet(path, "best first", [tiles[start : start + 8] for start in range(0, len(tiles), 8)])
+        raise CommandError("no picture could be ranked, so there is nothing to save")
+    return save_sheet(path, rows_of_tiles(tiles), title="best first")

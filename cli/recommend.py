@@ -1,6 +1,7 @@
-"""`atelier recommend`: items of the catalogue that belong beside a query."""
+"""`atelier recommend`: items of a collection that belong beside a query."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,47 +10,88 @@ from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 
-from cli.errors import USAGE, CommandError, reported
+from cli.command import Json
+from cli.errors import USAGE, CommandError
 from cli.output import as_json as to_json
 from cli.output import console, describe_model, print_json, print_table
-from cli.pictures import Tile, save_sheet
 from cli.security import security
 from services.client.recommender import RecommenderClient
+from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
 
-Address = Annotated[str, typer.Option(help="The recommender.", envvar="ATELIER_RECOMMENDER_ADDRESS")]
-DEFAULT_ADDRESS = "127.0.0.1:50053"
+MOST_RESULTS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionAddress:
+    """A collection and the recommender that serves it."""
+
+    collection: Annotated[str, typer.Option(help="Name of the collection.")] = "fashion"
+    address: Annotated[
+        str, typer.Option(help="Host and port of the recommender.", envvar="ATELIER_RECOMMENDER_ADDRESS")
+    ] = "127.0.0.1:50053"
+
+    def client(self) -> RecommenderClient:
+        """A client of the recommender, to be used as a context."""
+        return RecommenderClient(self.address, security=security())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What to recommend by: exactly one of a picture, items and a record."""
+
+    image: Annotated[Path | None, typer.Option(help="Picture to find similar items to.")] = None
+    item: Annotated[
+        list[str] | None, typer.Option(help="Identifier of an item to find neighbours of. May be repeated.")
+    ] = None
+    attributes: Annotated[
+        str | None, typer.Option(help="Attribute record to find items for: a JSON object, or @FILE with one.")
+    ] = None
+
+    def request(self) -> recommender_pb2.RecommendRequest:
+        """The query as a request. Raises CommandError: unless exactly one option was given."""
+        options = {"--image": self.image, "--item": self.item, "--attributes": self.attributes}
+        given = [name for name, value in options.items() if value]
+        if len(given) != 1:
+            raise CommandError(
+                f"one of --image, --item and --attributes is needed, not {' and '.join(given) or 'none'}",
+                code=USAGE,
+            )
+        if self.image:
+            return recommender_pb2.RecommendRequest(image=self.image.read_bytes())
+        if self.item:
+            return recommender_pb2.RecommendRequest(items=resources_pb2.ItemIds(item_ids=self.item))
+        record = parse_record(self.attributes or "")
+        return recommender_pb2.RecommendRequest(attributes=ParseDict(record, Struct()))
 
 
 def recommend(
-    image: Annotated[Path | None, typer.Option(help="A picture to look like.")] = None,
-    item: Annotated[list[str] | None, typer.Option(help="An item to be near; may be repeated.")] = None,
-    attributes: Annotated[str | None, typer.Option(help="An attribute record: JSON, or @FILE.")] = None,
-    count: Annotated[int, typer.Option(help="Items to return, 1 to 1,000.")] = 10,
-    collection: Annotated[str, typer.Option(help="Collection to search.")] = "fashion",
-    address: Address = DEFAULT_ADDRESS,
-    save: Annotated[Path | None, typer.Option(help="Save query and results as a picture.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    query: Query,
+    target: CollectionAddress,
+    count: Annotated[int, typer.Option(help="Number of items to return, 1 to 1,000.")] = 10,
+    save: Annotated[
+        Path | None, typer.Option(help="PNG file to save the query and its results to, as pictures.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Recommend items by a picture, by items or by attributes."""
-    with reported():
-        request = _request(image, item, attributes)
-        request.collection = collection
-        request.item_count = count
-        with RecommenderClient(address, security=security()) as recommender:
-            answer = recommender.recommend(request)
-            if save:
-                save_recommendation(save, recommender, request, answer)
-        if as_json:
-            print_json(to_json(answer))
-        else:
-            print_recommendation(answer)
+    """Recommend items of a collection by a picture, by items or by attributes."""
+    request = query.request()
+    request.collection = target.collection
+    request.item_count = count
+    with target.client() as recommender:
+        answer = recommender.recommend(request)
+        if save:
+            save_recommendation(save, recommender, request, answer)
+    if as_json:
+        print_json(to_json(answer))
+    else:
+        print_recommendation(answer)
 
 
 def print_recommendation(answer: recommender_pb2.RecommendResponse) -> None:
-    """The items as a table and the models that took part."""
+    """Print the items as a table, then the models that took part."""
     rows = [
-        (place, found.item.item_id, f"{found.similarity:.4f}", _words(found.item.attributes))
-        for place, found in enumerate(answer.recommendations, 1)
+        (place, result.item.item_id, f"{result.similarity:.4f}", _words(result.item.attributes))
+        for place, result in enumerate(answer.recommendations, 1)
     ]
     print_table("", ("#place", "item", "#similarity", "attributes"), rows)
     models = ", ".join(map(describe_model, answer.models))
@@ -62,55 +104,38 @@ def save_recommendation(
     request: recommender_pb2.RecommendRequest,
     answer: recommender_pb2.RecommendResponse,
 ) -> Path:
-    """Save the query's pictures, framed, and below them the results' pictures.
+    """Save the pictures of the query, framed, and those of the results below them.
 
-    Raises CommandError: when neither has any, as for vectors among vectors.
+    Raises CommandError: if neither has a picture, as in a collection of vectors.
     """
 
-    def kept(item_id: str) -> bytes:
+    def picture(item_id: str) -> bytes:
         reply = recommender.get_item(item_id, collection=answer.collection, include_picture=True)
         return bytes(reply.picture)
 
     asked = [Tile(picture=request.image, caption="query", framed=True)] if request.image else []
     asked += [
-        Tile(picture=kept(item_id), caption=f"query {item_id}", framed=True)
+        Tile(picture=picture(item_id), caption=f"query {item_id}", framed=True)
         for item_id in request.items.item_ids[:8]
     ]
-    found = [
+    results = [
         Tile(
-            picture=kept(result.item.item_id),
+            picture=picture(result.item.item_id),
             caption=result.item.item_id,
             detail=f"similarity {result.similarity:.3f}",
         )
-        for result in answer.recommendations[:32]
+        for result in answer.recommendations[:MOST_RESULTS]
     ]
-    shown = [tile for tile in found if tile.picture]
-    rows = [[tile for tile in asked if tile.picture], *(shown[at : at + 8] for at in range(0, len(shown), 8))]
-    rows = [row for row in rows if row]
+    rows = [
+        *rows_of_tiles([tile for tile in asked if tile.picture]),
+        *rows_of_tiles([tile for tile in results if tile.picture]),
+    ]
     if not rows:
         raise CommandError("neither query nor results have a picture to save")
     if not request.HasField("attributes"):
-        return save_sheet(path, "query, then nearest first", rows)
+        return save_sheet(path, rows, title="query, then nearest first")
     record = json.dumps(MessageToDict(request.attributes), ensure_ascii=False)
-    return save_sheet(path, "nearest to an attribute record", rows, description=record)
-
-
-def _request(
-    image: Path | None, items: list[str] | None, attributes: str | None
-) -> recommender_pb2.RecommendRequest:
-    given = [
-        name for name, value in (("--image", image), ("--item", items), ("--attributes", attributes)) if value
-    ]
-    if len(given) != 1:
-        raise CommandError(
-            f"one of --image, --item and --attributes is needed, not {' and '.join(given) or 'none'}",
-            code=USAGE,
-        )
-    if image:
-        return recommender_pb2.RecommendRequest(image=image.read_bytes())
-    if items:
-        return recommender_pb2.RecommendRequest(items=resources_pb2.ItemIds(item_ids=items))
-    return recommender_pb2.RecommendRequest(attributes=ParseDict(parse_record(attributes or ""), Struct()))
+    return save_sheet(path, rows, title="nearest to an attribute record", description=record)
 
 
 def parse_record(text: str) -> dict[str, Any]:
@@ -119,9 +144,9 @@ def parse_record(text: str) -> dict[str, Any]:
     try:
         record = json.loads(source)
     except json.JSONDecodeError as error:
-        raise CommandError(f"attributes are not JSON: {error}", code=USAGE) from error
+        raise CommandError(f"--attributes is not JSON: {error}", code=USAGE) from error
     if not isinstance(record, dict):
-        raise CommandError(f"attributes are a JSON {type(record).__name__}, not an object", code=USAGE)
+        raise CommandError(f"--attributes is a JSON {type(record).__name__}, not an object", code=USAGE)
     return record
 
 

@@ -1,13 +1,46 @@
-"""How commands reach services: `--tls-ca`, `--token-file` and so on before the noun, or `ATELIER_PEER_*`."""
+"""TLS and tokens: what commands show to services, and certificates and tokens to start with.
 
+`atelier certificates create`, `atelier tokens create`, and the options `--tls-ca`, `--tls-certificate`,
+`--tls-key` and `--token-file`, which precede the command.
+"""
+
+import ipaddress
+import os
+import secrets
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Final
 
+import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pydantic import ValidationError
 
+from cli.command import Json, command
 from cli.errors import USAGE, CommandError
-from services.runtime.security import BadSecurity, ClientSecurity, PeerSettings
+from cli.output import console, print_json, print_table, progress_console
+from model_store.durable import locked, write_text
+from services.runtime.authorization import BadTokenFile, digest_token, parse_grants
+from services.runtime.security import ClientSecurity, PeerSettings
+
+certificates = typer.Typer(no_args_is_help=True, help="Create certificates to try TLS with.")
+tokens = typer.Typer(no_args_is_help=True, help="Create tokens that callers show to the services.")
+
+HOSTS: Final = ("localhost", "embedder", "ranker", "recommender")
+Signed = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 _chosen: dict[str, Path] = {}
+
+
+class ScopeName(StrEnum):
+    """What a token allows; each scope includes those before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
 
 
 def choose(**files: Path | None) -> None:
@@ -17,10 +50,151 @@ def choose(**files: Path | None) -> None:
 
 
 def security() -> ClientSecurity:
-    """What clients of this command bring along. Raises CommandError: when a file cannot be used."""
+    """The certificates and token of this command's clients.
+
+    Raises CommandError: if the options contradict each other. Raises BadSecurity: if a file cannot be used.
+    """
     try:
         return PeerSettings(**_chosen).client_security()  # type: ignore[arg-type]
     except ValidationError as error:
         raise CommandError(str(error.errors()[0]["msg"]), code=USAGE) from error
-    except BadSecurity as error:
-        raise CommandError(str(error), code=USAGE) from error
+
+
+@certificates.callback()
+@tokens.callback()
+def _noun() -> None:
+    """Keeps the verb a word of its own while there is only one."""
+
+
+@command(tokens, "create")
+def create_token(
+    name: Annotated[str, typer.Argument(help="Caller that gets the token. Log lines show this name.")],
+    file: Annotated[
+        Path,
+        typer.Option(help="Token file of the services. Created if missing.", envvar="ATELIER_TOKENS_FILE"),
+    ],
+    scope: Annotated[
+        ScopeName, typer.Option(help="What the token allows. Each scope includes those before it.")
+    ] = ScopeName.READ,
+    as_json: Json = False,
+) -> None:
+    """Create a token, add its digest to the services' file and print the token once."""
+    token = secrets.token_urlsafe(32)
+    _append(file, f"{name} {scope.value} {digest_token(token)}\n")
+    if as_json:
+        print_json({"name": name, "scope": scope.value, "token": token})
+    else:
+        typer.echo(token)
+        progress_console.print(f"this token is shown only once; {file} keeps its digest", highlight=False)
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path.parent):  # of two commands at once the second would drop the first's token
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = (before if not before or before.endswith("\n") else before + "\n") + line
+            parse_grants(text)
+            write_text(path, text, mode=0o600)
+    except BadTokenFile as error:
+        raise CommandError(f"{path}: {error}") from error
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+
+
+@command(certificates, "create")
+def create_certificates(
+    directory: Annotated[Path, typer.Argument(help="Folder to write certificates and keys into.")],
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Days until the certificates expire.")] = 30,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Further host name of the server, beside {', '.join(HOSTS)}. May be repeated."),
+    ] = None,
+) -> None:
+    """Create an authority and certificates of a server and a client, for this machine and the compose file.
+
+    For trying only: production certificates come from an authority of your own.
+    """
+    if any(directory.glob("*.key")):
+        raise CommandError(f"{directory} holds keys already", "choose another folder, or remove them")
+    directory.mkdir(parents=True, exist_ok=True)
+    authority = _authority(days)
+    created = {
+        "ca": authority,
+        "server": _signed("atelier server", (*HOSTS, *(name or ())), authority, days),
+        "client": _signed("atelier client", (), authority, days),
+    }
+    for stem, (certificate, key) in created.items():
+        _write_new(directory / f"{stem}.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        _write_new(directory / f"{stem}.key", _pem(key), 0o600)
+    rows = [
+        ("ATELIER_TLS_CERTIFICATE", directory / "server.pem"),
+        ("ATELIER_TLS_KEY", directory / "server.key"),
+        ("ATELIER_TLS_CLIENT_CA (mutual TLS)", directory / "ca.pem"),
+        ("ATELIER_PEER_CA", directory / "ca.pem"),
+        ("ATELIER_PEER_CERTIFICATE (mutual TLS)", directory / "client.pem"),
+        ("ATELIER_PEER_KEY (mutual TLS)", directory / "client.key"),
+    ]
+    print_table("", ("setting", "file"), rows)
+    console.print(f"for trying only; valid for {days} days; keep the .key files private", highlight=False)
+
+
+def _authority(days: int) -> Signed:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _subject("Atelier trial authority")
+    builder = (
+        _builder(subject, subject, key, days)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256()), key
+
+
+def _signed(common_name: str, hosts: tuple[str, ...], authority: Signed, days: int) -> Signed:
+    issuer, issuer_key = authority
+    key = ec.generate_private_key(ec.SECP256R1())
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+    builder = (
+        _builder(_subject(common_name), issuer.subject, key, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
+        )
+    )
+    if hosts:
+        loopback = [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
+        names = x509.SubjectAlternativeName([*map(x509.DNSName, hosts), *loopback])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256()), key
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _subject(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

@@ -1,7 +1,6 @@
 """Runs the services as child processes: starts, waits, restarts what dies, stops all cleanly."""
 
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.errors import CommandError
+from model_store.durable import Lock, LockHeld, acquire
 
 _TAIL_LINES = 5
 _LOCK = "supervisor.lock"
@@ -62,7 +62,7 @@ class Supervisor:
         self._specs = specs
         self._directory = directory
         self._children: dict[str, _Child] = {}
-        self._lock: int | None = None
+        self._lock: Lock | None = None
 
     def start(self, timeout_s: float = 60.0) -> dict[str, Address]:
         """Start every service and return where each listens.
@@ -120,30 +120,19 @@ class Supervisor:
             needed = {name for child in left.values() for name in child.spec.needs}
             free = [left.pop(name) for name in list(left) if name not in needed]
             codes |= _end(free, timeout_s)
-        self._release()
+        if self._lock is not None:
+            self._lock.release()
         return codes
 
     def _claim(self) -> None:
         """Hold the directory: two supervisors would read each other's ready files."""
-        path = self._directory / _LOCK
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
+            self._lock = acquire(self._directory / _LOCK)
+        except LockHeld as error:
             raise CommandError(
-                f"services already run over {self._directory}, started by process {holder}",
-                "stop them first, or give these another --data",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._lock = descriptor
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+                f"services already run over {self._directory}, started by process {error.holder}",
+                "stop them first, or pass another --data",
+            ) from error
 
     def _spawn(self, spec: ServiceSpec, pinned: Address | None = None) -> _Child:
         ready = self._ready(spec.name)
@@ -172,11 +161,9 @@ class Supervisor:
         ready = self._ready(name)
         while not ready.exists():
             if child.process.poll() is not None:
-                raise CommandError(
-                    f"{child.spec.name} exited with {child.process.returncode}", self._tail(child.spec.name)
-                )
+                raise CommandError(f"{name} exited with {child.process.returncode}", self._tail(name))
             if time.monotonic() > deadline:
-                raise CommandError(f"{child.spec.name} did not listen in time", self._tail(child.spec.name))
+                raise CommandError(f"{name} did not listen in time", self._tail(name))
             time.sleep(0.02)  # between two looks for a file, not for an event to have happened
         body = json.loads(ready.read_text())
         child.address = Address(grpc=_reachable(body["address"]), metrics=body.get("metrics_address") or "")

@@ -1,4 +1,4 @@
-"""`atelier up`: every service in the foreground, supervised, until Ctrl-C."""
+"""`atelier up | health`: the services in the foreground, supervised, and whether one of them serves."""
 
 import signal
 import threading
@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import CommandError, reported
+from cli.command import DEFAULT_STORE, Store
+from cli.errors import CommandError
 from cli.output import console, print_json, print_table
+from cli.security import security
 from cli.supervisor import Address, ServiceSpec, Supervisor
+from services.client.health import await_serving
 
 SERVICES = ("embedder", "ranker", "recommender")
 
@@ -37,28 +40,46 @@ def specs(store: Path, data: Path, *, any_port: bool = False) -> list[ServiceSpe
 
 
 def up(
-    store: Annotated[Path, typer.Option(help="Model store.", envvar="ATELIER_STORE")] = Path("var/models"),
-    data: Annotated[Path, typer.Option(help="Where cache, catalogue and logs go.")] = Path("var"),
-    any_port: Annotated[bool, typer.Option("--any-port", help="Choose free ports.")] = False,
+    store: Store = DEFAULT_STORE,
+    data: Annotated[Path, typer.Option(help="Directory of the cache, the catalog and the logs.")] = Path(
+        "var"
+    ),
+    any_port: Annotated[
+        bool, typer.Option("--any-port", help="Let each service choose a free port instead of its own.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
-    """Run embedder, ranker and recommender until Ctrl-C; restart what dies."""
-    with reported():
-        if not store.is_dir():
-            raise CommandError(f"no model store at {store}", "`python trainer/export.py` publishes models")
-        supervisor = Supervisor(specs(store, data, any_port=any_port), data / "run")
-        stopping = _stop_on_signal()
-        addresses = supervisor.start()
-        try:
-            _announce(addresses, supervisor, as_json=as_json)
-            while not stopping.wait(0.5):
-                supervisor.watch(lambda line: console.print(line, markup=False))
-        finally:
-            codes = supervisor.stop()
-        if any(codes.values()):
-            raise CommandError(f"not every service stopped cleanly: {codes}")
-        if not as_json:
-            console.print("all services stopped")
+    """Run embedder, ranker and recommender until Ctrl-C; restart a service that dies."""
+    if not store.is_dir():
+        raise CommandError(f"no model store at {store}", "`python trainer/export.py` publishes models")
+    supervisor = Supervisor(specs(store, data, any_port=any_port), data / "run")
+    stopping = _stop_on_signal()
+    addresses = supervisor.start()
+    try:
+        _announce(addresses, supervisor, as_json=as_json)
+        while not stopping.wait(0.5):
+            supervisor.watch(lambda line: console.print(line, markup=False))
+    finally:
+        codes = supervisor.stop()
+    if any(codes.values()):
+        raise CommandError(f"not every service stopped cleanly; exit codes: {codes}")
+    if not as_json:
+        console.print("all services stopped")
+
+
+def health(
+    address: Annotated[str, typer.Argument(help="Host and port of a service, as in 127.0.0.1:50052.")],
+    service: Annotated[
+        str,
+        typer.Option(
+            help="Full name of the service, as in atelier.ranker.v1.RankerService. Default: the process."
+        ),
+    ] = "",
+    timeout: Annotated[float, typer.Option(min=0.0, help="Seconds to wait for SERVING.")] = 0.0,
+) -> None:
+    """Exit with 0 once a service is SERVING, with 3 otherwise; for container probes and scripts."""
+    await_serving(address, service, timeout_s=timeout, security=security())
+    console.print(f"{service or 'process'} at {address}: SERVING", highlight=False)
 
 
 def _announce(addresses: dict[str, Address], supervisor: Supervisor, *, as_json: bool) -> None:
@@ -72,7 +93,7 @@ def _announce(addresses: dict[str, Address], supervisor: Supervisor, *, as_json:
         return
     rows = [(name, a.grpc, a.metrics, supervisor.log(name)) for name, a in addresses.items()]
     print_table("", ("service", "gRPC", "metrics", "log"), rows)
-    console.print("Ctrl-C stops them all.")
+    console.print("Ctrl-C stops all services.")
 
 
 def _stop_on_signal() -> threading.Event:

@@ -1,6 +1,6 @@
 """`atelier fashion …`: garments prepared, an attribute encoder trained, judged and tuned."""
 
-from cli.fashion import augmentation, checks, data, evaluation, training, tuning
-from cli.fashion.app import app
+from cli.fashion import data, evaluation, studies, training
+from cli.fashion.options import app
 
-__all__ = ["app", "augmentation", "checks", "data", "evaluation", "training", "tuning"]
+__all__ = ["app", "data", "evaluation", "studies", "training"]

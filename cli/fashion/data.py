@@ -1,86 +1,113 @@
-"""`atelier fashion prepare | synthesise`: garments to train on."""
+"""`atelier fashion prepare | synthesise | augment`: garments to train on, and how training varies them."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.errors import CommandError, reported
-from cli.extras import training_extra
-from cli.fashion.app import RECORDS_FILE, AsJson, Config, app
+from cli.command import Change, Json, SplitSeed, training_command
+from cli.errors import CommandError
+from cli.fashion.options import RECORDS_FILE, Config, Data, app
 from cli.output import console, print_json, print_table
 
+DEFAULT_GARMENTS = 200
 
-@app.command()
+
+@training_command(app)
 def prepare(
     out: Annotated[Path, typer.Option(help=f"Folder to write pictures and {RECORDS_FILE} into.")],
     kfashion: Annotated[
-        Path | None, typer.Option(help="Root of K-Fashion: label files by style, photographs beside them.")
+        Path | None,
+        typer.Option(help="Root folder of K-Fashion: label files by style, photographs beside them."),
     ] = None,
     attributes: Annotated[
-        Path | None, typer.Option(help="A catalogue instead: CSV or JSONL with image and attributes.")
+        Path | None,
+        typer.Option(help="Table of a shop instead of --kfashion: CSV or JSONL with image and attributes."),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder that the catalogue's images lie in.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with the pictures that --attributes names.")
+    ] = None,
     styles: Annotated[
-        str, typer.Option(help="Styles of K-Fashion, separated by commas, or all.")
+        str, typer.Option(help="Styles of K-Fashion to take, separated by commas, or all.")
     ] = "레트로,로맨틱,리조트",
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse what else would be left out.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 42,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on a bad record instead of leaving it out.")
+    ] = False,
+    seed: SplitSeed = 42,
     config: Config = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
-    """Cut garments out of K-Fashion, or read a shop's catalogue, into a folder to train on."""
-    with reported(), training_extra():
-        from trainer.fashion.config import read_fashion_config
-        from trainer.fashion.data.kfashion import STYLES, load_dataset
-        from trainer.fashion.data.prepare import Preparation, prepare_catalogue, prepare_kfashion
-        from trainer.progress import bars
+    """Cut garments out of K-Fashion, or read the table of a shop, into a folder to train on."""
+    from trainer.fashion.config import read_fashion_config
+    from trainer.fashion.data.kfashion import STYLES, load_dataset
+    from trainer.fashion.data.prepare import Preparation, prepare_catalogue, prepare_kfashion
+    from trainer.loop.progress import bars
 
-        if (kfashion is None) == (attributes is None):
-            raise CommandError("give --kfashion ROOT, or --attributes FILE with --images DIR")
-        if attributes is not None and images is None:
+    if (kfashion is None) == (attributes is None):
+        raise CommandError("give --kfashion ROOT, or --attributes FILE with --images DIR")
+    settings = read_fashion_config(config).attributes
+    with bars() as progress:
+        preparation = Preparation(out=out, strict=strict, seed=seed, progress=progress)
+        if kfashion is not None:
+            wanted = STYLES if styles == "all" else tuple(word.strip() for word in styles.split(","))
+            report = prepare_kfashion(load_dataset(kfashion, wanted), settings, preparation)
+        elif attributes is not None and images is not None:
+            report = prepare_catalogue(attributes, images, settings, preparation)
+        else:
             raise CommandError(f"--attributes {attributes} needs --images, the folder with its pictures")
-        settings = read_fashion_config(config).attributes
-        with bars() as progress:
-            preparation = Preparation(out=out, strict=strict, seed=seed, progress=progress)
-            if kfashion is not None:
-                wanted = STYLES if styles == "all" else tuple(word.strip() for word in styles.split(","))
-                report = prepare_kfashion(load_dataset(kfashion, wanted), settings, preparation)
-            else:
-                assert attributes is not None
-                assert images is not None
-                report = prepare_catalogue(attributes, images, settings, preparation)
-        if as_json:
-            print_json(report)
-            return
-        _print_data(report)
-        console.print(f"to train: atelier fashion train --data {out} --out RUN", markup=False)
+    if as_json:
+        print_json(report)
+        return
+    _print_data(report)
+    console.print(f"to train: atelier fashion train --data {out} --out RUN", markup=False)
 
 
-@app.command()
+@training_command(app)
 def synthesise(
     out: Annotated[Path, typer.Option(help=f"Folder to write pictures and {RECORDS_FILE} into.")],
     count: Annotated[
-        int | None, typer.Option(min=2, help="Garments, 200 by default, or photographs of K-Fashion, 1,600.")
+        int | None,
+        typer.Option(
+            min=2,
+            help="Number of garments. Default: 200; with --kfashion, 1,600 photographs.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 42,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the drawings.")] = 42,
     kfashion: Annotated[
-        bool, typer.Option("--kfashion", help="In the shape of K-Fashion: photographs with label files.")
+        bool, typer.Option("--kfashion", help="Write photographs with label files, as K-Fashion has them.")
     ] = False,
 ) -> None:
     """Draw garments whose pictures depend on their attributes."""
-    with reported(), training_extra():
-        from trainer.synthetic.garments import write_garments
-        from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, write_kfashion
+    from trainer.synthetic.garments import write_garments
+    from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, write_kfashion
 
-        if kfashion:
-            console.print(
-                f"wrote {write_kfashion(out, count or DEFAULT_PHOTOGRAPHS, seed)}",
-                markup=False,
-                highlight=False,
-            )
-            return
-        console.print(f"wrote {write_garments(out, count or 200, seed)}", markup=False, highlight=False)
+    if kfashion:
+        written = write_kfashion(out, count or DEFAULT_PHOTOGRAPHS, seed)
+    else:
+        written = write_garments(out, count or DEFAULT_GARMENTS, seed)
+    console.print(f"wrote {written}", markup=False, highlight=False)
+
+
+@training_command(app)
+def augment(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder to write results/augmentation_samples.png into.")],
+    config: Config = None,
+    change: Change = None,
+) -> None:
+    """Draw a few garments before and after augmentation, as `train` augments pictures and records."""
+    from trainer.configuration import parse_settings
+    from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
+    from trainer.fashion.config import read_fashion_config
+    from trainer.fashion.data.opening import open_garments
+    from trainer.fashion.data.prepared_data import split_records
+
+    settings, garments = open_garments(data, read_fashion_config(config, parse_settings(change or ())))
+    split = split_records(garments, settings.training.seed)
+    for sample in draw_samples(split.train, settings, out / SAMPLES):
+        for line in (sample.item_id, f"  before  {sample.before}", f"  after   {sample.after}"):
+            console.print(line, markup=False, highlight=False)
+    console.print(f"wrote {out / SAMPLES}", markup=False, highlight=False)
 
 
 def _print_data(report: dict[str, Any]) -> None:

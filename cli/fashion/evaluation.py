@@ -1,59 +1,147 @@
-"""`atelier fashion evaluate | search`: how good a trained encoder is, and what it finds."""
+"""`atelier fashion evaluate | search | sanity`: how good an encoder is, what it finds, whether it works."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from cli.errors import reported
-from cli.extras import training_extra
-from cli.fashion.app import CACHE, IMAGE, STORE, AsJson, Cache, Data, Image, Run, Store, app, resolve_image
+from cli.command import Change, Json, Places, resolve_version, training_command
+from cli.errors import FAILED
+from cli.fashion.options import IMAGE, Config, Data, ImageModel, Part, app
 from cli.output import console, print_json, print_table
-from model_store.store import ModelStore
 
 
-@app.command()
+@training_command(app)
 def evaluate(
+    *,
     data: Data,
-    run: Annotated[list[Path], typer.Option(help="Folder of a trained run; several answer as one encoder.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write results/ into; that of the run.")] = None,
+    run: Annotated[
+        list[Path], typer.Option(help="Folder of a trained run. Several runs are judged as one ensemble.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write results/ into. Default: the folder of the run.")
+    ] = None,
     split: Annotated[
-        Literal["train", "val", "all"],
-        typer.Option(help="The garments to ask about; they are the gallery too."),
+        Part, typer.Option(help="Part of the split whose garments are both the queries and the gallery.")
     ] = "val",
     probes: Annotated[
-        bool, typer.Option(help="Linear probes on the same image vectors beside it, for --split val.")
+        bool, typer.Option(help="Compare with linear probes on the same image vectors, for --split val.")
     ] = True,
-    store: Store = STORE,
-    cache: Cache = CACHE,
-    as_json: AsJson = False,
+    places: Places,
+    as_json: Json = False,
 ) -> None:
     """Judge a trained encoder: whole gallery, both directions, per style and garment, groups of queries."""
-    with reported(), training_extra():
-        from trainer.fashion.evaluation.markdown import rows_of
-        from trainer.fashion.evaluation.run import evaluate_run
-        from trainer.fashion.reopening import open_runs
-        from trainer.progress import bars
-        from trainer.workspace import Workspace
+    from trainer.fashion.evaluation.markdown import rows_of
+    from trainer.fashion.evaluation.run import evaluate_run
+    from trainer.fashion.trained_run import open_runs
 
-        models = ModelStore.at(store)
-        trained = open_runs(run, models)
-        written = out or (run[0] if len(run) == 1 else run[0] / "ensemble")
-        with bars() as progress:
-            space = Workspace(store=models, out=written, cache=cache, progress=progress)
-            body = evaluate_run(trained, data, space, split=split, probes=probes)
-        if as_json:
-            print_json(body)
-            return
-        print_table(
-            f"{body['garments']} garments, {split}",
-            ("figure", "#value", "#chance", "#tie ceiling"),
-            rows_of(body),
-        )
-        if "probes" in body:
-            _print_probes(body["probes"])
-        _print_groups(body["query_groups"])
-        console.print(f"all of it: {written / 'results' / 'evaluation.md'}", markup=False)
+    trained = open_runs(run, places.models)
+    written = out or (run[0] if len(run) == 1 else run[0] / "ensemble")
+    with places.workspace(written) as workspace:
+        body = evaluate_run(trained, data, workspace, split=split, probes=probes)
+    if as_json:
+        print_json(body)
+        return
+    columns = ("figure", "#value", "#chance", "#tie ceiling")
+    print_table(f"{body['garments']} garments, {split}", columns, rows_of(body))
+    if "probes" in body:
+        _print_probes(body["probes"])
+    _print_groups(body["query_groups"])
+    console.print(f"full report: {written / 'results' / 'evaluation.md'}", markup=False)
+
+
+@training_command(app)
+def search(
+    *,
+    data: Data,
+    run: Annotated[Path, typer.Option(help="Folder of a trained run.")],
+    query: Annotated[
+        str | None,
+        typer.Option(
+            help='Record to search by, as JSON: {"category": "스커트"}. Default: the records of --samples.'
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, max=100, help="Number of garments whose records are the queries.")
+    ] = 20,
+    k: Annotated[
+        int, typer.Option("--k", min=1, max=1000, help="Number of pictures to find for each query.")
+    ] = 5,
+    split: Annotated[Part, typer.Option(help="Part of the split whose garments are the gallery.")] = "val",
+    fast: Annotated[
+        bool, typer.Option("--fast", "--quick", help="Train the run first, for two short epochs.")
+    ] = False,
+    image: ImageModel = IMAGE,
+    places: Places,
+    as_json: Json = False,
+) -> None:
+    """Search pictures by records; a sheet of each style goes to RUN/results/similarity_search."""
+    from trainer.fashion.config import read_fashion_config
+    from trainer.fashion.search import (
+        choose_samples,
+        read_query,
+        search_record,
+        search_samples,
+        write_searches,
+    )
+    from trainer.fashion.studies.quick import train_quickly
+    from trainer.fashion.trained_run import encode_garments, encode_records, open_run, read_prepared
+
+    with places.workspace(run) as workspace:
+        if fast:
+            train_quickly(data, resolve_version(places.models, image), workspace, read_fashion_config())
+        trained = open_run(run, places.models)
+        gallery = read_prepared(data, trained).part(split)
+        encoded = encode_garments(trained.encoder, trained, gallery, workspace)
+    if query is None:
+        searches = search_samples(encoded, choose_samples(encoded.words("style"), samples), k)
+    else:
+        record = trained.schema.normalise(read_query(query))
+        vector_D = encode_records(trained.encoder, trained.preprocessing, [record])[0]
+        searches = (search_record(record, vector_D, encoded, k),)
+    body = write_searches(run, searches, encoded.garments)
+    if as_json:
+        print_json(body)
+        return
+    _print_searches(body, sampled=query is None)
+    console.print(f"pictures: {run / 'results' / 'similarity_search'}", markup=False, highlight=False)
+
+
+@training_command(app)
+def sanity(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of prepared garments. Default: garments are drawn.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write runs and results into.")] = Path("var/sanity"),
+    config: Config = None,
+    change: Change = None,
+    image: Annotated[
+        str | None,
+        typer.Option(help="Published image model, as MODEL@ALIAS. Default: the model packaged with Atelier."),
+    ] = None,
+    places: Places,
+    as_json: Json = False,
+) -> None:
+    """Train, export and search on a small set; fail if a step or a figure of it is wrong."""
+    import defaults
+    from trainer.configuration import parse_settings
+    from trainer.fashion.config import read_fashion_config
+    from trainer.fashion.studies.sanity import RESULTS_FILE, RESULTS_FOLDER, check_sanity
+
+    if image is None:
+        places = replace(places, store=defaults.STORE)
+    version = resolve_version(places.models, image or IMAGE)
+    settings = read_fashion_config(config, parse_settings(change or ()))
+    with places.workspace(out) as workspace:
+        body = check_sanity(settings, version, workspace, data)
+    if as_json:
+        print_json(body)
+    else:
+        _print_checks(body, out / RESULTS_FOLDER / RESULTS_FILE)
+    if not body["passed"]:
+        raise typer.Exit(FAILED)
 
 
 def _print_groups(groups: dict[str, Any]) -> None:
@@ -68,8 +156,8 @@ def _print_groups(groups: dict[str, Any]) -> None:
     ]
     print_table("groups of queries", ("group", "#queries", "#Top-1", "#Recall@5", "#Recall@10"), rows)
     verdicts = groups["anchors_against_others"].items()
-    told = ", ".join(f"{figure} {one['verdict']}" for figure, one in verdicts)
-    console.print(f"anchors against all others: {told}", markup=False)
+    compared = ", ".join(f"{figure} {comparison['verdict']}" for figure, comparison in verdicts)
+    console.print(f"anchors against all others: {compared}", markup=False)
 
 
 def _print_probes(probes: dict[str, Any]) -> None:
@@ -80,7 +168,30 @@ def _print_probes(probes: dict[str, Any]) -> None:
         ("agreement@10 of linear probes", _number(probes["agreement"]["precision"].get("10"))),
         ("  the encoder's share of it", _number(share["agreement@10"])),
     ]
-    print_table(f"beside {probes['words']} linear probes on the image vectors", ("figure", "#value"), rows)
+    title = f"compared with {probes['words']} linear probes on the image vectors"
+    print_table(title, ("figure", "#value"), rows)
+
+
+def _print_searches(body: dict[str, Any], *, sampled: bool) -> None:
+    rows = [
+        (query["item_id"] or "query", query["own_place"] or "", item["item_id"], f"{item['similarity']:.3f}")
+        for query in body["searches"]
+        for item in query["found"][: 1 if sampled else None]
+    ]
+    print_table(f"nearest of {body['gallery_size']}", ("query", "#own place", "found", "#similarity"), rows)
+    if sampled:
+        console.print(f"own picture among the first {body['k']}: {body['own_found']} of {body['samples']}")
+
+
+def _print_checks(body: dict[str, Any], results: Path) -> None:
+    rows = [
+        (name, "pass" if outcome["passed"] else "FAIL", outcome["found"])
+        for name, outcome in body["checks"].items()
+    ]
+    print_table(f"{body['garments']} garments, {body['seconds']} s", ("check", "", "found"), rows)
+    console.print(f"written: {results}", markup=False, highlight=False)
+    failed = [name for name, outcome in body["checks"].items() if not outcome["passed"]]
+    console.print(f"SANITY CHECK {'FAIL: ' + ', '.join(failed) if failed else 'PASS'}", markup=False)
 
 
 def _number(value: float | None) -> str:
@@ -89,71 +200,3 @@ def _number(value: float | None) -> str:
 
 def _interval(share: dict[str, float] | None) -> str:
     return "" if share is None else f"{share['value']:.3f} [{share['low']:.3f}, {share['high']:.3f}]"
-
-
-@app.command()
-def search(
-    data: Data,
-    run: Run,
-    query: Annotated[
-        str | None, typer.Option(help='A record as JSON instead of samples: {"category": "스커트"}.')
-    ] = None,
-    samples: Annotated[int, typer.Option(min=1, max=100, help="Garments whose records ask.")] = 20,
-    k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Pictures to find for each.")] = 5,
-    split: Annotated[Literal["train", "val", "all"], typer.Option(help="The gallery.")] = "val",
-    fast: Annotated[
-        bool,
-        typer.Option("--fast", "--quick", help="Without a trained run: train one of two short epochs first."),
-    ] = False,
-    image: Image = IMAGE,
-    store: Store = STORE,
-    cache: Cache = CACHE,
-    as_json: AsJson = False,
-) -> None:
-    """Show what records find: a picture a style, under RUN/results/similarity_search."""
-    with reported(), training_extra():
-        from trainer.fashion.config import read_fashion_config
-        from trainer.fashion.quick import train_quickly
-        from trainer.fashion.reopening import encode_garments, encode_records, open_run, read_prepared
-        from trainer.fashion.search import (
-            choose_samples,
-            read_query,
-            search_record,
-            search_samples,
-            write_searches,
-        )
-        from trainer.progress import bars
-        from trainer.workspace import Workspace
-
-        models = ModelStore.at(store)
-        with bars() as progress:
-            space = Workspace(store=models, out=run, cache=cache, progress=progress)
-            if fast:
-                train_quickly(data, resolve_image(models, image), space, read_fashion_config())
-            trained = open_run(run, models)
-            encoded = encode_garments(
-                trained.encoder, trained, read_prepared(data, trained).part(split), space
-            )
-        if query is None:
-            found = search_samples(encoded, choose_samples(encoded.words("style"), samples), k)
-        else:
-            record = trained.schema.normalise(read_query(query))
-            vector_D = encode_records(trained.encoder, trained.preprocessing, [record])[0]
-            found = (search_record(record, vector_D, encoded, k),)
-        body = write_searches(run, found, encoded.garments)
-        if as_json:
-            print_json(body)
-            return
-        _print_searches(body, query is None)
-        console.print(f"pictures: {run / 'results' / 'similarity_search'}", markup=False, highlight=False)
-
-
-def _print_searches(body: dict[str, Any], sampled: bool) -> None:
-    rows = [
-        (one["item_id"] or "query", one["own_place"] or "", found["item_id"], f"{found['similarity']:.3f}")
-        for one in body["searches"]
-        for found in one["found"][: 1 if sampled else None]
-    ]
-    print_table(f"nearest of {body['gallery_size']}", ("query", "#own place", "found", "#similarity"), rows)
-    if sampled:
-        console.print(f"own picture among the first {body['k']}: {body['own_found']} of {body['samples']}")

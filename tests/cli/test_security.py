@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from cli.tokens import _append
+from cli.security import _append
 from services.runtime.authorization import Scope, TokenFile, digest_token, parse_grants
 
 

@@ -90,7 +90,7 @@ def test_what_cannot_be_tuned_is_one_line(
 
 def test_a_held_study_is_one_line(runner: CliRunner, shop: list[str], tmp_path: Path) -> None:
     """The process that has it is named."""  # proves F-21
-    from trainer.files import claimed
+    from trainer.loop.run_folder import claimed
 
     with claimed(tmp_path):
         run = runner.invoke(

@@ -1,4 +1,4 @@
-"""What the demo asks of the running services, and what it makes of the answers."""
+"""What the demo asks the running services, and their answers as plain values."""
 
 import statistics
 import time
@@ -15,7 +15,6 @@ from google.protobuf.struct_pb2 import Struct
 
 from cli.errors import CommandError
 from cli.output import console, describe_model, print_table
-from cli.pictures import Tile, save_sheet
 from cli.rank import save_ranking
 from cli.recommend import print_recommendation, save_recommendation
 from cli.security import security
@@ -26,6 +25,7 @@ from services.client.recommender import RecommenderClient
 
 R = TypeVar("R")
 Record = Mapping[str, object]
+StageProgress = Callable[[str, int, int], None]
 
 _SERVICES = (
     ("embedder", "atelier.embedder.v1.EmbedderService"),
@@ -37,10 +37,11 @@ _REPEATS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
-    """What to ask: a graded picture to rank, garments to keep, a picture and a record to look for.
+    """What to ask.
 
     graded: pictures to rank, by a name that begins with their tier.
-    garments: pictures and records to fill the catalogue with, by item id.
+    garments: pictures and records to fill the catalog with, by item identifier.
+    image, item_id, attributes: a query of each kind.
     """
 
     graded: Mapping[str, Path]
@@ -52,77 +53,76 @@ class Questions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What came back, as plain values for `summary.json`."""
+    """The answers, as plain values for `summary.json`."""
 
     models: Sequence[Mapping[str, Any]]
     rank: Sequence[Mapping[str, Any]]
     recommend: Mapping[str, Sequence[str]]
     latency_ms: Mapping[str, Mapping[str, float]]
     catalogue_items: int
-    pictures: Sequence[Path]
+    pictures: Sequence[str]
 
 
 def await_all(addresses: Mapping[str, Address], timeout_s: float = 60.0) -> None:
-    """Return once every service is SERVING. Raises AtelierError: naming the one that is not."""
+    """Return once every service is SERVING. Raises ServiceError: naming the one that is not."""
     for name, service in _SERVICES:
         await_serving(addresses[name].grpc, service, timeout_s=timeout_s, security=security())
 
 
 def ask(
-    questions: Questions, addresses: Mapping[str, Address], out: Path, tell: Callable[[str, int, int], None]
+    questions: Questions,
+    addresses: Mapping[str, Address],
+    out: Path,
+    progress: StageProgress,
 ) -> Answers:
-    """Fill the catalogue, rank and recommend; print and save what is found.
+    """Fill the catalog, rank and recommend; print and save the answers.
 
-    Raises CommandError: when an item is refused or an answer is empty. Raises AtelierError.
+    Raises CommandError: when an item is refused or an answer is empty. Raises ServiceError.
     """
     with (
         RankerClient(addresses["ranker"].grpc, security=security()) as ranker,
         RecommenderClient(addresses["recommender"].grpc, security=security()) as recommender,
     ):
-        _fill(recommender, questions.garments, tell)
+        _fill(recommender, questions.garments, progress)
         ranking, rank_times = _rank(ranker, questions.graded)
-        queries = _queries(questions)
-        found = {name: _timed(partial(recommender.recommend, query)) for name, query in queries.items()}
-        saved = [save_ranking(out / "ranked.png", _bytes_of(questions.graded), ranking)]
-        for name, (answer, _) in found.items():
+        models = {model.digest: model for model in ranking.models}
+        pictures = [save_ranking(out / "ranked.png", _bytes_of(questions.graded), ranking)]
+        recommended, latency_ms = {}, {"rank": rank_times}
+        for name, query in _queries(questions).items():
+            answer, latency_ms[f"recommend_by_{name}"] = _timed(partial(recommender.recommend, query))
             if not answer.recommendations:
                 raise CommandError(f"recommending by {name} found nothing")
             console.print(f"\n[bold]Recommended by {name}[/bold]")
             print_recommendation(answer)
-            saved.append(
-                save_recommendation(out / f"recommended_by_{name}.png", recommender, queries[name], answer)
-            )
-        used = {model.digest: model for model in ranking.models}
-        used |= {model.digest: model for answer, _ in found.values() for model in answer.models}
+            sheet = out / f"recommended_by_{name}.png"
+            pictures.append(save_recommendation(sheet, recommender, query, answer))
+            models |= {model.digest: model for model in answer.models}
+            recommended[name] = [result.item.item_id for result in answer.recommendations]
         return Answers(
-            models=[_identity(model) for model in used.values()],
+            models=[_identity(model) for model in models.values()],
             rank=_placements(ranking),
-            recommend={
-                name: [result.item.item_id for result in answer.recommendations]
-                for name, (answer, _) in found.items()
-            },
-            latency_ms={"rank": rank_times}
-            | {f"recommend_by_{name}": times for name, (_, times) in found.items()},
+            recommend=recommended,
+            latency_ms=latency_ms,
             catalogue_items=recommender.get_status().live_count,
-            pictures=saved,
+            pictures=[str(path) for path in pictures],
         )
 
 
 def _fill(
     recommender: RecommenderClient,
     garments: Mapping[str, tuple[Path, Record]],
-    tell: Callable[[str, int, int], None],
+    progress: StageProgress,
 ) -> None:
     def items() -> Iterator[catalog_pb2.UpsertItem]:
         for done, (item_id, (path, record)) in enumerate(garments.items()):
-            tell("filling the catalogue", done, len(garments))
+            progress("filling the catalog", done, len(garments))
             attributes = ParseDict(dict(record), Struct())
             yield catalog_pb2.UpsertItem(item_id=item_id, image=path.read_bytes(), attributes=attributes)
 
     for result in recommender.upsert_items(items()).results:
         if result.HasField("error"):
             raise CommandError(f"{result.item_id} was not kept: {result.error.message}")
-    tell("filling the catalogue", len(garments), len(garments))
+    progress("filling the catalog", len(garments), len(garments))
 
 
 def _rank(
@@ -178,9 +178,3 @@ def _identity(model: Any) -> dict[str, Any]:
         "space_id": model.space_id,
         "trained": model.trained,
     }
-
-
-def save_gallery(path: Path, title: str, pictures: Mapping[str, Path]) -> Path:
-    """Save a sheet of the first 24 pictures with their names."""
-    tiles = [Tile(picture=file.read_bytes(), caption=name) for name, file in list(pictures.items())[:24]]
-    return save_sheet(path, title, [tiles[at : at + 8] for at in range(0, len(tiles), 8)])

@@ -1,0 +1,1 @@
+"""`atelier demo`: small models, running services, questions and their answers."""

@@ -1,0 +1,146 @@
+"""`atelier demo`: publish, train, serve, rank and recommend, from nothing to pictures one can look at."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.demo.questions import Answers, ask, await_all
+from cli.errors import FAILED
+from cli.images import find_images
+from cli.output import console, print_json, print_table
+from cli.supervisor import Supervisor
+from cli.up import SERVICES, specs
+from model_store.durable import write_text
+
+if TYPE_CHECKING:
+    from cli.demo.models import HeadFigures
+
+DEFAULT_LIMIT = 400
+
+
+class Stopwatch:
+    """Seconds of each part of the demo."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Time the body as `part`."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[part] = round(time.monotonic() - started, 2)
+
+
+def demo(
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of your photographs. Default: pictures drawn by the demo.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of models, pictures, logs and summary.json.")] = Path(
+        "var/demo"
+    ),
+    limit: Annotated[
+        int, typer.Option(min=8, help="Largest number of photographs to use, in the order of their names.")
+    ] = DEFAULT_LIMIT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Train small models, serve them, rank and recommend; pictures and summary.json are kept in --out."""
+    console.quiet = as_json
+    summary: dict[str, Any] = {"ok": False, "created_at": datetime.now(UTC).isoformat()}
+    watch = Stopwatch()
+    try:
+        with watch.measure("all"):
+            summary |= _run(images, out, limit, watch)
+            summary["ok"] = True
+    finally:
+        console.quiet = False
+        summary["seconds"] = watch.seconds
+        text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+        write_text(out / "summary.json", text, sync=False)
+    if as_json:
+        print_json(summary)
+    else:
+        console.print(f"\n{out / 'summary.json'}: ok, {watch.seconds['all']:.0f} s", highlight=False)
+
+
+def _run(images: Path | None, out: Path, limit: int, watch: Stopwatch) -> dict[str, Any]:
+    from cli.demo.models import DemoPaths, prepare, questions
+    from trainer.loop.progress import bars
+
+    photographs = find_images([images])[:limit] if images else []
+    paths = DemoPaths(root=out)
+    with bars() as progress:
+        with watch.measure("models"):
+            figures, fresh = prepare(paths, photographs, _say, progress)
+        _print_models(figures, fresh=fresh, drawn=not photographs)
+        supervisor = Supervisor(specs(paths.models, out, any_port=True), out / "run")
+        with watch.measure("start"):
+            addresses = supervisor.start()
+        try:
+            with watch.measure("ready"):
+                await_all(addresses)
+            with watch.measure("questions"):
+                asked = questions(paths, photographs, images or out)
+                answers = ask(asked, addresses, out, progress)
+        finally:
+            with watch.measure("stop"):
+                codes = supervisor.stop()
+    _print_answers(answers)
+    if any(codes.values()):
+        console.print(f"services stopped with exit codes {codes}", highlight=False)
+        raise typer.Exit(FAILED)
+    source = {"source": str(images or "generated"), "photographs": len(photographs)}
+    return {"images": source, **_summary(figures, answers, ranked=len(asked.graded))}
+
+
+def _summary(figures: "HeadFigures", answers: Answers, *, ranked: int) -> dict[str, Any]:
+    return {
+        "models": answers.models,
+        "counts": {
+            "ranked": ranked,
+            "catalogue_items": answers.catalogue_items,
+            "services": len(SERVICES),
+        },
+        "training": {
+            "test_pairwise_accuracy": figures.test_pairwise_accuracy,
+            "val_recall_at_10": figures.val_recall_at_10,
+            "val_recall_at_10_chance": figures.recall_chance,
+        },
+        "latency_ms": answers.latency_ms,
+        "rank": answers.rank,
+        "recommend": answers.recommend,
+        "pictures": answers.pictures,
+    }
+
+
+def _print_models(figures: "HeadFigures", *, fresh: bool, drawn: bool) -> None:
+    console.print("models trained just now" if fresh else "models of an earlier demo")
+    console.print(
+        "the image models come with Atelier, compact and trained; the heads are trained on "
+        + ("drawn pictures" if drawn else "your photographs, graded, and drawn garments")
+    )
+    accuracy, recall = f"{figures.test_pairwise_accuracy:.2f}", f"{figures.val_recall_at_10:.2f}"
+    rows = [
+        ("pairwise accuracy, artwork head, unseen pictures", accuracy, "0.50"),
+        ("Recall@10, attribute encoder, whole unseen gallery", recall, f"{figures.recall_chance:.2f}"),
+    ]
+    print_table("", ("figure", "#value", "#chance"), rows)
+
+
+def _print_answers(answers: Answers) -> None:
+    rows = [(name, times["p50"], times["p95"]) for name, times in answers.latency_ms.items()]
+    print_table("Latency, one caller, warm", ("call", "#p50 ms", "#p95 ms"), rows)
+    for path in answers.pictures:
+        console.print(f"saved {path}", markup=False, highlight=False)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, style="dim")
