@@ -2,36 +2,32 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from model_store.errors import AliasConflict, CorruptVersion, NotFound, UnsupportedSchema
+from model_store.errors import AliasConflict, CorruptVersion, NotFound
+from model_store.schema import Versioned, read_body, reason, schema_of
 from model_store.storage import Storage
 
-PRODUCTION = "production"
-CANDIDATE = "candidate"
-KEPT_HISTORY = 100
-SCHEMA_VERSION = 1
-REACHABLE_HISTORY = 3
+PRODUCTION: Final = "production"
+CANDIDATE: Final = "candidate"
+SCHEMA_VERSION: Final = 1
+KEPT_HISTORY: Final = 100
+REACHABLE_HISTORY: Final = 3
 
 
-class Target(BaseModel):
+class Target(Versioned):
     """The version that an alias meant from `since` on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = Field(ge=1)
     digest: str
     since: datetime
 
 
-class Alias(BaseModel):
+class Alias(Versioned):
     """An alias as it stands; `history` holds what it meant before, newest first."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
     target: Target
     history: tuple[Target, ...] = ()
 
@@ -109,19 +105,13 @@ class AliasBook:
 
 
 def _encode(alias: Alias) -> bytes:
-    return (json.dumps(alias.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode()
+    body = {"schema_version": schema_of(alias), **alias.model_dump(mode="json")}
+    return (json.dumps(body, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _decode(data: bytes, where: str) -> Alias:
     """Raises UnsupportedSchema: naming both versions. Raises CorruptVersion."""
     try:
-        found = json.loads(data).get("schema_version")
-        if isinstance(found, int) and found != SCHEMA_VERSION:
-            raise UnsupportedSchema(
-                f"alias {where} has schema version {found}, this build reads {SCHEMA_VERSION}"
-            )
-        return Alias.model_validate_json(data)
-    except ValidationError as error:
-        raise CorruptVersion(f"alias {where} is damaged: {error.errors()[0]['msg']}") from error
-    except (ValueError, AttributeError) as error:
-        raise CorruptVersion(f"alias {where} is damaged: it is not a JSON object") from error
+        return Alias.model_validate(read_body(data, SCHEMA_VERSION, f"alias {where}"))
+    except ValueError as error:
+        raise CorruptVersion(f"alias {where} is damaged: {reason(error)}") from error

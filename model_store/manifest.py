@@ -1,7 +1,7 @@
 """What a version is: its manifest, its space and its digest (M-2, S-2, S-10).
 
-The manifest is canonical JSON (sorted keys, two-space indent). Its digest covers every other byte of
-it, and it covers the hash of every file beside it, so one flipped byte anywhere is found at load.
+The manifest is canonical JSON (sorted keys, two-space indent). Its digest covers every other byte of it,
+and it holds the hash of every file beside it, so one flipped byte anywhere is detected at load.
 """
 
 import hashlib
@@ -9,19 +9,16 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from model_store.errors import CorruptVersion, UnsupportedSchema
+from model_store.errors import CorruptVersion
+from model_store.schema import Versioned, read_body, reason, schema_of
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE = "manifest.json"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TensorSpec(_Frozen):
+class TensorSpec(Versioned):
     """One input or output of a graph; a dimension is a size or, where it varies, a name."""
 
     name: str
@@ -29,7 +26,7 @@ class TensorSpec(_Frozen):
     shape: tuple[int | str, ...]
 
 
-class ImagePreprocessing(_Frozen):
+class ImagePreprocessing(Versioned):
     """How encoded bytes become the uint8 image_BHWC that the graph takes; read by `inference.pixels`."""
 
     kind: Literal["image"] = "image"
@@ -40,7 +37,7 @@ class ImagePreprocessing(_Frozen):
     background: tuple[int, int, int] = (255, 255, 255)
 
 
-class AttributeField(_Frozen):
+class AttributeField(Versioned):
     """One field of an attribute record and the closed list of its words.
 
     The tensor index of a word is its position + 2; 0 means missing and 1 means unknown.
@@ -51,7 +48,7 @@ class AttributeField(_Frozen):
     vocabulary: tuple[str, ...]
 
 
-class AttributePreprocessing(_Frozen):
+class AttributePreprocessing(Versioned):
     """How an attribute record becomes index tensors; read by `inference.attributes`."""
 
     kind: Literal["attributes"] = "attributes"
@@ -59,7 +56,7 @@ class AttributePreprocessing(_Frozen):
     spelling: dict[str, str] = Field(default_factory=dict)
 
 
-class VectorPreprocessing(_Frozen):
+class VectorPreprocessing(Versioned):
     """The graph takes vectors of another space, unchanged."""
 
     kind: Literal["vector"] = "vector"
@@ -71,7 +68,7 @@ Preprocessing = Annotated[
 ]
 
 
-class FileEntry(_Frozen):
+class FileEntry(Versioned):
     """One file of a version."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -79,7 +76,7 @@ class FileEntry(_Frozen):
     role: Literal["graph", "golden", "payload"]
 
 
-class Golden(_Frozen):
+class Golden(Versioned):
     """Inputs with the outputs that they must give, and how near a run must come to them.
 
     An output row passes when it is within `atol` of the golden row on the CPU, or when its cosine to
@@ -92,7 +89,7 @@ class Golden(_Frozen):
     cosine: float = Field(gt=0, le=1, default=0.999)
 
 
-class VersionReference(_Frozen):
+class VersionReference(Versioned):
     """Another version, by name, number and digest."""
 
     name: str
@@ -100,7 +97,7 @@ class VersionReference(_Frozen):
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Calibration(_Frozen):
+class Calibration(Versioned):
     """How score differences become probabilities.
 
     P(a > b) = sigmoid((a − b) / √(temperature² + uncertainty_weight × (u_a² + u_b²))), u the uncertainty that
@@ -112,7 +109,7 @@ class Calibration(_Frozen):
     tie_margin: float = Field(ge=0, default=0.0)
 
 
-class Provenance(_Frozen):
+class Provenance(Versioned):
     """Where a version comes from."""
 
     created_at: datetime
@@ -127,10 +124,9 @@ class Provenance(_Frozen):
     notes: tuple[str, ...] = ()
 
 
-class Manifest(_Frozen):
+class Manifest(Versioned):
     """Everything that a consumer must know of a version before it loads one byte of a graph."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     name: str
     kind: Literal["graph", "vectors"] = "graph"
     format: Literal["onnx", "torchscript", "none"] = "onnx"
@@ -154,6 +150,11 @@ class Manifest(_Frozen):
     files: dict[str, FileEntry]
 
     @property
+    def schema_version(self) -> int:
+        """The lowest schema version that holds all of it, at most `SCHEMA_VERSION`."""
+        return schema_of(self)
+
+    @property
     def space_id(self) -> str:
         """sha256, hexadecimal, of the function that the version computes.
 
@@ -172,12 +173,12 @@ class Manifest(_Frozen):
     @property
     def digest(self) -> str:
         """sha256, hexadecimal, of the whole manifest: the identity of the version."""
-        return _sha256(self.model_dump(mode="json"))
+        return _sha256(_body(self))
 
 
 def encode(manifest: Manifest) -> bytes:
     """The bytes of `manifest.json`: the manifest with its digest and space beside its fields."""
-    body = {"digest": manifest.digest, "space_id": manifest.space_id, **manifest.model_dump(mode="json")}
+    body = {"digest": manifest.digest, "space_id": manifest.space_id, **_body(manifest)}
     return (json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -185,29 +186,23 @@ def decode(data: bytes, where: str) -> Manifest:
     """The manifest in `data`, verified against its own digest and space.
 
     Raises UnsupportedSchema: for a schema version that this build does not read, naming both.
-    Raises CorruptVersion: when the bytes are not those that `encode` wrote, naming `where`.
+    Raises CorruptVersion: if the bytes are not those that `encode` wrote, naming `where`.
     """
     try:
-        body = json.loads(data)
-        found = body.get("schema_version")
-        if isinstance(found, int) and found != SCHEMA_VERSION:
-            raise UnsupportedSchema(f"{where} has schema version {found}, this build reads {SCHEMA_VERSION}")
+        body = read_body(data, SCHEMA_VERSION, where)
         del body["digest"], body["space_id"]
         manifest = Manifest.model_validate(body)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CorruptVersion(f"{where} is not a manifest: {_first_line(error)}") from error
+    except (ValueError, KeyError) as error:
+        raise CorruptVersion(f"{where} is not a manifest: {reason(error)}") from error
     if encode(manifest) != data:
         raise CorruptVersion(f"{where} does not match its own digest")
     return manifest
 
 
+def _body(manifest: Manifest) -> dict[str, Any]:
+    return {"schema_version": manifest.schema_version, **manifest.model_dump(mode="json")}
+
+
 def _sha256(body: Any) -> str:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,7 +10,7 @@ from typing import Any
 
 from model_store import manifest as manifests
 from model_store.aliases import PRODUCTION, AliasBook, Target
-from model_store.errors import CorruptVersion, NotFound, StoreError
+from model_store.errors import CorruptVersion, NotFound, StoreError, UnsupportedSchema
 from model_store.manifest import MANIFEST_FILE, FileEntry, Manifest
 from model_store.names import check_file
 from model_store.storage import LocalStorage, Storage
@@ -127,8 +127,8 @@ class ModelStore:
     def reachable(self) -> Iterator[Version]:
         """Versions that an alias, its last three history entries or a manifest among those name.
 
-        A damaged alias reaches nothing here, so that it stands in nobody else's way; whoever reads it is
-        told. Nothing may therefore be removed by this alone.
+        An alias that is damaged or of a newer schema reaches nothing here, so that the other aliases stay
+        usable; reading it by name raises. Nothing may therefore be removed by this alone.
         """
         seen: set[str] = set()
         queue: list[Version] = []
@@ -176,7 +176,7 @@ class ModelStore:
 
     def _readable_aliases(self, name: str) -> Iterator[tuple[Target, ...]]:
         for alias in self.aliases.names(name):
-            with suppress(CorruptVersion):
+            with suppress(CorruptVersion, UnsupportedSchema):
                 found = self.aliases.find(name, alias)
                 if found is not None:
                     yield found.reachable
@@ -186,7 +186,7 @@ class ModelStore:
             try:
                 yield self.open(name, number)
             except StoreError:
-                # A damaged or collected version is not reachable; whoever loads it by name is told.
+                # Damaged, collected or of a newer schema: not reachable here; opening it by name raises.
                 continue
 
     def _named_by(self, version: Version) -> Iterator[Version]:

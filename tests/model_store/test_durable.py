@@ -91,7 +91,7 @@ def test_the_suffix_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_kill_never_leaves_a_name_that_a_reader_lists(tmp_path: Path) -> None:
-    """What a killed writer of a whole file leaves has no suffix, so a listing by suffix never meets it (M-3)."""
+    """What a killed writer leaves has no suffix, so that a listing by suffix never meets it (M-3)."""
     code = f"""
 import os, signal
 from pathlib import Path
