@@ -25,11 +25,10 @@ import numpy as np
 import torch
 
 from benchmarks.report import in_child, peak_mib, run
-from trainer.artwork.batches import InBatchPairs
+from trainer.artwork.batches import InBatchPairs, pair_loss
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
 from trainer.artwork.fit import open_fit
-from trainer.artwork.judges import fresh_judge, judge_features
-from trainer.artwork.losses import pair_loss
+from trainer.artwork.head_checkpoint import fresh_judge, judge_features
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded
 from trainer.artwork.pairs import generate_pairs

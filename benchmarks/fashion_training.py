@@ -44,7 +44,7 @@ from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, DEFAULT_SEED, digest
 from trainer.workspace import Workspace
 
 EPOCHS, GARMENTS, GROWTH = 50, 2_000, (25_000, 50_000, 100_000)
-QUICK_PHOTOGRAPHS, QUICK_EPOCHS, QUICK_GARMENTS, QUICK_GROWTH = 200, 2, 500, (2_000,)
+QUICK_PHOTOGRAPHS, QUICK_EPOCHS, QUICK_GARMENTS, QUICK_GROWTH = 120, 2, 500, (2_000,)
 PLAIN: dict[str, object] = {
     "training.exclude_ties": False,
     "training.field_dropout": 0.0,

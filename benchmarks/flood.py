@@ -5,7 +5,8 @@
 The same flood meets a real embedder and a real ranker, each twice within one run: with bodies bounded as by
 default, and without a bound. Measures the peak of resident memory, the time of refusals (as the client sees
 it, which makes and sends large messages meanwhile, and as the service does), the time of the last answer, and
-how small calls and health fare meanwhile, asked from a process of their own.
+how small calls and health fare meanwhile, asked from a process of their own. --quick leaves out the flood
+without a bound.
 """
 
 import argparse
@@ -42,7 +43,7 @@ from services.client.ranker import picture
 
 UNBOUNDED = {"ATELIER_HELD_BYTES": str(1 << 40), "ATELIER_RECEIVING": "100000"}
 STORE = RESULTS / "store"
-QUICK_CALLS = 12
+QUICK_CALLS = 24
 PICTURES = 9
 SIDE = 830  # of noise: a PNG of 2 MB
 FULL_NAMES = {
@@ -68,11 +69,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Figures]:
-    """Both services both ways."""
+    """Both services, with and without the bound."""
     store = options.store or _default_store()
     calls = QUICK_CALLS if options.quick else options.calls
+    environments = {"bounded": {}} if options.quick else {"bounded": {}, "unbounded": UNBOUNDED}
     figures: dict[str, Figures] = {}
-    for name, environment in (("bounded", {}), ("unbounded", UNBOUNDED)):
+    for name, environment in environments.items():
         with tempfile.TemporaryDirectory() as folder:
             shared = {"ATELIER_STORE": str(store), "ATELIER_CACHE": folder, **environment}
             with _process("embedder", shared, Path(folder)) as embedder:
@@ -202,11 +204,7 @@ def _probe(address: str, name: str, over: str) -> Figures:
     """Small calls and health, one after another, until the flood is over."""
     with grpc.insecure_channel(address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        stub: Any
-        if name == "embedder":
-            stub, request = embedder_pb2_grpc.EmbedderServiceStub(channel), embedder_pb2.GetLimitsRequest()  # type: ignore[no-untyped-call]
-        else:
-            stub, request = ranker_pb2_grpc.RankerServiceStub(channel), ranker_pb2.GetLimitsRequest()  # type: ignore[no-untyped-call]
+        stub, request = _limits(name, channel)
         asks: dict[str, Callable[[], Any]] = {
             "small": lambda: stub.GetLimits(request, timeout=10),
             "health": lambda: health.Check(
@@ -228,6 +226,12 @@ def _probe(address: str, name: str, over: str) -> Figures:
             (f"{what}_s_longest", round(max(seconds for _, seconds in timed), 3)),
         )
     }
+
+
+def _limits(name: str, channel: grpc.Channel) -> tuple[Any, Any]:
+    if name == "embedder":
+        return embedder_pb2_grpc.EmbedderServiceStub(channel), embedder_pb2.GetLimitsRequest()  # type: ignore[no-untyped-call]
+    return ranker_pb2_grpc.RankerServiceStub(channel), ranker_pb2.GetLimitsRequest()  # type: ignore[no-untyped-call]
 
 
 def _timed(ask: Callable[[], Any]) -> tuple[str, float]:

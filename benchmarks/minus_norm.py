@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.report import run
-from trainer.artwork.batches import InBatchPairs
+from trainer.artwork.batches import InBatchPairs, cross_tier_pairs, pair_loss
 from trainer.artwork.config import HeadSettings, TrainingConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy
-from trainer.artwork.losses import cross_tier_pairs, pair_loss
 from trainer.artwork.model import PairwiseRankingModel
 
 DIMENSION, TRAIN, TEST = 384, 1600, 400

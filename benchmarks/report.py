@@ -106,8 +106,10 @@ def flatten(figures: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def print_report(name: str, figures: Figures, goals: list[Goal]) -> None:
     """Print a figure a line, then each goal as met or missed."""
     print(name)
-    for path, value in flatten(figures):
-        print(f"  {path:<48} {_text(value):>16}")
+    values = dict(flatten(figures))
+    width = max(map(len, values), default=0)
+    for path, value in values.items():
+        print(f"  {path:<{width}} {_text(value):>16}")
     for goal in goals:
         print(f"  goal {'met   ' if goal.ok else 'MISSED'} {goal.name} {goal.bound}: {_text(goal.value)}")
 

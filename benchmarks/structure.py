@@ -8,7 +8,7 @@ Counts the source of the product: no tests, no generated stubs, no benchmarks.
 import argparse
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -43,7 +43,7 @@ def read_modules(root: Path) -> Mapping[str, Module]:
     return {name: _read(name, path, paths.keys()) for name, path in paths.items()}
 
 
-def _read(name: str, path: Path, known: frozenset[str] | set[str]) -> Module:
+def _read(name: str, path: Path, known: Collection[str]) -> Module:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     return Module(

@@ -131,7 +131,7 @@ def rank(walk: Walk, store: Path, images: Sequence[Path]) -> set[str]:
         walk.services(store, record, "window") as addresses,
         grpc.insecure_channel(addresses["ranker"]) as channel,
     ):
-        stub = ranker_pb2_grpc.RankerServiceStub(channel)
+        stub = ranker_pb2_grpc.RankerServiceStub(channel)  # type: ignore[no-untyped-call]
         _wait_until_ready(stub, images[:3])  # connections and sessions are open now
         windows = [_recorded_call(stub, record, images[n : n + 3]) for n in range(3, 18, 3)]
     return set.intersection(*windows)
