@@ -11,6 +11,8 @@ WORKERS ?= 2
 PROTOS = $(shell find protos/atelier -name '*.proto' | sort)
 # google/rpc/status.proto comes with googleapis-common-protos.
 GOOGLE = $(shell $(BIN)/python -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[2])')
+# The stubs of every proto, written under a folder.
+stubs = $(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) $(PROTOS)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test test-fast test-gpu test-compose certificates fuzz lint format protos requirements api \
@@ -60,7 +62,7 @@ test-fast: $(INSTALLED)  ## The tests that take about a second or less each, in 
 test-gpu: $(INSTALLED)  ## What only a CUDA device can prove; ATELIER_STORE=dir adds published models
 	$(BIN)/python -m pytest tests/gpu -s
 
-lint: $(INSTALLED)  ## Ruff, mypy, import rules, protos
+lint: $(INSTALLED)  ## Ruff, mypy, import rules, protos and whether their stubs are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -68,13 +70,16 @@ lint: $(INSTALLED)  ## Ruff, mypy, import rules, protos
 	@mkdir -p var
 	$(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --include_source_info --include_imports -o var/protos.binpb $(PROTOS)
 	$(BIN)/buf lint var/protos.binpb --config buf.yaml
+	@rm -rf var/stubs && mkdir -p var/stubs
+	$(call stubs,var/stubs)
+	@diff -rq -x '*.proto' -x '__*__*' protos var/stubs || { echo "the stubs are stale: run make protos"; exit 1; }
 
 format: $(INSTALLED)  ## Let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
-	$(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --python_out=protos --pyi_out=protos --grpc_python_out=protos $(PROTOS)
+	$(call stubs,protos)
 
 requirements: $(INSTALLED)  ## List in docs/requirements.md the tests that name each id
 	$(BIN)/python -m tests.requirements
