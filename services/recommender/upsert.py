@@ -164,7 +164,7 @@ class CatalogWriter:
         change = self._catalog.upsert(
             name,
             entries,
-            found=[
+            new_vectors=[
                 SourceVector(source=source, space_id=space_id, vector_D=vector)
                 for space_id, found in batch.vectors.items()
                 for source, vector in found.items()

@@ -112,7 +112,7 @@ def _catalog(work: Path) -> Path:
         source=f"p:{digest}",
     )
     vector = SourceVector(source=entry.source, space_id=SPACE, vector_D=np.arange(1, 5, dtype=np.float32))
-    catalog.upsert("fashion", [entry], found=[vector], pictures={digest: PICTURE})
+    catalog.upsert("fashion", [entry], new_vectors=[vector], pictures={digest: PICTURE})
     catalog.close()
     return work / "catalogue"
 

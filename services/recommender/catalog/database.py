@@ -5,9 +5,7 @@ connections write. Others only read. One process at a time: the lock file names 
 """
 
 import errno
-import fcntl
 import logging
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from model_store.durable import Lock, LockHeld, acquire, replacing
 from services.recommender.errors import CatalogHeld, DamagedCatalog, DiskFull, NewerSchema
 
 FILE = "catalogue.db"
@@ -35,26 +34,26 @@ log = logging.getLogger(__name__)
 class Database:
     """The open file, migrated and held by this process alone.
 
-    Raises CatalogHeld: when another process holds it, naming that. Raises NewerSchema: naming both
-    schemas. Raises DiskFull. Raises DamagedCatalog: when the file is not a database, or is not there
-    although it may not be new.
+    Raises CatalogHeld: if another process holds it, naming that process. Raises NewerSchema: naming both
+    schemas. Raises DiskFull. Raises DamagedCatalog: if the file is not a database, or is missing although
+    `may_be_new` is false.
     """
 
     def __init__(self, root: Path, *, may_be_new: bool = True) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self._lock = _hold(root / LOCK)
+        self._lock = _acquire(root / LOCK)
         try:
             self._writer = _writing_engine(root / FILE)
             with _readable():
                 _migrate(self._writer, root, may_be_new=may_be_new)
             self._reader = _reading_engine(root / FILE)
         except BaseException:
-            os.close(self._lock)
+            self._lock.release()
             raise
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A write transaction, on disk when the body ends. Raises DiskFull, DamagedCatalog."""
+        """A write transaction, on disk when the block ends. Raises DiskFull, DamagedCatalog."""
         try:
             with self._writer.begin() as connection:
                 yield connection
@@ -74,7 +73,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A read transaction: everything in the body sees one state. Raises DamagedCatalog."""
+        """A read transaction: everything in the block sees one state. Raises DamagedCatalog."""
         try:
             with self._reader.begin() as connection:
                 yield connection
@@ -85,23 +84,17 @@ class Database:
             raise _damaged_text() from error
 
     def close(self) -> None:
-        """Close readers first, so that the writing connection is the one that checkpoints."""
+        """Close the readers first, so that the writing connection is the one that checkpoints."""
         self._reader.dispose()
         self._writer.dispose()
-        os.close(self._lock)
+        self._lock.release()
 
 
-def _hold(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def _acquire(path: Path) -> Lock:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise CatalogHeld(f"the catalog in {path.parent} is held by process {holder}") from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+        return acquire(path)
+    except LockHeld as error:
+        raise CatalogHeld(f"the catalog in {path.parent} is held by process {error.holder}") from error
 
 
 def _writing_engine(path: Path) -> Engine:
@@ -129,7 +122,7 @@ def _reading_engine(path: Path) -> Engine:
 
 def _prepare(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
     def connected(connection: sqlite3.Connection, _record: Any) -> None:
-        # The driver's own transactions begin too late to cover what is read first.
+        # The driver's own transactions begin too late to cover the first read.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
@@ -148,44 +141,31 @@ def _migrate(engine: Engine, root: Path, *, may_be_new: bool) -> None:
     head = scripts.get_current_head()
     assert head is not None
     with engine.begin() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found == head:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current == head:
         return
-    if found is None and not may_be_new:
+    if current is None and not may_be_new:
         raise DamagedCatalog(
-            f"{FILE} is missing or empty, but pictures of its items are there: put it back, or move them away"
+            f"{FILE} is missing or empty, but pictures of its items exist: restore it, or move them away"
         )
-    if found is not None:
-        if found not in {script.revision for script in scripts.walk_revisions()}:
-            raise NewerSchema(f"the catalog has schema {found}, this build reads up to {head}")
-        _back_up(root, found)
+    if current is not None:
+        if current not in {script.revision for script in scripts.walk_revisions()}:
+            raise NewerSchema(f"the catalog has schema {current}, this build reads up to {head}")
+        _back_up(root, current)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    log.info("catalog migrated", extra={"from_schema": found, "to_schema": head})
+    log.info("catalog migrated", extra={"from_schema": current, "to_schema": head})
 
 
 def _back_up(root: Path, schema: str) -> None:
-    staged, kept = root / f".{FILE}.backup", root / f"{FILE}.schema-{schema}.backup"
-    staged.unlink(missing_ok=True)
-    source, target = sqlite3.connect(root / FILE), sqlite3.connect(staged)
-    try:
-        source.backup(target)
-    finally:
-        target.close()
-        source.close()
-    sync(staged)
-    staged.replace(kept)
-    sync(root)
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or a directory's names, survive a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with replacing(root / f"{FILE}.schema-{schema}.backup") as staged:
+        source, target = sqlite3.connect(root / FILE), sqlite3.connect(staged)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+            source.close()
 
 
 @contextmanager
@@ -208,7 +188,7 @@ def _damaged_text() -> DamagedCatalog:
 
 
 def _refuse_damaged(error: DatabaseError) -> None:
-    """Raises DamagedCatalog: when SQLite found the file itself to be wrong."""
+    """Raises DamagedCatalog: if SQLite reports the file itself as damaged."""
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         raise DamagedCatalog(f"{FILE} is damaged: {error.orig}") from error

@@ -1,4 +1,4 @@
-"""Items and what is asked of them, as the catalog speaks of them. Legend: N rows, D dimensions."""
+"""Items, conditions on them and changes of them. Legend: N rows, D dimensions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Attributes = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An item as the catalog has it. released_us: µs since 1970, UTC. picture_digest: '' for none."""
+    """An item of the catalog. released_us: µs since 1970, UTC. picture_digest: '' for none."""
 
     item_id: str
     attributes: Attributes
@@ -25,7 +25,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemEntry:
-    """An item to be written. released_us: None keeps what is there, or means now."""
+    """An item to write.
+
+    released_us: µs since 1970, UTC; None keeps the stored value, or the current time for a new item.
+    """
 
     item_id: str
     attributes: Attributes
@@ -46,7 +49,7 @@ class SourceVector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a write did: revisions by item, labels with their content that came, labels that went."""
+    """The result of a write: revisions by item, added labels with their contents, removed labels."""
 
     revision: int
     revisions: Mapping[str, int] = field(default_factory=dict)
@@ -56,7 +59,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemConditions:
-    """What an item must satisfy. words: per field, one of these."""
+    """The conditions of a filter. words: by field, words of which the item has one or more."""
 
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     in_stock: bool | None = None
@@ -68,7 +71,7 @@ class ItemConditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionState:
-    """What a collection served last; '' and 0 before it served anything."""
+    """What a collection served last; '' and 0 if it never served."""
 
     revision: int = 0
     space_id: str = ""
@@ -78,7 +81,7 @@ class CollectionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingVector:
-    """A picture that has no vector in some space yet, and one of the items that show it."""
+    """A picture without a vector in a space, and an item that shows it."""
 
     item_id: str
     source: str
@@ -87,7 +90,7 @@ class MissingVector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a collection's index is to hold. labels: int64 (N,), ascending; sources: the content of each."""
+    """The rows of a collection's index. labels: int64 (N,), ascending; sources: the content of each."""
 
     revision: int
     labels: np.ndarray

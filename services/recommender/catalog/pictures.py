@@ -1,23 +1,20 @@
 """Pictures as they were received, named by their sha256, so that a later model can embed them again.
 
 A picture is on disk before the row that names it is committed, and removed after the last row that
-names it is gone. What a crash leaves between the two is swept at the next start. Only the one thread
-that writes the catalog calls `kept`, `drop` and `sweep`.
+names it is gone. What a crash leaves between the two is swept at the next start. Only the thread that
+writes the catalog calls `kept`, `drop` and `sweep`.
 """
 
 import hashlib
-import os
 import re
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.recommender.catalog.database import sync
+from model_store.durable import sync_path, write_bytes
 from services.recommender.errors import DamagedCatalog
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_STAGED = ".staged-"
 
 
 def picture_digest(data: bytes) -> str:
@@ -39,9 +36,9 @@ class Pictures:
 
     @contextmanager
     def kept(self, pictures: Mapping[str, bytes]) -> Iterator[None]:
-        """Write pictures by their digests; on disk when the body begins. Raises OSError.
+        """Write pictures by their digests; on disk when the block begins. Raises OSError.
 
-        What was not there before is removed again when writing or the body fails.
+        New ones are removed again if writing or the block fails.
         """
         written: list[Path] = []
         try:
@@ -49,11 +46,11 @@ class Pictures:
                 path = self._path(digest)
                 if not self._is_whole(digest):
                     written.append(path)
-                    self._write(path, data)
-            for folder in sorted({path.parent for path in written}):
-                sync(folder)
-            if written:
-                sync(self._root)
+                    write_bytes(path, data, sync=False)
+            # Together and before the rows that name them, so that a folder is flushed once a batch.
+            folders = {path.parent for path in written}
+            for path in (*written, *folders, *([self._root] if written else [])):
+                sync_path(path)
             yield
         except BaseException:
             for path in written:
@@ -61,22 +58,22 @@ class Pictures:
             raise
 
     def read(self, digest: str) -> bytes:
-        """The bytes of a picture. Raises DamagedCatalog: when they are gone or not what was kept."""
+        """The bytes of a picture. Raises DamagedCatalog: if they are gone or changed."""
         try:
             data = self._path(digest).read_bytes()
         except OSError as error:
             raise DamagedCatalog(f"picture {digest[:12]} cannot be read: {error.strerror}") from error
         if picture_digest(data) != digest:
-            raise DamagedCatalog(f"picture {digest[:12]} is not what was kept: its hash differs")
+            raise DamagedCatalog(f"picture {digest[:12]} is not what was stored: its hash differs")
         return data
 
     def drop(self, digests: Iterable[str]) -> None:
-        """Remove pictures; those that are not there count as removed."""
+        """Remove pictures; absent ones count as removed."""
         for digest in digests:
             self._path(digest).unlink(missing_ok=True)
 
     def sweep(self, named: Collection[str]) -> int:
-        """How many files were removed: every one that is not a picture among `named`."""
+        """Remove every file that is not a picture among `named`; how many that were."""
         removed = 0
         for folder in self._root.iterdir():
             for path in folder.iterdir() if folder.is_dir() else ():
@@ -96,16 +93,3 @@ class Pictures:
         if not _DIGEST.fullmatch(digest):
             raise ValueError("not a digest")
         return self._root / digest[:2] / digest
-
-    def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(exist_ok=True)
-        staged = path.with_name(f"{_STAGED}{uuid.uuid4().hex}")
-        try:
-            with staged.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            staged.replace(path)
-        except OSError:
-            staged.unlink(missing_ok=True)
-            raise

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 metadata: Final = MetaData()
 
-# One row: the last revision that was given. Deletions take revisions too, so none is ever given twice.
+# One row: the last revision. Deletions take revisions too, so none is ever used twice.
 catalog: Final = Table(
     "catalogue",
     metadata,
@@ -33,7 +33,7 @@ catalog: Final = Table(
     Column("revision", BigInteger, nullable=False),
 )
 
-# `space_id` and the lead: what the collection served last, to serve it again before anything else is ready.
+# `space_id` and the lead: what the collection served last, and serves first after a restart.
 collections: Final = Table(
     "collections",
     metadata,

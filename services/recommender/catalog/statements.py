@@ -1,4 +1,4 @@
-"""The catalog's SQL: rows in and out of one transaction, which the caller began."""
+"""The catalog's SQL: rows in and out of a transaction that the caller began."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from services.recommender.errors import DamagedCatalog
 
 
 def ensure_collection(connection: Connection, collection: str) -> None:
-    """Make the row of a collection where there is none."""
+    """Insert the row of a collection if it is missing."""
     connection.execute(
         insert(collections)
         .values(name=collection, revision=0, space_id="", lead_name="", lead_version=0)
@@ -25,13 +25,13 @@ def ensure_collection(connection: Connection, collection: str) -> None:
 
 
 def among(column: Any, values: Iterable[Any]) -> Any:
-    """Whether a column is one of any number of values: one bound JSON text, never a long list of marks."""
+    """Whether a column is among any number of values: a bound JSON text, never a long list of marks."""
     listed = func.json_each(json.dumps(list(values), ensure_ascii=False)).table_valued("value")
     return column.in_(select(listed.c.value))
 
 
 def rows_of(connection: Connection, collection: str, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The rows of the items that are there, by identifier."""
+    """The rows of the items that exist, by identifier."""
     query = select(items).where(items.c.collection == collection, among(items.c.item_id, item_ids))
     return {row.item_id: mapping(row) for row in connection.execute(query)}
 
@@ -42,7 +42,7 @@ def mapping(row: Row[Any]) -> dict[str, Any]:
 
 
 def read_item(row: Mapping[str, Any]) -> Item:
-    """The item of a row. Raises DamagedCatalog: when its checksum differs, naming the item."""
+    """The item of a row. Raises DamagedCatalog: if its checksum differs, naming the item."""
     if schema.item_checksum(row) != row["checksum"]:
         raise DamagedCatalog(f"item {row['item_id']} is not what was written: its checksum differs")
     return Item(
@@ -74,7 +74,7 @@ def new_row(collection: str, entry: ItemEntry, old: Mapping[str, Any] | None) ->
 
 
 def is_same(row: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
-    """Whether a row says what the old one does, and that is whole."""
+    """Whether a row equals the old one, which is undamaged."""
     if old is None or schema.item_checksum(old) != old["checksum"]:
         return False
     return all(old[name] == value for name, value in row.items())
@@ -88,7 +88,7 @@ def number_row(row: dict[str, Any], number: int, old: Mapping[str, Any] | None) 
 
 
 def take_revisions(connection: Connection, count: int) -> range:
-    """The next revisions of the catalog, given to nobody else."""
+    """Take the next revisions of the catalog."""
     if not count:
         return range(0)
     last: int = connection.execute(
@@ -100,7 +100,7 @@ def take_revisions(connection: Connection, count: int) -> range:
 
 
 def collection_revision(connection: Connection, collection: str, given: Iterable[int]) -> int:
-    """The collection's revision after the write: the last one given, or what it was."""
+    """The collection's revision after the write: the last of `given`, or what it was."""
     last = max(given, default=0)
     here = collections.c.name == collection
     if last:
@@ -140,16 +140,17 @@ def _words(attributes: Attributes) -> Iterable[tuple[str, str]]:
                 yield name, word
 
 
-def add_vectors(connection: Connection, found: Sequence[SourceVector]) -> None:
-    """Keep vectors that are not there yet, and those whose row is damaged."""
+def add_vectors(connection: Connection, new_vectors: Sequence[SourceVector]) -> None:
+    """Insert vectors that are missing or damaged."""
     rows = []
-    _drop_damaged(connection, [one.source for one in found])
-    for one in found:
-        data = np.ascontiguousarray(one.vector_D, dtype="<f4").tobytes()
-        checksum = schema.vector_checksum(one.source, one.space_id, data)
-        rows.append({"source": one.source, "space_id": one.space_id, "vector": data, "checksum": checksum})
+    _drop_damaged(connection, [vector.source for vector in new_vectors])
+    for vector in new_vectors:
+        source, space_id = vector.source, vector.space_id
+        data = np.ascontiguousarray(vector.vector_D, dtype="<f4").tobytes()
+        checksum = schema.vector_checksum(source, space_id, data)
+        rows.append({"source": source, "space_id": space_id, "vector": data, "checksum": checksum})
     if rows:
-        # Never overwritten: what was indexed under a label stays what that label means.
+        # Never overwritten: a label keeps the vector that was indexed under it.
         connection.execute(insert(vectors).on_conflict_do_nothing(), rows)
 
 
@@ -161,7 +162,7 @@ def _drop_damaged(connection: Connection, sources: Sequence[str]) -> None:
 
 
 def collect_freed(connection: Connection, replaced: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Remove vectors that no item needs any more; the digests of pictures that no item shows any more."""
+    """Delete vectors that no item needs any more; the digests of pictures that no item shows any more."""
     sources = {row["source"] for row in replaced}
     digests = {row["picture_digest"] for row in replaced} - {""}
     for column, values in ((items.c.source, sources), (items.c.picture_digest, digests)):
@@ -172,7 +173,7 @@ def collect_freed(connection: Connection, replaced: Sequence[Mapping[str, Any]])
 
 
 def labels_of(connection: Connection, query: Select[tuple[int]]) -> np.ndarray:
-    """The labels of a query, by way of one JSON text: a tenth of the time that as many rows take."""
+    """The labels of a query, read as one JSON text: a tenth of the time that as many rows take."""
     listed: str = connection.execute(select(func.json_group_array(query.subquery().c.label))).scalar_one()
     return np.array(json.loads(listed), dtype=np.int64)
 

@@ -1,8 +1,8 @@
-"""The catalog: the truth about every item (R-4). The index is only a cache of it.
+"""The catalog: the truth about every item (R-4); the index is a cache of it.
 
 Writes come from one thread and are durable when they return. Revisions grow with every change, also
-with deletions; an item's `label` is the revision at which its content last changed, so a label is
-never given to two contents. Legend: N rows, D dimensions.
+with deletions; an item's `label` is the revision at which its content last changed, so two contents never
+share a label. Legend: N rows, D dimensions.
 """
 
 import logging
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 class Catalog:
-    """Items, their pictures and vectors, in one directory that one process holds."""
+    """Items, their pictures and vectors, in a directory that one process holds."""
 
     def __init__(self, root: Path) -> None:
         self.pictures = Pictures(root / "pictures")
@@ -60,7 +60,7 @@ class Catalog:
         self.pictures.sweep(named)
 
     def close(self) -> None:
-        """Let another process have it."""
+        """Close the database and let another process open the catalog."""
         self._database.close()
 
     # Writing: on the one thread that writes.
@@ -70,17 +70,17 @@ class Catalog:
         collection: str,
         entries: Sequence[ItemEntry],
         *,
-        found: Sequence[SourceVector],
+        new_vectors: Sequence[SourceVector],
         pictures: Mapping[str, bytes],
     ) -> Change:
         """Insert or replace items with their vectors; durable on return. An equal item is left as it is.
 
-        Raises DiskFull: nothing of it was written.
+        Raises DiskFull: then nothing was written.
         """
         with self._database.writing() as connection, self.pictures.kept(pictures):
             ensure_collection(connection, collection)
             before = rows_of(connection, collection, [entry.item_id for entry in entries])
-            add_vectors(connection, found)
+            add_vectors(connection, new_vectors)
             rows = [new_row(collection, entry, before.get(entry.item_id)) for entry in entries]
             changed = [row for row in rows if not is_same(row, before.get(row["item_id"]))]
             numbers = take_revisions(connection, len(changed))
@@ -100,41 +100,43 @@ class Catalog:
         )
 
     def delete(self, collection: str, item_ids: Sequence[str]) -> Change:
-        """Remove items; those that are not there count as removed. Durable on return. Raises DiskFull."""
+        """Remove items; absent ones count as removed. Durable on return. Raises DiskFull."""
         with self._database.writing() as connection:
-            gone = list(rows_of(connection, collection, item_ids).values())
+            removed = list(rows_of(connection, collection, item_ids).values())
             freed: list[str] = []
-            if gone:
+            if removed:
                 connection.execute(
                     delete(items).where(
-                        items.c.collection == collection, items.c.item_id == bindparam("gone_id")
+                        items.c.collection == collection, items.c.item_id == bindparam("removed_id")
                     ),
-                    [{"gone_id": row["item_id"]} for row in gone],
+                    [{"removed_id": row["item_id"]} for row in removed],
                 )
-                freed = collect_freed(connection, gone)
-            revision = collection_revision(connection, collection, take_revisions(connection, bool(gone)))
+                freed = collect_freed(connection, removed)
+            revision = collection_revision(connection, collection, take_revisions(connection, bool(removed)))
         self.pictures.drop(freed)
-        return Change(revision=revision, removed=tuple(row["label"] for row in gone))
+        return Change(revision=revision, removed=tuple(row["label"] for row in removed))
 
-    def add_vectors(self, found: Sequence[SourceVector]) -> None:
-        """Keep vectors of contents that some item still has. Raises DiskFull."""
+    def add_vectors(self, new_vectors: Sequence[SourceVector]) -> None:
+        """Store vectors of contents that an item still has. Raises DiskFull."""
         with self._database.writing() as connection:
             alive = set(
                 connection.execute(
-                    select(items.c.source).where(among(items.c.source, [one.source for one in found]))
+                    select(items.c.source).where(
+                        among(items.c.source, [vector.source for vector in new_vectors])
+                    )
                 ).scalars()
             )
-            add_vectors(connection, [one for one in found if one.source in alive])
+            add_vectors(connection, [vector for vector in new_vectors if vector.source in alive])
 
     def drop_vectors(self, sources: Sequence[str], space_id: str) -> None:
-        """Forget damaged vectors, so that they are made again."""
+        """Delete damaged vectors, so that they are made again."""
         with self._database.writing() as connection:
             connection.execute(
                 delete(vectors).where(vectors.c.space_id == space_id, among(vectors.c.source, sources))
             )
 
     def set_state(self, collection: str, *, space_id: str, lead_name: str, lead_version: int) -> None:
-        """Remember what the collection serves."""
+        """Store what the collection serves."""
         with self._database.writing() as connection:
             ensure_collection(connection, collection)
             connection.execute(
@@ -159,10 +161,10 @@ class Catalog:
         )
 
     def find(self, collection: str, item_ids: Sequence[str]) -> dict[str, Item]:
-        """The items that are there, by identifier. Raises DamagedCatalog: naming the item."""
+        """The items that exist, by identifier. Raises DamagedCatalog: naming the item."""
         with self._database.reading() as connection:
-            found = rows_of(connection, collection, item_ids)
-        return {item_id: read_item(row) for item_id, row in found.items()}
+            rows = rows_of(connection, collection, item_ids)
+        return {item_id: read_item(row) for item_id, row in rows.items()}
 
     def page(self, collection: str, after: str, size: int) -> tuple[list[Item], int]:
         """Up to `size` items after an identifier, in order, and how many the collection has."""
@@ -174,7 +176,7 @@ class Catalog:
         return [read_item(mapping(row)) for row in rows], total
 
     def counts(self, collection: str) -> tuple[int, int]:
-        """Live items, and those among them that were upserted as a bare vector."""
+        """How many items live, and how many of them were upserted as a bare vector."""
         here = items.c.collection == collection
         with self._database.reading() as connection:
             total = connection.execute(select(func.count()).select_from(items).where(here)).scalar_one()
@@ -184,7 +186,7 @@ class Catalog:
         return total, bare
 
     def labels(self, collection: str, item_ids: Sequence[str]) -> np.ndarray:
-        """Labels, int64, of the items that are there."""
+        """Labels, int64, of the items that exist."""
         query = select(items.c.label).where(
             items.c.collection == collection, among(items.c.item_id, item_ids)
         )
@@ -208,20 +210,20 @@ class Catalog:
 
     def by_labels(self, collection: str, labels: np.ndarray) -> dict[int, Item]:
         """The items that have these labels now; a damaged one is logged and left out."""
-        # By label alone, which is unique: with the collection beside it SQLite would read all of that.
+        # By label alone, which is unique: with the collection in the query SQLite would read all of its rows.
         query = select(items).where(among(items.c.label, labels.tolist()))
         with self._database.reading() as connection:
             rows = [row for row in connection.execute(query) if row.collection == collection]
-        found = {}
+        by_label = {}
         for row in rows:
             try:
-                found[row.label] = read_item(mapping(row))
+                by_label[row.label] = read_item(mapping(row))
             except DamagedCatalog:
                 log.exception("damaged item left out")
-        return found
+        return by_label
 
     def contents(self, collection: str) -> Contents:
-        """Every label with its content, at one revision."""
+        """Every label with its content, at a single revision."""
         query = select(items.c.label, items.c.source).where(items.c.collection == collection)
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(items.c.label)).all()
@@ -235,9 +237,9 @@ class Catalog:
         )
 
     def vectors_of(self, sources: Iterable[str], space_id: str) -> dict[str, np.ndarray]:
-        """The vectors, float32 (D,), that contents have in a space; a damaged one counts as none."""
+        """The vectors, float32 (D,), that contents have in a space; a damaged one counts as missing."""
         wanted = sorted(set(sources))
-        found: dict[str, np.ndarray] = {}
+        by_source: dict[str, np.ndarray] = {}
         with self._database.reading() as connection:
             for start in range(0, len(wanted), 1000):
                 query = select(vectors).where(
@@ -245,8 +247,8 @@ class Catalog:
                 )
                 for row in connection.execute(query):
                     if schema.vector_checksum(row.source, space_id, row.vector) == row.checksum:
-                        found[row.source] = np.frombuffer(row.vector, dtype="<f4")
-        return found
+                        by_source[row.source] = np.frombuffer(row.vector, dtype="<f4")
+        return by_source
 
     def missing(self, collection: str, space_id: str, limit: int) -> list[MissingVector]:
         """Pictures of live items that have no vector in a space yet."""

@@ -58,7 +58,7 @@ def write(catalog, item_id, picture="knit", collection="fashion", **fields):
         | fields
     )
     vector = SourceVector(source=entry.source, space_id=SPACE, vector_D=np.arange(1, 5, dtype=np.float32))
-    return catalog.upsert(collection, [entry], found=[vector], pictures={digest: data})
+    return catalog.upsert(collection, [entry], new_vectors=[vector], pictures={digest: data})
 
 
 def tamper(tmp_path, statement):
@@ -321,7 +321,7 @@ def test_a_full_disk_refuses_writes_and_keeps_what_is_there(catalog, monkeypatch
     write(catalog, "a")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "services.recommender.catalog.pictures.os.fsync",
+            "model_store.durable.os.fsync",
             lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")),
         )
         with pytest.raises(DiskFull):
@@ -409,7 +409,7 @@ def test_speed_of_filters_at_scale(catalog):
             )
         )
     for start in range(0, 20_000, 2000):
-        catalog.upsert("fashion", entries[start : start + 2000], found=vectors, pictures={})
+        catalog.upsert("fashion", entries[start : start + 2000], new_vectors=vectors, pictures={})
 
     started = time.perf_counter()
     found = catalog.matching("fashion", ItemConditions(words={"style": ("resort",)}, in_stock=True))

@@ -47,7 +47,7 @@ def fill(catalog, count, start=0):
             )
         )
         vectors.append(SourceVector(source=f"v:{number}", space_id=SPACE, vector_D=row))
-    change = catalog.upsert("fashion", entries, found=vectors, pictures={})
+    change = catalog.upsert("fashion", entries, new_vectors=vectors, pictures={})
     return change, {one.source: one.vector_D for one in vectors}
 
 
