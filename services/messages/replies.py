@@ -10,7 +10,7 @@ from inference.release import ReleaseStatus
 from inference.session import Session
 from model_store.store import Version
 from services.runtime.context import note
-from services.runtime.errors import ServiceError, to_status
+from services.runtime.errors import InvalidArgument, ServiceError, to_status
 
 ModelState = Literal["absent", "available", "preparing", "serving", "refused", "orphaned"]
 
@@ -171,12 +171,15 @@ def all_failed(failures: Sequence[ItemFailure], noun: str) -> ServiceError:
 def about(
     error: ServiceError, subject: str, failures: Sequence[ItemFailure] = (), *, field: str = ""
 ) -> ServiceError:
-    """The same error, its message with a subject in front and the failures within."""
+    """The same error, its message with a subject in front and the failures within.
+
+    field: the request's field at fault, if it is an invalid argument.
+    """
     return type(error)(
         f"{subject}: {error.message}",
         reason=error.reason,
         retry_after_s=error.retry_after_s,
         metadata=error.metadata,
-        field=field,
+        field=field if isinstance(error, InvalidArgument) else "",
         details=write_item_errors(failures)[:_MOST_ITEMS],
     )

@@ -1,24 +1,21 @@
-"""Candidates: what a request brings, and how its pictures become features of one release.
+"""Candidates: what a request brings, how its pictures become features of one release, and their scores.
 
-Legend: N candidates, D feature components.
+Legend: N candidates that have a score, D feature components, E embedding components.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from services.ranker.head import Head
-from services.runtime.errors import FailedPrecondition, InvalidArgument, ServiceError
+from inference.head import Head
+from services.client.pinned_models import EmbeddedInputs
+from services.messages.contents import CallerVector
+from services.messages.replies import ItemFailure, StageTimes
+from services.runtime.errors import ServiceError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
-    """A backbone feature that the caller brings: float32, shape (D,)."""
-
-    space_id: str
-    vector: np.ndarray
+Embed = Callable[[Sequence[bytes]], Awaitable[EmbeddedInputs]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +24,7 @@ class Candidate:
 
     index: int
     id: str
-    content: bytes | Feature | ServiceError
+    content: bytes | CallerVector | ServiceError
     digest: str  # of the content, whatever its place in the request
 
     @property
@@ -37,47 +34,52 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Featured:
-    """A candidate of which only the feature is kept."""
+class FeaturedCandidate:
+    """A candidate of which only the feature is kept: float32, shape (D,)."""
 
     index: int
     id: str
     key: str
-    feature: np.ndarray
+    feature_D: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """A candidate that cannot be judged."""
+class ScoredCandidates:
+    """Candidates with their scores, higher is better; those that failed; and the time that all took.
 
-    index: int
-    id: str
-    error: ServiceError
+    score_N, uncertainty_N (None from a head that has none) and embedding_NE are float32.
+    """
+
+    candidates: Sequence[FeaturedCandidate]
+    score_N: np.ndarray
+    embedding_NE: np.ndarray
+    uncertainty_N: np.ndarray | None
+    failed: Sequence[ItemFailure]
+    times: StageTimes
+
+    def uncertainty(self, row: int) -> float | None:
+        """The standard deviation of one score; None from a head that has none."""
+        return None if self.uncertainty_N is None else float(self.uncertainty_N[row])
 
 
-Outcome = np.ndarray | ServiceError
-# A feature or an error for each picture, and the milliseconds spent by stage.
-Embed = Callable[[Sequence[bytes]], Awaitable[tuple[list[Outcome], dict[str, float]]]]
-
-
-def digest(content: bytes | Feature | ServiceError) -> str:
-    """What a content is, for equality: sha256, hexadecimal; empty for one that could not be read."""
-    if isinstance(content, Feature):
-        content = content.space_id.encode() + content.vector.tobytes()
+def digest(content: bytes | CallerVector | ServiceError) -> str:
+    """sha256 of a content, hexadecimal, equal for equal contents; empty for one that could not be read."""
+    if isinstance(content, CallerVector):
+        content = content.space_id.encode() + content.values_D.tobytes()
     return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else ""
 
 
-class Gathering:
-    """The candidates of one request, gathered message by message; pictures are let go once embedded."""
+class CandidateSet:
+    """The candidates of one request, added message by message; a picture is dropped once embedded."""
 
     def __init__(self, head: Head, embed: Embed) -> None:
-        self.featured: list[Featured] = []
-        self.failed: list[Failed] = []
+        self.featured: list[FeaturedCandidate] = []
+        self.failed: list[ItemFailure] = []
         self.ids: set[str] = set()
-        self.spent_ms: dict[str, float] = {}
+        self.times = StageTimes()
         self._head = head
         self._embed_pictures = embed
-        self._embedded: dict[str, Outcome] = {}
+        self._embedded: dict[str, np.ndarray | ServiceError] = {}
 
     @property
     def count(self) -> int:
@@ -85,28 +87,25 @@ class Gathering:
         return len(self.featured) + len(self.failed)
 
     async def add(self, candidates: Sequence[Candidate]) -> None:
-        """Take candidates in; pictures of equal bytes are embedded once.
+        """Add candidates; pictures of equal bytes are embedded once.
 
-        Raises AtelierError: when the embedder cannot be asked. What is wrong with one candidate is kept.
+        Raises ServiceError: when the embedder cannot be asked. A single candidate's error joins `failed`.
         """
         await self._embed(candidates)
         for candidate in candidates:
-            outcome = self._outcome(candidate)
-            if isinstance(outcome, ServiceError):
-                self.fail(candidate.index, candidate.id, outcome)
+            feature_D = self._feature(candidate)
+            if isinstance(feature_D, ServiceError):
+                self.fail(candidate, feature_D)
             else:
                 self.featured.append(
-                    Featured(index=candidate.index, id=candidate.id, key=candidate.key, feature=outcome)
+                    FeaturedCandidate(
+                        index=candidate.index, id=candidate.id, key=candidate.key, feature_D=feature_D
+                    )
                 )
 
-    def fail(self, index: int, candidate_id: str, error: ServiceError) -> None:
-        """Keep what is wrong with one candidate."""
-        self.failed.append(Failed(index=index, id=candidate_id, error=error))
-
-    def spend(self, spent_ms: Mapping[str, float]) -> None:
-        """Add milliseconds by stage to what the request took."""
-        for stage, ms in spent_ms.items():
-            self.spent_ms[stage] = self.spent_ms.get(stage, 0.0) + ms
+    def fail(self, candidate: Candidate | FeaturedCandidate, error: ServiceError) -> None:
+        """Add a candidate's error to `failed`."""
+        self.failed.append(ItemFailure(index=candidate.index, id=candidate.id, error=error))
 
     async def _embed(self, candidates: Iterable[Candidate]) -> None:
         pictures = {
@@ -114,36 +113,22 @@ class Gathering:
             for candidate in candidates
             if isinstance(candidate.content, bytes) and candidate.digest not in self._embedded
         }
-        if not pictures:
-            return
-        outcomes, spent_ms = await self._embed_pictures(list(pictures.values()))
-        self._embedded |= dict(zip(pictures, outcomes, strict=True))
-        self.spend(spent_ms)
+        if pictures:
+            embedded = await self._embed_pictures(list(pictures.values()))
+            self._embedded |= dict(zip(pictures, embedded.outcomes, strict=True))
+            self.times += embedded.times
 
-    def _outcome(self, candidate: Candidate) -> Outcome:
+    def _feature(self, candidate: Candidate) -> np.ndarray | ServiceError:
+        head = self._head
         match candidate.content:
             case bytes():
                 return self._embedded[candidate.digest]
-            case Feature() as feature:
-                return self._accepted(feature)
+            case CallerVector() as feature:
+                try:
+                    return feature.check(
+                        head.accepts, head.dimension, field="feature", taker=str(head.version)
+                    )
+                except ServiceError as error:
+                    return error
             case error:
                 return error
-
-    def _accepted(self, feature: Feature) -> Outcome:
-        head = self._head
-        if not feature.space_id:
-            return InvalidArgument("the feature names no space", reason="NO_SPACE")
-        if feature.space_id not in head.accepts:
-            accepted = ", ".join(space_id[:12] for space_id in head.accepts)
-            return FailedPrecondition(
-                f"the feature is of space {feature.space_id[:12]}, {head.version} accepts {accepted}",
-                reason="WRONG_SPACE",
-            )
-        if len(feature.vector) != head.dimension:
-            return InvalidArgument(
-                f"the feature has {len(feature.vector)} components, {head.version} takes {head.dimension}",
-                reason="WRONG_DIMENSION",
-            )
-        if not np.isfinite(feature.vector).all():
-            return InvalidArgument("the feature holds NaN or infinity", reason="NOT_FINITE")
-        return feature.vector

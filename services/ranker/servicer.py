@@ -1,6 +1,6 @@
 """RankerService: each call holds one release from its admission to its reply.
 
-Legend: N candidates that have a score, E embedding components.
+Legend: N candidates that have a score, D feature components.
 """
 # ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
 
@@ -8,36 +8,27 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from inference.head import Head, Judgement
 from inference.release import ReleaseKeeper
+from services.client.pinned_models import PinnedModels
+from services.messages.replies import StageTimes, all_failed, write_absent_model
 from services.ranker import wire
-from services.ranker.candidates import Candidate, Featured, Gathering
-from services.ranker.metrics import RankerMetrics
-from services.ranker.models import Models
+from services.ranker.candidates import Candidate, CandidateSet, FeaturedCandidate, ScoredCandidates
+from services.ranker.models import RankerModels
 from services.ranker.ordering import pairwise, rank
 from services.ranker.settings import RankerSettings
-from services.runtime.context import note
+from services.runtime.errors import to_service_error
 from services.runtime.limits import to_message
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """Candidates with their scores, shape (N,), embeddings, shape (N, E), and uncertainties, where stated."""
-
-    candidates: Sequence[Featured]
-    scores: np.ndarray
-    embeddings: np.ndarray
-    uncertainties: np.ndarray | None
-
-    def uncertainty(self, row: int) -> float | None:
-        """That of one score; None from a head that states none."""
-        return None if self.uncertainties is None else float(self.uncertainties[row])
+_COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
@@ -45,110 +36,93 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
 
     def __init__(
         self,
-        keeper: ReleaseKeeper[Models],
+        keeper: ReleaseKeeper[RankerModels],
+        pinned: PinnedModels,
         compute: Executor,
         settings: RankerSettings,
-        metrics: RankerMetrics,
+        registry: CollectorRegistry,
     ) -> None:
         self._keeper = keeper
+        self._pinned = pinned
         self._compute = compute
         self._settings = settings
-        self._metrics = metrics
+        self._judged_counts = Histogram(
+            "atelier_judged_candidates", "Candidates judged at once.", buckets=_COUNTS, registry=registry
+        )
+        self._head_seconds = Histogram(
+            "atelier_head_run_seconds", "Time to judge them.", buckets=_SECONDS, registry=registry
+        )
+        self._bad_outputs = Counter(
+            "atelier_bad_outputs",
+            "Scores withheld as not finite or out of norm.",
+            ("model",),
+            registry=registry,
+        )
 
     async def Rank(self, request: ranker_pb2.RankRequest, context: Any) -> ranker_pb2.RankResponse:
         """Candidates from best to worst."""
-        wire.check_options(request.options)
-        wire.check_pairwise(request.options, len(request.candidates))
+        options = wire.read_options(request.options)
+        wire.check_pairwise(options, len(request.candidates))
         with self._keeper.hold() as release:
-            gathering = _gathering(release.value, no_store=request.options.no_store)
-            read, options = await self._read(gathering, request.candidates), _options(request)
-            del request  # as large as what was read out of it, and nobody else has it
-            await gathering.add(read)
-            return await self._ranking(release.value, gathering, options)
+            candidates = self._candidates(release.value, no_store=options.no_store)
+            read = await self._read(request.candidates, candidates)
+            del request  # as large as what was read out of it, and nothing else needs it
+            await candidates.add(read)
+            return await self._ranking(candidates, release.value, options)
 
     async def RankStream(
         self, requests: AsyncIterator[ranker_pb2.RankStreamRequest], context: Any
     ) -> ranker_pb2.RankStreamResponse:
         """Candidates of several messages from best to worst; each is embedded before the next is read."""
         first = await anext(requests, ranker_pb2.RankStreamRequest())
-        wire.check_options(first.options)
+        options = wire.read_options(first.options)
         with self._keeper.hold() as release:
-            gathering = _gathering(release.value, no_store=first.options.no_store, bulk=True)
-            await gathering.add(await self._read(gathering, first.candidates))
+            candidates = self._candidates(release.value, no_store=options.no_store, bulk=True)
+            await candidates.add(await self._read(first.candidates, candidates))
             async for message in requests:
-                await gathering.add(await self._read(gathering, message.candidates))
-                wire.check_pairwise(first.options, gathering.count)
-            ranking = await self._ranking(release.value, gathering, first.options)
+                await candidates.add(await self._read(message.candidates, candidates))
+                wire.check_pairwise(options, candidates.count)
+            ranking = await self._ranking(candidates, release.value, options)
         return ranker_pb2.RankStreamResponse(ranking=ranking)
 
     async def Compare(self, request: ranker_pb2.CompareRequest, context: Any) -> ranker_pb2.CompareResponse:
-        """P(a better than b) and what it comes to; fails when either cannot be judged."""
-        wire.check_probability(request)
-        options = ranker_pb2.CompareRequest(
-            min_probability=request.min_probability if request.HasField("min_probability") else None
-        )
+        """P(a better than b) and the verdict; fails when either cannot be judged."""
+        min_probability = wire.read_min_probability(request)
         with self._keeper.hold() as release:
             models = release.value
-            gathering = _gathering(models, no_store=request.no_store)
-            read = await self._read(gathering, (request.candidate_a, request.candidate_b))
+            candidates = self._candidates(models, no_store=request.no_store)
+            read = await self._read((request.candidate_a, request.candidate_b), candidates)
             del request
-            await gathering.add(read)
-            judged = await self._judge(models, gathering)
-        if gathering.failed:
-            raise wire.side_refusal(gathering.failed)
-        score_a, score_b = (float(score) for score in judged.scores)
-        calibration = models.head.calibration
-        probability = float(pairwise(judged.scores, calibration, judged.uncertainties)[0, 1])
-        tied = abs(score_a - score_b) <= calibration.tie_margin
-        return ranker_pb2.CompareResponse(
-            probability_a_better=probability,
-            score_a=score_a,
-            score_b=score_b,
-            tied=tied,
-            verdict=wire.verdict(probability, tied=tied, request=options),
-            uncertainty_a=judged.uncertainty(0),
-            uncertainty_b=judged.uncertainty(1),
-            models=wire.identities(models.head, models.backbone.version),
-            timings=wire.timings(gathering.spent_ms),
-        )
+            await candidates.add(read)
+            scored = await self._score(candidates, models)
+        if scored.failed:
+            raise wire.side_failed(scored.failed)
+        matrix_NN = pairwise(scored.score_N, models.head.calibration, scored.uncertainty_N)
+        return wire.write_comparison(scored, float(matrix_NN[0, 1]), min_probability, models)
 
     async def Score(self, request: ranker_pb2.ScoreRequest, context: Any) -> ranker_pb2.ScoreResponse:
         """Scores in the order of the request, without ordering."""
         with self._keeper.hold() as release:
-            models = release.value
-            gathering = _gathering(models, no_store=request.no_store)
-            read, include = await self._read(gathering, request.candidates), request.include_embeddings
+            candidates = self._candidates(release.value, no_store=request.no_store)
+            read, include = await self._read(request.candidates, candidates), request.include_embeddings
             del request
-            await gathering.add(read)
-            judged = await self._judge_some(models, gathering)
-        embeddings = judged.embeddings if include else [None] * len(judged.scores)
-        return ranker_pb2.ScoreResponse(
-            scores=[
-                wire.candidate_score(candidate, float(score), judged.uncertainty(row), models.head, embedding)
-                for row, (candidate, score, embedding) in enumerate(
-                    zip(judged.candidates, judged.scores, embeddings, strict=True)
-                )
-            ],
-            errors=wire.item_errors(gathering.failed),
-            models=wire.identities(models.head, models.backbone.version),
-            timings=wire.timings(gathering.spent_ms),
-        )
+            await candidates.add(read)
+            scored = await self._score_some(candidates, release.value)
+            return wire.write_scores(scored, release.value, include_embeddings=include)
 
     async def ListModels(
         self, request: ranker_pb2.ListModelsRequest, context: Any
     ) -> ranker_pb2.ListModelsResponse:
         """The followed head and the backbone that it pins."""
-        status, alias = self._keeper.status, self._settings.ranker_alias
+        status, settings = self._keeper.status, self._settings
         if status.version is None:
-            absent = wire.absent_head(self._settings.ranker_model, alias, status)
+            absent = write_absent_model(settings.ranker_model, settings.ranker_alias, status)
             return ranker_pb2.ListModelsResponse(models=[absent])
         with self._keeper.hold() as release:
-            head, backbone = release.value.head, release.value.backbone
-            models = [
-                wire.served_head(head, alias, status),
-                wire.served_backbone(backbone.version, backbone.served),
-            ]
-        return ranker_pb2.ListModelsResponse(models=models)
+            models = release.value
+            head = wire.write_head(models.head, settings.ranker_alias, status)
+            backbone = wire.write_backbone(models.backbone, self._pinned.served(models.backbone.space_id))
+        return ranker_pb2.ListModelsResponse(models=[head, backbone])
 
     async def GetLimits(
         self, request: ranker_pb2.GetLimitsRequest, context: Any
@@ -157,88 +131,72 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         settings = self._settings
         return ranker_pb2.GetLimitsResponse(limits=to_message(settings.limits, settings.default_deadline_s))
 
-    async def _read(self, gathering: Gathering, messages: Sequence[ranker_pb2.Candidate]) -> list[Candidate]:
+    def _candidates(self, models: RankerModels, *, no_store: bool, bulk: bool = False) -> CandidateSet:
+        embed = partial(self._pinned.pictures, version=models.backbone, no_store=no_store, bulk=bulk)
+        return CandidateSet(models.head, embed)
+
+    async def _read(self, messages: Sequence[ranker_pb2.Candidate], earlier: CandidateSet) -> list[Candidate]:
         # On a thread: hashing 64 MiB would hold up every other call.
-        read = partial(wire.read_candidates, messages, self._settings.limits, gathering.ids, gathering.count)
+        read = partial(wire.read_candidates, messages, self._settings.limits, earlier.ids, earlier.count)
         return await asyncio.get_running_loop().run_in_executor(self._compute, read)
 
     async def _ranking(
-        self, models: Models, gathering: Gathering, options: ranker_pb2.RankOptions
+        self, candidates: CandidateSet, models: RankerModels, options: wire.RankOptions
     ) -> ranker_pb2.RankResponse:
-        judged = await self._judge_some(models, gathering)
-        margin, calibration = wire.tie_margin(options, models.head), models.head.calibration
-        placed = rank(
-            judged.scores,
-            [candidate.key for candidate in judged.candidates],
-            tie_margin=margin,
+        scored = await self._score_some(candidates, models)
+        calibration, uncertainty_N = models.head.calibration, scored.uncertainty_N
+        placements = rank(
+            scored.score_N,
+            [candidate.key for candidate in scored.candidates],
+            tie_margin=options.margin(calibration),
             calibration=calibration,
-            uncertainty_N=judged.uncertainties,
+            uncertainty_N=uncertainty_N,
         )
-        response = ranker_pb2.RankResponse(
-            placements=[
-                wire.placement(
-                    one, judged.candidates[one.position], judged.uncertainty(one.position), options
-                )
-                for one in placed
-            ],
-            errors=wire.item_errors(gathering.failed),
-            models=wire.identities(models.head, models.backbone.version),
-            tie_margin=margin,
-            temperature=calibration.temperature,
-            uncertainty_weight=calibration.uncertainty_weight,
-            timings=wire.timings(gathering.spent_ms),
-        )
+        response = wire.write_ranking(scored, placements, options, models)
         if options.include_pairwise:
-            order = [one.position for one in placed]
-            uncertainty_N = None if judged.uncertainties is None else judged.uncertainties[order]
-            matrix_NN = pairwise(judged.scores[order], calibration, uncertainty_N)
+            order = [placement.position for placement in placements]
+            ordered_N = None if uncertainty_N is None else uncertainty_N[order]
+            matrix_NN = pairwise(scored.score_N[order], calibration, ordered_N)
             response.pairwise_probabilities.extend(matrix_NN.ravel().tolist())
         return response
 
-    async def _judge_some(self, models: Models, gathering: Gathering) -> Judged:
-        """As `_judge`. Raises ServiceError: the first candidate's, when none can be judged or none came."""
-        wire.check_some(gathering.count, self._settings.limits)
-        judged = await self._judge(models, gathering)
-        if not judged.candidates:
-            raise wire.refusal(gathering.failed)
-        return judged
+    async def _score_some(self, candidates: CandidateSet, models: RankerModels) -> ScoredCandidates:
+        """As `_score`. Raises ServiceError: the first candidate's, when none can be judged or none came."""
+        wire.check_some(candidates.count, self._settings.limits)
+        scored = await self._score(candidates, models)
+        if not scored.candidates:
+            raise all_failed(scored.failed, "candidate")
+        return scored
 
-    async def _judge(self, models: Models, gathering: Gathering) -> Judged:
-        """What the head says of the gathered candidates; bad outputs join the failed ones."""
-        if not gathering.featured:
-            _note(gathering)
-            return Judged(candidates=(), scores=np.empty(0), embeddings=np.empty((0, 0)), uncertainties=None)
-        candidates = sorted(gathering.featured, key=lambda candidate: candidate.index)
-        started = time.perf_counter()
-        feature_ND = np.stack([candidate.feature for candidate in candidates])
-        found = await asyncio.get_running_loop().run_in_executor(self._compute, models.head.judge, feature_ND)
-        seconds = time.perf_counter() - started
-        self._metrics.judged(len(candidates), seconds)
-        self._metrics.bad_outputs(models.head.version.name, len(found.bad))
-        gathering.spend({"compute_ms": seconds * 1_000})
-        _note(gathering)
-        for row, error in found.bad.items():
-            gathering.fail(candidates[row].index, candidates[row].id, wire.bad_output(error))
-        good = [row for row in range(len(candidates)) if row not in found.bad]
-        return Judged(
-            candidates=[candidates[row] for row in good],
-            scores=found.scores[good],
-            embeddings=found.embeddings[good],
-            uncertainties=None if found.uncertainties is None else found.uncertainties[good],
+    async def _score(self, candidates: CandidateSet, models: RankerModels) -> ScoredCandidates:
+        """The head's scores in the order of the request; a candidate with a bad output counts as failed."""
+        featured = sorted(candidates.featured, key=lambda candidate: candidate.index)
+        judgement = await self._judge(featured, models.head, candidates)
+        candidates.times.note(candidates=len(featured), failed=len(candidates.failed))
+        for row, error in judgement.bad.items():
+            candidates.fail(featured[row], to_service_error(error, wire.ERRORS))
+        good = [row for row in range(len(featured)) if row not in judgement.bad]
+        return ScoredCandidates(
+            candidates=[featured[row] for row in good],
+            score_N=judgement.scores[good],
+            embedding_NE=judgement.embeddings[good],
+            uncertainty_N=None if judgement.uncertainties is None else judgement.uncertainties[good],
+            failed=candidates.failed,
+            times=candidates.times,
         )
 
-
-def _note(gathering: Gathering) -> None:
-    spent_ms = {stage: round(ms, 1) for stage, ms in gathering.spent_ms.items()}
-    note(**spent_ms, candidates=len(gathering.featured), failed=len(gathering.failed))
-
-
-def _options(request: ranker_pb2.RankRequest) -> ranker_pb2.RankOptions:
-    """The options by themselves: those in the request would keep all of it."""
-    options = ranker_pb2.RankOptions()
-    options.CopyFrom(request.options)
-    return options
-
-
-def _gathering(models: Models, *, no_store: bool, bulk: bool = False) -> Gathering:
-    return Gathering(models.head, partial(models.backbone.embed, no_store=no_store, bulk=bulk))
+    async def _judge(
+        self, featured: Sequence[FeaturedCandidate], head: Head, candidates: CandidateSet
+    ) -> Judgement:
+        if not featured:
+            return Judgement(scores=np.empty(0), embeddings=np.empty((0, 0)), uncertainties=None, bad={})
+        started = time.perf_counter()
+        feature_ND = np.stack([candidate.feature_D for candidate in featured])
+        judgement = await asyncio.get_running_loop().run_in_executor(self._compute, head.judge, feature_ND)
+        seconds = time.perf_counter() - started
+        candidates.times += StageTimes(compute_ms=seconds * 1_000)
+        self._judged_counts.observe(len(featured))
+        self._head_seconds.observe(seconds)
+        if judgement.bad:
+            self._bad_outputs.labels(head.version.name).inc(len(judgement.bad))
+        return judgement

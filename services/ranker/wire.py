@@ -1,19 +1,29 @@
-"""The only converter between messages and the ranker's values; also what its errors mean on the wire."""
+"""Reads the ranker's requests and writes its replies; also what its errors mean on the wire."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from atelier.embedder.v1 import embedder_pb2
 from atelier.ranker.v1 import ranker_pb2
 from atelier.types.v1 import types_pb2
 
 from inference.errors import BadOutput, DeviceOutOfMemory, NoRelease
+from inference.head import Head
 from inference.release import ReleaseStatus
+from model_store.manifest import Calibration
 from model_store.store import Version
-from services.client.errors import AtelierError
-from services.ranker.candidates import Candidate, Failed, Feature, Featured, Outcome, digest
-from services.ranker.head import Head
+from services.messages.contents import CallerVector, read_vector, write_vector
+from services.messages.replies import (
+    ItemFailure,
+    about,
+    write_identity,
+    write_item_errors,
+    write_model,
+    write_timings,
+)
+from services.ranker.candidates import Candidate, ScoredCandidates, digest
+from services.ranker.models import RankerModels
 from services.ranker.ordering import InvalidScores, Placement
 from services.runtime.errors import (
     ErrorTable,
@@ -22,29 +32,81 @@ from services.runtime.errors import (
     ResourceExhausted,
     ServiceError,
     Unavailable,
-    from_status,
-    to_service_error,
-    to_status,
 )
 from services.runtime.limits import Limits
 
 PAIRWISE_CANDIDATES: Final = 128
-
-_STATES: Final[Mapping[str, types_pb2.ModelState]] = {
-    "absent": types_pb2.MODEL_STATE_UNSPECIFIED,
-    "preparing": types_pb2.MODEL_STATE_PREPARING,
-    "serving": types_pb2.MODEL_STATE_SERVING,
-    "refused": types_pb2.MODEL_STATE_REFUSED,
-    "orphaned": types_pb2.MODEL_STATE_ORPHANED,
-}
+_SIDES: Final = ("candidate_a", "candidate_b")
 
 ERRORS: Final[ErrorTable] = {
-    AtelierError: lambda error: from_status(error.status),  # type: ignore[attr-defined]
     NoRelease: lambda error: Unavailable(str(error), reason="NO_RELEASE", retry_after_s=1.0),
     InvalidScores: lambda error: InvalidArgument(str(error)),
     BadOutput: lambda error: Internal(str(error), reason="BAD_OUTPUT"),
     DeviceOutOfMemory: lambda error: ResourceExhausted(str(error), retry_after_s=1.0),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankOptions:
+    """How to rank. tie_margin: None for the head's own. min_probability: None never to abstain."""
+
+    tie_margin: float | None
+    min_probability: float | None
+    include_pairwise: bool
+    no_store: bool
+
+    def margin(self, calibration: Calibration) -> float:
+        """The tie margin asked for, or the calibration's."""
+        return calibration.tie_margin if self.tie_margin is None else self.tie_margin
+
+
+def read_options(message: ranker_pb2.RankOptions) -> RankOptions:
+    """The options of a ranking. Raises InvalidArgument: for a margin or a probability out of range."""
+    margin = message.tie_margin
+    if not (np.isfinite(margin) and margin >= 0):
+        raise InvalidArgument(
+            f"tie_margin is {margin:g}, it must be 0 or greater and finite", field="options.tie_margin"
+        )
+    return RankOptions(
+        tie_margin=margin if message.HasField("tie_margin") else None,
+        min_probability=read_min_probability(message, "options."),
+        include_pairwise=message.include_pairwise,
+        no_store=message.no_store,
+    )
+
+
+def read_min_probability(
+    message: ranker_pb2.RankOptions | ranker_pb2.CompareRequest, prefix: str = ""
+) -> float | None:
+    """The least probability that is not abstained from; None when unset.
+
+    Raises InvalidArgument: when it is not in [0.5, 1].
+    """
+    if not message.HasField("min_probability"):
+        return None
+    probability: float = message.min_probability
+    if not 0.5 <= probability <= 1:
+        raise InvalidArgument(
+            f"min_probability is {probability:g}, it must be 0.5 to 1", field=f"{prefix}min_probability"
+        )
+    return probability
+
+
+def check_pairwise(options: RankOptions, count: int) -> None:
+    """Raises InvalidArgument: when the matrix of too many candidates is asked for."""
+    if options.include_pairwise and count > PAIRWISE_CANDIDATES:
+        raise InvalidArgument(
+            f"include_pairwise takes at most {PAIRWISE_CANDIDATES} candidates, the request has {count}",
+            field="options.include_pairwise",
+        )
+
+
+def check_some(count: int, limits: Limits) -> None:
+    """Raises InvalidArgument: when a request brought no candidate at all."""
+    if not count:
+        raise InvalidArgument(
+            f"the request has 0 candidates, 1 to {limits.rank_candidates} are needed", field="candidates"
+        )
 
 
 def read_candidates(
@@ -70,192 +132,103 @@ def read_candidates(
     return candidates
 
 
-def check_some(count: int, limits: Limits) -> None:
-    """Raises InvalidArgument: when a request brought no candidate at all."""
-    if not count:
-        raise InvalidArgument(
-            f"the request has 0 candidates, 1 to {limits.rank_candidates} are needed", field="candidates"
-        )
+def write_ranking(
+    scored: ScoredCandidates, placements: Sequence[Placement], options: RankOptions, models: RankerModels
+) -> ranker_pb2.RankResponse:
+    """The reply of `Rank`, without pairwise probabilities."""
+    calibration = models.head.calibration
+    return ranker_pb2.RankResponse(
+        placements=[_write_placement(placement, scored, options) for placement in placements],
+        errors=write_item_errors(scored.failed),
+        models=_identities(models),
+        tie_margin=options.margin(calibration),
+        temperature=calibration.temperature,
+        uncertainty_weight=calibration.uncertainty_weight,
+        timings=write_timings(scored.times),
+    )
 
 
-def check_options(options: ranker_pb2.RankOptions) -> None:
-    """Raises InvalidArgument: for a tie margin or a least probability out of range."""
-    margin = options.tie_margin
-    check_probability(options, "options.")
-    if not (np.isfinite(margin) and margin >= 0):
-        raise InvalidArgument(
-            f"tie_margin is {margin:g}, it must be 0 or greater and finite", field="options.tie_margin"
-        )
-
-
-def check_probability(options: ranker_pb2.RankOptions | ranker_pb2.CompareRequest, prefix: str = "") -> None:
-    """Raises InvalidArgument: for a least probability that is not in [0.5, 1]."""
-    asked = options.min_probability
-    if options.HasField("min_probability") and not 0.5 <= asked <= 1:
-        raise InvalidArgument(
-            f"min_probability is {asked:g}, it must be 0.5 to 1", field=f"{prefix}min_probability"
-        )
-
-
-def tie_margin(options: ranker_pb2.RankOptions, head: Head) -> float:
-    """The margin asked for, or the head's own."""
-    asked: float = options.tie_margin
-    return asked if options.HasField("tie_margin") else head.calibration.tie_margin
-
-
-def check_pairwise(options: ranker_pb2.RankOptions, count: int) -> None:
-    """Raises InvalidArgument: when the matrix of more candidates is asked for than may be."""
-    if options.include_pairwise and count > PAIRWISE_CANDIDATES:
-        raise InvalidArgument(
-            f"include_pairwise takes at most {PAIRWISE_CANDIDATES} candidates, the request has {count}",
-            field="options.include_pairwise",
-        )
-
-
-def embed_inputs(pictures: Iterable[bytes]) -> list[embedder_pb2.EmbedInput]:
-    """Pictures as inputs of the embedder; without ids, which are the caller's alone."""
-    return [embedder_pb2.EmbedInput(image=picture) for picture in pictures]
-
-
-def priority(*, bulk: bool) -> embedder_pb2.Priority:
-    """The queue that a request joins."""
-    return embedder_pb2.PRIORITY_BULK if bulk else embedder_pb2.PRIORITY_INTERACTIVE
-
-
-def read_features(reply: embedder_pb2.EmbedResponse, backbone: Version, count: int) -> list[Outcome]:
-    """A feature, float32, shape (D,), or an error for each input.
-
-    Raises Internal: when the answer is not of the backbone's space or not one result an input.
-    """
-    if len(reply.results) != count:
-        raise Internal(f"the embedder answered {len(reply.results)} results for {count} pictures")
-    return [_read_feature(result, backbone) for result in reply.results]
-
-
-def read_timings(reply: embedder_pb2.EmbedResponse) -> dict[str, float]:
-    """Milliseconds by stage."""
-    spent = reply.timings
-    return {"queue_ms": spent.queue_ms, "decode_ms": spent.decode_ms, "compute_ms": spent.compute_ms}
-
-
-def timings(spent_ms: Mapping[str, float]) -> types_pb2.Timings:
-    """Milliseconds by stage, as a message."""
-    return types_pb2.Timings(**spent_ms)
-
-
-def verdict(probability: float, *, tied: bool, request: ranker_pb2.CompareRequest) -> ranker_pb2.Verdict:
-    """What P(a better than b) comes to. A tie is a tie even where the request would rather abstain."""
+def write_comparison(
+    scored: ScoredCandidates, probability: float, min_probability: float | None, models: RankerModels
+) -> ranker_pb2.CompareResponse:
+    """The reply of `Compare`. A tie is a tie even where the request would rather abstain."""
+    score_a, score_b = (float(score) for score in scored.score_N)
+    tied = abs(score_a - score_b) <= models.head.calibration.tie_margin
+    verdict = ranker_pb2.VERDICT_A_BETTER if probability > 0.5 else ranker_pb2.VERDICT_B_BETTER
     if tied:
-        return ranker_pb2.VERDICT_TIED
-    if request.HasField("min_probability") and max(probability, 1 - probability) < request.min_probability:
-        return ranker_pb2.VERDICT_ABSTAINED
-    return ranker_pb2.VERDICT_A_BETTER if probability > 0.5 else ranker_pb2.VERDICT_B_BETTER
+        verdict = ranker_pb2.VERDICT_TIED
+    elif max(probability, 1 - probability) < (min_probability or 0.0):
+        verdict = ranker_pb2.VERDICT_ABSTAINED
+    return ranker_pb2.CompareResponse(
+        probability_a_better=probability,
+        score_a=score_a,
+        score_b=score_b,
+        tied=tied,
+        verdict=verdict,
+        uncertainty_a=scored.uncertainty(0),
+        uncertainty_b=scored.uncertainty(1),
+        models=_identities(models),
+        timings=write_timings(scored.times),
+    )
 
 
-def placement(
-    placed: Placement, candidate: Featured, uncertainty: float | None, options: ranker_pb2.RankOptions
+def write_scores(
+    scored: ScoredCandidates, models: RankerModels, *, include_embeddings: bool
+) -> ranker_pb2.ScoreResponse:
+    """The reply of `Score`; embeddings are of the head's space."""
+    response = ranker_pb2.ScoreResponse(
+        errors=write_item_errors(scored.failed),
+        models=_identities(models),
+        timings=write_timings(scored.times),
+    )
+    space_id = models.head.version.space_id
+    for row, candidate in enumerate(scored.candidates):
+        response.scores.add(
+            id=candidate.id,
+            index=candidate.index,
+            score=float(scored.score_N[row]),
+            uncertainty=scored.uncertainty(row),
+            embedding=write_vector(space_id, scored.embedding_NE[row]) if include_embeddings else None,
+        )
+    return response
+
+
+def side_failed(failed: Sequence[ItemFailure]) -> ServiceError:
+    """The error of a comparison of which a side cannot be judged; the side is named."""
+    first = min(failed, key=lambda failure: failure.index)
+    return about(first.error, _SIDES[first.index], failed, field=_SIDES[first.index])
+
+
+def write_head(head: Head, alias: str, status: ReleaseStatus) -> types_pb2.ServedModel:
+    """The head in service, with its keeper's status."""
+    session = head.model.session
+    return write_model(head.version, status.state, alias=alias, detail=status.detail, session=session)
+
+
+def write_backbone(version: Version, last: types_pb2.ServedModel | None) -> types_pb2.ServedModel:
+    """The backbone as the embedder last described it; as the store has it before the first answer."""
+    return last or write_model(version, "available", detail="the embedder has not answered yet")
+
+
+def _write_placement(
+    placement: Placement, scored: ScoredCandidates, options: RankOptions
 ) -> ranker_pb2.Placement:
-    """Where a candidate stands, as a message."""
-    over_next = placed.probability_over_next
-    asked = options.min_probability if options.HasField("min_probability") else 0.0
+    candidate, over_next = scored.candidates[placement.position], placement.probability_over_next
     return ranker_pb2.Placement(
-        uncertainty=uncertainty,
-        abstained_over_next=over_next is not None and over_next < asked,
         id=candidate.id,
         index=candidate.index,
-        place=placed.place,
-        tie_group=placed.tie_group,
-        score=placed.score,
-        probability_over_next=placed.probability_over_next,
+        place=placement.place,
+        tie_group=placement.tie_group,
+        score=placement.score,
+        uncertainty=scored.uncertainty(placement.position),
+        probability_over_next=over_next,
+        abstained_over_next=over_next is not None and over_next < (options.min_probability or 0.0),
     )
 
 
-def candidate_score(
-    candidate: Featured, score: float, uncertainty: float | None, head: Head, embedding: np.ndarray | None
-) -> ranker_pb2.CandidateScore:
-    """A candidate's score as a message, with its embedding in the head's space when given."""
-    message = ranker_pb2.CandidateScore(
-        id=candidate.id, index=candidate.index, score=score, uncertainty=uncertainty
-    )
-    if embedding is not None:
-        message.embedding.space_id = head.version.space_id
-        message.embedding.values.extend(embedding.tolist())
-    return message
-
-
-def item_errors(failed: Iterable[Failed]) -> list[types_pb2.ItemError]:
-    """Failures in the order of the request, as messages."""
-    return [
-        types_pb2.ItemError(index=one.index, id=one.id, status=to_status(one.error))
-        for one in sorted(failed, key=lambda one: one.index)
-    ]
-
-
-def refusal(failed: Sequence[Failed]) -> ServiceError:
-    """The error of a request of which nothing could be judged: the first one's, with all inside."""
-    first = min(failed, key=lambda one: one.index)
-    others = f"; none of {len(failed)} candidates can be judged" if len(failed) > 1 else ""
-    return _about(first.error, f"candidate {first.index}", others, item_errors(failed))
-
-
-def side_refusal(failed: Sequence[Failed]) -> ServiceError:
-    """The error of a comparison of which a side cannot be judged; the side is named."""
-    first = min(failed, key=lambda one: one.index)
-    return _about(first.error, ("candidate_a", "candidate_b")[first.index], "", item_errors(failed))
-
-
-def bad_output(error: BadOutput) -> ServiceError:
-    """What an output that may not be told means to the caller."""
-    return to_service_error(error, ERRORS)
-
-
-def identity(version: Version) -> types_pb2.ModelIdentity:
-    """Which version made an answer."""
-    return types_pb2.ModelIdentity(
-        name=version.name,
-        version=version.number,
-        digest=version.digest,
-        space_id=version.space_id,
-        trained=version.manifest.provenance.trained,
-    )
-
-
-def identities(head: Head, backbone: Version) -> list[types_pb2.ModelIdentity]:
+def _identities(models: RankerModels) -> list[types_pb2.ModelIdentity]:
     """Every version that took part: the head, then the backbone."""
-    return [identity(head.version), identity(backbone)]
-
-
-def served_head(head: Head, alias: str, status: ReleaseStatus) -> types_pb2.ServedModel:
-    """The head in service, with what its keeper says."""
-    session = head.model.session
-    model = _served(head.version)
-    model.alias = alias
-    model.state = _STATES[status.state]
-    model.detail = status.detail
-    model.requested_provider = session.requested
-    model.actual_provider = session.actual
-    model.fell_back = session.fell_back
-    return model
-
-
-def absent_head(name: str, alias: str, status: ReleaseStatus) -> types_pb2.ServedModel:
-    """The head that is followed while none is in service."""
-    return types_pb2.ServedModel(
-        identity=types_pb2.ModelIdentity(name=name),
-        alias=alias,
-        state=_STATES[status.state],
-        detail=status.detail,
-    )
-
-
-def served_backbone(version: Version, last: types_pb2.ServedModel | None) -> types_pb2.ServedModel:
-    """The backbone as the embedder last told of it; as the store has it while the embedder is away."""
-    if last is not None:
-        return last
-    model = _served(version)
-    model.state = types_pb2.MODEL_STATE_AVAILABLE
-    model.detail = "the embedder has not answered yet"
-    return model
+    return [write_identity(models.head.version), write_identity(models.backbone)]
 
 
 def _check_counts(messages: Sequence[ranker_pb2.Candidate], limits: Limits, offset: int) -> None:
@@ -283,7 +256,7 @@ def _check_counts(messages: Sequence[ranker_pb2.Candidate], limits: Limits, offs
         )
 
 
-def _read_content(message: ranker_pb2.Candidate, limits: Limits) -> bytes | Feature | ServiceError:
+def _read_content(message: ranker_pb2.Candidate, limits: Limits) -> bytes | CallerVector | ServiceError:
     match message.WhichOneof("content"):
         case "image" if len(message.image) > limits.image_bytes:
             return InvalidArgument(
@@ -294,40 +267,5 @@ def _read_content(message: ranker_pb2.Candidate, limits: Limits) -> bytes | Feat
             picture: bytes = message.image
             return picture
         case "feature":
-            vector = np.array(message.feature.values, dtype=np.float32)
-            return Feature(space_id=message.feature.space_id, vector=vector)
-    return InvalidArgument("the candidate has neither a picture nor a feature", reason="NO_CONTENT")
-
-
-def _read_feature(result: embedder_pb2.EmbedResult, backbone: Version) -> Outcome:
-    if result.WhichOneof("outcome") != "vector":
-        return from_status(result.error)
-    space_id, count = result.vector.space_id, len(result.vector.values)
-    if space_id != backbone.space_id or count != backbone.manifest.dimension:
-        raise Internal(
-            f"the embedder answered {count} components of space {space_id[:12]}, "
-            f"{backbone} makes {backbone.manifest.dimension} of {backbone.space_id[:12]}"
-        )
-    return np.array(result.vector.values, dtype=np.float32)
-
-
-def _about(
-    error: ServiceError, subject: str, suffix: str, items: Sequence[types_pb2.ItemError]
-) -> ServiceError:
-    return type(error)(
-        f"{subject}: {error.message}{suffix}",
-        reason=error.reason,
-        retry_after_s=error.retry_after_s,
-        metadata=error.metadata,
-        details=items,
-    )
-
-
-def _served(version: Version) -> types_pb2.ServedModel:
-    manifest = version.manifest
-    return types_pb2.ServedModel(
-        identity=identity(version),
-        precision=manifest.precision,
-        dimension=manifest.dimension,
-        accepted_space_ids=manifest.accepts,
-    )
+            return read_vector(message.feature)
+    return InvalidArgument("the candidate has no content: give image or feature", reason="NO_CONTENT")

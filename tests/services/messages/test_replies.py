@@ -147,7 +147,7 @@ def test_when_all_fail_the_first_decides():
     error = all_failed([failure(1, NotFound("no such item")), failure(0, GONE, "a")], "item")
 
     assert isinstance(error, Unavailable)
-    assert (error.message, error.field) == ("all 2 items failed; item 0 ('a'): come again", "items[0]")
+    assert (error.message, error.field) == ("all 2 items failed; item 0 ('a'): come again", "")
     assert (error.reason, error.retry_after_s) == ("UNAVAILABLE", 2.0)
     assert [item.index for item in error.item_errors] == [0, 1]
 
@@ -158,6 +158,7 @@ def test_a_single_failure_is_named_alone():
 
     assert error.message == "input 0: it is truncated"
     assert (error.reason, error.metadata) == ("INVALID_IMAGE", {"kind": "jpeg"})
+    assert error.field == "inputs[0]"
 
 
 def test_a_long_identifier_leaves_room_for_what_is_wrong():

@@ -27,7 +27,7 @@ from inference.golden import write_golden
 from inference.loading import load_model
 from inference.session import SessionSettings, open_session
 from model_store.store import Draft, ModelStore, Version
-from services.ranker.service import ranker_service
+from services.ranker.__main__ import ranker_service
 from services.ranker.settings import RankerSettings
 from services.runtime.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, to_status
 from services.runtime.server import ServerContext, Service, running
@@ -182,7 +182,10 @@ def vector_of(picture: bytes) -> np.ndarray:
 
 @dataclass
 class BytesEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
-    """Any bytes are a picture, except those that begin with `bad`; only prepared spaces are in memory."""
+    """Any bytes are a picture, except those that begin with `bad`; `nan` gives a vector that is not finite.
+
+    Only prepared spaces are in memory.
+    """
 
     loaded: set[str] = field(default_factory=set)
     calls: list[embedder_pb2.EmbedRequest] = field(default_factory=list)
@@ -223,6 +226,8 @@ class BytesEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         else:
             result.vector.space_id = space_id
             result.vector.values.extend(vector_of(item.image).tolist())
+            if item.image.startswith(b"nan"):
+                result.vector.values[1] = float("nan")
         return result
 
     def service(self, port: int = 0) -> Service:
