@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from cli.command import Json, Places, Resume, SplitSeed, TrainingChanges, training_command
 from cli.errors import CommandError
 from cli.images import find_images
-from cli.output import console, print_json, print_table
-from model_store.errors import NotFound
+from cli.output import print_json, print_line, print_table
+from model_store.errors import NotInStore
 from model_store.store import ModelStore, Version
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ class ArtworkTable:
     """The artworks that a command reads."""
 
     metadata: Annotated[
-        Path, typer.Option(help="CSV or JSON file with the columns image_id, path, tier and artist.")
+        Path, Option(help="CSV or JSON file with the columns image_id, path, tier and artist.")
     ]
-    images: Annotated[Path, typer.Option(help="Folder that the paths in --metadata are relative to.")]
+    images: Annotated[Path, Option(help="Folder that the paths in --metadata are relative to.")]
 
     def read(self) -> "tuple[Artwork, ...]":
         """Every artwork. Raises InvalidMetadata: naming each bad row."""
@@ -42,21 +43,19 @@ class ArtworkTable:
 class ArtworkRun:
     """A training run of an artwork head."""
 
-    out: Annotated[Path, typer.Option(help="Folder to write the run into.")]
-    config: Annotated[
-        Path | None, typer.Option(help="File of settings, YAML. Default: config/artwork.yml.")
-    ] = None
+    out: Annotated[Path, Option(help="Folder to write the run into.")]
+    config: Annotated[Path | None, Option(help="File of settings, YAML. Default: config/artwork.yml.")] = None
     backbone: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Published backbone as MODEL@ALIAS; or a directory or hub id of a DINOv2 to publish first."
         ),
     ] = "artwork-backbone@production"
     wandb_project: Annotated[
-        str | None, typer.Option(help="Project in wandb. Default: the setting in --config.")
+        str | None, Option(help="Project in wandb. Default: the setting in --config.")
     ] = None
     wandb_run_name: Annotated[
-        str | None, typer.Option(help="Name of the run in wandb. Default: the setting in --config.")
+        str | None, Option(help="Name of the run in wandb. Default: the setting in --config.")
     ] = None
     resume: Resume = False
 
@@ -89,13 +88,13 @@ def train(
         return
     _print_report(report.body)
     publish = f"python trainer/export.py artwork --checkpoint {report.checkpoint}"
-    console.print(f"to publish: {publish}", markup=False)
+    print_line(f"to publish: {publish}")
 
 
 @training_command(app)
 def split(
     table: ArtworkTable,
-    out: Annotated[Path, typer.Option(help="Folder to write split.json into.")],
+    out: Annotated[Path, Option(help="Folder to write split.json into.")],
     seed: SplitSeed = 42,
 ) -> None:
     """Split artworks into training, validation and test; all works of an artist stay in one part."""
@@ -117,7 +116,7 @@ def split(
 @training_command(app)
 def pairs(
     table: ArtworkTable,
-    out: Annotated[Path, typer.Option(help="Folder to write pairs-train.csv, -val.csv and -test.csv into.")],
+    out: Annotated[Path, Option(help="Folder to write pairs-train.csv, -val.csv and -test.csv into.")],
     seed: SplitSeed = 42,
 ) -> None:
     """Write every cross-tier pair of each part of the split as img_a,img_b,label."""
@@ -135,12 +134,12 @@ def pairs(
         part = getattr(parts, name)
         comparisons = generate_pairs(np.array([artwork.rank for artwork in part]))
         write_pairs(comparisons, [artwork.image_id for artwork in part], path)
-        console.print(f"wrote {path}: {len(comparisons)} pairs", markup=False, highlight=False)
+        print_line(f"wrote {path}: {len(comparisons)} pairs")
 
 
 @training_command(app)
 def evaluate(
-    checkpoint: Annotated[Path, typer.Option(help="Checkpoint of a run: RUN/checkpoints/best_model.pt.")],
+    checkpoint: Annotated[Path, Option(help="Checkpoint of a run: RUN/checkpoints/best_model.pt.")],
     table: ArtworkTable,
     places: Places,
     as_json: Json = False,
@@ -161,14 +160,14 @@ def evaluate(
 
 @training_command(app)
 def synthesise(
-    out: Annotated[Path, typer.Option(help="Folder to write pictures and metadata.csv into.")],
+    out: Annotated[Path, Option(help="Folder to write pictures and metadata.csv into.")],
     images: Annotated[
-        Path | None, typer.Option(help="Folder of pictures to grade. Default: pictures are painted.")
+        Path | None, Option(help="Folder of pictures to grade. Default: pictures are painted.")
     ] = None,
     count: Annotated[
-        int, typer.Option(min=4, help="Number of pictures; each motif appears once in every tier.")
+        int, Option(min=4, help="Number of pictures; each motif appears once in every tier.")
     ] = 240,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the pictures and their faults.")] = 42,
+    seed: Annotated[int, Option(min=0, help="Random seed of the pictures and their faults.")] = 42,
 ) -> None:
     """Write a graded set: the same motif as tier S and, worse by degrees, as A, B and C.
 
@@ -180,14 +179,14 @@ def synthesise(
         path = write_artworks(out, count, seed)
     else:
         path = write_graded(out, find_images([images])[: count // 4], seed)
-    console.print(f"wrote {path}", markup=False, highlight=False)
+    print_line(f"wrote {path}")
 
 
 def _backbone(
     name: str, settings: "ArtworkConfig", store: ModelStore, changes: Mapping[str, Any]
 ) -> "tuple[Version, ArtworkConfig]":
     """The version to train on, published first if necessary, and the settings that describe it."""
-    from trainer.artwork.backbone import choose_backbone, tell_places
+    from trainer.artwork.backbone import choose_backbone, describe_places
     from trainer.errors import BackboneUnavailable
     from trainer.publication.publish import PublishTarget
 
@@ -195,8 +194,8 @@ def _backbone(
     changed = [setting for setting in changes if setting.partition(".")[0] == "backbone"]
     try:
         version, backbone = choose_backbone(name, settings.backbone, target, changed)
-    except (BackboneUnavailable, NotFound) as error:
-        raise CommandError(str(error), tell_places(name, store)) from error
+    except (BackboneUnavailable, NotInStore) as error:
+        raise CommandError(str(error), describe_places(name, store)) from error
     return version, settings.model_copy(update={"backbone": backbone})
 
 

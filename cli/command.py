@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
+from typer import Option
 
 from cli.errors import reported, training_extra
 from model_store.store import ModelStore, Version
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 Body = TypeVar("Body", bound=Callable[..., None])
 
 DEFAULT_STORE: Final = Path("var/models")
-Store = Annotated[Path, typer.Option(help="Directory of the model store.", envvar="ATELIER_STORE")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-SplitSeed = Annotated[int, typer.Option(min=0, help="Random seed of the split.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder --out.")]
+Store = Annotated[Path, Option(help="Directory of the model store.", envvar="ATELIER_STORE")]
+Json = Annotated[bool, Option("--json", help="Print JSON instead of tables.")]
+SplitSeed = Annotated[int, Option(min=0, help="Random seed of the split.")]
+Resume = Annotated[bool, Option("--resume", help="Continue the run in the folder --out.")]
 Change = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a setting of --config, as in training.seed=7. May be repeated."),
+    Option("--set", help="Override a setting of --config, as in training.seed=7. May be repeated."),
 ]
 
 
@@ -33,8 +34,8 @@ class Places:
     """Where a command of the trainer finds frozen models and keeps their vectors."""
 
     store: Store = DEFAULT_STORE
-    cache: Annotated[Path, typer.Option(help="Directory of the vector cache.", envvar="ATELIER_CACHE")] = (
-        Path("var/cache")
+    cache: Annotated[Path, Option(help="Directory of the vector cache.", envvar="ATELIER_CACHE")] = Path(
+        "var/cache"
     )
 
     @property
@@ -58,10 +59,10 @@ class TrainingChanges:
 
     change: Change = None
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Largest number of epochs. Default: the setting in --config.")
+        int | None, Option(min=1, help="Largest number of epochs. Default: the setting in --config.")
     ] = None
     batch_size: Annotated[
-        int | None, typer.Option(min=2, help="Items in a batch. Default: the setting in --config.")
+        int | None, Option(min=2, help="Items in a batch. Default: the setting in --config.")
     ] = None
 
     def overrides(self) -> dict[str, Any]:
@@ -82,12 +83,14 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Body], Body]
     return lambda body: _register(app, name, body, reported)
 
 
-def training_command(app: typer.Typer, name: str | None = None) -> Callable[[Body], Body]:
+def training_command(
+    app: typer.Typer, name: str | None = None, extra: str = "train"
+) -> Callable[[Body], Body]:
     """Register a command that imports the trainer in its body; see `command` and `training_extra`."""
 
     @contextmanager
     def context() -> Iterator[None]:
-        with reported(), training_extra():
+        with reported(), training_extra(extra):
             yield
 
     return lambda body: _register(app, name, body, context)

@@ -36,40 +36,43 @@ def reported() -> Iterator[None]:
     from model_store.errors import StoreError
     from services.runtime.errors import ServiceError, Unavailable
     from services.runtime.security import BadSecurity
-    from trainer.errors import TrainerError
+    from trainer.errors import InvalidStudy, TrainerError
 
     try:
         yield
     except CommandError as error:
-        _report(str(error), error.hint)
-        raise typer.Exit(error.code) from error
+        raise _exit(error, error.hint, error.code) from error
     except BadSecurity as error:
-        _report(str(error))
-        raise typer.Exit(USAGE) from error
+        raise _exit(error, code=USAGE) from error
     except Unavailable as error:
-        _report(str(error), "are the services running? `atelier up` starts them")
-        raise typer.Exit(UNREACHABLE) from error
+        raise _exit(error, "are the services running? `atelier up` starts them", UNREACHABLE) from error
+    except InvalidStudy as error:
+        raise _exit(error, "its results stay; pass another --out for another study") from error
     except (ServiceError, StoreError, InferenceError, TrainerError, OSError) as error:
-        _report(str(error))
-        raise typer.Exit(FAILED) from error
+        raise _exit(error) from error
 
 
 @contextmanager
-def training_extra() -> Iterator[None]:
-    """Turn a missing training package into a CommandError that names the extra to install."""
+def training_extra(extra: str = "train") -> Iterator[None]:
+    """Turn a missing training package into a CommandError that names `extra` as what to install."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in _TRAINING_PACKAGES:
             raise CommandError(
                 f"this command needs {error.name}, which is not installed",
-                "from a checkout: pip install -e '.[train]'",
+                f"from a checkout: pip install -e '.[{extra}]'",
             ) from error
         raise
 
 
-def _report(message: str, hint: str = "") -> None:
+def _exit(error: Exception, hint: str = "", code: int = FAILED) -> typer.Exit:
+    """Print an error and its hint on stderr; the exit to raise."""
+    message = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        message = f"{error.filename}: {error.strerror}"
     console = Console(stderr=True, soft_wrap=True)
     console.print(f"[red]error:[/red] {escape(message)}", highlight=False)
     if hint:
         console.print(f"[dim]hint: {escape(hint)}[/dim]", highlight=False)
+    return typer.Exit(code)

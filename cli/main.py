@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from cli import artwork, catalog, encoders, fashion, models, rank, recommend, security, up
 from cli.command import command, training_command
@@ -20,20 +21,18 @@ app = typer.Typer(
 def atelier(
     tls_ca: Annotated[
         Path | None,
-        typer.Option(help="Authority of the services' certificates, PEM. Default: ATELIER_PEER_CA."),
+        Option(help="Authority of the services' certificates, PEM. Default: ATELIER_PEER_CA."),
     ] = None,
     tls_certificate: Annotated[
         Path | None,
-        typer.Option(
-            help="Certificate to show to services (mutual TLS), PEM. Default: ATELIER_PEER_CERTIFICATE."
-        ),
+        Option(help="Certificate to show to services (mutual TLS), PEM. Default: ATELIER_PEER_CERTIFICATE."),
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(help="Private key of --tls-certificate, PEM. Default: ATELIER_PEER_KEY.")
+        Path | None, Option(help="Private key of --tls-certificate, PEM. Default: ATELIER_PEER_KEY.")
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="File with the token to show to services. Default: ATELIER_PEER_TOKEN_FILE."),
+        Option(help="File with the token to show to services. Default: ATELIER_PEER_TOKEN_FILE."),
     ] = None,
 ) -> None:
     """Train, publish and serve visual judgement: which artwork is better, which garment belongs here."""

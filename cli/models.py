@@ -1,17 +1,16 @@
 """`atelier models …`: what is published, and which version an alias means."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from cli.command import DEFAULT_STORE, Json, Store, command, training_command
 from cli.errors import CommandError
-from cli.output import console, print_json, print_table
+from cli.output import print_json, print_line, print_table
 from model_store.aliases import PRODUCTION, Alias
 from model_store.errors import StoreError
 from model_store.garbage import Finding, collect, survey
@@ -22,8 +21,8 @@ app = typer.Typer(
     no_args_is_help=True, help="List, show, verify, promote, roll back and collect published models."
 )
 
-Model = Annotated[str, typer.Argument(help="Name of a model, as in artwork-head.")]
-AliasName = Annotated[str, typer.Option(help="Name of the alias to move.")]
+Model = Annotated[str, Argument(help="Name of a model, as in artwork-head.")]
+AliasName = Annotated[str, Option(help="Name of the alias to move.")]
 
 _COLUMNS = (
     "model", "#version", "aliases", "precision", "#dimension", "trained", "#MB", "digest", "created",
@@ -44,7 +43,7 @@ def list_models(store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
 def show(
     name: Model,
     version: Annotated[
-        int | None, typer.Argument(help="Number of a version. Default: the version in production.")
+        int | None, Argument(help="Number of a version. Default: the version in production.")
     ] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
@@ -56,9 +55,7 @@ def show(
 
 @command(app)
 def verify(
-    name: Annotated[
-        str | None, typer.Argument(help="Name of the model to verify. Default: every model.")
-    ] = None,
+    name: Annotated[str | None, Argument(help="Name of the model to verify. Default: every model.")] = None,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -82,10 +79,10 @@ def verify(
 @command(app)
 def promote(
     name: Model,
-    version: Annotated[int, typer.Argument(help="Number of the version that the alias will mean.")],
+    version: Annotated[int, Argument(help="Number of the version that the alias will mean.")],
     alias: AliasName = PRODUCTION,
     expect: Annotated[
-        int | None, typer.Option(help="Fail unless the alias means this version now. 0: the alias is unset.")
+        int | None, Option(help="Fail unless the alias means this version now. 0: the alias is unset.")
     ] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
@@ -105,16 +102,16 @@ def rollback(name: Model, alias: AliasName = PRODUCTION, store: Store = DEFAULT_
 @command(app)
 def copy(
     name: Model,
-    to: Annotated[Path, typer.Option(help="Directory of the store to copy into. Created if missing.")],
+    to: Annotated[Path, Option(help="Directory of the store to copy into. Created if missing.")],
     version: Annotated[
-        int | None, typer.Option(min=1, help="Number of the version. Default: the version in production.")
+        int | None, Option(min=1, help="Number of the version. Default: the version in production.")
     ] = None,
     alias: Annotated[
-        str | None, typer.Option(help="Alias to move in the other store. Default: no alias is moved.")
+        str | None, Option(help="Alias to move in the other store. Default: no alias is moved.")
     ] = None,
     origin: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--origin/--no-origin", help="Also copy the version that an eight-bit version was derived from."
         ),
     ] = True,
@@ -124,15 +121,14 @@ def copy(
     from inference.golden import check_in_child
     from model_store.transfer import copy_version
 
-    with _writable(to):
-        to.mkdir(parents=True, exist_ok=True)
-        target = ModelStore.at(to)
-        original = _open(ModelStore.at(store), name, version)
-        copied = copy_version(original, target, check_in_child, with_origin=origin)
-        if alias is not None:
-            target.aliases.move(name, alias, copied.number, copied.digest)
+    to.mkdir(parents=True, exist_ok=True)
+    target = ModelStore.at(to)
+    original = _open(ModelStore.at(store), name, version)
+    copied = copy_version(original, target, check_in_child, with_origin=origin)
+    if alias is not None:
+        target.aliases.move(name, alias, copied.number, copied.digest)
     meant = f"; {name}@{alias} means it" if alias else ""
-    console.print(f"{to}: {copied}, {copied.manifest.precision}{meant}", highlight=False, markup=False)
+    print_line(f"{to}: {copied}, {copied.manifest.precision}{meant}")
 
 
 @training_command(app)
@@ -144,25 +140,19 @@ def defaults(store: Store = DEFAULT_STORE) -> None:
     from cli.demo.models import DemoPaths, publish_missing
     from trainer.loop.progress import bars
 
-    with (
-        tempfile.TemporaryDirectory(prefix="atelier-") as scratch,
-        _writable(store),
-        bars() as progress,
-    ):
+    with tempfile.TemporaryDirectory(prefix="atelier-") as scratch, bars() as progress:
         paths = DemoPaths(root=Path(scratch), store=store)
-        published = publish_missing(paths, lambda line: console.print(line, highlight=False), progress)
+        published = publish_missing(paths, print_line, progress)
     done = f"published {', '.join(published)}" if published else "models are in production already"
-    console.print(f"{store}: {done}", highlight=False)
+    print_line(f"{store}: {done}")
 
 
 @command(app)
 def gc(
     store: Store = DEFAULT_STORE,
-    keep_days: Annotated[
-        float, typer.Option(min=0.0, help="Age in days up to which a version is kept.")
-    ] = 7.0,
+    keep_days: Annotated[float, Option(min=0.0, help="Age in days up to which a version is kept.")] = 7.0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would be removed and why the rest is kept.")
+        bool, Option("--dry-run", help="List what would be removed and why the rest is kept.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -179,7 +169,7 @@ def gc(
         print_table("", ("model", "#version", "#MB", "kept because" if dry_run else "outcome"), rows)
     freed = sum(finding.byte_count for finding in gone) / 1e6
     verb = "would be freed" if dry_run else "freed"
-    console.print(f"{len(gone)} of {len(findings)} versions, {freed:.1f} MB {verb}", highlight=False)
+    print_line(f"{len(gone)} of {len(findings)} versions, {freed:.1f} MB {verb}")
 
 
 def _collected(finding: Finding) -> dict[str, Any]:
@@ -192,17 +182,9 @@ def _collected(finding: Finding) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _writable(store: Path) -> Iterator[None]:
-    try:
-        yield
-    except PermissionError as error:
-        raise CommandError(f"cannot write to {store}: permission denied") from error
-
-
 def _print_alias(name: str, alias: str, moved: Alias) -> None:
     before = f" (before: version {moved.history[0].version})" if moved.history else ""
-    console.print(f"{name}@{alias} means version {moved.target.version}{before}", markup=False)
+    print_line(f"{name}@{alias} means version {moved.target.version}{before}")
 
 
 def _open(models: ModelStore, name: str, number: int | None) -> Version:

@@ -18,6 +18,11 @@ console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 progress_console = Console(stderr=True)
 
 
+def print_line(text: str) -> None:
+    """A line on stdout, letter for letter: no markup, no colours, wrapped by the terminal alone."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_json(body: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")

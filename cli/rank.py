@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from atelier.ranker.v1 import ranker_pb2
+from typer import Argument, Option
 
 from cli.command import Json
 from cli.errors import CommandError
 from cli.images import find_images
 from cli.output import as_json as to_json
-from cli.output import console, describe_model, print_json, print_table
+from cli.output import describe_model, print_json, print_line, print_table
 from cli.security import security
 from services.client.ranker import RankerClient, picture
 from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
@@ -19,26 +19,26 @@ STRIP_LENGTH = 40
 
 
 def rank(
-    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
+    images: Annotated[list[Path], Argument(help="Pictures, or folders of pictures.")],
     address: Annotated[
-        str, typer.Option(help="Host and port of the ranker.", envvar="ATELIER_RANKER_ADDRESS")
+        str, Option(help="Host and port of the ranker.", envvar="ATELIER_RANKER_ADDRESS")
     ] = "127.0.0.1:50052",
     tie_margin: Annotated[
         float | None,
-        typer.Option(help="Score difference up to which pictures tie. Default: the service's."),
+        Option(help="Score difference up to which pictures tie. Default: the service's."),
     ] = None,
     min_probability: Annotated[
         float | None,
-        typer.Option(
+        Option(
             min=0.5,
             max=1.0,
             help="Probability below which the order of two neighbours is marked with a question mark.",
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="PNG file to save the ranking to, as a sheet of pictures.")
+        Path | None, Option(help="PNG file to save the ranking to, as a sheet of pictures.")
     ] = None,
-    deadline: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 300.0,
+    deadline: Annotated[float, Option(help="Seconds to wait for the answer.")] = 300.0,
     as_json: Json = False,
 ) -> None:
     """Order pictures from best to worst; unreadable pictures are listed and the exit code is 1."""
@@ -71,10 +71,8 @@ def print_ranking(ranking: ranker_pb2.RankResponse) -> None:
     ]
     print_table("", ("#place", "picture", "#score", "#±", "#P(over next)"), rows)
     for error in ranking.errors:
-        console.print(f"not ranked: {error.id}: {error.status.message}", markup=False, highlight=False)
-    console.print(
-        "judged by " + ", ".join(map(describe_model, ranking.models)), markup=False, highlight=False
-    )
+        print_line(f"not ranked: {error.id}: {error.status.message}")
+    print_line("judged by " + ", ".join(map(describe_model, ranking.models)))
 
 
 def _over_next(placement: ranker_pb2.Placement) -> str:

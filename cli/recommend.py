@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
+from typer import Option
 
 from cli.command import Json
 from cli.errors import USAGE, CommandError
 from cli.output import as_json as to_json
-from cli.output import console, describe_model, print_json, print_table
+from cli.output import describe_model, print_json, print_line, print_table
 from cli.security import security
 from services.client.recommender import RecommenderClient
 from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
@@ -25,9 +25,9 @@ MOST_RESULTS = 32
 class CollectionAddress:
     """A collection and the recommender that serves it."""
 
-    collection: Annotated[str, typer.Option(help="Name of the collection.")] = "fashion"
+    collection: Annotated[str, Option(help="Name of the collection.")] = "fashion"
     address: Annotated[
-        str, typer.Option(help="Host and port of the recommender.", envvar="ATELIER_RECOMMENDER_ADDRESS")
+        str, Option(help="Host and port of the recommender.", envvar="ATELIER_RECOMMENDER_ADDRESS")
     ] = "127.0.0.1:50053"
 
     def client(self) -> RecommenderClient:
@@ -39,12 +39,12 @@ class CollectionAddress:
 class Query:
     """What to recommend by: exactly one of a picture, items and a record."""
 
-    image: Annotated[Path | None, typer.Option(help="Picture to find similar items to.")] = None
+    image: Annotated[Path | None, Option(help="Picture to find similar items to.")] = None
     item: Annotated[
-        list[str] | None, typer.Option(help="Identifier of an item to find neighbours of. May be repeated.")
+        list[str] | None, Option(help="Identifier of an item to find neighbours of. May be repeated.")
     ] = None
     attributes: Annotated[
-        str | None, typer.Option(help="Attribute record to find items for: a JSON object, or @FILE with one.")
+        str | None, Option(help="Attribute record to find items for: a JSON object, or @FILE with one.")
     ] = None
 
     def request(self) -> recommender_pb2.RecommendRequest:
@@ -67,9 +67,9 @@ class Query:
 def recommend(
     query: Query,
     target: CollectionAddress,
-    count: Annotated[int, typer.Option(help="Number of items to return, 1 to 1,000.")] = 10,
+    count: Annotated[int, Option(help="Number of items to return, 1 to 1,000.")] = 10,
     save: Annotated[
-        Path | None, typer.Option(help="PNG file to save the query and its results to, as pictures.")
+        Path | None, Option(help="PNG file to save the query and its results to, as pictures.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +95,7 @@ def print_recommendation(answer: recommender_pb2.RecommendResponse) -> None:
     ]
     print_table("", ("#place", "item", "#similarity", "attributes"), rows)
     models = ", ".join(map(describe_model, answer.models))
-    console.print(f"{models}; catalogue revision {answer.catalogue_revision}", markup=False, highlight=False)
+    print_line(f"{models}; catalogue revision {answer.catalogue_revision}")
 
 
 def save_recommendation(

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pydantic import ValidationError
+from typer import Argument, Option
 
 from cli.command import Json, command
 from cli.errors import USAGE, CommandError
-from cli.output import console, print_json, print_table, progress_console
+from cli.output import print_json, print_line, print_table, progress_console
 from model_store.durable import locked, write_text
 from services.runtime.authorization import BadTokenFile, digest_token, parse_grants
 from services.runtime.security import ClientSecurity, PeerSettings
@@ -68,13 +69,13 @@ def _noun() -> None:
 
 @command(tokens, "create")
 def create_token(
-    name: Annotated[str, typer.Argument(help="Caller that gets the token. Log lines show this name.")],
+    name: Annotated[str, Argument(help="Caller that gets the token. Log lines show this name.")],
     file: Annotated[
         Path,
-        typer.Option(help="Token file of the services. Created if missing.", envvar="ATELIER_TOKENS_FILE"),
+        Option(help="Token file of the services. Created if missing.", envvar="ATELIER_TOKENS_FILE"),
     ],
     scope: Annotated[
-        ScopeName, typer.Option(help="What the token allows. Each scope includes those before it.")
+        ScopeName, Option(help="What the token allows. Each scope includes those before it.")
     ] = ScopeName.READ,
     as_json: Json = False,
 ) -> None:
@@ -98,17 +99,15 @@ def _append(path: Path, line: str) -> None:
             write_text(path, text, mode=0o600)
     except BadTokenFile as error:
         raise CommandError(f"{path}: {error}") from error
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
 
 
 @command(certificates, "create")
 def create_certificates(
-    directory: Annotated[Path, typer.Argument(help="Folder to write certificates and keys into.")],
-    days: Annotated[int, typer.Option(min=1, max=3650, help="Days until the certificates expire.")] = 30,
+    directory: Annotated[Path, Argument(help="Folder to write certificates and keys into.")],
+    days: Annotated[int, Option(min=1, max=3650, help="Days until the certificates expire.")] = 30,
     name: Annotated[
         list[str] | None,
-        typer.Option(help=f"Further host name of the server, beside {', '.join(HOSTS)}. May be repeated."),
+        Option(help=f"Further host name of the server, beside {', '.join(HOSTS)}. May be repeated."),
     ] = None,
 ) -> None:
     """Create an authority and certificates of a server and a client, for this machine and the compose file.
@@ -136,7 +135,7 @@ def create_certificates(
         ("ATELIER_PEER_KEY (mutual TLS)", directory / "client.key"),
     ]
     print_table("", ("setting", "file"), rows)
-    console.print(f"for trying only; valid for {days} days; keep the .key files private", highlight=False)
+    print_line(f"for trying only; valid for {days} days; keep the .key files private")
 
 
 def _authority(days: int) -> Signed:

@@ -6,11 +6,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from cli.command import DEFAULT_STORE, Store
 from cli.errors import CommandError
-from cli.output import console, print_json, print_table
+from cli.output import print_json, print_line, print_table
 from cli.security import security
 from cli.supervisor import Address, ServiceSpec, Supervisor
 from services.client.health import await_serving
@@ -41,13 +41,11 @@ def specs(store: Path, data: Path, *, any_port: bool = False) -> list[ServiceSpe
 
 def up(
     store: Store = DEFAULT_STORE,
-    data: Annotated[Path, typer.Option(help="Directory of the cache, the catalog and the logs.")] = Path(
-        "var"
-    ),
+    data: Annotated[Path, Option(help="Directory of the cache, the catalog and the logs.")] = Path("var"),
     any_port: Annotated[
-        bool, typer.Option("--any-port", help="Let each service choose a free port instead of its own.")
+        bool, Option("--any-port", help="Let each service choose a free port instead of its own.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
     """Run embedder, ranker and recommender until Ctrl-C; restart a service that dies."""
     if not store.is_dir():
@@ -58,28 +56,26 @@ def up(
     try:
         _announce(addresses, supervisor, as_json=as_json)
         while not stopping.wait(0.5):
-            supervisor.watch(lambda line: console.print(line, markup=False))
+            supervisor.watch(print_line)
     finally:
         codes = supervisor.stop()
     if any(codes.values()):
         raise CommandError(f"not every service stopped cleanly; exit codes: {codes}")
     if not as_json:
-        console.print("all services stopped")
+        print_line("all services stopped")
 
 
 def health(
-    address: Annotated[str, typer.Argument(help="Host and port of a service, as in 127.0.0.1:50052.")],
+    address: Annotated[str, Argument(help="Host and port of a service, as in 127.0.0.1:50052.")],
     service: Annotated[
         str,
-        typer.Option(
-            help="Full name of the service, as in atelier.ranker.v1.RankerService. Default: the process."
-        ),
+        Option(help="Full name of the service, as in atelier.ranker.v1.RankerService. Default: the process."),
     ] = "",
-    timeout: Annotated[float, typer.Option(min=0.0, help="Seconds to wait for SERVING.")] = 0.0,
+    timeout: Annotated[float, Option(min=0.0, help="Seconds to wait for SERVING.")] = 0.0,
 ) -> None:
     """Exit with 0 once a service is SERVING, with 3 otherwise; for container probes and scripts."""
     await_serving(address, service, timeout_s=timeout, security=security())
-    console.print(f"{service or 'process'} at {address}: SERVING", highlight=False)
+    print_line(f"{service or 'process'} at {address}: SERVING")
 
 
 def _announce(addresses: dict[str, Address], supervisor: Supervisor, *, as_json: bool) -> None:
@@ -93,7 +89,7 @@ def _announce(addresses: dict[str, Address], supervisor: Supervisor, *, as_json:
         return
     rows = [(name, a.grpc, a.metrics, supervisor.log(name)) for name, a in addresses.items()]
     print_table("", ("service", "gRPC", "metrics", "log"), rows)
-    console.print("Ctrl-C stops all services.")
+    print_line("Ctrl-C stops all services.")
 
 
 def _stop_on_signal() -> threading.Event:

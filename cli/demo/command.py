@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from cli.demo.questions import Answers, ask, await_all
 from cli.errors import FAILED
 from cli.images import find_images
-from cli.output import console, print_json, print_table
+from cli.output import console, print_json, print_line, print_table
 from cli.supervisor import Supervisor
 from cli.up import SERVICES, specs
 from model_store.durable import write_text
@@ -42,15 +43,15 @@ class Stopwatch:
 
 def demo(
     images: Annotated[
-        Path | None, typer.Option(help="Folder of your photographs. Default: pictures drawn by the demo.")
+        Path | None, Option(help="Folder of your photographs. Default: pictures drawn by the demo.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of models, pictures, logs and summary.json.")] = Path(
+    out: Annotated[Path, Option(help="Folder of models, pictures, logs and summary.json.")] = Path(
         "var/demo"
     ),
     limit: Annotated[
-        int, typer.Option(min=8, help="Largest number of photographs to use, in the order of their names.")
+        int, Option(min=8, help="Largest number of photographs to use, in the order of their names.")
     ] = DEFAULT_LIMIT,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Train small models, serve them, rank and recommend; pictures and summary.json are kept in --out."""
     console.quiet = as_json
@@ -68,7 +69,7 @@ def demo(
     if as_json:
         print_json(summary)
     else:
-        console.print(f"\n{out / 'summary.json'}: ok, {watch.seconds['all']:.0f} s", highlight=False)
+        print_line(f"\n{out / 'summary.json'}: ok, {watch.seconds['all']:.0f} s")
 
 
 def _run(images: Path | None, out: Path, limit: int, watch: Stopwatch) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def _run(images: Path | None, out: Path, limit: int, watch: Stopwatch) -> dict[s
                 codes = supervisor.stop()
     _print_answers(answers)
     if any(codes.values()):
-        console.print(f"services stopped with exit codes {codes}", highlight=False)
+        print_line(f"services stopped with exit codes {codes}")
         raise typer.Exit(FAILED)
     source = {"source": str(images or "generated"), "photographs": len(photographs)}
     return {"images": source, **_summary(figures, answers, ranked=len(asked.graded))}
@@ -139,7 +140,7 @@ def _print_answers(answers: Answers) -> None:
     rows = [(name, times["p50"], times["p95"]) for name, times in answers.latency_ms.items()]
     print_table("Latency, one caller, warm", ("call", "#p50 ms", "#p95 ms"), rows)
     for path in answers.pictures:
-        console.print(f"saved {path}", markup=False, highlight=False)
+        print_line(f"saved {path}")
 
 
 def _say(line: str) -> None:

@@ -14,8 +14,8 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from cli.errors import CommandError
-from cli.output import console, describe_model, print_table
-from cli.rank import save_ranking
+from cli.output import console
+from cli.rank import print_ranking, save_ranking
 from cli.recommend import print_recommendation, save_recommendation
 from cli.security import security
 from cli.supervisor import Address
@@ -133,9 +133,7 @@ def _rank(
     if len(ranking.placements) != len(candidates):
         raise CommandError(f"{len(candidates)} pictures were sent, {len(ranking.placements)} were ranked")
     console.print("\n[bold]Ranked[/bold] (names begin with the tier that each was made for)")
-    rows = [(each.place, each.id, f"{each.score:.3f}") for each in ranking.placements]
-    print_table("", ("#place", "picture", "#score"), rows)
-    console.print(", ".join(map(describe_model, ranking.models)), markup=False, highlight=False)
+    print_ranking(ranking)
     return ranking, times
 
 

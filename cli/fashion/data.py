@@ -3,35 +3,33 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from cli.command import Change, Json, SplitSeed, training_command
 from cli.errors import CommandError
 from cli.fashion.options import RECORDS_FILE, Config, Data, app
-from cli.output import console, print_json, print_table
+from cli.output import print_json, print_line, print_table
 
 DEFAULT_GARMENTS = 200
 
 
 @training_command(app)
 def prepare(
-    out: Annotated[Path, typer.Option(help=f"Folder to write pictures and {RECORDS_FILE} into.")],
+    out: Annotated[Path, Option(help=f"Folder to write pictures and {RECORDS_FILE} into.")],
     kfashion: Annotated[
         Path | None,
-        typer.Option(help="Root folder of K-Fashion: label files by style, photographs beside them."),
+        Option(help="Root folder of K-Fashion: label files by style, photographs beside them."),
     ] = None,
     attributes: Annotated[
         Path | None,
-        typer.Option(help="Table of a shop instead of --kfashion: CSV or JSONL with image and attributes."),
+        Option(help="Table of a shop instead of --kfashion: CSV or JSONL with image and attributes."),
     ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder with the pictures that --attributes names.")
-    ] = None,
+    images: Annotated[Path | None, Option(help="Folder with the pictures that --attributes names.")] = None,
     styles: Annotated[
-        str, typer.Option(help="Styles of K-Fashion to take, separated by commas, or all.")
+        str, Option(help="Styles of K-Fashion to take, separated by commas, or all.")
     ] = "레트로,로맨틱,리조트",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail on a bad record instead of leaving it out.")
+        bool, Option("--strict", help="Fail on a bad record instead of leaving it out.")
     ] = False,
     seed: SplitSeed = 42,
     config: Config = None,
@@ -59,22 +57,22 @@ def prepare(
         print_json(report)
         return
     _print_data(report)
-    console.print(f"to train: atelier fashion train --data {out} --out RUN", markup=False)
+    print_line(f"to train: atelier fashion train --data {out} --out RUN")
 
 
 @training_command(app)
 def synthesise(
-    out: Annotated[Path, typer.Option(help=f"Folder to write pictures and {RECORDS_FILE} into.")],
+    out: Annotated[Path, Option(help=f"Folder to write pictures and {RECORDS_FILE} into.")],
     count: Annotated[
         int | None,
-        typer.Option(
+        Option(
             min=2,
             help="Number of garments. Default: 200; with --kfashion, 1,600 photographs.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the drawings.")] = 42,
+    seed: Annotated[int, Option(min=0, help="Random seed of the drawings.")] = 42,
     kfashion: Annotated[
-        bool, typer.Option("--kfashion", help="Write photographs with label files, as K-Fashion has them.")
+        bool, Option("--kfashion", help="Write photographs with label files, as K-Fashion has them.")
     ] = False,
 ) -> None:
     """Draw garments whose pictures depend on their attributes."""
@@ -85,13 +83,13 @@ def synthesise(
         written = write_kfashion(out, count or DEFAULT_PHOTOGRAPHS, seed)
     else:
         written = write_garments(out, count or DEFAULT_GARMENTS, seed)
-    console.print(f"wrote {written}", markup=False, highlight=False)
+    print_line(f"wrote {written}")
 
 
 @training_command(app)
 def augment(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder to write results/augmentation_samples.png into.")],
+    out: Annotated[Path, Option(help="Folder to write results/augmentation_samples.png into.")],
     config: Config = None,
     change: Change = None,
 ) -> None:
@@ -106,8 +104,8 @@ def augment(
     split = split_records(garments, settings.training.seed)
     for sample in draw_samples(split.train, settings, out / SAMPLES):
         for line in (sample.item_id, f"  before  {sample.before}", f"  after   {sample.after}"):
-            console.print(line, markup=False, highlight=False)
-    console.print(f"wrote {out / SAMPLES}", markup=False, highlight=False)
+            print_line(line)
+    print_line(f"wrote {out / SAMPLES}")
 
 
 def _print_data(report: dict[str, Any]) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from cli.command import Change, Json, Places, resolve_version, training_command
 from cli.errors import FAILED
 from cli.fashion.options import IMAGE, Config, Data, ImageModel, Part, app
-from cli.output import console, print_json, print_table
+from cli.output import print_json, print_line, print_table
 
 
 @training_command(app)
@@ -17,16 +18,16 @@ def evaluate(
     *,
     data: Data,
     run: Annotated[
-        list[Path], typer.Option(help="Folder of a trained run. Several runs are judged as one ensemble.")
+        list[Path], Option(help="Folder of a trained run. Several runs are judged as one ensemble.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write results/ into. Default: the folder of the run.")
+        Path | None, Option(help="Folder to write results/ into. Default: the folder of the run.")
     ] = None,
     split: Annotated[
-        Part, typer.Option(help="Part of the split whose garments are both the queries and the gallery.")
+        Part, Option(help="Part of the split whose garments are both the queries and the gallery.")
     ] = "val",
     probes: Annotated[
-        bool, typer.Option(help="Compare with linear probes on the same image vectors, for --split val.")
+        bool, Option(help="Compare with linear probes on the same image vectors, for --split val.")
     ] = True,
     places: Places,
     as_json: Json = False,
@@ -48,29 +49,27 @@ def evaluate(
     if "probes" in body:
         _print_probes(body["probes"])
     _print_groups(body["query_groups"])
-    console.print(f"full report: {written / 'results' / 'evaluation.md'}", markup=False)
+    print_line(f"full report: {written / 'results' / 'evaluation.md'}")
 
 
 @training_command(app)
 def search(
     *,
     data: Data,
-    run: Annotated[Path, typer.Option(help="Folder of a trained run.")],
+    run: Annotated[Path, Option(help="Folder of a trained run.")],
     query: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help='Record to search by, as JSON: {"category": "스커트"}. Default: the records of --samples.'
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=1, max=100, help="Number of garments whose records are the queries.")
+        int, Option(min=1, max=100, help="Number of garments whose records are the queries.")
     ] = 20,
-    k: Annotated[
-        int, typer.Option("--k", min=1, max=1000, help="Number of pictures to find for each query.")
-    ] = 5,
-    split: Annotated[Part, typer.Option(help="Part of the split whose garments are the gallery.")] = "val",
+    k: Annotated[int, Option("--k", min=1, max=1000, help="Number of pictures to find for each query.")] = 5,
+    split: Annotated[Part, Option(help="Part of the split whose garments are the gallery.")] = "val",
     fast: Annotated[
-        bool, typer.Option("--fast", "--quick", help="Train the run first, for two short epochs.")
+        bool, Option("--fast", "--quick", help="Train the run first, for two short epochs.")
     ] = False,
     image: ImageModel = IMAGE,
     places: Places,
@@ -105,21 +104,21 @@ def search(
         print_json(body)
         return
     _print_searches(body, sampled=query is None)
-    console.print(f"pictures: {run / 'results' / 'similarity_search'}", markup=False, highlight=False)
+    print_line(f"pictures: {run / 'results' / 'similarity_search'}")
 
 
 @training_command(app)
 def sanity(
     *,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of prepared garments. Default: garments are drawn.")
+        Path | None, Option(help="Folder of prepared garments. Default: garments are drawn.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write runs and results into.")] = Path("var/sanity"),
+    out: Annotated[Path, Option(help="Folder to write runs and results into.")] = Path("var/sanity"),
     config: Config = None,
     change: Change = None,
     image: Annotated[
         str | None,
-        typer.Option(help="Published image model, as MODEL@ALIAS. Default: the model packaged with Atelier."),
+        Option(help="Published image model, as MODEL@ALIAS. Default: the model packaged with Atelier."),
     ] = None,
     places: Places,
     as_json: Json = False,
@@ -157,7 +156,7 @@ def _print_groups(groups: dict[str, Any]) -> None:
     print_table("groups of queries", ("group", "#queries", "#Top-1", "#Recall@5", "#Recall@10"), rows)
     verdicts = groups["anchors_against_others"].items()
     compared = ", ".join(f"{figure} {comparison['verdict']}" for figure, comparison in verdicts)
-    console.print(f"anchors against all others: {compared}", markup=False)
+    print_line(f"anchors against all others: {compared}")
 
 
 def _print_probes(probes: dict[str, Any]) -> None:
@@ -180,7 +179,7 @@ def _print_searches(body: dict[str, Any], *, sampled: bool) -> None:
     ]
     print_table(f"nearest of {body['gallery_size']}", ("query", "#own place", "found", "#similarity"), rows)
     if sampled:
-        console.print(f"own picture among the first {body['k']}: {body['own_found']} of {body['samples']}")
+        print_line(f"own picture among the first {body['k']}: {body['own_found']} of {body['samples']}")
 
 
 def _print_checks(body: dict[str, Any], results: Path) -> None:
@@ -189,9 +188,9 @@ def _print_checks(body: dict[str, Any], results: Path) -> None:
         for name, outcome in body["checks"].items()
     ]
     print_table(f"{body['garments']} garments, {body['seconds']} s", ("check", "", "found"), rows)
-    console.print(f"written: {results}", markup=False, highlight=False)
+    print_line(f"written: {results}")
     failed = [name for name, outcome in body["checks"].items() if not outcome["passed"]]
-    console.print(f"SANITY CHECK {'FAIL: ' + ', '.join(failed) if failed else 'PASS'}", markup=False)
+    print_line(f"SANITY CHECK {'FAIL: ' + ', '.join(failed) if failed else 'PASS'}")
 
 
 def _number(value: float | None) -> str:

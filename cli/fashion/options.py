@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
+from typer import Option
 
 from cli.command import resolve_version
 from model_store.store import ModelStore, Version
@@ -20,9 +21,9 @@ RECORDS_FILE: Final = "garments.jsonl"
 IMAGE: Final = "fashion-image@production"
 
 Part = Literal["train", "val", "all"]
-Data = Annotated[Path, typer.Option(help=f"Folder with {RECORDS_FILE} and the pictures that it names.")]
-Config = Annotated[Path | None, typer.Option(help="File of settings, YAML. Default: config/fashion.yml.")]
-ImageModel = Annotated[str, typer.Option(help="Published image model, as MODEL@ALIAS.")]
+Data = Annotated[Path, Option(help=f"Folder with {RECORDS_FILE} and the pictures that it names.")]
+Config = Annotated[Path | None, Option(help="File of settings, YAML. Default: config/fashion.yml.")]
+ImageModel = Annotated[str, Option(help="Published image model, as MODEL@ALIAS.")]
 TrainingSet = tuple["FashionConfig", "tuple[GarmentRecord, ...]", Version]
 
 

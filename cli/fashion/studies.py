@@ -1,17 +1,15 @@
 """`atelier fashion tune | temperature`: which settings train best."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import typer
+from typer import Option
 
 from cli.command import Change, Json, Places, training_command
 from cli.errors import CommandError
 from cli.fashion.options import TrainingSource, app
-from cli.output import console, print_json, print_table
+from cli.output import print_json, print_line, print_table
 
 # What --quick leaves of a study: enough to see that everything works, nothing to choose by.
 _QUICK: Final = {"training.max_epochs": 2, "training.standalone_epochs": 1}
@@ -25,14 +23,12 @@ class StudyChanges:
     change: Change = None
     seed: Annotated[
         int | None,
-        typer.Option(
+        Option(
             min=0,
             help="Random seed of the split, the weights and the search. Default: the setting in --config.",
         ),
     ] = None
-    quick: Annotated[bool, typer.Option("--quick", help="Try the machinery: 2 epochs for each training.")] = (
-        False
-    )
+    quick: Annotated[bool, Option("--quick", help="Try the machinery: 2 epochs for each training.")] = False
 
     def overrides(self) -> dict[str, Any]:
         """Values by dotted name of the setting. Raises InvalidConfig: for a --set that is not NAME=VALUE."""
@@ -46,18 +42,18 @@ class StudyChanges:
 class TuningOptions:
     """What a tuning study tries and what it aims for."""
 
-    out: Annotated[Path, typer.Option(help="Folder of the study. An interrupted study continues there.")]
-    phases: Annotated[str, typer.Option(help="Phases to run, of 1, 2 and 3, separated by commas.")] = "1,2,3"
+    out: Annotated[Path, Option(help="Folder of the study. An interrupted study continues there.")]
+    phases: Annotated[str, Option(help="Phases to run, of 1, 2 and 3, separated by commas.")] = "1,2,3"
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Largest number of trials in a phase. Default: all of them.")
+        int | None, Option(min=1, help="Largest number of trials in a phase. Default: all of them.")
     ] = None
     objective: Annotated[
         Literal["recall@1", "recall@5", "recall@10", "mrr"],
-        typer.Option(help="Figure to maximise: of the validation part, over its whole gallery."),
+        Option(help="Figure to maximise: of the validation part, over its whole gallery."),
     ] = "recall@5"
     sweep: Annotated[
         Literal["grid", "random", "bayes"],
-        typer.Option(help="Search method in the files written for `wandb sweep`."),
+        Option(help="Search method in the files written for `wandb sweep`."),
     ] = "bayes"
 
     def wanted_phases(self) -> tuple[int, ...]:
@@ -97,7 +93,7 @@ def tune(
         figure=options.objective,
         sweep=sweep,
     )
-    with _hinted(), places.workspace(options.out) as workspace:
+    with places.workspace(options.out) as workspace:
         body = tune_fashion(config, garments, image, workspace, tuning)
     if as_json:
         print_json(body)
@@ -110,14 +106,14 @@ def temperature(
     *,
     source: TrainingSource,
     out: Annotated[
-        Path, typer.Option(help="Folder of the study. Trainings that are finished there are not repeated.")
+        Path, Option(help="Folder of the study. Trainings that are finished there are not repeated.")
     ],
     changes: StudyChanges,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Epochs of each training. Default: the setting in --config."),
+        Option(min=1, help="Epochs of each training. Default: the setting in --config."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings for each temperature.")] = 1,
+    seeds: Annotated[int, Option(min=1, help="Number of trainings for each temperature.")] = 1,
     places: Places,
     as_json: Json = False,
 ) -> None:
@@ -129,7 +125,7 @@ def temperature(
     if epochs is not None:
         overrides["training.max_epochs"] = epochs
     config, garments, image = source.read(places.models, overrides)
-    with _hinted(), places.workspace(out) as workspace:
+    with places.workspace(out) as workspace:
         body = study_temperatures(config, garments, image, workspace, Budget(seeds=seeds))
     if as_json:
         print_json(body)
@@ -153,17 +149,6 @@ def _trial_command(source: TrainingSource, out: Path, places: Places) -> tuple[s
     return ("atelier", "fashion", "trial", *words)
 
 
-@contextmanager
-def _hinted() -> Iterator[None]:
-    """Add a remedy to the error of a study that this one cannot continue."""
-    from trainer.errors import InvalidStudy
-
-    try:
-        yield
-    except InvalidStudy as error:
-        raise CommandError(str(error), "its results stay; pass another --out for another study") from error
-
-
 def _print_tuning(body: dict[str, Any], data: Path, out: Path) -> None:
     """The best of each phase, the best of all, and how sure that is."""
     from trainer.fashion.studies.tuning_markdown import advice_of
@@ -180,11 +165,11 @@ def _print_tuning(body: dict[str, Any], data: Path, out: Path) -> None:
     print_table(f"tuning on {body['split']['val']} garments to validate on", columns, rows)
     if body["best"] is not None:
         words = ", ".join(f"{name} {value}" for name, value in named(body["best"]["settings"]).items())
-        console.print(f"best {body['best']['value']:.4f}: {words}", markup=False, highlight=False)
-    console.print(advice_of(body), markup=False, highlight=False)
-    console.print(f"full report: {out / 'tuning_results.md'}", markup=False)
+        print_line(f"best {body['best']['value']:.4f}: {words}")
+    print_line(advice_of(body))
+    print_line(f"full report: {out / 'tuning_results.md'}")
     train = f"atelier fashion train --config {out / 'best.yml'} --data {data} --out RUN"
-    console.print(f"to train the best: {train}", markup=False)
+    print_line(f"to train the best: {train}")
 
 
 def _print_temperatures(body: dict[str, Any], out: Path) -> None:
@@ -201,5 +186,5 @@ def _print_temperatures(body: dict[str, Any], out: Path) -> None:
     ]
     columns = ("temperature", "#Recall@1", "#Recall@5", "#Recall@10", "#MRR", "#own picture", "#others", "#s")
     print_table(f"{body['budget']['epochs']} epochs each, {body['split']['val']} garments", columns, rows)
-    console.print(body["recommendation"]["told"], markup=False, highlight=False)
-    console.print(f"full report: {out / 'temperature_study.md'}", markup=False)
+    print_line(body["recommendation"]["told"])
+    print_line(f"full report: {out / 'temperature_study.md'}")

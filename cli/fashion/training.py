@@ -3,27 +3,27 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from cli.command import Json, Places, Resume, TrainingChanges, training_command
 from cli.fashion.options import TrainingSource, app
-from cli.output import console, print_json, print_table
+from cli.output import print_json, print_line, print_table
 
 
 @training_command(app)
 def train(
     *,
     source: TrainingSource,
-    out: Annotated[Path, typer.Option(help="Folder to write the run into.")],
+    out: Annotated[Path, Option(help="Folder to write the run into.")],
     changes: TrainingChanges,
     resume: Resume = False,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Try the machinery: 2 epochs on 64 garments at most, in batches of 4."),
+        Option("--quick", help="Try the machinery: 2 epochs on 64 garments at most, in batches of 4."),
     ] = False,
     ablation: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--ablation", help="Train once more without the first stage and report whether that stage helps."
         ),
     ] = False,
@@ -48,20 +48,18 @@ def train(
         return
     _print_report(body)
     publish = f"python trainer/export.py fashion --checkpoint {report.checkpoint}"
-    console.print(f"to publish: {publish}", markup=False)
+    print_line(f"to publish: {publish}")
 
 
 @training_command(app)
 def trial(
     *,
     settings: Annotated[
-        list[str], typer.Argument(help="Settings to override, as NAME=VALUE, as in training.seed=7.")
+        list[str], Argument(help="Settings to override, as NAME=VALUE, as in training.seed=7.")
     ],
     source: TrainingSource,
-    out: Annotated[Path, typer.Option(help="Folder of all trials of a sweep.")],
-    run: Annotated[
-        str, typer.Option(help="Folder of this trial, inside --out.", envvar="WANDB_RUN_ID")
-    ] = "trial",
+    out: Annotated[Path, Option(help="Folder of all trials of a sweep.")],
+    run: Annotated[str, Option(help="Folder of this trial, inside --out.", envvar="WANDB_RUN_ID")] = "trial",
     places: Places,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +73,7 @@ def trial(
     if as_json:
         print_json(report.body)
     else:
-        console.print(f"Recall@10 {report.recall_at_10:.3f}: {report.checkpoint}", markup=False)
+        print_line(f"Recall@10 {report.recall_at_10:.3f}: {report.checkpoint}")
 
 
 def _print_report(body: dict[str, Any]) -> None:
@@ -98,4 +96,4 @@ def _print_ablation(body: dict[str, Any]) -> None:
     ]
     columns = ("figure", "#with", "#without", "#difference, 95 %")
     print_table("the first stage, on records alone", columns, rows)
-    console.print(f"does it help? {body['verdict']}", markup=False)
+    print_line(f"does it help? {body['verdict']}")
