@@ -21,6 +21,10 @@ class InvalidFeature(InvalidInput):
     """A feature has another dimension than the head takes, or is not finite."""
 
 
+class InvalidTable(InferenceError):
+    """A table of items cannot be read; the message names the file and, one a line, its bad rows."""
+
+
 class BadOutput(InferenceError):
     """A graph gave NaN, infinity or a norm outside the range of its manifest."""
 

@@ -1,15 +1,10 @@
 """Golden sets: inputs with the outputs that they must give, checked at publishing and at every load (M-4).
 
-A file `golden.npz` holds one array a tensor, named `input.<name>` and `output.<name>`, all with the
-same number of rows. `python -m inference.golden` is the check in a child process: a crafted
-graph that crashes or swells takes the child with it and nothing else.
+A file `golden.npz` holds one array a tensor, named `input.<name>` and `output.<name>`, all with the same
+number of rows.
 """
 
-import json
-import logging
 import math
-import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from inference.child import run_watched
 from inference.errors import RefusedModel
-from inference.session import CPU, Provider, Session, SessionSettings, open_session
-from inference.signature import check_signature, check_weights, graph_file
+from inference.session import CPU, Session
 from model_store.manifest import Manifest
 
-MEMORY_BYTES: Final = 12 << 30
-TIMEOUT_S: Final = 600.0
-
-_INPUT, _OUTPUT = "input.", "output."
-_log = logging.getLogger(__name__)
+_INPUT: Final = "input."
+_OUTPUT: Final = "output."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,42 +64,6 @@ def check_golden(
             worst = max(worst, _compare(found[name], array[row : row + 1], session, manifest, where))
         _check_norm(found[manifest.output], manifest, f"{golden_path.name} row {row}")
     return GoldenReport(count=rows, worst=worst)
-
-
-def check_in_child(
-    directory: Path,
-    manifest: Manifest,
-    *,
-    provider: Provider = "cpu",
-    threads: int = 0,
-    memory_bytes: int = MEMORY_BYTES,
-    timeout_s: float = TIMEOUT_S,
-) -> None:
-    """Run onnx.checker (for ONNX), the signature check and the whole golden set in a child process.
-
-    Fits `ModelStore.publish` as `validate`. `memory_bytes` bounds the child's resident memory.
-    Raises RefusedModel: naming the model and the file, with the child's one-line reason.
-    """
-    graph = graph_file(manifest)
-    command = [sys.executable, "-m", "inference.golden", str(directory.resolve()), provider, str(threads)]
-    # The folder that holds this package, so that the child finds it wherever it is started.
-    home = Path(__file__).resolve().parents[1]
-    given = manifest.model_dump_json().encode()
-    outcome = run_watched(command, given, home=home, memory_bytes=memory_bytes, timeout_s=timeout_s)
-    reason = outcome.failure or _reason(outcome.output)
-    if reason is not None:
-        tail = outcome.complaint.decode(errors="replace")[-2000:]
-        _log.warning("check in a child process failed", extra={"model": manifest.name, "stderr": tail})
-        raise RefusedModel(f"{manifest.name}: {graph}: {reason}")
-
-
-def _reason(output: bytes) -> str | None:
-    """Why a child that ended by itself refused the model; None when it did not."""
-    try:
-        answer = json.loads(output)
-        return None if answer["passed"] else str(answer["reason"])
-    except (ValueError, KeyError, TypeError):
-        return "the check ended without an answer"
 
 
 def _read(path: Path, session: Session, count: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -171,37 +125,3 @@ def _check_norm(vector_BD: np.ndarray, manifest: Manifest, where: str) -> None:
     norm = float(np.linalg.norm(vector_BD.astype(np.float64)))
     if not low <= norm <= high:
         raise RefusedModel(f"{where}: norm {norm:.4g} of {manifest.output} is outside {low:g} to {high:g}")
-
-
-def _check(directory: Path, manifest: Manifest, settings: SessionSettings) -> GoldenReport:
-    path = directory / graph_file(manifest)
-    if manifest.format == "onnx":
-        check_weights(path, manifest)
-    session = open_session(path, settings)
-    check_signature(session, manifest)
-    if manifest.golden is None:
-        raise RefusedModel("there is no golden set")
-    return check_golden(session, manifest, directory / manifest.golden.file)
-
-
-def main(arguments: list[str]) -> int:
-    """Check DIRECTORY PROVIDER THREADS against the manifest on standard input; answer in one line of JSON."""
-    # Native code writes where it likes: only the answer goes to the real standard output.
-    answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    try:
-        manifest = Manifest.model_validate_json(sys.stdin.buffer.read())
-        directory, provider, threads = arguments
-        settings = SessionSettings(provider="cuda" if provider == "cuda" else "cpu", threads=int(threads))
-        report = _check(Path(directory), manifest, settings)
-        result: dict[str, object] = {"passed": True, "count": report.count, "worst": report.worst}
-    except Exception as error:  # noqa: BLE001 - the answer must say what went wrong, whatever it was
-        _log.exception("the check failed")
-        result = {"passed": False, "reason": str(error) or type(error).__name__}
-    with answer:
-        json.dump(result, answer)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

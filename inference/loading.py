@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from inference.child_check import check_in_child
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
-from inference.golden import check_golden, check_in_child
+from inference.golden import check_golden
 from inference.pixels import PIXEL_PATH
 from inference.session import (
     CPU,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar
 
 from inference.errors import NoRelease, RefusedModel
-from model_store.aliases import Target
-from model_store.errors import NoStore, NotFound, StoreError
+from model_store.aliases import AliasTarget
+from model_store.errors import NoStore, NotInStore, StoreError
 from model_store.manifest import MANIFEST_FILE
 from model_store.store import ModelStore, Version
 
@@ -96,7 +96,7 @@ class _Slot(Generic[T]):
 class _Failure:
     """The last attempt that failed, and when the next is due."""
 
-    target: Target
+    target: AliasTarget
     reason: str
     count: int
     due: float
@@ -210,12 +210,12 @@ class ReleaseKeeper(Generic[T]):
         elif self._failure is None or self._failure.target != target or time.monotonic() >= self._failure.due:
             await self._take_up(target)
 
-    def _target(self) -> Target:
-        """What the alias means now. Raises NotFound: when it is not there, or the store is not."""
+    def _target(self) -> AliasTarget:
+        """What the alias means now. Raises NotInStore: when it is not there, or the store is not."""
         found = self._store.aliases.find(self._name, self._alias)
         if found is None:
             self._store.names()  # says it when the whole store is gone
-            raise NotFound(f"no alias {self._name}@{self._alias}")
+            raise NotInStore(f"no alias {self._name}@{self._alias}")
         return found.target
 
     def _without_store(self, reason: str) -> None:
@@ -228,14 +228,14 @@ class ReleaseKeeper(Generic[T]):
     async def _look_after(self, lead: Version) -> None:
         try:
             await self._on_disk(lambda: lead.path(MANIFEST_FILE))
-        except NotFound:
+        except NotInStore:
             self._set("orphaned", f"{lead} serves from memory: it is no longer in the store")
         except (StoreError, OSError) as error:
             self._without_store(store_trouble(error))
         else:
             self._set("serving", "")
 
-    async def _take_up(self, target: Target) -> None:
+    async def _take_up(self, target: AliasTarget) -> None:
         present = self._slot.release.lead if self._slot else None
         self._set("preparing", f"{self._name}/{target.version} is being prepared{_beside(present)}")
         try:
@@ -251,7 +251,7 @@ class ReleaseKeeper(Generic[T]):
         else:
             self._give_up(_Slot(release), None)
 
-    async def _still_wanted(self, release: Release[T], target: Target) -> bool:
+    async def _still_wanted(self, release: Release[T], target: AliasTarget) -> bool:
         """Whether the alias means what was prepared; preparing may have taken minutes."""
         try:
             now = await self._on_disk(self._target)
@@ -262,14 +262,14 @@ class ReleaseKeeper(Generic[T]):
             raise
         return (now.version, now.digest) == (target.version, target.digest)
 
-    def _resolve(self, target: Target) -> Version:
+    def _resolve(self, target: AliasTarget) -> Version:
         """The version of a target. Raises RefusedModel: when its digest is another."""
         version = self._store.open(self._name, target.version)
         if version.digest != target.digest:
             raise RefusedModel(f"{version} is not the version that {self._name}@{self._alias} was moved to")
         return version
 
-    def _note_failure(self, target: Target, error: Exception) -> None:
+    def _note_failure(self, target: AliasTarget, error: Exception) -> None:
         last = self._failure
         count = last.count + 1 if last is not None and last.target == target else 1
         backoff = self._refused if isinstance(error, RefusedModel | StoreError) else self._failed
@@ -324,7 +324,7 @@ class ReleaseKeeper(Generic[T]):
         self._state, self._detail = state, detail
 
 
-def _is(version: Version, target: Target) -> bool:
+def _is(version: Version, target: AliasTarget) -> bool:
     return (version.number, version.digest) == (target.version, target.digest)
 
 

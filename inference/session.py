@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from inference import onnx, torchscript
-from inference.device import (
+from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
+from inference.runtimes import onnx, torchscript
+from inference.runtimes.device import (
     CPU,
     CUDA,
     CudaDevices,
@@ -21,7 +22,6 @@ from inference.device import (
     cuda_devices,
     device_name,
 )
-from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
 from model_store.manifest import TensorSpec
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import Field
 
-from model_store.errors import AliasConflict, CorruptVersion, NotFound
+from model_store.errors import AliasConflict, CorruptVersion, NotInStore
 from model_store.schema import Versioned, read_body, reason, schema_of
 from model_store.storage import Storage
 
@@ -17,7 +17,7 @@ KEPT_HISTORY: Final = 100
 REACHABLE_HISTORY: Final = 3
 
 
-class Target(Versioned):
+class AliasTarget(Versioned):
     """The version that an alias meant from `since` on."""
 
     version: int = Field(ge=1)
@@ -28,11 +28,11 @@ class Target(Versioned):
 class Alias(Versioned):
     """An alias as it stands; `history` holds what it meant before, newest first."""
 
-    target: Target
-    history: tuple[Target, ...] = ()
+    target: AliasTarget
+    history: tuple[AliasTarget, ...] = ()
 
     @property
-    def reachable(self) -> tuple[Target, ...]:
+    def reachable(self) -> tuple[AliasTarget, ...]:
         """The present target and the last three before it: what stays loadable and is never collected."""
         return (self.target, *self.history[:REACHABLE_HISTORY])
 
@@ -57,10 +57,10 @@ class AliasBook:
         return None if stamped is None else _decode(stamped.data, f"{name}@{alias}")
 
     def read(self, name: str, alias: str) -> Alias:
-        """The alias. Raises NotFound: when it was never set."""
+        """The alias. Raises NotInStore: when it was never set."""
         found = self.find(name, alias)
         if found is None:
-            raise NotFound(f"no alias {name}@{alias}")
+            raise NotInStore(f"no alias {name}@{alias}")
         return found
 
     def move(self, name: str, alias: str, version: int, digest: str, *, expect: int | None = None) -> Alias:
@@ -78,7 +78,7 @@ class AliasBook:
         if before and before.target.version == version and before.target.digest == digest:
             return before
         after = Alias(
-            target=Target(version=version, digest=digest, since=datetime.now(UTC)),
+            target=AliasTarget(version=version, digest=digest, since=datetime.now(UTC)),
             history=(before.target, *before.history)[:KEPT_HISTORY] if before else (),
         )
         self._storage.swap_alias(name, alias, _encode(after), stamped.stamp if stamped else None, version)
@@ -87,17 +87,17 @@ class AliasBook:
     def rollback(self, name: str, alias: str) -> Alias:
         """Make the alias mean what it meant before; the undone target leaves the history.
 
-        Raises NotFound: when there is nothing before.
+        Raises NotInStore: when there is nothing before.
         """
         stamped = self._storage.read_alias(name, alias)
         if stamped is None:
-            raise NotFound(f"no alias {name}@{alias}")
+            raise NotInStore(f"no alias {name}@{alias}")
         before = _decode(stamped.data, f"{name}@{alias}")
         if not before.history:
-            raise NotFound(f"alias {name}@{alias} has no earlier version than {before.target.version}")
+            raise NotInStore(f"alias {name}@{alias} has no earlier version than {before.target.version}")
         earlier = before.history[0]
         after = Alias(
-            target=Target(version=earlier.version, digest=earlier.digest, since=datetime.now(UTC)),
+            target=AliasTarget(version=earlier.version, digest=earlier.digest, since=datetime.now(UTC)),
             history=before.history[1:],
         )
         self._storage.swap_alias(name, alias, _encode(after), stamped.stamp, earlier.version)

@@ -9,11 +9,11 @@ class InvalidName(StoreError):
     """A model, alias or file name is not of the strict form, so it never reaches the file system."""
 
 
-class NotFound(StoreError):
+class NotInStore(StoreError):
     """No such model, version, alias or space."""
 
 
-class NoStore(NotFound):
+class NoStore(NotInStore):
     """There is no store at all where one should be; the message names the place."""
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from model_store.errors import NotFound
+from model_store.errors import NotInStore
 from model_store.manifest import VersionReference
 from model_store.storage import Storage
 from model_store.store import ModelStore, Version
@@ -47,7 +47,7 @@ def survey(storage: Storage, keep: timedelta = KEEP) -> list[Finding]:
         key = queue.pop()
         try:
             version = store.open(*key)
-        except NotFound:
+        except NotInStore:
             continue  # an old history entry may mean what is long gone
         for named in _named_by(version, spaces):
             if named not in reasons:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from model_store.durable import LockHeld, acquire, locked, rename, sync_path, write_bytes
-from model_store.errors import AliasConflict, NoStore, NotFound, StoreNotWritable, UnsupportedLocation
+from model_store.errors import AliasConflict, NoStore, NotInStore, StoreNotWritable, UnsupportedLocation
 from model_store.names import check_file, check_name
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):/", re.ASCII)
@@ -42,7 +42,7 @@ class Storage(Protocol):
         """Version numbers of a model, ascending; empty when there are none."""
 
     def fetch(self, name: str, number: int, file: str) -> Path:
-        """A local path of one file. Raises NotFound: when the version or the file is not there."""
+        """A local path of one file. Raises NotInStore: when the version or the file is not there."""
 
     @property
     def place(self) -> str:
@@ -63,14 +63,14 @@ class Storage(Protocol):
     def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None, number: int) -> None:
         """Replace an alias file with one that means version `number`.
 
-        Raises AliasConflict: unless it still carries `stamp`. Raises NotFound: when that version is gone.
+        Raises AliasConflict: unless it still carries `stamp`. Raises NotInStore: when that version is gone.
         """
 
     def byte_count(self, name: str, number: int) -> int:
-        """What a version's files take. Raises NotFound."""
+        """What a version's files take. Raises NotInStore."""
 
     def published_at(self, name: str, number: int) -> datetime:
-        """When a version appeared here. Raises NotFound."""
+        """When a version appeared here. Raises NotInStore."""
 
     def discard(self, choose: Callable[[], Iterable[tuple[str, int]]]) -> None:
         """Remove the versions that `choose` names, each atomically; their numbers are never used again.
@@ -109,7 +109,7 @@ class LocalStorage:
     def fetch(self, name: str, number: int, file: str) -> Path:
         path = self._folder(name) / str(int(number)) / check_file(file)
         if not path.is_file():
-            raise NotFound(
+            raise NotInStore(
                 f"{name}/{number} has no file {file}"
                 if path.parent.is_dir()
                 else f"no version {name}/{number}"
@@ -163,7 +163,7 @@ class LocalStorage:
             if (present.stamp if present else None) != stamp:
                 raise AliasConflict(f"alias {name}@{alias} was moved by someone else meanwhile")
             if not (self._folder(name) / str(number)).is_dir():
-                raise NotFound(f"no version {name}/{number}")
+                raise NotInStore(f"no version {name}/{number}")
             write_bytes(path, data)
 
     def byte_count(self, name: str, number: int) -> int:
@@ -191,7 +191,7 @@ class LocalStorage:
     def _version(self, name: str, number: int) -> Path:
         path = self._folder(name) / str(int(number))
         if not path.is_dir():
-            raise NotFound(f"no version {name}/{number}")
+            raise NotInStore(f"no version {name}/{number}")
         return path
 
     def _folder(self, name: str) -> Path:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from model_store import manifest as manifests
-from model_store.aliases import PRODUCTION, AliasBook, Target
-from model_store.errors import CorruptVersion, NotFound, StoreError, UnsupportedSchema
+from model_store.aliases import PRODUCTION, AliasBook, AliasTarget
+from model_store.errors import CorruptVersion, NotInStore, StoreError, UnsupportedSchema
 from model_store.manifest import MANIFEST_FILE, FileEntry, Manifest
 from model_store.names import check_file
 from model_store.storage import LocalStorage, Storage
@@ -32,7 +32,7 @@ class Version:
     storage: Storage
 
     def path(self, file: str) -> Path:
-        """A local path of one of the version's files. Raises NotFound: when it is gone."""
+        """A local path of one of the version's files. Raises NotInStore: when it is gone."""
         return self.storage.fetch(self.name, self.number, file)
 
     def __str__(self) -> str:
@@ -77,12 +77,12 @@ class ModelStore:
     def open(self, name: str, number: int) -> Version:
         """A version with its manifest verified; its other files are verified by `verify`.
 
-        Raises NotFound: when it is not there. Raises CorruptVersion: when its manifest is damaged.
+        Raises NotInStore: when it is not there. Raises CorruptVersion: when its manifest is damaged.
         """
         try:
             data = self._storage.fetch(name, number, MANIFEST_FILE).read_bytes()
         except FileNotFoundError as error:
-            raise NotFound(f"no version {name}/{number}") from error
+            raise NotInStore(f"no version {name}/{number}") from error
         manifest = manifests.decode(data, f"{name}/{number}/{MANIFEST_FILE}")
         if manifest.name != name:
             raise CorruptVersion(f"{name}/{number}/{MANIFEST_FILE} is of the model {manifest.name}")
@@ -98,7 +98,7 @@ class ModelStore:
     def resolve(self, name: str, alias: str = PRODUCTION) -> Version:
         """The version that an alias means.
 
-        Raises NotFound: when the alias or its version is not there.
+        Raises NotInStore: when the alias or its version is not there.
         Raises CorruptVersion: when the version is not the one that the alias was moved to.
         """
         target = self.aliases.read(name, alias).target
@@ -115,7 +115,7 @@ class ModelStore:
         for file, entry in sorted(version.manifest.files.items()):
             try:
                 found = hash_file(version.path(file))
-            except (NotFound, FileNotFoundError) as error:
+            except (NotInStore, FileNotFoundError) as error:
                 raise CorruptVersion(f"{version}/{file} is missing") from error
             if found != entry.sha256:
                 raise CorruptVersion(f"{version}/{file} is not what was published: its hash differs")
@@ -144,11 +144,11 @@ class ModelStore:
             queue += self._named_by(version)
 
     def find_space(self, space_id: str) -> Version:
-        """The reachable version of a space. Raises NotFound: when no alias reaches it."""
+        """The reachable version of a space. Raises NotInStore: when no alias reaches it."""
         for version in self.reachable():
             if version.space_id == space_id:
                 return version
-        raise NotFound(f"no alias reaches a model of space {space_id[:12]}")
+        raise NotInStore(f"no alias reaches a model of space {space_id[:12]}")
 
     def publish(self, draft: Draft, validate: Validate) -> Version:
         """Publish a draft as the next version of its model; all of it or nothing appears.
@@ -174,7 +174,7 @@ class ModelStore:
                 )
         return Manifest.model_validate({**draft.manifest, "files": files})
 
-    def _readable_aliases(self, name: str) -> Iterator[tuple[Target, ...]]:
+    def _readable_aliases(self, name: str) -> Iterator[tuple[AliasTarget, ...]]:
         for alias in self.aliases.names(name):
             with suppress(CorruptVersion, UnsupportedSchema):
                 found = self.aliases.find(name, alias)

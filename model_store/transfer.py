@@ -14,7 +14,7 @@ def copy_version(
     What it was derived from or composed of is copied before it; without its origin the copy names it in its
     provenance alone. No alias moves.
     Raises CorruptVersion: when a file is not what was published.
-    Raises NotFound: when a version that it names is gone.
+    Raises NotInStore: when a version that it names is gone.
     """
     source = ModelStore(version.storage)
     source.verify(version)

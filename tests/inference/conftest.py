@@ -24,6 +24,7 @@ from model_store.manifest import (
     AttributeField,
     AttributePreprocessing,
     ImagePreprocessing,
+    Manifest,
     VectorPreprocessing,
 )
 from model_store.store import Draft, ModelStore, Version
@@ -148,6 +149,27 @@ def golden_inputs(kind: str, count: int) -> dict[str, np.ndarray]:
         return {"feature_BD": random.standard_normal((count, WIDTH)).astype(np.float32)}
     records = [{"category": "코트"}, {"material": ["데님", "실크"]}, {"print": ["♥"], "category": "?"}, {}]
     return AttributeSchema(KINDS["attributes"]).tensors(records[:count])
+
+
+def staged(draft: Draft, tmp_path: Path) -> tuple[Path, Manifest]:
+    """A draft as `publish` shows it to its validation."""
+    seen: list[Manifest] = []
+
+    class Seen(Exception):
+        pass
+
+    target = tmp_path / "staged"
+    target.mkdir(exist_ok=True)
+
+    def keep(directory: Path, manifest: Manifest) -> None:
+        for path in directory.iterdir():
+            (target / path.name).write_bytes(path.read_bytes())
+        seen.append(manifest)
+        raise Seen
+
+    with pytest.raises(Seen):
+        ModelStore.at(tmp_path / "elsewhere").publish(draft, keep)
+    return target, seen[0]
 
 
 @dataclass(frozen=True)

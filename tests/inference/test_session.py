@@ -10,7 +10,7 @@ import pytest
 
 from inference import session as sessions
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
-from inference.onnx import OnnxGraph
+from inference.runtimes.onnx import OnnxGraph
 from inference.session import CPU, CudaDevices, Session, SessionSettings, open_session
 
 HERE = SessionSettings(provider="cpu", threads=1)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from model_store.aliases import AliasBook
-from model_store.errors import AliasConflict, CorruptVersion, InvalidName, NotFound
+from model_store.errors import AliasConflict, CorruptVersion, InvalidName, NotInStore
 from model_store.storage import LocalStorage
 from model_store.store import Draft, ModelStore
 from tests.model_store.conftest import accept
@@ -45,7 +45,7 @@ def test_rollback_means_the_version_before_and_can_be_repeated(published: ModelS
 
     assert published.aliases.rollback("fashion-image", "production").target.version == 2
     assert published.aliases.rollback("fashion-image", "production").target.version == 1
-    with pytest.raises(NotFound, match="no earlier version than 1"):
+    with pytest.raises(NotInStore, match="no earlier version than 1"):
         published.aliases.rollback("fashion-image", "production")
 
 

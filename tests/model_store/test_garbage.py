@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from model_store.errors import CorruptVersion, NoStore, NotFound
+from model_store.errors import CorruptVersion, NoStore, NotInStore
 from model_store.garbage import collect, survey
 from model_store.storage import LocalStorage
 from model_store.store import Draft, ModelStore
@@ -120,7 +120,7 @@ def test_an_alias_never_moves_to_what_has_gone(
     version = store.open("fashion-image", publish(store, make_draft()))
     collect(storage, NOW)
 
-    with pytest.raises(NotFound, match="no version fashion-image/1"):
+    with pytest.raises(NotInStore, match="no version fashion-image/1"):
         store.aliases.move(version.name, "production", version.number, version.digest)
 
 
@@ -137,7 +137,7 @@ def test_promotions_and_collections_at_once(
                 publish(store, make_draft(graph=draw.randbytes(8)))
                 version = store.open("fashion-image", draw.choice(store.numbers("fashion-image")))
                 store.aliases.move("fashion-image", "production", version.number, version.digest)
-            except NotFound:
+            except NotInStore:
                 continue  # it was collected before it could be promoted
 
     def sweep() -> None:
@@ -146,7 +146,7 @@ def test_promotions_and_collections_at_once(
             target = store.aliases.read("fashion-image", "production").target.version
             try:
                 store.open("fashion-image", target)
-            except NotFound as error:
+            except NotInStore as error:
                 failures.append(error)
         done.set()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.errors import CorruptVersion, NotFound
+from model_store.errors import CorruptVersion, NotInStore
 from model_store.manifest import Manifest
 from model_store.store import Draft, ModelStore
 from tests.model_store.conftest import accept
@@ -123,7 +123,7 @@ def test_spaces_are_reached_through_aliases_history_and_accepts(
 
     assert store.find_space(backbone.space_id) == backbone
     assert store.find_space(head.space_id) == head
-    with pytest.raises(NotFound, match="no alias reaches"):
+    with pytest.raises(NotInStore, match="no alias reaches"):
         store.find_space(stray.space_id)
 
 
@@ -156,17 +156,17 @@ def test_a_damaged_alias_stands_in_nobody_elses_way(
 
 def test_a_missing_store_is_named(tmp_path: Path) -> None:
     """Reading a store that is not there says where it was looked for."""
-    with pytest.raises(NotFound, match="no model store at"):
+    with pytest.raises(NotInStore, match="no model store at"):
         ModelStore.at(tmp_path / "nowhere").names()
 
 
 def test_a_missing_version_is_named(store: ModelStore, make_draft: Callable[..., Draft]) -> None:
-    """An unknown version or model is NotFound with its name."""
+    """An unknown version or model is NotInStore with its name."""
     store.publish(make_draft(), accept)
 
-    with pytest.raises(NotFound, match="no version fashion-image/9"):
+    with pytest.raises(NotInStore, match="no version fashion-image/9"):
         store.open("fashion-image", 9)
-    with pytest.raises(NotFound, match="no alias fashion-image@production"):
+    with pytest.raises(NotInStore, match="no alias fashion-image@production"):
         store.resolve("fashion-image")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.errors import CorruptVersion, NotFound
+from model_store.errors import CorruptVersion, NotInStore
 from model_store.manifest import Manifest, VersionReference
 from model_store.store import Draft, ModelStore, Version
 from model_store.transfer import copy_version
@@ -87,7 +87,7 @@ def test_a_version_whose_origin_is_gone_is_not_copied(
     derived = _derived(store, make_draft, store.publish(make_draft(), accept))
     shutil.rmtree(Path(store.place) / "fashion-image" / "1")
 
-    with pytest.raises(NotFound, match="fashion-image/1"):
+    with pytest.raises(NotInStore, match="fashion-image/1"):
         copy_version(derived, target, accept)
     assert target.names() == []
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 
-from inference.device import CPU, CUDA, SessionSettings, first_line, is_out_of_memory
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
+from inference.runtimes.device import CPU, CUDA, SessionSettings, first_line, is_out_of_memory
 from model_store.manifest import TensorSpec
 
 _ERRORS_ONLY = 3

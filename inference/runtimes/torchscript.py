@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from inference.device import CPU, CUDA, SessionSettings, cores, first_line, is_out_of_memory
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
+from inference.runtimes.device import CPU, CUDA, SessionSettings, cores, first_line, is_out_of_memory
 from model_store.manifest import TensorSpec
 
 EXTRA: Final = "torchscript"

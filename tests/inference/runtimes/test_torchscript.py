@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
+from inference.runtimes.torchscript import GraphSignature, TorchScriptGraph
 from inference.session import CPU, SessionSettings, open_session
-from inference.torchscript import GraphSignature, TorchScriptGraph
 from model_store.manifest import TensorSpec
 
 pytestmark = [

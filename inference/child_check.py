@@ -1,0 +1,174 @@
+"""A model's checks in a child process, so that a crafted graph that crashes or swells takes it alone (M-4).
+
+`check_in_child` starts `python -m inference.child_check` and kills it once it exceeds its memory or time.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from inference.errors import RefusedModel
+from inference.golden import GoldenReport, check_golden
+from inference.session import Provider, SessionSettings, open_session
+from inference.signature import check_signature, check_weights, graph_file
+from model_store.manifest import Manifest
+
+MEMORY_BYTES: Final = 12 << 30
+TIMEOUT_S: Final = 600.0
+_WATCH_S: Final = 0.02
+
+_log = logging.getLogger(__name__)
+
+
+def check_in_child(
+    directory: Path,
+    manifest: Manifest,
+    *,
+    provider: Provider = "cpu",
+    threads: int = 0,
+    memory_bytes: int = MEMORY_BYTES,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Run onnx.checker (for ONNX), the signature check and the whole golden set in a child process.
+
+    Fits `ModelStore.publish` as `validate`. memory_bytes: bound of the child's resident memory.
+    Raises RefusedModel: naming the model and the file, with the child's one-line reason.
+    """
+    graph = graph_file(manifest)
+    command = [
+        sys.executable,
+        "-m",
+        "inference.child_check",
+        str(directory.resolve()),
+        provider,
+        str(threads),
+    ]
+    # The folder that holds this package, so that the child finds it wherever it is started.
+    home = Path(__file__).resolve().parents[1]
+    given = manifest.model_dump_json().encode()
+    ended = _run_watched(command, given, home=home, memory_bytes=memory_bytes, timeout_s=timeout_s)
+    reason = ended.failure or _refusal(ended.output)
+    if reason is not None:
+        tail = ended.errors.decode(errors="replace")[-2000:]
+        _log.warning("check in a child process failed", extra={"model": manifest.name, "stderr": tail})
+        raise RefusedModel(f"{manifest.name}: {graph}: {reason}")
+
+
+def _refusal(output: bytes) -> str | None:
+    """Why a child that ended by itself refused the model; None if the model passed."""
+    try:
+        answer = json.loads(output)
+        return None if answer["passed"] else str(answer["reason"])
+    except (ValueError, KeyError, TypeError):
+        return "the check ended without an answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended:
+    """What a child left: its standard output and error, and why it failed; None if it did not."""
+
+    output: bytes
+    errors: bytes
+    failure: str | None
+
+
+def _run_watched(
+    command: Sequence[str], given: bytes, *, home: Path, memory_bytes: int, timeout_s: float
+) -> _Ended:
+    """Run `command` in the folder `home` with `given` on its standard input, to its end or its bound.
+
+    Resident memory is watched from here, every 20 ms. Neither RLIMIT_AS nor RLIMIT_DATA would do: CUDA
+    and the runtime's arenas reserve far more address space than they touch, so a limit on it refuses
+    good models before it stops bad ones.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=home, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+        watch = _Watch(child, memory_bytes, timeout_s)
+        output, errors = child.communicate(given)
+        failure = watch.join()
+    if failure is None and child.returncode < 0:
+        failure = f"the check died of {signal.Signals(-child.returncode).name}"
+    return _Ended(output=output, errors=errors, failure=failure)
+
+
+class _Watch:
+    """Kills a child that takes too much memory or time, and remembers why."""
+
+    def __init__(self, child: subprocess.Popen[bytes], memory_bytes: int, timeout_s: float) -> None:
+        self._child = child
+        self._memory_bytes = memory_bytes
+        self._deadline = time.monotonic() + timeout_s
+        self._timeout_s = timeout_s
+        self._reason: str | None = None
+        self._thread = threading.Thread(target=self._watch, name="golden-watch", daemon=True)
+        self._thread.start()
+
+    def join(self) -> str | None:
+        """Why the child was killed; None if it was not."""
+        self._thread.join()
+        return self._reason
+
+    def _watch(self) -> None:
+        while self._child.poll() is None:
+            resident = _resident_bytes(self._child.pid)
+            if resident > self._memory_bytes:
+                self._kill(
+                    f"the check took {resident >> 20} MiB, the bound is {self._memory_bytes >> 20} MiB"
+                )
+            elif time.monotonic() > self._deadline:
+                self._kill(f"the check took more than {self._timeout_s:g} s")
+            time.sleep(_WATCH_S)
+
+    def _kill(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        self._child.kill()
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0  # the child is gone, or this system has no /proc: the time limit still holds
+
+
+def _run_checks(directory: Path, manifest: Manifest, settings: SessionSettings) -> GoldenReport:
+    path = directory / graph_file(manifest)
+    if manifest.format == "onnx":
+        check_weights(path, manifest)
+    session = open_session(path, settings)
+    check_signature(session, manifest)
+    if manifest.golden is None:
+        raise RefusedModel("there is no golden set")
+    return check_golden(session, manifest, directory / manifest.golden.file)
+
+
+def main(arguments: list[str]) -> int:
+    """Check DIRECTORY PROVIDER THREADS against the manifest on standard input; answer in one line of JSON."""
+    # Native code writes where it likes: only the answer goes to the real standard output.
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        manifest = Manifest.model_validate_json(sys.stdin.buffer.read())
+        directory, provider, threads = arguments
+        settings = SessionSettings(provider="cuda" if provider == "cuda" else "cpu", threads=int(threads))
+        report = _run_checks(Path(directory), manifest, settings)
+        result: dict[str, object] = {"passed": True, "count": report.count, "worst": report.worst}
+    except Exception as error:  # noqa: BLE001 - the answer must say what went wrong, whatever it was
+        _log.exception("the check failed")
+        result = {"passed": False, "reason": str(error) or type(error).__name__}
+    with answer:
+        json.dump(result, answer)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

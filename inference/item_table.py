@@ -1,0 +1,165 @@
+"""A shop's table of items, as CSV or JSON lines: a picture, an identifier and attributes a row.
+
+The one reader for training (`atelier fashion prepare`) and the catalog (`atelier catalog import`): an item
+has the same identifier and the same attributes in both.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from inference.errors import InvalidTable
+
+IMAGE, ITEM, GROUP = "image", "item_id", "group"
+LIST_SEPARATOR = "|"
+JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
+_SHOWN = 20
+# What the catalog takes as an identifier, and how much of a long name stays readable in one.
+_ITEM_ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}", re.ASCII)
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9._:-]+", re.ASCII)
+_READABLE_LENGTH = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRow:
+    """One item of a table.
+
+    line: the last line of its row in the file, from 1. image: the path of its picture as the table has it.
+    item_id: by default that of `default_item_ids`. group: items of a group stay together in a split; by
+    default the item's own identifier. attributes: text or lists of text in a CSV, JSON values in JSON lines;
+    empty values are left out.
+    """
+
+    line: int
+    image: str
+    item_id: str
+    group: str
+    attributes: Mapping[str, Any]
+
+
+def read_item_table(path: Path) -> Iterator[ItemRow]:
+    """The rows of a table in order.
+
+    Suffix .jsonl, .ndjson or .json: a JSON object a line. Any other: CSV with a header, where `|` separates
+    the values of a list. The column `image` is required; `item_id` and `group` are optional; every other
+    column is an attribute. The file is read twice, so that an error comes before the first row.
+    Raises InvalidTable: for a file that cannot be read or has no column `image`, and for bad rows, each
+    with its line and its fault.
+    """
+    problems: list[str] = []
+    pictures: list[str] = []
+    for line, row in _rows(path):
+        if isinstance(row, str):
+            problems.append(f"line {line}: {row}")
+        elif not _text(row, IMAGE):
+            problems.append(f"line {line}: no {IMAGE}")
+        else:
+            pictures.append(_picture(row))
+    if problems:
+        more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        listed = "\n  ".join(problems[:_SHOWN])
+        raise InvalidTable(f"{path}: bad rows: {len(problems)}\n  {listed}{more}")
+    defaults = default_item_ids(pictures)
+    return (_item(line, row, defaults) for line, row in _rows(path) if isinstance(row, dict))
+
+
+def default_item_ids(names: Sequence[str]) -> dict[str, str]:
+    """An identifier for each picture by its name: its path below the folder of pictures, with `/`.
+
+    The identifier is the name without its suffix; with it where two names differ in nothing else. A name
+    with other characters than an identifier may have keeps the rest and gets eight digits of its sha256: any
+    two names differ, and the same names have the same identifiers next time.
+    """
+    plain = dict.fromkeys(names)
+    stems = Counter(_stem(name) for name in plain)
+    found: dict[str, str] = {}
+    for name in plain:
+        identifier = _stem(name) if stems[_stem(name)] == 1 else name
+        if not _ITEM_ID.fullmatch(identifier):
+            kept = _FORBIDDEN.sub("-", identifier).strip(".-")[:_READABLE_LENGTH]
+            identifier = f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
+        found[name] = identifier
+    return found
+
+
+def words_of(value: object) -> tuple[str, ...]:
+    """The words of an attribute: those of a list, or the text itself; without space around, none empty."""
+    listed = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    return tuple(word for item in listed if (word := str(item).strip()))
+
+
+def _item(line: int, row: Mapping[str, Any], defaults: Mapping[str, str]) -> ItemRow:
+    image = _text(row, IMAGE)
+    identifier = _text(row, ITEM) or defaults[_picture(row)]
+    return ItemRow(
+        line=line,
+        image=image,
+        item_id=identifier,
+        group=_text(row, GROUP) or identifier,
+        attributes={
+            name: value
+            for name, value in row.items()
+            if name and name not in (IMAGE, ITEM, GROUP) and value not in (None, "", [])
+        },
+    )
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Line and row, or what is wrong with it."""
+    read = _json_lines if path.suffix.lower() in JSON_SUFFIXES else _csv
+    try:
+        yield from read(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidTable(f"{path}: cannot be read as a table ({error})") from error
+
+
+def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        if IMAGE not in (reader.fieldnames or ()):
+            columns = ", ".join(reader.fieldnames or ()) or "none"
+            raise InvalidTable(f"{path}: no column {IMAGE}; the columns are {columns}")
+        for row in reader:
+            if None in row:
+                yield reader.line_num, "more cells than columns"
+            else:
+                yield reader.line_num, {name: _cell(text or "") for name, text in row.items()}
+
+
+def _cell(text: str) -> str | list[str]:
+    if LIST_SEPARATOR not in text:
+        return text.strip()
+    return [word for part in text.split(LIST_SEPARATOR) if (word := part.strip())]
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    with path.open(encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError:
+                yield number, "not JSON"
+            else:
+                yield number, row if isinstance(row, dict) else "not a JSON object"
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    return "" if value is None else str(value).strip()
+
+
+def _picture(row: Mapping[str, Any]) -> str:
+    """The path of the picture in the spelling that identifiers follow: without `./` and doubled `/`."""
+    return PurePosixPath(_text(row, IMAGE)).as_posix()
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name

@@ -1,0 +1,1 @@
+"""What runs a graph: ONNX Runtime or torch, and the devices that they run on."""
