@@ -15,7 +15,7 @@ log = logging.getLogger("services.recommender")
 
 
 def main() -> int:
-    """Serve until told to stop; the process's exit code, 1 when the catalog cannot be opened."""
+    """Serve until a signal; returns the exit code, 1 if the catalog cannot be opened."""
     settings = read_settings(RecommenderSettings)
     configure_logging("recommender", settings.log_level)
     try:

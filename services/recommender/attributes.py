@@ -1,6 +1,6 @@
-"""Attribute records as the catalog keeps them, and the words that filters ask for.
+"""Attribute records as the catalog stores them, and the words of filters.
 
-Fields of the lead's schema are spelt as its manifest says; other fields are kept beside them.
+Fields of the lead's schema are spelt as its manifest says; other fields are stored beside them.
 """
 
 import json
@@ -20,28 +20,28 @@ def normalise_record(record: Mapping[str, Any], schema: AttributeSchema | None) 
     """The record in the preferred spelling; a field without a value is left out.
 
     Raises InvalidAttributes: naming the field that is not a text, a list of texts, a number or a truth
-    value, or the bound that is exceeded.
+    value, or the exceeded bound.
     """
     _check_fields(record)
     multiple = {one.name: one.multiple for one in schema.fields} if schema else {}
     spelling = schema.spelling if schema else {}
     known = {name: value for name, value in record.items() if name in multiple}
     words = schema.normalise(known) if schema else {}
-    kept: dict[str, Any] = {}
+    stored: dict[str, Any] = {}
     for name, value in record.items():
         if name not in multiple:
-            kept[name] = _metadata(name, value, spelling)
+            stored[name] = _metadata(name, value, spelling)
         elif words[name]:
-            kept[name] = list(words[name]) if multiple[name] else words[name][0]
-    kept = {name: value for name, value in kept.items() if value is not None}
-    size = len(json.dumps(kept, ensure_ascii=False).encode())
+            stored[name] = list(words[name]) if multiple[name] else words[name][0]
+    stored = {name: value for name, value in stored.items() if value is not None}
+    size = len(json.dumps(stored, ensure_ascii=False).encode())
     if size > LARGEST_RECORD:
         raise InvalidAttributes(f"the record has {size} bytes, the bound is {LARGEST_RECORD}")
-    return kept
+    return stored
 
 
 def filter_words(conditions: Mapping[str, Any], schema: AttributeSchema | None) -> dict[str, tuple[str, ...]]:
-    """Per field the words of which an item must have one, in the preferred spelling.
+    """By field, words of which an item must have one or more, in the preferred spelling.
 
     Raises InvalidAttributes: naming the field that is not a text or a list of texts, or that is empty.
     """
@@ -92,7 +92,7 @@ def _words(name: str, value: Any, spelling: Mapping[str, str]) -> tuple[str, ...
 
 
 def _word(name: str, word: str, spelling: Mapping[str, str]) -> str:
-    """The word as it is kept. SQLite reads a JSON text up to a NUL, so that one would match another word."""
+    """The word as it is stored, without NUL: SQLite would read only what precedes it."""
     if "\0" in word:
         raise InvalidAttributes(f"field {name!r} holds a NUL character")
     return normalise_text(word, spelling)

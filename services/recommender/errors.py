@@ -1,4 +1,4 @@
-"""Errors of the recommender, and what each means to a caller."""
+"""Errors of the recommender and the statuses that they become."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ class CatalogError(Exception):
 
 
 class CatalogHeld(CatalogError):
-    """Another process holds the catalog; the message names it."""
+    """Another process holds the catalog; the message names the process."""
 
 
 class NewerSchema(CatalogError):
@@ -31,27 +31,27 @@ class NewerSchema(CatalogError):
 
 
 class DamagedCatalog(CatalogError):
-    """What the catalog kept is not what was written; the message names the item or the picture."""
+    """Stored data differs from what was written; the message names the item or the picture."""
 
 
 class DiskFull(CatalogError):
-    """There is no room to write; what was written before can be read."""
+    """The disk is full; reads go on."""
 
 
 class UpgradeBlocked(Exception):
     """Some items cannot follow the collection to another space; the message says which and why."""
 
 
-def _told(kind: type[ServiceError], reason: str, **options: Any) -> Callable[[Exception], ServiceError]:
+def _as(kind: type[ServiceError], reason: str, **options: Any) -> Callable[[Exception], ServiceError]:
     return lambda error: kind(str(error), reason=reason, **options)
 
 
 _TABLE: Mapping[type[Exception], Callable[[Exception], ServiceError]] = {
-    InvalidInput: _told(InvalidArgument, "INVALID_INPUT"),
-    VectorIndexError: _told(InvalidArgument, "INVALID_VECTOR"),
-    NoRelease: _told(Unavailable, "NO_RELEASE", retry_after_s=RETRY_AFTER_S),
-    DamagedCatalog: _told(DataLoss, "DAMAGED"),
-    DiskFull: _told(ResourceExhausted, "DISK_FULL", retry_after_s=10.0),
-    UpgradeBlocked: _told(FailedPrecondition, "UPGRADE_BLOCKED"),
+    InvalidInput: _as(InvalidArgument, "INVALID_INPUT"),
+    VectorIndexError: _as(InvalidArgument, "INVALID_VECTOR"),
+    NoRelease: _as(Unavailable, "NO_RELEASE", retry_after_s=RETRY_AFTER_S),
+    DamagedCatalog: _as(DataLoss, "DAMAGED"),
+    DiskFull: _as(ResourceExhausted, "DISK_FULL", retry_after_s=10.0),
+    UpgradeBlocked: _as(FailedPrecondition, "UPGRADE_BLOCKED"),
 }
 ERRORS: ErrorTable = _TABLE

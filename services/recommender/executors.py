@@ -1,4 +1,4 @@
-"""Threads for blocking work, never asyncio's default ones, and bounds on what may wait for them."""
+"""Threads for blocking work, never asyncio's default ones, and bounds on the calls that wait for them."""
 
 import asyncio
 import contextvars
@@ -12,12 +12,12 @@ from services.runtime.errors import ResourceExhausted
 
 T = TypeVar("T")
 
-MOST_READING: Final = 512  # of calls; what the service reads for itself is never refused
+MOST_READING: Final = 512  # of calls; reads of the service itself are never refused
 _INLINE_BYTES: Final = 1 << 18
 
 
 class Executors:
-    """One thread that writes to the disk, a few that read and search, one that builds indexes."""
+    """A thread that writes to the disk, four that read and search, one that builds indexes."""
 
     def __init__(self) -> None:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
@@ -26,52 +26,52 @@ class Executors:
         self._reading = CallAdmission(MOST_READING, "reads")
 
     async def write(self, work: Callable[[], T]) -> T:
-        """The outcome of `work` on the only thread that writes; in the order of the calls."""
+        """Run `work` on the only thread that writes, in the order of the calls."""
         return await _run(self._disk, work)
 
     async def read(self, work: Callable[[], T]) -> T:
-        """The outcome of `work` on a thread that reads. Raises ResourceExhausted: when many calls wait."""
+        """Run `work` on a thread that reads. Raises ResourceExhausted: if too many calls wait."""
         if present_call() is None:
             return await _run(self._read, work)
         with self._reading.admitted():
             return await _run(self._read, work)
 
-    async def aside(self, work: Callable[[], T], byte_count: int) -> T:
-        """The outcome of `work` on so many bytes; what takes long does not hold up every other call."""
+    async def convert(self, work: Callable[[], T], byte_count: int) -> T:
+        """Run `work` on a message of `byte_count`: a large one on a thread, so that other calls go on."""
         return work() if byte_count <= _INLINE_BYTES else await self.read(work)
 
     async def build(self, work: Callable[[], T]) -> T:
-        """The outcome of `work` that takes seconds of computing."""
+        """Run `work` that computes for seconds."""
         return await _run(self._build, work)
 
     def close(self) -> None:
-        """Finish what was begun."""
+        """Wait for the work in progress; cancel what has not begun."""
         for executor in (self._build, self._read, self._disk):
             executor.shutdown(wait=True, cancel_futures=True)
 
 
 class CallAdmission:
-    """Lets calls in while their costs stay within a bound; the next is told at once to come back."""
+    """Admits calls while their costs stay within a bound; refuses the next at once."""
 
     def __init__(self, bound: int, unit: str) -> None:
         self._bound = bound
         self._unit = unit
-        self._inside = 0
+        self._held = 0
 
     @contextmanager
     def admitted(self, cost: int = 1) -> Iterator[None]:
-        """Be counted for the body; a call alone is always let in. Raises ResourceExhausted."""
-        if self._inside and self._inside + cost > self._bound:
+        """Hold `cost` within the block; a call alone is always admitted. Raises ResourceExhausted."""
+        if self._held and self._held + cost > self._bound:
             raise ResourceExhausted(
-                f"{self._inside} {self._unit} are in progress, the bound is {self._bound}",
+                f"{self._held} {self._unit} are in progress, the bound is {self._bound}",
                 reason="QUEUE_FULL",
                 retry_after_s=0.5,
             )
-        self._inside += cost
+        self._held += cost
         try:
             yield
         finally:
-            self._inside -= cost
+            self._held -= cost
 
 
 async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:

@@ -1,6 +1,6 @@
-"""What the recommender's catalog and indexes hold, for Prometheus: read whenever it is scraped.
+"""Metrics of the recommender's catalog and indexes, read at each scrape.
 
-It is scraped on a thread of its own, so only what may be looked at from any thread is looked at here.
+Scrapes run on a thread of their own, so these collectors read only what is safe from any thread.
 """
 
 import shutil
@@ -14,15 +14,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.recommender.catalog.database import FILE
 from services.recommender.catalog.store import Catalog
-from services.recommender.collections import Collections
 from services.recommender.errors import CatalogError
+from services.recommender.release.collection import Collections
 from services.runtime.release_metrics import ReleaseCollector
 
 _PARTS = ("segment", "delta", "dead")
 
 
 class IndexCollector(Collector):
-    """Rows of each collection's index, its revision, and what an upgrade has left to do."""
+    """Rows of each collection's index, its revision, and the items that an upgrade has left."""
 
     def __init__(self, collections: Collections) -> None:
         self._collections = collections
@@ -38,10 +38,10 @@ class IndexCollector(Collector):
         left = _per_collection("atelier_upgrade_items_left", "Items that an upgrade has still to embed.")
         for collection in self._collections:
             left.add_metric([collection.name], collection.left_to_embed)
-            serving = collection.present
-            if serving is None:
+            release = collection.present
+            if release is None:
                 continue
-            view = serving.index.view()
+            view = release.index.view()
             counts = view.counts
             live.add_metric([collection.name], counts.live)
             for part in _PARTS:
@@ -52,7 +52,7 @@ class IndexCollector(Collector):
 
 
 class CatalogCollector(Collector):
-    """What the catalog holds and what room it has; a disk that cannot be read has no samples."""
+    """Content of the catalog and free space on its disk; a disk that cannot be read has no samples."""
 
     def __init__(self, catalog: Catalog, collections: Collections, root: Path) -> None:
         self._catalog = catalog
@@ -77,8 +77,10 @@ class CatalogCollector(Collector):
         yield from (revision, count, database, free)
 
 
-def show(registry: CollectorRegistry, catalog: Catalog, root: Path, collections: Collections) -> None:
-    """Register what tells of the collections, their releases, their indexes and the catalog in `root`."""
+def register_metrics(
+    registry: CollectorRegistry, catalog: Catalog, root: Path, collections: Collections
+) -> None:
+    """Register the metrics of the collections, their releases, their indexes and the catalog in `root`."""
     registry.register(IndexCollector(collections))
     registry.register(CatalogCollector(catalog, collections, root))
     registry.register(ReleaseCollector(lambda: {each.name: each.status for each in collections}))

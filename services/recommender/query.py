@@ -1,4 +1,4 @@
-"""Queries and examples into one direction to look in. Legend: D dimensions, P positives, N negatives."""
+"""Questions, and the direction that they point in. Legend: D dimensions, P positives, N negatives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from services.recommender.space_index import SpaceIndex
 from services.runtime.errors import InvalidArgument, ServiceError
 
 NEGATIVE_WEIGHT = 0.5
-# Rows beyond those asked for, in place of items that are deleted between the search and its reading.
+# Extra rows, in place of items that are deleted between the search and the read.
 _SPARE = 16
 _ATTEMPTS = 3
 
@@ -44,7 +44,7 @@ Content = Picture | ItemIds | Record | CallerVector
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a caller asks. An example that could not be read is its error."""
+    """The question of a request. An unreadable example is replaced by its error."""
 
     query: Content | None
     positives: tuple[Content | ServiceError, ...] = ()
@@ -57,7 +57,7 @@ class Question:
 
     @property
     def named_ids(self) -> tuple[str, ...]:
-        """Items that are left out: those that the caller names to be left out, in the query, in examples."""
+        """Items to leave out: the excluded ones, and those of the query and the examples."""
         contents = (self.query, *self.positives, *self.negatives)
         named = [item_id for one in contents if isinstance(one, ItemIds) for item_id in one.item_ids]
         return (*self.excluded_ids, *named)
@@ -65,19 +65,19 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """Items nearest first, and the revision that the search reflects."""
+    """Items, nearest first, and the revision that the search reflects."""
 
     items: tuple[tuple[Item, float], ...]
     revision: int
 
 
 def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> np.ndarray:
-    """The direction to look in: mean(positives) − 0.5 · mean(negatives), each of norm 1 first; norm 1.
+    """The direction to search in: mean(positives) − 0.5 · mean(negatives), each of norm 1 first; norm 1.
 
     The query is one of the positives, so two liked examples outweigh it two to one. The mean keeps many
     dislikes from outweighing the likes; 0.5 turns away from them without looking for their opposite
     (Rocchio's formula, with β = 1 and γ = 0.5). positives, negatives: shape (D,) each, float.
-    Raises InvalidArgument: when nothing is left to look for.
+    Raises InvalidArgument: if they cancel out.
     """
     target = np.mean([_unit(one) for one in positives], axis=0)
     if negatives:
@@ -100,8 +100,8 @@ def search(
 ) -> SearchResult:
     """The `count` items nearest to a direction that satisfy the conditions and are not left out.
 
-    The view is older than what is read of the catalog, so an item that was deleted meanwhile is not
-    found; when that leaves too few, the search is made again.
+    The view is older than what is read of the catalog, so an item that was deleted meanwhile is left
+    out; if too few remain, the search is repeated.
     """
     for _ in range(_ATTEMPTS):
         view = index.view()

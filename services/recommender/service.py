@@ -1,4 +1,4 @@
-"""The recommender put together: store, catalog, embedder, collections, servicers."""
+"""The recommender's assembly: store, catalog, embedder, collections, servicers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,12 +17,10 @@ from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
 from services.client.pinned_models import PinnedModels
 from services.recommender.catalog.store import Catalog
-from services.recommender.collections import Collections
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
-from services.recommender.metrics import show
-from services.recommender.release.collection import Collection
-from services.recommender.release.leads import index_root
+from services.recommender.metrics import register_metrics
+from services.recommender.release.collection import Collection, Collections
 from services.recommender.retrieval import Retriever
 from services.recommender.servicers.catalog import CatalogServicer
 from services.recommender.servicers.index import IndexServicer
@@ -35,27 +33,27 @@ from services.runtime.server import ServerContext, Service
 def recommender_service(
     settings: RecommenderSettings, catalog: Catalog, client: AsyncEmbedderClient | None = None
 ) -> Service:
-    """What the recommender's process serves, from a catalog that it holds. client: another embedder."""
+    """The service of a process that holds `catalog`. client: replaces the embedder of the settings."""
 
     @asynccontextmanager
     async def build(server: ServerContext) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             executors = Executors()
             stack.callback(executors.close)
-            embedder = client or AsyncEmbedderClient(
+            embedder_client = client or AsyncEmbedderClient(
                 settings.embedder_address, security=settings.client_security(), hops=server.hops
             )
-            stack.push_async_callback(embedder.close)
-            embedding = PinnedModels(embedder)
-            collections = _collections(settings, catalog, executors, embedding)
+            stack.push_async_callback(embedder_client.close)
+            embedder = PinnedModels(embedder_client)
+            collections = _collections(settings, catalog, executors, embedder)
             for collection in collections:
                 stack.push_async_callback(collection.close)
                 await collection.start()
-            show(server.registry, catalog, settings.catalogue, collections)
-            _add_servicers(server, settings, catalog, executors, embedding, collections)
+            register_metrics(server.registry, catalog, settings.catalogue, collections)
+            _add_servicers(server, settings, catalog, executors, embedder, collections)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = [tasks.create_task(collection.run()) for collection in collections]
-            running += [tasks.create_task(_tell_health(server, collections, settings.poll_s))]
+            running += [tasks.create_task(_report_health(server, collections, settings.poll_s))]
             running += [tasks.create_task(_keep_prepared(collections, settings.prepare_every_s))]
             yield
             for task in running:
@@ -71,7 +69,7 @@ def recommender_service(
 
 
 def _collections(
-    settings: RecommenderSettings, catalog: Catalog, executors: Executors, embedding: PinnedModels
+    settings: RecommenderSettings, catalog: Catalog, executors: Executors, embedder: PinnedModels
 ) -> Collections:
     store = ModelStore.at(settings.store)
     return Collections(
@@ -82,8 +80,8 @@ def _collections(
                 store=store,
                 catalog=catalog,
                 executors=executors,
-                embedding=embedding,
-                indexes=index_root(settings.catalogue),
+                embedder=embedder,
+                indexes=settings.catalogue / "index",
                 poll_s=settings.poll_s,
             )
             for name, leads in settings.collections.items()
@@ -96,21 +94,21 @@ def _add_servicers(
     settings: RecommenderSettings,
     catalog: Catalog,
     executors: Executors,
-    embedding: PinnedModels,
+    embedder: PinnedModels,
     collections: Collections,
 ) -> None:
     server.add(
         recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
         recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
         RecommenderServicer(
-            collections, Retriever(catalog, executors, embedding), embedding, executors, settings
+            collections, Retriever(catalog, executors, embedder), embedder, executors, settings
         ),
     )
     server.add(
         catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
         CatalogServicer(
-            collections, catalog, CatalogWriter(catalog, executors, embedding), executors, settings
+            collections, catalog, CatalogWriter(catalog, executors, embedder), executors, settings
         ),
     )
     server.add(
@@ -120,10 +118,10 @@ def _add_servicers(
     )
 
 
-async def _tell_health(server: ServerContext, collections: Collections, every_s: float) -> None:
+async def _report_health(server: ServerContext, collections: Collections, every_s: float) -> None:
     """SERVING while some collection has a release; the embedder's absence changes nothing."""
     while True:
-        # Told again and again: what was told before the server listened is forgotten by it.
+        # Set again and again: the server forgets what was set before it listened.
         await server.set_serving(any(collection.present is not None for collection in collections))
         await asyncio.sleep(min(every_s, 0.1))
 

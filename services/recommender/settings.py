@@ -1,4 +1,4 @@
-"""What the recommender is told by its environment."""
+"""The settings of the recommender."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,8 @@ from services.runtime.settings import ServiceSettings
 class RecommenderSettings(ServiceSettings):
     """Settings of the recommender; `ATELIER_<NAME>` in the environment.
 
-    collections: per collection the models that it may follow, the preferred first. It follows the first
-    one that has a `production` alias, and goes over to a more preferred one as soon as that has one.
+    collections: for each collection its leads, the models that it may follow, the preferred first. It
+    follows the first that has a `production` alias, and changes to a preferred one once that has one.
     JSON, `{"fashion": ["fashion-attributes", "fashion-image"]}`, or
     `fashion=fashion-attributes|fashion-image` with commas between collections.
     """

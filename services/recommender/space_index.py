@@ -1,7 +1,7 @@
-"""The index of one collection in one space: loaded from verified files, or built from the catalog.
+"""The index of a collection in a space: loaded from verified files, or built from the catalog.
 
-Every difference between the two is found by comparing labels, so a lost, old or half-written set of
-files costs time and never an answer. `apply` runs right after each commit, on the thread that writes.
+Comparing labels shows every difference between the two, so lost, old or half-written files cost time and
+never an answer. `apply` runs right after each commit, on the thread that writes.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class SpaceIndex:
-    """What of a collection can be found in one space."""
+    """The searchable items of a collection in a space."""
 
     def __init__(
         self, catalog: Catalog, root: Path, *, collection: str, space_id: str, dimension: int
@@ -41,7 +41,7 @@ class SpaceIndex:
         self._index = self._fresh()
 
     def open(self) -> None:
-        """Load what the files have, and take the rest from the catalog."""
+        """Load the files, and take the rest from the catalog."""
         contents = self._catalog.contents(self.collection)
         self._index.restore(self._files.load().segments, contents.labels, revision=contents.revision)
         self.reconcile()
@@ -50,27 +50,27 @@ class SpaceIndex:
         """The index as it stands now."""
         return self._index.view()
 
-    def apply(self, change: Change, found: Mapping[str, np.ndarray]) -> None:
-        """Follow a write of the catalog. found: the vectors of the contents that came."""
+    def apply(self, change: Change, vectors: Mapping[str, np.ndarray]) -> None:
+        """Apply a write of the catalog. vectors: of the added contents."""
         with self._changing:
             labels = np.array(list(change.added), dtype=np.int64)
-            # What a reconciliation took from the catalog meanwhile is here already.
+            # A reconciliation may have taken some of it from the catalog meanwhile.
             new = ~self._index.view().holds(labels)
             sources = [source for source, is_new in zip(change.added.values(), new, strict=True) if is_new]
             self._index.update(
                 labels[new],
-                _matrix([found[source] for source in sources], self.dimension),
+                _matrix([vectors[source] for source in sources], self.dimension),
                 removed=np.array(change.removed, dtype=np.int64),
                 revision=change.revision,
             )
 
     def reconcile(self) -> list[str]:
-        """Make the index hold what the catalog does; the contents that have no readable vector."""
+        """Make the index equal the catalog; the contents that have no readable vector."""
         with self._changing:
             return self._reconcile(self._index)
 
     def rebuild(self) -> int:
-        """How many rows live in the index, built anew from the catalog; the old one serves meanwhile."""
+        """Build the index anew from the catalog while the old one serves; the number of live rows."""
         fresh = self._fresh()
         contents = self._catalog.contents(self.collection)
         found = self._catalog.vectors_of(contents.sources, self.space_id)

@@ -1,8 +1,7 @@
-"""Taking items in: checked, embedded, written, findable; then acknowledged (R-4, R-6).
+"""The write path: items are checked, embedded, written and indexed before they are acknowledged (R-4, R-6).
 
-While the collection moves to another space every item is embedded in both. Under the write lock the
-spaces that must be fed are looked at again; where the collection moved meanwhile, the items are
-embedded once more.
+While the collection moves to another space every item is embedded in both. The spaces are checked again
+under the write lock; if the collection moved meanwhile, the items are embedded once more.
 """
 
 import asyncio
@@ -29,7 +28,7 @@ from services.recommender.release.leads import CollectionRelease, LeadModels
 from services.runtime.errors import Aborted, Internal, ServiceError, to_service_error
 
 ATTEMPTS: Final = 3
-# More items than a person changes at once are an import, which waits behind people.
+# More items than a person changes at once are an import, which has the lower priority.
 INTERACTIVE_ITEMS: Final = 8
 
 T = TypeVar("T")
@@ -39,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemDraft:
-    """An item as a caller brings it: a picture or a vector."""
+    """An item of a request, with a picture or a vector."""
 
     item_id: str
     picture: bytes | None
@@ -51,7 +50,7 @@ class ItemDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpsertOutcome:
-    """One revision or error a draft; the models that took part; the time that embedding took."""
+    """A revision or error for each draft; the models that took part; the time that embedding took."""
 
     outcomes: tuple[int | ServiceError, ...]
     revision: int
@@ -61,7 +60,7 @@ class UpsertOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """Drafts on their way: entries or errors, pictures by digest, vectors by space and content."""
+    """Drafts in progress: entries or errors, pictures by digest, vectors by space and content."""
 
     entries: dict[int, ItemEntry] = field(default_factory=dict)
     errors: dict[int, ServiceError] = field(default_factory=dict)
@@ -70,11 +69,11 @@ class _Batch:
 
     def lacks(self, space_id: str) -> bool:
         """Whether an item has no vector in a space."""
-        found = self.vectors.get(space_id, {})
-        return any(entry.source not in found for entry in self.entries.values())
+        known = self.vectors.get(space_id, {})
+        return any(entry.source not in known for entry in self.entries.values())
 
     def refuse(self, source: str, error: ServiceError) -> None:
-        """Give up every item of a content."""
+        """Fail every item of a content."""
         for index in [index for index, entry in self.entries.items() if entry.source == source]:
             self.errors[index] = error
             del self.entries[index]
@@ -83,61 +82,61 @@ class _Batch:
 class CatalogWriter:
     """Writes the items of every collection."""
 
-    def __init__(self, catalog: Catalog, executors: Executors, embedding: PinnedModels) -> None:
+    def __init__(self, catalog: Catalog, executors: Executors, embedder: PinnedModels) -> None:
         self._catalog = catalog
         self._executors = executors
-        self._embedding = embedding
+        self._embedder = embedder
 
     async def upsert(self, collection: Collection, drafts: Sequence[ItemDraft]) -> UpsertOutcome:
-        """Insert or replace items; what is acknowledged is durable and can be found.
+        """Insert or replace items, durable and searchable on return. Bad items fail alone.
 
-        Bad items fail alone. Raises NoRelease, ServiceError, DiskFull: then nothing was written.
+        Raises NoRelease, ServiceError, DiskFull: then nothing was written.
         """
         for _ in range(ATTEMPTS):
-            with collection.hold() as serving:
-                batch = await self._executors.read(partial(self._batch, drafts, serving))
-                embedded = await self._embed(batch, collection, serving)
-                change = await _whole(self._commit(batch, collection))
+            with collection.hold() as release:
+                batch = await self._executors.read(partial(self._batch, drafts, release))
+                embedded = await self._embed(batch, collection, release)
+                change = await _uninterrupted(self._commit(batch, collection))
                 if change is not None:
-                    return _taken(batch, change, len(drafts), serving.models, embedded)
+                    return _outcome(batch, change, len(drafts), release.models, embedded)
         raise Aborted(f"the collection {collection.name} moved to another space during the write")
 
     async def delete(self, collection: Collection, item_ids: Sequence[str]) -> Change:
-        """Remove items; durable and not to be found any more on return. Raises DiskFull."""
-        return await _whole(self._delete(collection, item_ids))
+        """Remove items, durable and out of the index on return. Raises DiskFull."""
+        return await _uninterrupted(self._delete(collection, item_ids))
 
-    def _batch(self, drafts: Sequence[ItemDraft], serving: CollectionRelease) -> _Batch:
+    def _batch(self, drafts: Sequence[ItemDraft], release: CollectionRelease) -> _Batch:
         batch = _Batch()
         for index, draft in enumerate(drafts):
             try:
-                batch.entries[index] = _entry(draft, serving, batch)
+                batch.entries[index] = _entry(draft, release, batch)
             except (ServiceError, InvalidInput) as error:
                 batch.errors[index] = to_service_error(error, ERRORS)
         return batch
 
     async def _embed(
-        self, batch: _Batch, collection: Collection, serving: CollectionRelease
+        self, batch: _Batch, collection: Collection, release: CollectionRelease
     ) -> EmbeddedInputs:
-        """Give each picture a vector in every space that is fed; how long the present space took."""
-        embedded = await self._feed(batch, serving.models)
+        """Embed each picture in every space in use; the result and times of the present space."""
+        embedded = await self._embed_in(batch, release.models)
         incoming = collection.incoming
-        if incoming is not None and incoming.serving.models.space_id != serving.models.space_id:
+        if incoming is not None and incoming.release.models.space_id != release.models.space_id:
             present = dict(batch.entries)
-            await self._feed(batch, incoming.serving.models)
+            await self._embed_in(batch, incoming.release.models)
             if not incoming.complete:
-                # The upgrade meets this item again and says what is wrong with it.
+                # The upgrade meets this item again and reports what is wrong with it.
                 batch.entries.update(present)
                 for index in present:
                     batch.errors.pop(index, None)
         return embedded
 
-    async def _feed(self, batch: _Batch, models: LeadModels) -> EmbeddedInputs:
+    async def _embed_in(self, batch: _Batch, models: LeadModels) -> EmbeddedInputs:
         sources = {entry.source: entry.picture_digest for entry in batch.entries.values()}
         known = await self._executors.read(lambda: self._catalog.vectors_of(list(sources), models.space_id))
-        found = batch.vectors.setdefault(models.space_id, {})
-        found |= known
-        unknown = [(s, digest) for s, digest in sources.items() if digest and s not in found]
-        embedded = await self._embedding.pictures(
+        vectors = batch.vectors.setdefault(models.space_id, {})
+        vectors |= known
+        unknown = [(source, digest) for source, digest in sources.items() if digest and source not in vectors]
+        embedded = await self._embedder.pictures(
             [batch.pictures[digest] for _, digest in unknown],
             models.image,
             no_store=False,
@@ -147,11 +146,11 @@ class CatalogWriter:
             if isinstance(outcome, ServiceError):
                 batch.refuse(source, outcome)
             else:
-                found[source] = outcome
+                vectors[source] = outcome
         return embedded
 
     async def _commit(self, batch: _Batch, collection: Collection) -> Change | None:
-        """What was written; None when a space that must be fed by now lacks a vector."""
+        """The change; None if a space that is in use by now lacks a vector."""
         async with collection.writing:
             targets = _targets(collection)
             if any(batch.lacks(target.models.space_id) for target in targets):
@@ -166,8 +165,8 @@ class CatalogWriter:
             entries,
             new_vectors=[
                 SourceVector(source=source, space_id=space_id, vector_D=vector)
-                for space_id, found in batch.vectors.items()
-                for source, vector in found.items()
+                for space_id, vectors in batch.vectors.items()
+                for source, vector in vectors.items()
                 if source in wanted
             ],
             pictures={
@@ -177,14 +176,14 @@ class CatalogWriter:
             },
         )
         for target in targets:
-            _follow(target, change, batch.vectors[target.models.space_id])
+            _index(target, change, batch.vectors[target.models.space_id])
         return change
 
     async def _delete(self, collection: Collection, item_ids: Sequence[str]) -> Change:
         def write() -> Change:
             change = self._catalog.delete(collection.name, item_ids)
             for target in targets:
-                _follow(target, change, {})
+                _index(target, change, {})
             return change
 
         async with collection.writing:
@@ -192,9 +191,9 @@ class CatalogWriter:
             return await self._executors.write(write)
 
 
-def _entry(draft: ItemDraft, serving: CollectionRelease, batch: _Batch) -> ItemEntry:
-    """The entry of a draft; its picture or vector is put into the batch."""
-    attributes = normalise_record(draft.record, serving.models.schema)
+def _entry(draft: ItemDraft, release: CollectionRelease, batch: _Batch) -> ItemEntry:
+    """The entry of a draft; its picture or vector goes into the batch."""
+    attributes = normalise_record(draft.record, release.models.schema)
     digest = ""
     if draft.picture is not None:
         digest = picture_digest(draft.picture)
@@ -202,8 +201,8 @@ def _entry(draft: ItemDraft, serving: CollectionRelease, batch: _Batch) -> ItemE
         batch.pictures[digest] = draft.picture
     else:
         assert draft.vector is not None
-        vector = serving.check_vector(draft.vector, comparable=False)
-        space_id = serving.models.space_id
+        vector = release.check_vector(draft.vector, comparable=False)
+        space_id = release.models.space_id
         source = f"v:{hashlib.sha256(space_id.encode() + vector.astype('<f4').tobytes()).hexdigest()}"
         batch.vectors.setdefault(space_id, {})[source] = vector
     return ItemEntry(
@@ -217,28 +216,28 @@ def _entry(draft: ItemDraft, serving: CollectionRelease, batch: _Batch) -> ItemE
 
 
 def _targets(collection: Collection) -> list[CollectionRelease]:
-    """The releases whose indexes follow every write: the present one, and the next once it is whole."""
+    """The releases whose indexes get every write: the present one, and the next once it is complete."""
     present, incoming = collection.present, collection.incoming
     targets = [] if present is None else [present]
     if (
         incoming is not None
         and incoming.complete
-        and incoming.serving.index not in [t.index for t in targets]
+        and incoming.release.index not in [t.index for t in targets]
     ):
-        targets.append(incoming.serving)
+        targets.append(incoming.release)
     return targets
 
 
-def _follow(target: CollectionRelease, change: Change, found: Mapping[str, np.ndarray]) -> None:
+def _index(target: CollectionRelease, change: Change, vectors: Mapping[str, np.ndarray]) -> None:
     try:
-        target.index.apply(change, found)
+        target.index.apply(change, vectors)
     except Exception:
-        # The catalog is the truth: what the index missed is taken from there.
-        log.exception("the index did not follow a write", extra={"collection": target.index.collection})
+        # The catalog is the truth: the index takes from it what it missed.
+        log.exception("the index missed a write", extra={"collection": target.index.collection})
         target.index.reconcile()
 
 
-def _taken(
+def _outcome(
     batch: _Batch, change: Change, count: int, models: LeadModels, embedded: EmbeddedInputs
 ) -> UpsertOutcome:
     outcomes: list[int | ServiceError] = []
@@ -251,6 +250,6 @@ def _taken(
     return UpsertOutcome(outcomes=tuple(outcomes), revision=change.revision, models=models, embedded=embedded)
 
 
-async def _whole(work: Coroutine[Any, Any, T]) -> T:
-    """The outcome of a write, which goes on when its caller leaves: half of one is never seen."""
+async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a write, which completes also if its caller is cancelled."""
     return await asyncio.shield(asyncio.ensure_future(work))

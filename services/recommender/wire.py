@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from atelier.recommender.v1 import catalog_pb2, index_pb2, recommender_pb2, resources_pb2
+from atelier.recommender.v1 import catalog_pb2, recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
 from google.protobuf import timestamp_pb2
 
@@ -20,7 +20,6 @@ from services.recommender.query import Content, ItemIds, Picture, Question, Reco
 from services.runtime.errors import InvalidArgument, ServiceError, to_status
 from services.runtime.limits import Limits
 
-DEFAULT_COLLECTION: Final = "fashion"
 DEFAULT_COUNT: Final = 10
 DEFAULT_PAGE: Final = 100
 MOST_PAGE: Final = 1_000
@@ -37,7 +36,7 @@ _LAST_SECOND: Final = 253_402_300_799  # 9999-12-31
 
 
 def check_item_id(item_id: str) -> str:
-    """The identifier itself. Raises InvalidArgument: when it is not one."""
+    """The identifier itself. Raises InvalidArgument: if it is malformed."""
     if not _ITEM_ID.fullmatch(item_id):
         raise InvalidArgument(
             f"item_id {item_id[:32]!a} is not 1 to 128 letters, digits, '.', '_', ':' or '-', "
@@ -49,9 +48,9 @@ def check_item_id(item_id: str) -> str:
 
 
 def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> Question:
-    """What a request asks; an example that cannot be read is its error.
+    """The question of a request; an unreadable example is replaced by its error.
 
-    Raises InvalidArgument: when the query cannot be read or a bound is not kept, naming it.
+    Raises InvalidArgument: if the query is unreadable, or naming the exceeded bound.
     """
     count = request.item_count if request.HasField("item_count") else DEFAULT_COUNT
     if not 1 <= count <= limits.item_count:
@@ -118,7 +117,7 @@ def _content(kind: str, value: Any, limits: Limits) -> Content:
 
 
 def check_picture(data: bytes, limits: Limits) -> bytes:
-    """The bytes themselves. Raises InvalidArgument: when there are none, or more than the bound."""
+    """The bytes themselves. Raises InvalidArgument: if there are none, or more than the bound."""
     if not data:
         raise InvalidArgument("the picture is empty", reason="INVALID_IMAGE")
     if len(data) > limits.image_bytes:
@@ -129,7 +128,7 @@ def check_picture(data: bytes, limits: Limits) -> bytes:
 
 
 def check_upsert(request: catalog_pb2.UpsertItemsRequest, limits: Limits) -> None:
-    """Raises InvalidArgument: for a number of items or a size out of bounds, or an identifier given twice."""
+    """Raises InvalidArgument: if a bound of count or size is exceeded, or an identifier repeated."""
     _check_count(request.items, "items", least=1, most=limits.message_images)
     size = request.ByteSize()
     if size > limits.message_bytes:
@@ -148,7 +147,7 @@ def check_upsert(request: catalog_pb2.UpsertItemsRequest, limits: Limits) -> Non
 
 
 def check_delete(request: catalog_pb2.DeleteItemsRequest) -> list[str]:
-    """The identifiers. Raises InvalidArgument: when they are too many or too few, or one is none."""
+    """The identifiers. Raises InvalidArgument: if there are too many or none, or one is malformed."""
     _check_count(request.item_ids, "item_ids", least=1, most=MOST_DELETED)
     return [check_item_id(one) for one in request.item_ids]
 
@@ -168,7 +167,7 @@ def _optional_us(message: Any, name: str) -> int | None:
 
 
 def page_size(request: catalog_pb2.ListItemsRequest) -> int:
-    """Items a page. Raises InvalidArgument."""
+    """The size of a page. Raises InvalidArgument."""
     if not 0 <= request.page_size <= MOST_PAGE:
         raise InvalidArgument(
             f"page_size is {request.page_size}, it must be 0 to {MOST_PAGE}", field="page_size"
@@ -177,14 +176,14 @@ def page_size(request: catalog_pb2.ListItemsRequest) -> int:
 
 
 def read_page_token(token: str) -> str:
-    """The identifier after which the page begins. Raises InvalidArgument: when we did not give the token."""
+    """The identifier after which the page begins. Raises InvalidArgument: for a foreign token."""
     if not token:
         return ""
     try:
         return check_item_id(base64.urlsafe_b64decode(token.encode()).decode())
     except (binascii.Error, UnicodeError, ValueError, ServiceError) as error:
         raise InvalidArgument(
-            "page_token is not one of a page before", reason="INVALID_PAGE_TOKEN", field="page_token"
+            "page_token was not issued by this service", reason="INVALID_PAGE_TOKEN", field="page_token"
         ) from error
 
 
@@ -215,12 +214,12 @@ def recommendation(value: Item, similarity: float) -> recommender_pb2.Recommenda
 
 
 def failures(errors: Mapping[int, ServiceError], ids: Mapping[int, str]) -> list[ItemFailure]:
-    """What is wrong with single items of a request, by their positions in it."""
+    """The errors of single items, with their positions in the request."""
     return [ItemFailure(index=index, id=ids.get(index, ""), error=error) for index, error in errors.items()]
 
 
 def upsert_result(index: int, item_id: str, outcome: int | ServiceError) -> catalog_pb2.UpsertItemResult:
-    """What became of one item."""
+    """The result of one item."""
     result = catalog_pb2.UpsertItemResult(index=index, item_id=item_id)
     if isinstance(outcome, ServiceError):
         result.error.CopyFrom(to_status(outcome))
@@ -232,7 +231,7 @@ def upsert_result(index: int, item_id: str, outcome: int | ServiceError) -> cata
 def served(
     version: Version, status: ReleaseStatus, last: types_pb2.ServedModel | None, *, is_lead: bool
 ) -> types_pb2.ServedModel:
-    """A version of the release in service; what runs its graph is what the embedder answered last."""
+    """A version of the release in service; the providers are those of the embedder's last answer."""
     model = write_model(
         version,
         "orphaned" if status.state == "orphaned" and is_lead else "serving",
@@ -244,8 +243,3 @@ def served(
         model.actual_provider = last.actual_provider
         model.fell_back = last.fell_back
     return model
-
-
-def index_status(**fields: Any) -> index_pb2.GetStatusResponse:
-    """The state of an index as a message."""
-    return index_pb2.GetStatusResponse(**fields)

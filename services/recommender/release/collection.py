@@ -1,12 +1,12 @@
-"""One collection: the release that it follows, its index, its writes.
+"""A collection: the release that it follows, its index, its writes.
 
-A collection follows the first of its leads that has a `production` alias. While it follows none, or the
-one that it follows cannot be prepared, it serves what it served before the process was started.
+A collection follows the first of its leads that has a `production` alias. While there is none, or while
+it cannot be prepared, the collection serves what it served before the process started.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,8 @@ from typing import Final
 from inference.errors import NoRelease
 from inference.release import ReleaseKeeper, ReleaseStatus, store_trouble
 from model_store.aliases import PRODUCTION
-from model_store.errors import StoreError
+from model_store.errors import InvalidName, StoreError
+from model_store.names import check_name
 from model_store.store import ModelStore, Version
 from services.client.pinned_models import PinnedModels
 from services.recommender.catalog.store import Catalog
@@ -23,15 +24,16 @@ from services.recommender.executors import Executors
 from services.recommender.release.leads import CollectionRelease, LeadModels, describe
 from services.recommender.release.upgrade import Incoming, Upgrade
 from services.recommender.space_index import SpaceIndex, forget_indexes
-from services.runtime.errors import ServiceError
+from services.runtime.errors import InvalidArgument, NotFound, ServiceError
 
 log = logging.getLogger(__name__)
 
-_UNFOLLOWED: Final = ReleaseStatus(state="absent", detail="no lead has been looked at yet", version=None)
+DEFAULT_COLLECTION: Final = "fashion"
+_UNFOLLOWED: Final = ReleaseStatus(state="absent", detail="no lead was looked up yet", version=None)
 
 
 class Collection:
-    """A collection by its name; its methods belong to one event loop."""
+    """A collection; its methods belong to one event loop."""
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class Collection:
         store: ModelStore,
         catalog: Catalog,
         executors: Executors,
-        embedding: PinnedModels,
+        embedder: PinnedModels,
         indexes: Path,
         poll_s: float,
     ) -> None:
@@ -52,11 +54,11 @@ class Collection:
         self._store = store
         self._catalog = catalog
         self._executors = executors
-        self._embedding = embedding
+        self._embedder = embedder
         self._indexes = indexes
         self._poll_s = poll_s
-        self._upgrade = Upgrade(catalog, executors, embedding, self.writing)
-        # The one that is followed first; behind it the one that serves until that has a release.
+        self._upgrade = Upgrade(catalog, executors, embedder, self.writing)
+        # First the keeper of the followed lead; behind it the one that serves until that has a release.
         self._keepers: list[ReleaseKeeper[CollectionRelease]] = []
         self._following = ""
         self._runs: list[asyncio.Task[None]] = []
@@ -66,27 +68,27 @@ class Collection:
 
     @property
     def status(self) -> ReleaseStatus:
-        """What the keeper of the followed lead says."""
+        """The status of the followed lead."""
         return self._keepers[0].status if self._keepers else self._unfollowed
 
     @property
     def left_to_embed(self) -> int:
-        """Items that an upgrade has still to bring into its space; 0 when none is going on."""
+        """Items that an upgrade has still to embed; 0 without an upgrade."""
         return self._upgrade.left
 
     @property
     def preferred(self) -> str:
-        """The lead that is followed, or would be before any other."""
+        """The lead that is followed, or the first to be followed."""
         return self._following or self._leads[0]
 
     @property
     def detail(self) -> str:
-        """One line on what is going on; empty when all is well."""
+        """A line on the upgrade in progress and on what is wrong; empty if nothing is."""
         return "; ".join(part for part in (self._upgrade.progress, self.status.detail) if part)
 
     @property
     def present(self) -> CollectionRelease | None:
-        """What answers now; None when nothing does. From any thread."""
+        """The release that answers now; None without one. Safe from any thread."""
         for keeper in tuple(self._keepers):
             release = keeper.present
             if release is not None:
@@ -95,7 +97,7 @@ class Collection:
 
     @contextmanager
     def hold(self) -> Iterator[CollectionRelease]:
-        """The release in service, kept until the context ends. Raises NoRelease: saying why there is none."""
+        """The release in service, kept until the block ends. Raises NoRelease: saying why there is none."""
         for keeper in self._keepers:
             if keeper.status.version is not None:
                 with keeper.hold() as release:
@@ -106,13 +108,13 @@ class Collection:
         yield self._interim
 
     async def start(self) -> None:
-        """Serve what the collection served before, where that can still be had."""
+        """Serve what the collection served before, if its models and index are still there."""
         try:
             models = await self._executors.read(self._remembered)
             if models is not None:
                 self._interim = CollectionRelease(models=models, index=await self._index(models))
         except (StoreError, DamagedCatalog) as error:
-            log.warning("the last release is not to be had", extra={"reason": str(error)})
+            log.warning("cannot restore the last release", extra={"reason": str(error)})
 
     async def run(self) -> None:
         """Follow the preferred lead until cancelled."""
@@ -124,17 +126,17 @@ class Collection:
             await asyncio.sleep(self._poll_s)
 
     async def keep_prepared(self) -> None:
-        """Ask the embedder to keep what is pinned."""
-        serving = self.present
-        if serving is None:
+        """Ask the embedder to keep the pinned models."""
+        release = self.present
+        if release is None:
             return
         try:
-            await self._embedding.prepare(serving.models.pinned)
+            await self._embedder.prepare(release.models.pinned)
         except ServiceError as error:
             log.warning("a pinned model was not prepared", extra={"reason": str(error)})
 
     async def close(self) -> None:
-        """Give everything up."""
+        """Release every resource."""
         for run in self._runs:
             run.cancel()
         await asyncio.gather(*self._runs, return_exceptions=True)
@@ -156,15 +158,15 @@ class Collection:
         await self._drop_abandoned()
 
     async def _drop_abandoned(self) -> None:
-        """Feed no space any more that the alias was moved away from before the collection was in it."""
+        """Stop feeding a space if the alias moved away before the collection was in it."""
         present, incoming = self.present, self.incoming
         settled = self.status.state == "serving" and not self.status.detail
-        if incoming and present and settled and incoming.serving is not present:
+        if incoming and present and settled and incoming.release is not present:
             self.incoming = None
-            await self._retire(incoming.serving)
+            await self._retire(incoming.release)
 
     def _preferred(self) -> str:
-        """The first lead that has a production alias; '' while the store has none or is not there."""
+        """The first lead that has a production alias; '' without one or without a store."""
         try:
             for lead in self._leads:
                 if self._store.aliases.find(lead, PRODUCTION) is not None:
@@ -202,23 +204,23 @@ class Collection:
     async def _prepare(self, version: Version) -> CollectionRelease:
         """The release of a lead: models ready in the embedder, every item in its space, index loaded.
 
-        Without an embedder a first release that misses no vector is made all the same: identifiers and
-        vectors are answered, pictures and attributes once the embedder is there.
+        A first release that misses no vector needs no embedder: it answers identifiers and vectors, and
+        pictures and attributes once the embedder is there.
         """
         models = await self._executors.read(lambda: describe(self._store, version))
         present = self.present
         first = present is None or present.models.lead.digest == version.digest
-        await self._embedding.prepare(models.pinned, required=not first)
-        serving = CollectionRelease(models=models, index=await self._index(models))
-        self.incoming = Incoming(serving)
+        await self._embedder.prepare(models.pinned, required=not first)
+        release = CollectionRelease(models=models, index=await self._index(models))
+        self.incoming = Incoming(release)
         await self._upgrade.run(self.incoming)
         before = self.present
         kept = {models.space_id} | ({before.models.space_id} if before else set())
         await self._executors.build(lambda: forget_indexes(self._indexes, self.name, kept))
-        return serving
+        return release
 
     async def _index(self, models: LeadModels) -> SpaceIndex:
-        """The open index of a space; the one that serves when that is of the same space."""
+        """The open index of a space, opened if it is not."""
         index = self._open.get(models.space_id)
         if index is None:
             index = SpaceIndex(
@@ -232,13 +234,38 @@ class Collection:
             self._open[models.space_id] = index
         return index
 
-    async def _retire(self, serving: CollectionRelease) -> None:
-        """Close the index that nothing serves from any more; its files stay for a way back."""
+    async def _retire(self, release: CollectionRelease) -> None:
+        """Close an index that no release uses any more; its files stay for a rollback."""
         used = {one.models.space_id for one in (self.present, self._moving()) if one is not None}
-        if serving.models.space_id not in used:
-            index = self._open.pop(serving.models.space_id, None)
+        if release.models.space_id not in used:
+            index = self._open.pop(release.models.space_id, None)
             if index is not None:
                 await self._executors.build(index.close)
 
     def _moving(self) -> CollectionRelease | None:
-        return self.incoming.serving if self.incoming else None
+        return self.incoming.release if self.incoming else None
+
+
+class Collections:
+    """The collections that the settings name."""
+
+    def __init__(self, by_name: Mapping[str, Collection]) -> None:
+        self._by_name = dict(by_name)
+
+    def __iter__(self) -> Iterator[Collection]:
+        return iter(self._by_name.values())
+
+    def named(self, name: str) -> Collection:
+        """The collection of a name, `fashion` for ''.
+
+        Raises NotFound: naming the collections that exist. Raises InvalidArgument: for an invalid name.
+        """
+        name = name or DEFAULT_COLLECTION
+        try:
+            check_name(name, "collection")
+        except InvalidName as error:
+            raise InvalidArgument(str(error), reason="INVALID_NAME", field="collection") from error
+        if name not in self._by_name:
+            known = ", ".join(sorted(self._by_name))
+            raise NotFound(f"no collection {name[:64]!a}; there are {known}", reason="NO_COLLECTION")
+        return self._by_name[name]

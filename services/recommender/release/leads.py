@@ -1,7 +1,6 @@
-"""What a collection serves with: the followed lead, the model of its pictures, the index of their space."""
+"""What a collection serves: the followed lead, the model of its pictures, the index of their space."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,14 +13,14 @@ from services.messages.contents import CallerVector
 from services.recommender.space_index import SpaceIndex
 from services.runtime.errors import InvalidArgument
 
-# Of a vector's length: far above what the index and queries still take, so that nothing is written
-# into the catalog that the index refuses.
-SHORTEST: Final = 1e-6
+# Far above the least length that the index and queries accept, so that the catalog holds no vector that the
+# index refuses.
+_LEAST_LENGTH: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadModels:
-    """The lead and the model of pictures; the same one when the shop has no attributes."""
+    """The lead and the model of pictures; the same version for a shop without attributes."""
 
     lead: Version
     image: Version
@@ -39,13 +38,13 @@ class LeadModels:
 
     @property
     def pinned(self) -> tuple[Version, ...]:
-        """The versions that the embedder is to have ready, the lead first."""
+        """The versions that the embedder keeps ready, the lead first."""
         return (self.lead,) if self.lead.space_id == self.image.space_id else (self.lead, self.image)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionRelease:
-    """One release of a collection, from admission to reply."""
+    """A release of a collection; a call holds one from admission to reply."""
 
     models: LeadModels
     index: SpaceIndex
@@ -61,7 +60,7 @@ class CollectionRelease:
         taker = f"the collection {self.index.collection}"
         values_D = vector.check(spaces, self.models.dimension, field="vector", taker=taker)
         length = float(np.linalg.norm(values_D.astype(np.float64)))
-        if length < SHORTEST:
+        if length < _LEAST_LENGTH:
             raise InvalidArgument(
                 f"the vector has no direction: its length is {length:.3g}", reason="INVALID_VECTOR"
             )
@@ -69,9 +68,9 @@ class CollectionRelease:
 
 
 def describe(store: ModelStore, lead: Version) -> LeadModels:
-    """The models that a lead stands for.
+    """The lead with the model of pictures that it is aligned with.
 
-    Raises RefusedModel: when it cannot lead a collection. Raises StoreError.
+    Raises RefusedModel: if it cannot lead a collection. Raises StoreError.
     """
     preprocessing = lead.manifest.preprocessing
     if isinstance(preprocessing, ImagePreprocessing):
@@ -86,8 +85,3 @@ def describe(store: ModelStore, lead: Version) -> LeadModels:
             f"{lead} has {lead.manifest.dimension} dimensions, {image} has {image.manifest.dimension}"
         )
     return LeadModels(lead=lead, image=image, schema=AttributeSchema(preprocessing))
-
-
-def index_root(catalog: Path) -> Path:
-    """Where the files of indexes lie."""
-    return catalog / "index"

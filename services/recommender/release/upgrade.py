@@ -1,8 +1,8 @@
-"""Moving a collection into another space without leaving the present one before the other is whole.
+"""Upgrades: a collection moves to another space once every item has a vector there.
 
-Every kept picture gets a vector in the new space, in bulk, while every upsert feeds both. The move is
-decided under the collection's write lock, once no live item is without a vector. Vectors that are made
-stay, so an upgrade that is interrupted goes on where it was, and going back is a load.
+Every stored picture gets a vector in the new space, in bulk, while every upsert writes both. The move is
+decided under the collection's write lock, once no live item lacks a vector. Finished vectors stay, so an
+interrupted upgrade continues where it stopped, and a rollback is a load.
 """
 
 import asyncio
@@ -25,101 +25,103 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Incoming:
-    """What a collection moves to. complete: every live item has its vector, and every upsert brings one."""
+    """The release that a collection moves to. complete: every live item has its vector, also new ones."""
 
-    serving: CollectionRelease
+    release: CollectionRelease
     complete: bool = False
 
 
 class Upgrade:
-    """Brings one collection into the space of one release; run again, it goes on."""
+    """Moves a collection into the space of a release; run again, it continues."""
 
     def __init__(
-        self, catalog: Catalog, executors: Executors, embedding: PinnedModels, writing: asyncio.Lock
+        self, catalog: Catalog, executors: Executors, embedder: PinnedModels, writing: asyncio.Lock
     ) -> None:
         self._catalog = catalog
         self._executors = executors
-        self._embedding = embedding
+        self._embedder = embedder
         self._writing = writing
         self.progress = ""
         self.left = 0
 
     async def run(self, incoming: Incoming) -> None:
-        """Return once `incoming` is complete and remembered as what the collection serves.
+        """Return once `incoming` is complete and stored as what the collection serves.
 
-        Raises UpgradeBlocked: when an item cannot follow, naming it or their number.
-        Raises ServiceError: when the embedder cannot be asked. Raises DiskFull.
+        Raises UpgradeBlocked: naming the item that cannot follow, or their number. Raises ServiceError: if
+        the embedder cannot be asked. Raises DiskFull.
         """
         try:
             while not await self._complete(incoming):
-                await self._fill(incoming.serving)
+                await self._fill(incoming.release)
         finally:
             self.progress, self.left = "", 0
 
     async def _complete(self, incoming: Incoming) -> bool:
-        """Whether nothing is missing, under the lock that no upsert passes."""
-        serving = incoming.serving
-        if await self._executors.read(lambda: self._missing_count(serving)):
+        """Whether nothing is missing, decided while no upsert can write."""
+        release = incoming.release
+        if await self._executors.read(lambda: self._missing_count(release)):
             return False
-        # The first pass is long and holds nobody up; the second sees only what came since.
-        await self._executors.build(serving.index.reconcile)
+        # The first pass is long and blocks no write; the second sees only what came since.
+        await self._executors.build(release.index.reconcile)
         async with self._writing:
-            if await self._executors.read(lambda: self._missing_count(serving)):
+            if await self._executors.read(lambda: self._missing_count(release)):
                 return False
-            unreadable = await self._executors.write(serving.index.reconcile)
+            unreadable = await self._executors.write(release.index.reconcile)
             if not unreadable:
-                await self._executors.write(lambda: self._remember(serving))
+                await self._executors.write(lambda: self._remember(release))
                 incoming.complete = True
                 return True
         log.error("damaged vectors are made again", extra={"count": len(unreadable)})
-        await self._executors.write(lambda: self._catalog.drop_vectors(unreadable, serving.models.space_id))
+        await self._executors.write(lambda: self._catalog.drop_vectors(unreadable, release.models.space_id))
         return False
 
-    def _missing_count(self, serving: CollectionRelease) -> int:
-        name, space_id = serving.index.collection, serving.models.space_id
+    def _missing_count(self, release: CollectionRelease) -> int:
+        name, space_id = release.index.collection, release.models.space_id
         bare = self._catalog.missing_count(name, space_id, pictures=False)
         if bare:
             raise UpgradeBlocked(
                 f"{bare} items of {name} are bare vectors of another space and cannot follow to "
-                f"{serving.models.image}; delete them or upsert them with a picture"
+                f"{release.models.image}; delete them or upsert them with a picture"
             )
         return self._catalog.missing_count(name, space_id, pictures=True)
 
-    def _remember(self, serving: CollectionRelease) -> None:
-        lead = serving.models.lead
+    def _remember(self, release: CollectionRelease) -> None:
+        lead = release.models.lead
         self._catalog.set_state(
-            serving.index.collection,
-            space_id=serving.models.space_id,
+            release.index.collection,
+            space_id=release.models.space_id,
             lead_name=lead.name,
             lead_version=lead.number,
         )
 
-    async def _fill(self, serving: CollectionRelease) -> None:
-        """Embed pictures that have no vector in the space until none is left."""
+    async def _fill(self, release: CollectionRelease) -> None:
+        """Embed pictures until none lacks a vector in the space."""
         done = 0
-        while page := await self._executors.read(lambda: self._page(serving)):
-            self.left = await self._executors.read(lambda: self._missing_count(serving))
-            self.progress = f"re-embedding for {serving.models.image}: {done} items done, {self.left} left"
-            done += await self._embed(page, serving)
+        while page := await self._executors.read(lambda: self._page(release)):
+            self.left = await self._executors.read(lambda: self._missing_count(release))
+            self.progress = f"re-embedding for {release.models.image}: {done} items done, {self.left} left"
+            done += await self._embed(page, release)
 
-    def _page(self, serving: CollectionRelease) -> list[MissingVector]:
-        return self._catalog.missing(serving.index.collection, serving.models.space_id, PAGE)
+    def _page(self, release: CollectionRelease) -> list[MissingVector]:
+        return self._catalog.missing(release.index.collection, release.models.space_id, PAGE)
 
-    async def _embed(self, page: Sequence[MissingVector], serving: CollectionRelease) -> int:
-        pictures = await self._executors.read(lambda: [self._picture(one) for one in page])
-        embedded = await self._embedding.pictures(pictures, serving.models.image, no_store=False, bulk=True)
-        found = []
-        for one, outcome in zip(page, embedded.outcomes, strict=True):
+    async def _embed(self, page: Sequence[MissingVector], release: CollectionRelease) -> int:
+        pictures = await self._executors.read(lambda: [self._picture(missing) for missing in page])
+        embedded = await self._embedder.pictures(pictures, release.models.image, no_store=False, bulk=True)
+        made = []
+        for missing, outcome in zip(page, embedded.outcomes, strict=True):
             if isinstance(outcome, ServiceError):
                 raise UpgradeBlocked(
-                    f"item {one.item_id} cannot follow to {serving.models.image}: {outcome.message}"
+                    f"item {missing.item_id} cannot follow to {release.models.image}: {outcome.message}"
                 )
-            found.append(SourceVector(source=one.source, space_id=serving.models.space_id, vector_D=outcome))
-        await self._executors.write(lambda: self._catalog.add_vectors(found))
-        return len(found)
+            made.append(
+                SourceVector(source=missing.source, space_id=release.models.space_id, vector_D=outcome)
+            )
+        await self._executors.write(lambda: self._catalog.add_vectors(made))
+        return len(made)
 
-    def _picture(self, one: MissingVector) -> bytes:
+    def _picture(self, missing: MissingVector) -> bytes:
         try:
-            return self._catalog.pictures.read(one.picture_digest)
+            return self._catalog.pictures.read(missing.picture_digest)
         except DamagedCatalog as error:
-            raise UpgradeBlocked(f"item {one.item_id} cannot follow: {error}") from error
+            raise UpgradeBlocked(f"item {missing.item_id} cannot follow: {error}") from error

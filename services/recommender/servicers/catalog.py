@@ -1,4 +1,4 @@
-"""CatalogService: what is acknowledged is durable and can be found."""
+"""CatalogService: acknowledged writes are durable and searchable."""
 # ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
 
 from typing import Any
@@ -9,8 +9,8 @@ from services.messages.contents import read_record, read_vector
 from services.messages.replies import all_failed, write_identity, write_timings
 from services.recommender import wire
 from services.recommender.catalog.store import Catalog
-from services.recommender.collections import Collections
 from services.recommender.executors import CallAdmission, Executors
+from services.recommender.release.collection import Collections
 from services.recommender.settings import RecommenderSettings
 from services.recommender.upsert import CatalogWriter, ItemDraft
 from services.runtime.errors import InvalidArgument, NotFound, ServiceError
@@ -23,13 +23,13 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self,
         collections: Collections,
         catalog: Catalog,
-        intake: CatalogWriter,
+        writer: CatalogWriter,
         executors: Executors,
         settings: RecommenderSettings,
     ) -> None:
         self._collections = collections
         self._catalog = catalog
-        self._intake = intake
+        self._writer = writer
         self._executors = executors
         self._limits = settings.limits
         self._admission = CallAdmission(settings.upsert_queue_bytes, "bytes of UpsertItems calls")
@@ -37,11 +37,11 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def UpsertItems(
         self, request: catalog_pb2.UpsertItemsRequest, context: Any
     ) -> catalog_pb2.UpsertItemsResponse:
-        """One result an item, in the order of the request."""
+        """A result for each item, in the order of the request."""
         collection = self._collections.named(request.collection)
         wire.check_upsert(request, self._limits)
         ids = {index: item.item_id for index, item in enumerate(request.items)}
-        read = await self._executors.aside(
+        read = await self._executors.convert(
             lambda: [self._draft(item) for item in request.items], request.ByteSize()
         )
         outcomes = {index: one for index, one in enumerate(read) if isinstance(one, ServiceError)}
@@ -49,40 +49,40 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         if not drafts:
             raise all_failed(wire.failures(outcomes, ids), "item")
         with self._admission.admitted(request.ByteSize()):
-            taken = await self._intake.upsert(collection, list(drafts.values()))
-        taken.embedded.times.note(items=len(drafts))
+            outcome = await self._writer.upsert(collection, list(drafts.values()))
+        outcome.embedded.times.note(items=len(drafts))
         results: dict[int, int | ServiceError] = {
             **outcomes,
-            **dict(zip(drafts, taken.outcomes, strict=True)),
+            **dict(zip(drafts, outcome.outcomes, strict=True)),
         }
         errors = {index: one for index, one in results.items() if isinstance(one, ServiceError)}
         if len(errors) == len(results):
             raise all_failed(wire.failures(errors, ids), "item")
         return catalog_pb2.UpsertItemsResponse(
             results=[wire.upsert_result(index, ids[index], results[index]) for index in sorted(results)],
-            models=[write_identity(version) for version in taken.models.pinned],
-            catalogue_revision=taken.revision,
-            timings=write_timings(taken.embedded.times),
+            models=[write_identity(version) for version in outcome.models.pinned],
+            catalogue_revision=outcome.revision,
+            timings=write_timings(outcome.embedded.times),
         )
 
     async def DeleteItems(
         self, request: catalog_pb2.DeleteItemsRequest, context: Any
     ) -> catalog_pb2.DeleteItemsResponse:
-        """How many items were there and are gone."""
+        """How many items were removed; absent ones do not count."""
         collection = self._collections.named(request.collection)
-        change = await self._intake.delete(collection, wire.check_delete(request))
+        change = await self._writer.delete(collection, wire.check_delete(request))
         return catalog_pb2.DeleteItemsResponse(
             deleted_count=len(change.removed), catalogue_revision=change.revision
         )
 
     async def GetItem(self, request: catalog_pb2.GetItemRequest, context: Any) -> catalog_pb2.GetItemResponse:
-        """One item, with its picture when asked for."""
+        """One item, with its picture if asked for."""
         collection = self._collections.named(request.collection)
         item_id = wire.check_item_id(request.item_id)
-        found = await self._executors.read(lambda: self._catalog.find(collection.name, [item_id]))
-        if item_id not in found:
+        items = await self._executors.read(lambda: self._catalog.find(collection.name, [item_id]))
+        if item_id not in items:
             raise NotFound(f"the collection {collection.name} has no item {item_id}", reason="NO_ITEM")
-        item = found[item_id]
+        item = items[item_id]
         picture = b""
         if request.include_picture and item.picture_digest:
             picture = await self._executors.read(lambda: self._catalog.pictures.read(item.picture_digest))

@@ -10,27 +10,27 @@ from model_store.aliases import PRODUCTION
 from services.client.pinned_models import PinnedModels
 from services.messages.replies import write_absent_model, write_identity, write_item_errors, write_timings
 from services.recommender import wire
-from services.recommender.collections import Collections
 from services.recommender.executors import CallAdmission, Executors
+from services.recommender.release.collection import Collections
 from services.recommender.retrieval import Retriever
 from services.recommender.settings import RecommenderSettings
 from services.runtime.limits import to_message
 
 
 class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
-    """Answers from the release that a collection has when a call comes in."""
+    """Answers from the release that a collection has when a call arrives."""
 
     def __init__(
         self,
         collections: Collections,
-        finder: Retriever,
-        embedding: PinnedModels,
+        retriever: Retriever,
+        embedder: PinnedModels,
         executors: Executors,
         settings: RecommenderSettings,
     ) -> None:
         self._collections = collections
-        self._finder = finder
-        self._embedding = embedding
+        self._retriever = retriever
+        self._embedder = embedder
         self._executors = executors
         self._settings = settings
         self._admission = CallAdmission(settings.recommend_queue, "Recommend calls")
@@ -40,36 +40,36 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
     ) -> recommender_pb2.RecommendResponse:
         """The items nearest to the query and the liked examples."""
         collection = self._collections.named(request.collection)
-        question = await self._executors.aside(
+        question = await self._executors.convert(
             lambda: wire.read_question(request, self._settings.limits), request.ByteSize()
         )
-        with self._admission.admitted(), collection.hold() as serving:
-            answer = await self._finder.answer(serving, question)
-        answer.embedded.times.note(items=len(answer.found.items))
+        with self._admission.admitted(), collection.hold() as release:
+            retrieval = await self._retriever.retrieve(release, question)
+        retrieval.embedded.times.note(items=len(retrieval.result.items))
         return recommender_pb2.RecommendResponse(
-            recommendations=[wire.recommendation(*pair) for pair in answer.found.items],
-            errors=write_item_errors(wire.failures(answer.errors, _example_ids(request))),
-            models=[write_identity(version) for version in answer.models.pinned],
+            recommendations=[wire.recommendation(*pair) for pair in retrieval.result.items],
+            errors=write_item_errors(wire.failures(retrieval.errors, _example_ids(request))),
+            models=[write_identity(version) for version in retrieval.models.pinned],
             collection=collection.name,
-            space_id=answer.models.space_id,
-            catalogue_revision=answer.found.revision,
-            timings=write_timings(answer.embedded.times),
+            space_id=retrieval.models.space_id,
+            catalogue_revision=retrieval.result.revision,
+            timings=write_timings(retrieval.embedded.times),
         )
 
     async def ListModels(
         self, request: recommender_pb2.ListModelsRequest, context: Any
     ) -> recommender_pb2.ListModelsResponse:
-        """Per collection the lead, then the model of its pictures."""
+        """For each collection its lead, then the model of its pictures."""
         models: list[types_pb2.ServedModel] = []
         for collection in self._collections:
-            status, serving = collection.status, collection.present
-            if serving is None:
+            status, release = collection.status, collection.present
+            if release is None:
                 models.append(write_absent_model(collection.preferred, PRODUCTION, status))
                 continue
-            lead = serving.models.lead
-            for version in serving.models.pinned:
-                told = self._embedding.served(version.space_id)
-                models.append(wire.served(version, status, told, is_lead=version is lead))
+            lead = release.models.lead
+            for version in release.models.pinned:
+                last = self._embedder.served(version.space_id)
+                models.append(wire.served(version, status, last, is_lead=version is lead))
         return recommender_pb2.ListModelsResponse(models=models)
 
     async def GetLimits(
