@@ -81,6 +81,9 @@ format: $(INSTALLED)  ## Let ruff rewrite what it can
 protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
 	$(call stubs,protos)
 
+api: $(INSTALLED)  ## Write docs/api_reference.md from the protos
+	$(BIN)/python -m tests.api_reference
+
 requirements: $(INSTALLED)  ## List in docs/requirements.md the tests that name each id
 	$(BIN)/python -m tests.requirements
 
