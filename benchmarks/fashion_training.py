@@ -25,21 +25,20 @@ from benchmarks.report import in_child, peak_mib, run
 from model_store.store import ModelStore
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.kfashion import STYLES, load_dataset
-from trainer.fashion.data.opening import open_garments
-from trainer.fashion.data.prepare import Preparation, prepare_kfashion
-from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.data.prepare import PrepareOptions, prepare_kfashion
+from trainer.fashion.data.prepared_data import GarmentRecord, open_garments
 from trainer.fashion.dataset import GarmentTensors, make_tensors
 from trainer.fashion.encoders import build_encoder
 from trainer.fashion.evaluation.report import TO_IMAGE
 from trainer.fashion.evaluation.run import evaluate_run
-from trainer.fashion.module import EncoderFit
+from trainer.fashion.module import EncoderModule
 from trainer.fashion.train import train_fashion
 from trainer.fashion.trained_run import open_run
-from trainer.loop.checkpointing import Keeper
+from trainer.loop.checkpointing import CheckpointWriter
 from trainer.loop.device import one_thread
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.progress import bars, silent
-from trainer.loop.tracking import Tracked, tracking
+from trainer.loop.tracking import TrackedRun, tracking
 from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, DEFAULT_SEED, digest_labels, write_kfashion
 from trainer.workspace import Workspace
 
@@ -83,7 +82,7 @@ def measure_retrieval(photographs: int, epochs: int) -> dict[str, Any]:
         started = time.perf_counter()
         parsed = sum(1 for _ in dataset.photographs())
         parsing = time.perf_counter() - started
-        preparation = Preparation(out=data, strict=False, seed=42, progress=progress)
+        preparation = PrepareOptions(out=data, strict=False, seed=42, progress=progress)
         report = prepare_kfashion(dataset, read_fashion_config().attributes, preparation)
         encoders = {
             name: _judged(data, Path(folder), name, _unstopped(epochs) | overrides)
@@ -148,10 +147,12 @@ def _trained(count: int, epochs: int) -> tuple[float, dict[str, float], float]:
     parts = [_random_garments(part, config, seed) for seed, part in enumerate((cut, count - cut))]
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
-        tracked = Tracked(directory=Path(folder), project="benchmark", name=None, enabled=True, settings={})
-        keeper = Keeper(Path(folder) / "checkpoints", top=1, every=5)
+        tracked = TrackedRun(
+            directory=Path(folder), project="benchmark", name=None, enabled=True, settings={}
+        )
+        keeper = CheckpointWriter(Path(folder) / "checkpoints", top=1, every=5)
         rng = torch.Generator().manual_seed(0)
-        module = EncoderFit(build_encoder(fields, config.encoder), config.training, *parts, rng)
+        module = EncoderModule(build_encoder(fields, config.encoder), config.training, *parts, rng)
         limits = FitSettings(max_epochs=epochs, patience=epochs + 1, clip_norm=1.0)
         started = time.perf_counter()
         with tracking(tracked) as tracker, one_thread():

@@ -1,8 +1,6 @@
 """`atelier catalog …`: fill and look through what can be recommended."""
 
-import csv
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,47 +9,46 @@ from atelier.recommender.v1 import catalog_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from rich.progress import track
+from typer import Argument, Option
 
 from cli.command import Json, command
 from cli.errors import USAGE, CommandError
 from cli.images import find_images, item_ids
 from cli.output import as_json as to_json
-from cli.output import console, print_json, print_table, progress_console
+from cli.output import print_json, print_line, print_table, progress_console
 from cli.recommend import CollectionAddress
+from inference.errors import InvalidTable
+from inference.item_table import ItemRow, read_item_table
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and delete the items of a collection.")
 
-_LIST_SEPARATOR = "|"
-_OWN_COLUMNS = frozenset({"image", "item_id"})
+# Identifier, picture and attributes of an item to import.
+Item = tuple[str, Path, Mapping[str, Any]]
 
 
 @command(app, "import")
 def import_items(
-    images: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    images: Annotated[Path, Argument(help="Folder of pictures.")],
     target: CollectionAddress,
     attributes: Annotated[
         Path | None,
-        typer.Option(
-            help="CSV or JSONL file with a column `image` and one column for each field. "
-            "In CSV, `|` separates the values of a list."
+        Option(
+            help="CSV, or JSON lines (.jsonl), with a column `image` and a column for each field; `item_id` "
+            "and `group` are optional. In CSV, `|` separates the values of a list."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Upsert every picture of a folder; an item is named by a column `item_id` or by its file."""
-    records = _records(attributes, images) if attributes else {path: {} for path in find_images([images])}
-    names = {path: item_id for item_id, path in item_ids(list(records), images).items()}
+    """Upsert every picture of a folder, or those of a table.
+
+    An item's identifier is its `item_id`, by default the path of its picture below the folder without suffix.
+    """
+    items = _items_of_table(attributes, images) if attributes else _items_of_folder(images)
     with target.client() as recommender:
-        items = track(
-            _items(records, names),
-            "importing",
-            total=len(records),
-            console=progress_console,
-            disable=as_json,
-        )
-        reply = recommender.upsert_items(items, collection=target.collection)
+        shown = track(items, "importing", console=progress_console, disable=as_json)
+        reply = recommender.upsert_items(map(_upsert, shown), collection=target.collection)
     failures = [result for result in reply.results if result.HasField("error")]
-    _report(len(records), failures, reply.catalogue_revision, as_json=as_json)
+    _report(len(items), failures, reply.catalogue_revision, as_json=as_json)
 
 
 @command(app, "list")
@@ -68,63 +65,43 @@ def list_items(target: CollectionAddress, as_json: Json = False) -> None:
 
 @command(app)
 def delete(
-    item_ids: Annotated[list[str], typer.Argument(help="Identifiers of the items to delete.")],
+    item_ids: Annotated[list[str], Argument(help="Identifiers of the items to delete.")],
     target: CollectionAddress,
 ) -> None:
     """Delete items of a collection."""
     with target.client() as recommender:
         deleted = recommender.delete_items(item_ids, collection=target.collection)
-    console.print(f"deleted {deleted} of {len(item_ids)}", markup=False, highlight=False)
+    print_line(f"deleted {deleted} of {len(item_ids)}")
 
 
-def _items(
-    records: Mapping[Path, Mapping[str, Any]], names: Mapping[Path, str]
-) -> Iterator[catalog_pb2.UpsertItem]:
-    for path, record in records.items():
-        yield catalog_pb2.UpsertItem(
-            item_id=str(record.get("item_id") or names[path]),
-            image=path.read_bytes(),
-            attributes=ParseDict({k: v for k, v in record.items() if k not in _OWN_COLUMNS}, Struct()),
-        )
+def _items_of_folder(images: Path) -> list[Item]:
+    return [(item_id, path, {}) for item_id, path in item_ids(find_images([images]), images).items()]
 
 
-def _records(table: Path, images: Path) -> dict[Path, dict[str, Any]]:
-    """Rows by the path of their picture. Raises CommandError: naming every row whose picture is not there."""
-    found: dict[Path, dict[str, Any]] = {}
-    wrong: list[str] = []
-    for number, row in enumerate(_rows(table), 1):
-        name = str(row.get("image") or "")
-        path = images / name
-        if not name or not path.resolve().is_relative_to(images.resolve()) or not path.is_file():
-            wrong.append(f"row {number}: no picture {name or '(empty)'} in {images}")
-        else:
-            found[path] = row
-    if wrong:
-        raise CommandError(
-            f"{len(wrong)} rows of {table} have no picture: " + "; ".join(wrong[:20]), code=USAGE
-        )
-    return found
+def _items_of_table(table: Path, images: Path) -> list[Item]:
+    """The items of a table. Raises CommandError: naming every row whose picture is not in `images`."""
+    try:
+        rows = list(read_item_table(table))
+    except InvalidTable as error:
+        raise CommandError(str(error), code=USAGE) from error
+    missing = [
+        f"line {row.line}: no picture {row.image} in {images}" for row in rows if not _is_there(row, images)
+    ]
+    if missing:
+        listed = "; ".join(missing[:20])
+        raise CommandError(f"{len(missing)} rows of {table} have no picture: {listed}", code=USAGE)
+    return [(row.item_id, images / row.image, row.attributes) for row in rows]
 
 
-def _rows(table: Path) -> Iterator[dict[str, Any]]:
-    with table.open(encoding="utf-8-sig", newline="") as stream:
-        if table.suffix.lower() == ".csv":
-            for row in csv.DictReader(stream):
-                yield {key: _cell(value) for key, value in row.items() if key and value}
-            return
-        for number, line in enumerate(stream, 1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise CommandError(f"{table} line {number} is not JSON: {error}", code=USAGE) from error
-            yield row
+def _is_there(row: ItemRow, images: Path) -> bool:
+    path = (images / row.image).resolve()
+    return path.is_relative_to(images.resolve()) and path.is_file()
 
 
-def _cell(text: str) -> str | list[str]:
-    return (
-        [part.strip() for part in text.split(_LIST_SEPARATOR) if part.strip()]
-        if _LIST_SEPARATOR in text
-        else text
+def _upsert(item: Item) -> catalog_pb2.UpsertItem:
+    item_id, path, attributes = item
+    return catalog_pb2.UpsertItem(
+        item_id=item_id, image=path.read_bytes(), attributes=ParseDict(dict(attributes), Struct())
     )
 
 
@@ -135,8 +112,8 @@ def _report(count: int, failures: list[Any], revision: int, *, as_json: bool) ->
     else:
         for failure in failures:
             line = f"not imported: {failure.item_id}: {failure.error.message}"
-            console.print(line, markup=False, highlight=False)
+            print_line(line)
         done = f"imported {count - len(failures)} of {count}; catalog revision {revision}"
-        console.print(done, highlight=False)
+        print_line(done)
     if failures:
         raise CommandError(f"{len(failures)} of {count} items were not imported")

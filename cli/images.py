@@ -1,16 +1,10 @@
 """Finding pictures on the command line: files as given, folders by their pictures."""
 
-import hashlib
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cli.errors import USAGE, CommandError
-
-_ITEM_ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}", re.ASCII)
-_FORBIDDEN = re.compile(r"[^A-Za-z0-9._:-]+", re.ASCII)
-_READABLE_LENGTH = 100
+from inference.item_table import default_item_ids
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
@@ -35,22 +29,9 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def item_ids(paths: Sequence[Path], folder: Path) -> dict[str, Path]:
-    """An item identifier for each picture: its place below `folder` without the suffix, where that is one.
-
-    A name with other letters keeps those that an identifier may have, and gets eight digits of its sha256,
-    so that any two pictures differ and the same picture has the same identifier next time.
-    """
-    plain = {path: _below(path, folder) for path in paths}
-    stems = Counter(name.rpartition(".")[0] or name for name in plain.values())
-    found: dict[str, Path] = {}
-    for path, name in plain.items():
-        stem = name.rpartition(".")[0] or name
-        wanted = stem if stems[stem] == 1 else name
-        if not _ITEM_ID.fullmatch(wanted):
-            kept = _FORBIDDEN.sub("-", wanted).strip(".-")[:_READABLE_LENGTH]
-            wanted = f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
-        found[wanted] = path
-    return found
+    """Pictures by the item identifier that `default_item_ids` gives to their place below `folder`."""
+    names = {_below(path, folder): path for path in paths}
+    return {identifier: names[name] for name, identifier in default_item_ids(list(names)).items()}
 
 
 def _below(path: Path, folder: Path) -> str:

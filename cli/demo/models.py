@@ -14,7 +14,7 @@ import defaults
 from cli.demo.questions import Questions, Record
 from cli.images import item_ids
 from inference.attributes import AttributeSchema
-from inference.golden import check_in_child
+from inference.child_check import check_in_child
 from model_store.aliases import PRODUCTION
 from model_store.durable import locked, sync_path, write_text
 from model_store.errors import StoreError

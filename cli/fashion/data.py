@@ -38,19 +38,19 @@ def prepare(
     """Cut garments out of K-Fashion, or read the table of a shop, into a folder to train on."""
     from trainer.fashion.config import read_fashion_config
     from trainer.fashion.data.kfashion import STYLES, load_dataset
-    from trainer.fashion.data.prepare import Preparation, prepare_catalogue, prepare_kfashion
+    from trainer.fashion.data.prepare import PrepareOptions, prepare_kfashion, prepare_table
     from trainer.loop.progress import bars
 
     if (kfashion is None) == (attributes is None):
         raise CommandError("give --kfashion ROOT, or --attributes FILE with --images DIR")
     settings = read_fashion_config(config).attributes
     with bars() as progress:
-        preparation = Preparation(out=out, strict=strict, seed=seed, progress=progress)
+        preparation = PrepareOptions(out=out, strict=strict, seed=seed, progress=progress)
         if kfashion is not None:
             wanted = STYLES if styles == "all" else tuple(word.strip() for word in styles.split(","))
             report = prepare_kfashion(load_dataset(kfashion, wanted), settings, preparation)
         elif attributes is not None and images is not None:
-            report = prepare_catalogue(attributes, images, settings, preparation)
+            report = prepare_table(attributes, images, settings, preparation)
         else:
             raise CommandError(f"--attributes {attributes} needs --images, the folder with its pictures")
     if as_json:
@@ -97,8 +97,7 @@ def augment(
     from trainer.configuration import parse_settings
     from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
     from trainer.fashion.config import read_fashion_config
-    from trainer.fashion.data.opening import open_garments
-    from trainer.fashion.data.prepared_data import split_records
+    from trainer.fashion.data.prepared_data import open_garments, split_records
 
     settings, garments = open_garments(data, read_fashion_config(config, parse_settings(change or ())))
     split = split_records(garments, settings.training.seed)

@@ -38,7 +38,7 @@ class TrainingSource:
     def read(self, models: ModelStore, overrides: Mapping[str, Any]) -> TrainingSet:
         """Settings with `overrides` and the words of the garments, the garments, and the image model."""
         from trainer.fashion.config import read_fashion_config
-        from trainer.fashion.data.opening import open_garments
+        from trainer.fashion.data.prepared_data import open_garments
 
         settings = read_fashion_config(self.config, overrides)
         version = resolve_version(models, self.image)

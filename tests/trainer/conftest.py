@@ -9,15 +9,16 @@ import torch
 from inference.attributes import AttributeSchema
 from inference.session import SessionSettings
 from model_store.store import ModelStore
+from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
-from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
+from trainer.artwork.export import export_artwork_encoder, export_artwork_head
 from trainer.artwork.metadata import Artwork, read_metadata
 from trainer.backbones.dinov2 import save_untrained_dinov2
 from trainer.backbones.fashion_clip import save_untrained_clip
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.prepared_data import GarmentRecord, read_records
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
-from trainer.publication.publish import Published, Shelf
+from trainer.publication.publish import Published, PublishTarget
 from trainer.synthetic.artworks import write_artworks
 from trainer.synthetic.garments import write_garments
 from trainer.workspace import Workspace
@@ -92,17 +93,17 @@ def gallery(
 ) -> Gallery:
     """Every model, untrained, published."""
     store = ModelStore.at(tmp_path_factory.mktemp("gallery") / "models")
-    shelf = Shelf(store=store)
-    backbone = export_artwork_backbone(artwork_config.backbone, shelf)
-    head = export_artwork_head(artwork_config, shelf, backbone=backbone.version)
-    image = export_fashion_image(fashion_config.image, shelf)
+    target = PublishTarget(store=store)
+    backbone = export_artwork_backbone(artwork_config.backbone, target)
+    head = export_artwork_head(artwork_config, target, backbone=backbone.version)
+    image = export_fashion_image(fashion_config.image, target)
     return Gallery(
         store=store,
         backbone=backbone,
         head=head,
-        encoder=export_artwork_encoder(backbone.version, head.version, shelf),
+        encoder=export_artwork_encoder(backbone.version, head.version, target),
         image=image,
-        attributes=export_fashion_attributes(fashion_config, shelf, image=image.version),
+        attributes=export_fashion_attributes(fashion_config, target, image=image.version),
     )
 
 

@@ -13,39 +13,47 @@ from trainer.backbones.weights import weights_digest
 from trainer.fashion.config import FashionConfig, ImageSettings
 from trainer.fashion.encoders import FieldEncoder, RecordEncoder, build_encoder, restore_encoder
 from trainer.fashion.train import KIND
-from trainer.fashion.trained_run import IMAGE_MODEL, find_trained_against
+from trainer.fashion.trained_run import IMAGE_MODEL
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.publication.compatible_versions import relatives, serving_versions
 from trainer.publication.golden_inputs import golden_pictures, golden_records
 from trainer.publication.graphs import PARITY_BATCHES, make_graph, prove_parity
 from trainer.publication.int8 import publish_frozen
-from trainer.publication.publish import UNIT_NORM, Making, Product, Published, Shelf, publish
+from trainer.publication.publish import (
+    UNIT_NORM,
+    GraphSource,
+    PublishableGraph,
+    Published,
+    PublishTarget,
+    publish,
+)
 from trainer.publication.signature import Signature
+from trainer.publication.stored_versions import trained_against
 
 ATTRIBUTE_MODEL = "fashion-attributes"
 IMAGE, VECTOR = "image_BHWC", "vector_BD"
 
 
-def export_fashion_image(settings: ImageSettings, shelf: Shelf) -> Published:
+def export_fashion_image(settings: ImageSettings, target: PublishTarget) -> Published:
     """Publish the image tower as `fashion-image`: uint8 image_BHWC → vector_BD of length 1.
 
     Raises BackboneUnavailable: when the tower does not load. Raises NotFaithful: when the graph differs.
     """
-    shelf.tell(f"loading {settings.source}")
+    target.notify(f"loading {settings.source}")
     clip = load_fashion_clip(settings.source, settings.library)
     module = FashionCLIPVectors(clip)
     signature = Signature(inputs=(IMAGE,), outputs=(VECTOR,), axes={IMAGE: {0: "batch"}})
     pictures = golden_pictures(clip.size, clip.size)
-    shelf.tell(f"exporting {IMAGE_MODEL}")
-    graph = make_graph(module, {IMAGE: pictures[:2]}, signature, shelf.form)
+    target.notify(f"exporting {IMAGE_MODEL}")
+    graph = make_graph(module, {IMAGE: pictures[:2]}, signature, target.form)
     parity = prove_parity(module, graph, [{IMAGE: pictures[:count]} for count in PARITY_BATCHES], signature)
-    product = Product(
+    model = PublishableGraph(
         name=IMAGE_MODEL,
         graph=graph,
         output=VECTOR,
         golden_inputs={IMAGE: pictures},
-        making=Making(**clip.origin.making()),
-        about={
+        source=GraphSource(**clip.origin.provenance()),
+        fields={
             "preprocessing": ImagePreprocessing(height=clip.size, width=clip.size, fit=clip.fit),
             "pixel_path": PIXEL_PATH,
             "metrics": {
@@ -56,11 +64,15 @@ def export_fashion_image(settings: ImageSettings, shelf: Shelf) -> Published:
         },
         norm_range=UNIT_NORM,
     )
-    return publish_frozen(product, shelf)
+    return publish_frozen(model, target)
 
 
 def export_fashion_attributes(
-    config: FashionConfig, shelf: Shelf, *, checkpoint: Path | None = None, image: Version | None = None
+    config: FashionConfig,
+    target: PublishTarget,
+    *,
+    checkpoint: Path | None = None,
+    image: Version | None = None,
 ) -> Published:
     """Publish the attribute encoder as `fashion-attributes`, in the space of `fashion-image`.
 
@@ -70,17 +82,19 @@ def export_fashion_attributes(
     Raises InvalidCheckpoint: when the store has no image model of the space that it was trained on.
     """
     if checkpoint is None:
-        image = image or shelf.store.resolve(IMAGE_MODEL)
-        accepted: tuple[Version, ...] = (image, *relatives(shelf.store, image))
+        image = image or target.store.resolve(IMAGE_MODEL)
+        accepted: tuple[Version, ...] = (image, *relatives(target.store, image))
         preprocessing, metrics = config.attributes.preprocessing(), {}
         encoder = _fresh_encoder(config, preprocessing)
-        making = Making(source="random initialisation", trained=False, seed=config.training.seed)
+        source = GraphSource(source="random initialisation", trained=False, seed=config.training.seed)
     else:
         body = load_checkpoint(checkpoint, KIND)
-        accepted = serving_versions(find_trained_against(shelf.store, body["space_id"], checkpoint), shelf)
+        accepted = serving_versions(
+            trained_against(target.store, IMAGE_MODEL, body["space_id"], checkpoint), target
+        )
         preprocessing = AttributePreprocessing.model_validate(body["preprocessing"])
         encoder, metrics = restore_encoder(body), dict(body["metrics"])
-        making = Making(
+        source = GraphSource(
             source="trainer.fashion.train",
             trained=True,
             data_version=body["data_version"],
@@ -90,23 +104,23 @@ def export_fashion_attributes(
         )
     records = golden_records(preprocessing)
     signature = encoder_signature(encoder)
-    shelf.tell(f"exporting {ATTRIBUTE_MODEL}")
-    graph = make_graph(encoder, _first(records, 2), signature, shelf.form)
+    target.notify(f"exporting {ATTRIBUTE_MODEL}")
+    graph = make_graph(encoder, _first(records, 2), signature, target.form)
     parity = prove_parity(encoder, graph, [_first(records, count) for count in PARITY_BATCHES], signature)
-    product = Product(
+    model = PublishableGraph(
         name=ATTRIBUTE_MODEL,
         graph=graph,
         output=VECTOR,
         golden_inputs=records,
-        making=making,
-        about={
+        source=source,
+        fields={
             "preprocessing": preprocessing,
             "accepts": tuple(version.space_id for version in accepted),
             "metrics": {"parity": parity, **metrics},
         },
         norm_range=UNIT_NORM,
     )
-    return publish(product, shelf)
+    return publish(model, target)
 
 
 def encoder_signature(encoder: RecordEncoder) -> Signature:

@@ -27,7 +27,7 @@ Stage = Literal["standalone", "contrastive"]
 _VIEW_SEED = 0
 
 
-class EncoderFit(EpochModule):
+class EncoderModule(EpochModule):
     """Trains an encoder on one part of a split and measures it on the other.
 
     variants: how records of the training part are varied. Validation sees records and pictures as they are.

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from inference.attributes import Normalised
 from trainer.errors import InvalidData
-from trainer.fashion.data.prepared_data import GarmentRecord, Normalised
+from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.evaluation.encoded import STYLE, Encoded, rows_by_word
 from trainer.fashion.evaluation.retrieval import nearest, rank_own
 from trainer.fashion.train import RESULTS

@@ -19,15 +19,15 @@ from trainer.fashion.dataset import GarmentTensors, make_tensors
 from trainer.fashion.encoders import build_encoder, encode_tensors, restore_encoder
 from trainer.fashion.evaluation.in_batch import evaluate_in_batch
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
-from trainer.fashion.module import EncoderFit, Stage
+from trainer.fashion.module import EncoderModule, Stage
 from trainer.fashion.summary import draw_training, summarise
 from trainer.features import vectors_of_files
-from trainer.loop.checkpointing import BEST, Keeper, Keeping, read_last
+from trainer.loop.checkpointing import BEST, CheckpointKeeper, CheckpointWriter, read_last
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.loop.device import choose_device, one_thread
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.run_folder import claimed
-from trainer.loop.tracking import Tracked, Tracker, tracking
+from trainer.loop.tracking import TrackedRun, Tracker, tracking
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
@@ -76,8 +76,8 @@ def train_fashion(
     return EncoderRun(config, garments, image, space).train(resume)
 
 
-def _written(folder: Path, every: int) -> Keeping:
-    return Keeper(folder, top=1, every=every)
+def _written(folder: Path, every: int) -> CheckpointKeeper:
+    return CheckpointWriter(folder, top=1, every=every)
 
 
 class EncoderRun:
@@ -89,7 +89,7 @@ class EncoderRun:
         garments: tuple[GarmentRecord, ...],
         image: Version,
         space: Workspace,
-        keep: Callable[[Path, int], Keeping] = _written,
+        keep: Callable[[Path, int], CheckpointKeeper] = _written,
     ) -> None:
         self.config, self.garments, self.image, self.space = config, garments, image, space
         self.preprocessing = config.attributes.preprocessing()
@@ -118,7 +118,7 @@ class EncoderRun:
         started = time.monotonic()
         split = split_records(self.garments, self.config.training.seed)
         train, val = self._wardrobes(split)
-        tracked = Tracked(
+        tracked = TrackedRun(
             directory=self.space.out,
             project=self.config.training.wandb_project,
             name=self.config.training.wandb_run_name,
@@ -160,11 +160,11 @@ class EncoderRun:
         if last is None and settings.standalone_epochs:
             standalone = self.keep(self.folder / STANDALONE, settings.standalone_epochs)
             standalone.clear()
-            module = EncoderFit(encoder, settings, train, val, rng, STANDALONE, variants)
+            module = EncoderModule(encoder, settings, train, val, rng, STANDALONE, variants)
             self._fitting(module, standalone, header, settings.standalone_epochs).run(
                 self.device, tracker, self.space.progress, "fashion, standalone"
             )
-        module = EncoderFit(encoder, settings, train, val, rng, variants=variants)
+        module = EncoderModule(encoder, settings, train, val, rng, variants=variants)
         before = settings.standalone_epochs
         fitting = self._fitting(module, contrastive, header, settings.max_epochs)
         if last is not None:
@@ -172,7 +172,7 @@ class EncoderRun:
         return fitting.run(self.device, _Shifted(tracker, before), self.space.progress, "fashion training")
 
     def _fitting(
-        self, module: EncoderFit, keeper: Keeping, header: Mapping[str, Any], epochs: int
+        self, module: EncoderModule, keeper: CheckpointKeeper, header: Mapping[str, Any], epochs: int
     ) -> Fitting:
         settings = self.config.training
         return Fitting(

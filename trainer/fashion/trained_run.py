@@ -15,15 +15,20 @@ from inference.attributes import AttributeSchema
 from model_store.manifest import AttributePreprocessing
 from model_store.store import ModelStore, Version
 from trainer.errors import InvalidCheckpoint
-from trainer.fashion.data.prepare import RECORDS
-from trainer.fashion.data.prepared_data import GarmentRecord, data_version, read_records, split_records
+from trainer.fashion.data.prepared_data import (
+    RECORDS,
+    GarmentRecord,
+    data_version,
+    read_records,
+    split_records,
+)
 from trainer.fashion.encoders import EncoderEnsemble, RecordEncoder, encode_tensors, restore_encoder
 from trainer.fashion.evaluation.encoded import Encoded
 from trainer.fashion.train import CHECKPOINTS, KIND
 from trainer.features import vectors_of_files
 from trainer.loop.checkpointing import BEST
 from trainer.loop.checkpoints import load_checkpoint
-from trainer.publication.publish import find_version
+from trainer.publication.stored_versions import trained_against
 from trainer.workspace import Workspace
 
 IMAGE_MODEL = "fashion-image"
@@ -70,7 +75,7 @@ def open_runs(folders: Sequence[Path], store: ModelStore) -> TrainedRun:
         checkpoint=Path(checkpoint),
         encoder=restore_encoder(body) if len(bodies) == 1 else restore_ensemble(bodies),
         preprocessing=AttributePreprocessing.model_validate(body["preprocessing"]),
-        image=find_trained_against(store, body["space_id"], Path(checkpoint)),
+        image=trained_against(store, IMAGE_MODEL, body["space_id"], Path(checkpoint)),
         body=body,
     )
 
@@ -108,17 +113,6 @@ def _best(folder: Path) -> dict[str, Any]:
     if not checkpoint.exists():
         raise InvalidCheckpoint(f"{checkpoint}: not there; train first: atelier fashion train --out {folder}")
     return load_checkpoint(checkpoint, KIND)
-
-
-def find_trained_against(store: ModelStore, space_id: str, checkpoint: Path) -> Version:
-    """The image model that a checkpoint was trained against. Raises InvalidCheckpoint: when it is gone."""
-    found = find_version(store, IMAGE_MODEL, space_id)
-    if found is None:
-        raise InvalidCheckpoint(
-            f"{checkpoint} was trained against the space {space_id[:12]}; the store has no {IMAGE_MODEL} of "
-            "that space: export the image model of the training first"
-        )
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

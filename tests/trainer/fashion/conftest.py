@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.data.opening import open_garments
-from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord, open_garments
 from trainer.fashion.train import FashionReport, train_fashion
 from trainer.synthetic.garments import write_garments
 from trainer.workspace import Workspace

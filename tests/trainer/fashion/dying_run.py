@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest  # noqa: F401  (a run without tracking is refused except under tests)
 
-from trainer.fashion.module import EncoderFit
+from trainer.fashion.module import EncoderModule
 from trainer.fashion.train import train_fashion
 
 
 def main(arguments: Path, stage: str, epoch: int) -> None:
     config, garments, image, space = pickle.loads(arguments.read_bytes())
-    real = EncoderFit.training_step
+    real = EncoderModule.training_step
     done: list[int] = []
 
-    def dying(self: EncoderFit, batch):
+    def dying(self: EncoderModule, batch):
         if (self.stage, self.epoch) == (stage, epoch):
             done.append(1)
             if len(done) == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
         return real(self, batch)
 
-    EncoderFit.training_step = dying  # type: ignore[method-assign]
+    EncoderModule.training_step = dying  # type: ignore[method-assign]
     train_fashion(config, garments, image, space)
 
 

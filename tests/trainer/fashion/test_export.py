@@ -8,7 +8,7 @@ from model_store.store import ModelStore
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.export import export_fashion_attributes
 from trainer.fashion.train import train_fashion
-from trainer.publication.publish import Shelf
+from trainer.publication.publish import PublishTarget
 
 pytestmark = pytest.mark.slow
 
@@ -62,5 +62,5 @@ def test_checkpoint_of_another_space_is_refused(gallery, fashion_config, garment
 
     with pytest.raises(InvalidCheckpoint, match="no fashion-image of that space"):
         export_fashion_attributes(
-            fashion_config, Shelf(store=ModelStore.at(tmp_path / "models")), checkpoint=checkpoint
+            fashion_config, PublishTarget(store=ModelStore.at(tmp_path / "models")), checkpoint=checkpoint
         )

@@ -21,7 +21,7 @@ from trainer.fashion.export import export_fashion_attributes, export_fashion_ima
 from trainer.fashion.train import KIND, train_fashion
 from trainer.fashion.trained_run import restore_ensemble
 from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
-from trainer.publication.publish import Shelf
+from trainer.publication.publish import PublishTarget
 
 pytestmark = pytest.mark.slow
 
@@ -62,11 +62,11 @@ def plain(garments, config):
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory, config) -> Shelf:
+def target(tmp_path_factory, config) -> PublishTarget:
     """A store with the image model alone."""
-    shelf = Shelf(store=ModelStore.at(tmp_path_factory.mktemp("kinds") / "models"))
-    export_fashion_image(config.image, shelf)
-    return shelf
+    target = PublishTarget(store=ModelStore.at(tmp_path_factory.mktemp("kinds") / "models"))
+    export_fashion_image(config.image, target)
+    return target
 
 
 def _with(config, **training_settings):
@@ -78,7 +78,7 @@ def _of(kind, config):
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_what_was_trained_is_what_is_published(kind, gallery, config, plain, space, shelf):
+def test_what_was_trained_is_what_is_published(kind, gallery, config, plain, space, target):
     """The checkpoint restores; the published graph gives the vectors of its torch encoder."""
     # proves F-7, F-23
     config = _of(kind, config)
@@ -87,16 +87,16 @@ def test_what_was_trained_is_what_is_published(kind, gallery, config, plain, spa
     encoder = restore_encoder(body)
     records = [{}, *(g.attributes for g in plain[:6])]
 
-    version = export_fashion_attributes(config, shelf, checkpoint=checkpoint).version
+    version = export_fashion_attributes(config, target, checkpoint=checkpoint).version
 
     arrays = AttributeSchema(config.attributes.preprocessing()).tensors(records)
     with torch.no_grad():
         expected = encoder(*(torch.from_numpy(arrays[name]) for name in encoder.inputs)).numpy()
-    served = open_encoder(load_model(shelf.store, version, session=SESSION, stamps=None))
+    served = open_encoder(load_model(target.store, version, session=SESSION, stamps=None))
     assert np.allclose(np.stack(encode(served, records)), expected, atol=1e-5)
     assert _alike(body["model_state_dict"], dict(encoder.state_dict()))
     assert version.manifest.provenance.trained
-    assert version.manifest.accepts == (shelf.store.resolve("fashion-image").space_id,)
+    assert version.manifest.accepts == (target.store.resolve("fashion-image").space_id,)
 
 
 @pytest.mark.parametrize("kind", SETTINGS)

@@ -8,11 +8,11 @@ from tests.trainer.fashion.encoder_kinds import RECORDS, SCHEMA, SETTINGS, make_
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.dataset import GarmentTensors, make_tensors
-from trainer.fashion.module import EncoderFit
-from trainer.loop.checkpointing import Keeper
+from trainer.fashion.module import EncoderModule
+from trainer.loop.checkpointing import CheckpointWriter
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.progress import silent
-from trainer.loop.tracking import Tracked, tracking
+from trainer.loop.tracking import TrackedRun, tracking
 
 
 def _garments(count: int, tmp_path) -> GarmentTensors:
@@ -40,18 +40,20 @@ def test_every_kind_is_trained_on_the_smallest_batches(kind, stage, count, tmp_p
     encoder = make_encoder(kind)
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     settings = FashionTraining(batch_size=2, device="cpu")
-    module = EncoderFit(
+    module = EncoderModule(
         encoder, settings, _garments(count, tmp_path), _garments(1, tmp_path), torch.Generator(), stage
     )
     fitting = Fitting(
         module,
-        Keeper(tmp_path / "checkpoints", top=1, every=1),
+        CheckpointWriter(tmp_path / "checkpoints", top=1, every=1),
         {},
         FitSettings(max_epochs=1, patience=1, clip_norm=1.0),
         standing=lambda figures: (0.0, -figures["val/loss"]),
     )
 
-    with tracking(Tracked(directory=tmp_path, project="", name=None, enabled=False, settings={})) as tracker:
+    with tracking(
+        TrackedRun(directory=tmp_path, project="", name=None, enabled=False, settings={})
+    ) as tracker:
         (row,) = fitting.run(torch.device("cpu"), tracker, silent, stage)
 
     assert math.isfinite(row["train/loss"])

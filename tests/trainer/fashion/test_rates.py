@@ -7,7 +7,7 @@ from tests.trainer.artwork.test_resume import _alike
 from trainer.configuration import change_settings
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import FashionTraining
-from trainer.fashion.module import EncoderFit
+from trainer.fashion.module import EncoderModule
 from trainer.fashion.rates import rate_of
 from trainer.fashion.train import KIND, train_fashion
 from trainer.loop.checkpoints import load_checkpoint
@@ -61,7 +61,7 @@ def test_a_broken_off_run_goes_on_at_the_right_rate(
     whole, broken = replace(space, out=tmp_path / "whole"), replace(space, out=tmp_path / "broken")
     expected = train_fashion(config, garments, gallery.image.version, whole)
     with monkeypatch.context() as patched:
-        patched.setattr(EncoderFit, "training_step", _dying(EncoderFit.training_step, 3))
+        patched.setattr(EncoderModule, "training_step", _dying(EncoderModule.training_step, 3))
         with pytest.raises(KeyError, match="broken off"):
             train_fashion(config, garments, gallery.image.version, broken)
 

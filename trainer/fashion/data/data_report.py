@@ -1,4 +1,4 @@
-"""What was found in a data set and what was left out of it, counted while it streams by."""
+"""What a prepared folder holds and what was left out of it, counted while records stream by."""
 
 import json
 from collections import Counter, defaultdict
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from trainer.fashion.evaluation.retrieval import tie_ceiling
 
 EXAMPLES = 20
 KS = (1, 5, 10)
@@ -15,7 +15,7 @@ KS = (1, 5, 10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Why one file, row or garment was left out."""
+    """Why a file, row or garment was left out."""
 
     path: Path
     reason: str
@@ -34,8 +34,8 @@ class Exclusions:
         """Count a problem."""
         self.excluded[problem.reason] += 1
         if len(self.examples[problem.reason]) < EXAMPLES:
-            told = f"{problem.path}: {problem.detail}" if problem.detail else str(problem.path)
-            self.examples[problem.reason].append(told)
+            example = f"{problem.path}: {problem.detail}" if problem.detail else str(problem.path)
+            self.examples[problem.reason].append(example)
 
     def __str__(self) -> str:
         """All reasons with their examples; empty without a problem."""
@@ -47,7 +47,7 @@ class Exclusions:
         return "\n  ".join(lines)
 
     def report(self) -> dict[str, Any]:
-        """As the data report has it."""
+        """Their part of the data report."""
         return {
             "excluded": dict(self.excluded.most_common()),
             "noted": dict(self.noted.most_common()),
@@ -55,8 +55,8 @@ class Exclusions:
         }
 
 
-class Census:
-    """Counts over records: words by field, garments by style, and how many records say the same."""
+class RecordCounts:
+    """Counts over records: words by field, garments by style, and how many records are equal."""
 
     def __init__(self) -> None:
         self.garments = 0
@@ -66,35 +66,30 @@ class Census:
         self._having: Counter[str] = Counter()
         self._keys: dict[str, Counter[int]] = defaultdict(Counter)
 
-    def add(self, line: Mapping[str, Any]) -> None:
+    def add(self, record: Mapping[str, Any]) -> None:
         """Count a record that has its part of the split."""
         self.garments += 1
-        self._parts[line["split"]] += 1
-        if "style_folder" in line:
-            self._styles[line["style_folder"]] += 1
-        for name, value in line["attributes"].items():
+        self._parts[record["split"]] += 1
+        if "style_folder" in record:
+            self._styles[record["style_folder"]] += 1
+        for name, value in record["attributes"].items():
             self._having[name] += 1
             self._words[name].update([value] if isinstance(value, str) else value)
-        key = hash(json.dumps(line["attributes"], sort_keys=True, ensure_ascii=False))
-        for part in ("all", line["split"]):
+        key = hash(json.dumps(record["attributes"], sort_keys=True, ensure_ascii=False))
+        for part in ("all", record["split"]):
             self._keys[part][key] += 1
 
     def report(self) -> dict[str, Any]:
-        """As the data report has it."""
+        """Their part of the data report."""
         return {
             "garments": self.garments,
             "split": dict(self._parts),
             "by_style_folder": dict(self._styles),
-            "by_field": {name: dict(found.most_common()) for name, found in sorted(self._words.items())},
+            "by_field": {name: dict(count.most_common()) for name, count in sorted(self._words.items())},
             "missing": {name: self.garments - self._having[name] for name in sorted(self._words)},
             "distinct_records": len(self._keys["all"]),
             "tie_ceiling": {
-                part: {str(k): _tie_ceiling(keys, k) for k in KS} for part, keys in self._keys.items()
+                part: {str(k): tie_ceiling(tuple(keys.elements()), k) for k in KS}
+                for part, keys in self._keys.items()
             },
         }
-
-
-def _tie_ceiling(keys: Counter[int], k: int) -> float:
-    """As `retrieval.tie_ceiling`, of counts: each of n equal records finds its own with k / n at best."""
-    count_K = np.array(list(keys.values()), dtype=np.float64)
-    return float((np.minimum(1.0, k / count_K) * count_K).sum() / count_K.sum())

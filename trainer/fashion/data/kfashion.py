@@ -1,6 +1,6 @@
 """K-Fashion on disk: label files by style, with their photographs beside them (F-1).
 
-Names are compared in NFC: copies made on macOS have them taken apart.
+Names are compared in NFC: copies made on macOS have them decomposed.
 """
 
 import json
@@ -29,7 +29,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photographed:
-    """A label file, read, with its photograph. `partition` is empty where the data set has none."""
+    """A label file with its photograph. `partition` is empty where the data set has none."""
 
     path: Path
     partition: str
@@ -47,14 +47,14 @@ class _Folder:
 
 
 class KFashion:
-    """The label files of some styles; nothing is read before it is asked for, and nothing is kept."""
+    """The label files of some styles, read anew at each call."""
 
     def __init__(self, folders: Sequence[_Folder]) -> None:
         self._folders = tuple(folders)
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The styles that have a folder, in the order that they were asked for."""
+        """The styles that have a folder, in the order of the request."""
         return tuple(dict.fromkeys(folder.style for folder in self._folders))
 
     def count(self) -> dict[str, int]:
@@ -66,7 +66,7 @@ class KFashion:
         return counts
 
     def photographs(self) -> Iterator[Photographed | Problem]:
-        """Every label file with its photograph, or what is wrong with it; files in order of their names."""
+        """Every label file with its photograph, or its problem; files in order of their names."""
         for folder in self._folders:
             pictures = _pictures(folder.pictures)
             with os.scandir(folder.labels) as entries:
@@ -78,12 +78,12 @@ class KFashion:
 def load_dataset(root: Path, styles: Sequence[str] = DEFAULT_STYLES) -> KFashion:
     """The label files of these styles under `root`, of both partitions or of none.
 
-    Raises InvalidData: for an unknown style, and when there is no label file, naming the path looked in and
-    what was expected there.
+    Raises InvalidData: for an unknown style, and when there is no label file, naming the paths where it was
+    expected.
     """
     unknown = sorted({_nfc(style) for style in styles} - {*STYLES, OTHER_STYLE})
     if unknown:
-        raise InvalidData(f"style {unknown[0]} is not one of {', '.join(STYLES)}, {OTHER_STYLE}")
+        raise InvalidData(f"style {unknown[0]} is unknown; the styles are {', '.join(STYLES)}, {OTHER_STYLE}")
     wanted = tuple(dict.fromkeys(_nfc(style) for style in styles))
     folders = [
         _Folder(labels, _child(_child(base, PICTURES), style), partition, style)
@@ -91,14 +91,14 @@ def load_dataset(root: Path, styles: Sequence[str] = DEFAULT_STYLES) -> KFashion
         for style in wanted
         for labels in _matching(_child(base, LABELS), style)
     ]
-    found = KFashion(sorted(folders, key=lambda folder: wanted.index(folder.style)))
-    if not folders or not any(found.count().values()):
+    dataset = KFashion(sorted(folders, key=lambda folder: wanted.index(folder.style)))
+    if not folders or not any(dataset.count().values()):
         expected = root / "{Training,Validation}" / LABELS / wanted[0] / "*.json"
         raise InvalidData(
             f"{root}: no label file of {', '.join(wanted)}; expected them at {expected} or "
             f"{root / LABELS / wanted[0] / '*.json'}, photographs at …/{PICTURES}/{wanted[0]}/"
         )
-    return found
+    return dataset
 
 
 def _read(folder: _Folder, path: Path, pictures: dict[str, Path]) -> Photographed | Problem:
@@ -121,12 +121,12 @@ def _read(folder: _Folder, path: Path, pictures: dict[str, Path]) -> Photographe
 
 
 def _bases(root: Path) -> list[tuple[str, Path]]:
-    """Where label and picture folders may lie, with the partition that each is."""
+    """Where label and picture folders may lie, each with its partition."""
     return [("", root), *((name, base) for name in PARTITIONS for base in _matching(root, name))]
 
 
 def _matching(folder: Path, name: str) -> list[Path]:
-    """Folders of that name, however their names are put together."""
+    """Folders of that name in any Unicode form."""
     if not folder.is_dir():
         return []
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and _nfc(entry.name) == name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.fashion.data.prepared_data import Normalised
+from inference.attributes import Normalised
 from trainer.fashion.evaluation.retrieval import KS
 
 # Queries that are asked: the ideal order needs every garment's agreement with every query.

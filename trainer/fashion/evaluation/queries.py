@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.fashion.data.prepared_data import Normalised
+from inference.attributes import Normalised
 from trainer.fashion.evaluation.centrality import Centrality
 from trainer.fashion.evaluation.encoded import Encoded, rows_by_word
 from trainer.fashion.evaluation.retrieval import Standings

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from model_store.store import Version
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.data.opening import open_garments
-from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord, open_garments
 from trainer.fashion.train import CHECKPOINTS, FashionReport, train_fashion
 from trainer.loop.checkpointing import BEST
 from trainer.workspace import Workspace

@@ -11,8 +11,7 @@ from model_store.errors import StoreError
 from model_store.store import Version
 from trainer.errors import TrainerError
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.data.opening import open_garments
-from trainer.fashion.data.prepared_data import split_records
+from trainer.fashion.data.prepared_data import open_garments, split_records
 from trainer.fashion.studies.quick import quick_garments
 from trainer.fashion.studies.sanity_checks import CHECKS, Bench, Unsound
 from trainer.fashion.train import train_fashion

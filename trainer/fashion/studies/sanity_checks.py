@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from inference.attributes import AttributeSchema
+from inference.child_check import check_in_child
 from inference.encoder import encode, open_encoder
 from inference.errors import InferenceError
-from inference.golden import check_in_child
 from inference.loading import load_model
 from model_store.store import ModelStore, Version
 from model_store.transfer import copy_version
@@ -32,7 +32,7 @@ from trainer.fashion.export import export_fashion_attributes
 from trainer.fashion.search import search_samples
 from trainer.fashion.train import FashionReport
 from trainer.fashion.trained_run import TrainedRun, encode_garments, encode_records, open_run
-from trainer.publication.publish import Shelf
+from trainer.publication.publish import PublishTarget
 from trainer.workspace import Workspace
 from vector_index.exact import ExactIndex
 from vector_index.segmented import SegmentedIndex
@@ -200,7 +200,7 @@ def _served_vectors(bench: Bench, folder: Path) -> np.ndarray:
     store = ModelStore.at(folder)
     copy_version(bench.image, store, check_in_child)
     published = export_fashion_attributes(
-        bench.config, Shelf(store=store), checkpoint=bench.report.checkpoint
+        bench.config, PublishTarget(store=store), checkpoint=bench.report.checkpoint
     )
     model = load_model(store, published.version, session=bench.space.session, stamps=None)
     found = encode(open_encoder(model), [garment.attributes for garment in bench.garments])

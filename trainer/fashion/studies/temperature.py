@@ -18,7 +18,7 @@ from trainer.fashion.studies.temperature_report import write_summary
 from trainer.fashion.studies.temperature_runs import Budget, train_temperatures
 from trainer.fashion.studies.trial_training import Collection, open_collection
 from trainer.loop.run_folder import claimed
-from trainer.loop.tracking import Tracked, tracking
+from trainer.loop.tracking import TrackedRun, tracking
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
@@ -43,7 +43,7 @@ def study_temperatures(
     with claimed(space.out):
         started = time.monotonic()
         collection = open_collection(config, garments, image, space)
-        tracked = Tracked(
+        tracked = TrackedRun(
             directory=space.out,
             project=config.training.wandb_project,
             name=config.training.wandb_run_name,

@@ -11,7 +11,7 @@ from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.dataset import GarmentTensors
 from trainer.fashion.encoders import FieldEncoder, restore_encoder
 from trainer.fashion.train import EncoderRun
-from trainer.loop.checkpointing import Unwritten
+from trainer.loop.checkpointing import InMemoryCheckpoints
 from trainer.loop.progress import Progress
 from trainer.loop.tracking import Tracker
 from trainer.workspace import Workspace
@@ -57,7 +57,7 @@ def rehearse_fashion(
     """
     space = replace(collection.space, progress=_named(told, collection.space.progress))
     config = change_settings(config, {"training.device": collection.device})
-    kept = Unwritten()
+    kept = InMemoryCheckpoints()
     run = EncoderRun(config, collection.garments, collection.image, space, lambda _folder, _every: kept)
     history = run.fit(collection.train, collection.val, tracker or _Untold())
     return Rehearsal(encoder=restore_encoder(kept.last), history=tuple(history))

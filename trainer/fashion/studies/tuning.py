@@ -24,7 +24,7 @@ from trainer.fashion.studies.tuning_results import (
 from trainer.fashion.studies.tuning_spaces import PHASES, Phase
 from trainer.fashion.studies.tuning_sweeps import Sweep, write_sweeps
 from trainer.loop.run_folder import claimed
-from trainer.loop.tracking import Tracked, Tracker, tracking
+from trainer.loop.tracking import TrackedRun, Tracker, tracking
 from trainer.workspace import Workspace
 
 # What a study may be resumed with otherwise: none of it alters a trial.
@@ -61,7 +61,7 @@ def tune_fashion(
     _check_dimensions(config, tuning)
     with claimed(space.out):
         run_id = read_run_id(space.out)
-        tracked = Tracked(
+        tracked = TrackedRun(
             directory=space.out,
             project=config.training.wandb_project,
             name=config.training.wandb_run_name,

@@ -9,8 +9,8 @@ from trainer.errors import InvalidData
 from trainer.fashion.config import read_fashion_config
 from trainer.fashion.data.kfashion import LABELS, PICTURES, STYLES, Photographed, load_dataset
 from trainer.fashion.data.labels import numeric_id, read_label
-from trainer.fashion.data.prepare import RECORDS, REPORT, Preparation, prepare_kfashion
-from trainer.fashion.data.prepared_data import read_records, split_records
+from trainer.fashion.data.prepare import REPORT, PrepareOptions, prepare_kfashion
+from trainer.fashion.data.prepared_data import RECORDS, read_records, split_records
 from trainer.loop.progress import silent
 
 SETTINGS = read_fashion_config().attributes
@@ -75,7 +75,7 @@ def put(
 
 
 def prepare(root: Path, out: Path, *, strict: bool = False, styles=("로맨틱",)) -> dict:
-    preparation = Preparation(out=out, strict=strict, seed=42, progress=silent)
+    preparation = PrepareOptions(out=out, strict=strict, seed=42, progress=silent)
     return prepare_kfashion(load_dataset(root, styles), SETTINGS, preparation)
 
 
@@ -156,7 +156,7 @@ def test_nothing_found_names_the_path_and_what_was_expected(root: Path):
     assert f"{LABELS}/로맨틱/*.json" in str(caught.value)
     with pytest.raises(InvalidData, match="no label file"):
         load_dataset(root / "nowhere")
-    with pytest.raises(InvalidData, match="귀여운 is not one of"):
+    with pytest.raises(InvalidData, match="귀여운 is unknown; the styles are"):
         load_dataset(root, ["귀여운"])
 
 

@@ -11,26 +11,26 @@ from pathlib import Path
 
 import pytest  # noqa: F401  (a run without tracking is refused except under tests)
 
-from trainer.fashion.module import EncoderFit
+from trainer.fashion.module import EncoderModule
 from trainer.fashion.studies.tuning import tune_fashion
 from trainer.fashion.studies.tuning_objective import EncoderObjective
 
 
 def main(arguments: Path, trial: int) -> None:
-    train, real = EncoderObjective.__call__, EncoderFit.training_step
+    train, real = EncoderObjective.__call__, EncoderModule.training_step
     begun: list[int] = []
 
     def counted(self: EncoderObjective, *given):
         begun.append(1)
         return train(self, *given)
 
-    def dying(self: EncoderFit, batch):
+    def dying(self: EncoderModule, batch):
         if len(begun) == trial and self.stage == "contrastive" and self.epoch == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(self, batch)
 
     EncoderObjective.__call__ = counted  # type: ignore[method-assign]
-    EncoderFit.training_step = dying  # type: ignore[method-assign]
+    EncoderModule.training_step = dying  # type: ignore[method-assign]
     tune_fashion(*pickle.loads(arguments.read_bytes()))
 
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from trainer.configuration import change_settings
-from trainer.fashion.module import EncoderFit
+from trainer.fashion.module import EncoderModule
 from trainer.fashion.studies import temperature_runs
 from trainer.fashion.studies.temperature import study_temperatures
 from trainer.fashion.studies.temperature_runs import Budget
@@ -26,7 +26,7 @@ def config(fashion_config):
 def test_every_temperature_gets_the_same(config, gallery, garments, space, monkeypatch):
     """Epochs, batches and first weights are equal; the report compares and recommends."""  # proves F-17
     batches = {}
-    real = EncoderFit.training_step
+    real = EncoderModule.training_step
 
     def watched(self, row_B):
         key = (self.settings.temperature, self.settings.seed)
@@ -34,7 +34,7 @@ def test_every_temperature_gets_the_same(config, gallery, garments, space, monke
         first.append(row_B.tolist())
         return real(self, row_B)
 
-    monkeypatch.setattr(EncoderFit, "training_step", watched)
+    monkeypatch.setattr(EncoderModule, "training_step", watched)
     body = study_temperatures(config, garments, gallery.image.version, space, _BUDGET)
 
     for seed in (config.training.seed, config.training.seed + 1):

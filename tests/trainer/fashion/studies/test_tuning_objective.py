@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from trainer.configuration import change_settings
-from trainer.fashion.module import EncoderFit
+from trainer.fashion.module import EncoderModule
 from trainer.fashion.studies.trial_training import open_collection
 from trainer.fashion.studies.tuning_objective import EncoderObjective
 from trainer.fashion.train import train_fashion
@@ -50,8 +50,8 @@ def test_a_trial_ends_when_it_is_given_up(objective):
 
 def test_a_training_that_diverges_is_given_up(objective, monkeypatch):
     """A loss that is no number ends the trial; it is never the best."""
-    real = EncoderFit.measure
-    monkeypatch.setattr(EncoderFit, "measure", lambda self: {**real(self), "val/loss": math.nan})
+    real = EncoderModule.measure
+    monkeypatch.setattr(EncoderModule, "measure", lambda self: {**real(self), "val/loss": math.nan})
 
     outcome = objective({}, lambda _epoch, _value: False, "trial")
 

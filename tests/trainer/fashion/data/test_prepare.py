@@ -5,12 +5,11 @@ import pytest
 from PIL import Image
 
 from inference.attributes import AttributeSchema
+from inference.errors import InvalidTable
 from trainer.errors import InvalidData
 from trainer.fashion.config import read_fashion_config
-from trainer.fashion.data.catalogues import read_catalogue
-from trainer.fashion.data.prepare import RECORDS, Preparation, prepare_catalogue
-from trainer.fashion.data.prepared_data import read_records
-from trainer.fashion.data.vocabularies import VOCABULARY_FILE, read_vocabulary
+from trainer.fashion.data.prepare import PrepareOptions, prepare_table
+from trainer.fashion.data.prepared_data import RECORDS, VOCABULARY_FILE, read_records, read_vocabulary
 from trainer.loop.progress import silent
 
 SETTINGS = read_fashion_config().attributes
@@ -31,8 +30,8 @@ def table(path: Path, rows: list[str]) -> Path:
 
 
 def prepare(path: Path, images: Path, out: Path, *, strict: bool = False) -> dict:
-    preparation = Preparation(out=out, strict=strict, seed=42, progress=silent)
-    return prepare_catalogue(path, images, SETTINGS, preparation)
+    preparation = PrepareOptions(out=out, strict=strict, seed=42, progress=silent)
+    return prepare_table(path, images, SETTINGS, preparation)
 
 
 def test_a_table_becomes_records_with_lists_and_gaps(tmp_path: Path, images: Path):
@@ -110,23 +109,25 @@ def test_bad_rows_are_counted_by_reason_and_strictly_refused(tmp_path: Path, ima
     assert not (tmp_path / "strict" / VOCABULARY_FILE).exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("a.csv", "picture,category\n1.jpg,x\n", "no column image; the columns are picture, category"),
-        ("a.csv", "image,category\n1.jpg,x,y\n", "line 2: more cells than columns"),
-        ("a.csv", "image,category\n,x\n", "line 2: no image"),
-        ("a.jsonl", '{"image": "1.jpg"}\n{', "line 2: not JSON"),
-        ("a.jsonl", "[]\n", "line 1: not a JSON object"),
-    ],
-)
-def test_a_table_that_is_none_says_so(tmp_path: Path, name: str, text: str, said: str):
-    """File, line and what was expected."""
-    path = tmp_path / name
-    path.write_text(text)
+def test_a_broken_table_leaves_no_folder(tmp_path: Path, images: Path):
+    """Every bad row is named, and nothing is written (F-6)."""
+    path = table(tmp_path / "shop.csv", ["0.jpg,드레스,,,,", "1.jpg,x,,,,,,", ",x,,,,"])
 
-    with pytest.raises(InvalidData, match=said):
-        list(read_catalogue(path))
+    with pytest.raises(InvalidTable, match=r"(?s)line 3: more cells than columns.*line 4: no image"):
+        prepare(path, images, tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_garment_without_an_identifier_has_that_of_the_catalog(tmp_path: Path, images: Path):
+    """Without `item_id` and `group` both are the picture's name without suffix, as on import."""
+    path = tmp_path / "shop.csv"
+    path.write_text("image,category\n" + "".join(f"{n}.jpg,드레스\n" for n in range(4)))
+
+    prepare(path, images, tmp_path / "out")
+
+    lines = [json.loads(line) for line in (tmp_path / "out" / RECORDS).read_text().splitlines()]
+    assert [(line["item_id"], line["group"]) for line in lines] == [(str(n), str(n)) for n in range(4)]
 
 
 def test_a_vocabulary_that_is_none_says_so(tmp_path: Path):

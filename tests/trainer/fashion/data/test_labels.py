@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.fashion.data.boxes import Box, polygon_box, rect_box
+from trainer.fashion.data.labels import Box, polygon_box, rect_box
 
 points = st.lists(st.tuples(st.floats(-50, 900, width=32), st.floats(-50, 900, width=32)), min_size=1)
 
