@@ -35,17 +35,14 @@ Content = bytes | Record
 Outcome = np.ndarray | InferenceError
 
 _log = logging.getLogger(__name__)
-# The area of one patch of 14 by 14: the measure of work where the graph's own patch is not known.
-_PATCH_PIXELS: Final = 196
 _DECODERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """One decoded input: the graph's tensors with a leading axis of 1, and its cost in patch tokens."""
+    """One decoded input: the graph's tensors by name, each with a leading axis of 1."""
 
     tensors: Mapping[str, np.ndarray]
-    cost: int
 
 
 class Encoder(Protocol):
@@ -76,14 +73,13 @@ class ImageEncoder:
         self._preprocessing = preprocessing
         self._limits = limits
         self._input = model.session.inputs[0].name
-        self._cost = math.ceil(preprocessing.height * preprocessing.width / _PATCH_PIXELS)
 
     def decode(self, content: Content) -> Prepared:
         """A picture's pixels. Raises InvalidImage: as `decode_image`, or for an attribute record."""
         if not isinstance(content, bytes):
             raise InvalidImage(f"{self.model.version.name} takes pictures, not attribute records")
         image_HWC = decode_image(content, self._preprocessing, self._limits)
-        return Prepared(tensors={self._input: image_HWC[None]}, cost=self._cost)
+        return Prepared(tensors={self._input: image_HWC[None]})
 
     def run(self, batch: Sequence[Prepared]) -> np.ndarray:
         """float32 vector_BD; see `Encoder.run`."""
@@ -105,7 +101,7 @@ class AttributeEncoder:
         """A record's tensors. Raises InvalidAttributes: as `AttributeSchema.normalise`, or for a picture."""
         if isinstance(content, bytes):
             raise InvalidAttributes(f"{self.model.version.name} takes attribute records, not pictures")
-        return Prepared(tensors=self.schema.tensors([content]), cost=1)
+        return Prepared(tensors=self.schema.tensors([content]))
 
     def run(self, batch: Sequence[Prepared]) -> np.ndarray:
         """float32 vector_BD; see `Encoder.run`."""

@@ -186,11 +186,6 @@ class SegmentedIndex:
             # Files only save time at the next start.
             log.warning("segment files were not written", extra={"error": error.strerror})
 
-    def settle(self, timeout: float | None = None) -> None:
-        """Wait until nothing is being sealed. Raises TimeoutError."""
-        while (sealing := self._sealing) is not None and not sealing.done():
-            sealing.result(timeout)
-
     def close(self) -> None:
         """Stop sealing; the last view can still be searched."""
         with self._writing:

@@ -108,7 +108,7 @@ def test_vectors_hardly_depend_on_batch_mates(name: str) -> None:
     spec = encoder.model.session.inputs[0]
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (32, *(int(size) for size in spec.shape[1:])), dtype=np.uint8)
-    batch = [Prepared(tensors={spec.name: row[None]}, cost=1) for row in pixels]
+    batch = [Prepared(tensors={spec.name: row[None]}) for row in pixels]
 
     alone = np.stack([np.asarray(run_checked(encoder, [each])[0]) for each in batch])
     together = np.stack([np.asarray(row) for row in run_checked(encoder, batch)])

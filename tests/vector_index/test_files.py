@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.vector_index.drawing import DIMENSION, GRAPH, KINDS, draw
+from tests.vector_index.drawing import DIMENSION, GRAPH, KINDS, draw, settle
 from vector_index import files
 from vector_index.files import SegmentDirectory
 from vector_index.rows import new_rows
@@ -165,7 +165,7 @@ def test_an_index_keeps_its_segments_by_itself(path):
     index = SegmentedIndex(DIMENSION, KINDS["four"], keep=directory(path).save)
     for label, row in enumerate(draw(21), start=1):
         index.update(np.array([label]), row[None], revision=label)
-        index.settle(30)
+        settle(index)
     index.close()
 
     again = SegmentedIndex(DIMENSION, KINDS["four"])

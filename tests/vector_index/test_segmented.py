@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.vector_index.drawing import DIMENSION, GRAPH, KINDS, brute, clustered, draw
+from tests.vector_index.drawing import DIMENSION, GRAPH, KINDS, brute, clustered, draw, settle
 from vector_index.exact import ExactIndex
 from vector_index.segmented import IndexSettings, SegmentedIndex
 
@@ -27,7 +27,7 @@ def fill(index, count, seed=42):
     rows = draw(count, index.dimension, seed)
     for label, row in enumerate(rows, start=1):
         index.update(np.array([label]), row[None], revision=label)
-        index.settle(30)
+        settle(index)
     return rows
 
 
@@ -59,7 +59,7 @@ def test_mostly_dead_segment_is_rebuilt_without_its_dead(make):
     index.build(np.arange(1, 41), rows, revision=40)
 
     index.update(np.empty(0), np.empty((0, DIMENSION)), removed=np.arange(1, 31), revision=41)
-    index.settle(30)
+    settle(index)
 
     assert index.view().counts.dead == 0
     assert index.view().live_labels().tolist() == list(range(31, 41))
@@ -72,7 +72,7 @@ def test_all_rows_removed_leaves_no_segment(make):
     index.build(np.arange(1, 41), draw(40), revision=40)
 
     index.update(np.empty(0), np.empty((0, DIMENSION)), removed=np.arange(1, 41), revision=41)
-    index.settle(30)
+    settle(index)
 
     assert index.view().counts.segment == 0
     assert index.view().search(draw(1)[0], 3).labels.tolist() == []
@@ -91,9 +91,9 @@ def test_removal_during_sealing_holds(make):
     reached.wait(30)
     index.update(np.arange(9, 17), draw(8, seed=2), removed=np.array([2]), revision=17)
     go.set()
-    index.settle(30)
+    settle(index)
     index.update(np.arange(17, 25), draw(8, seed=3), removed=np.array([10]), revision=25)
-    index.settle(30)
+    settle(index)
 
     assert index.view().live_labels().tolist() == [1, *range(3, 10), *range(11, 25)]
 
@@ -104,12 +104,12 @@ def test_sealing_failure_loses_no_row(make, monkeypatch, caplog):
     with monkeypatch.context() as patch:
         patch.setattr("vector_index.segment.build_graph", lambda *_: 1 / 0)
         index.update(np.arange(1, 11), draw(10), revision=10)
-        index.settle(30)
+        settle(index)
         assert index.view().counts.delta == 10
         assert "sealing failed" in caplog.text
 
     index.update(np.array([11]), draw(1), revision=11)
-    index.settle(30)
+    settle(index)
 
     assert index.view().counts.segment == 11
 
@@ -140,7 +140,7 @@ def test_similarity_is_the_same_in_delta_and_segment(make):
     before = index.view().search(query, 49)
 
     index.update(np.array([50]), -query[None], revision=50)
-    index.settle(30)
+    settle(index)
 
     after = index.view().search(query, 49)
     assert index.view().counts.segment == 50
@@ -156,7 +156,7 @@ def test_recall_is_at_least_99_percent(make, segments):
     index = make(128, IndexSettings(segments=segments, graph=GRAPH))
     for start in range(0, 10_000, 2500):
         index.update(np.arange(start + 1, start + 2501), rows[start : start + 2500], revision=start + 2500)
-        index.settle(60)
+        settle(index)
     index.update(np.empty(0), np.empty((0, 128)), removed=np.arange(1, 10_001, 10), revision=10_001)
     oracle = ExactIndex(128)
     alive = np.setdiff1d(np.arange(1, 10_001), np.arange(1, 10_001, 10))
@@ -196,7 +196,7 @@ def test_search_while_writing_is_always_whole(make):
         reader.start()
     for label in range(201, 2201):
         index.update(np.array([label]), pool[label][None], removed=np.array([label - 200]), revision=label)
-    index.settle(60)
+    settle(index)
     stop.set()
     for reader in readers:
         reader.join()
@@ -220,7 +220,7 @@ def test_readers_are_not_held_up_by_sealing(make):
 
     assert found.labels.tolist() == [18]
     assert elapsed < 0.5
-    index.settle(60)
+    settle(index)
     assert index.view().counts.segment == 4000
 
 
