@@ -1,4 +1,4 @@
-"""The README's commands are commands that there are, and its Python runs."""
+"""The commands of README, CONTRIBUTING and docs exist, with the options that the pages give them."""
 
 import re
 import shlex
@@ -12,26 +12,36 @@ from typer.testing import CliRunner
 from cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 
-def lines_of(program: str) -> list[str]:
-    found = [line.partition(" #")[0].strip() for line in SHELL.splitlines() if line.startswith(program)]
-    assert found, program
-    return found
+def lines_of(program: str, *pages: Path) -> list[str]:
+    """Commands in the pages that start with a program, in blocks of shell or indented."""
+    lines = [
+        line.strip().partition(" #")[0].strip()
+        for page in pages
+        for line in (*"\n".join(SHELL.findall(page.read_text())).splitlines(), *_indented(page))
+    ]
+    commands = sorted({line for line in lines if line.split(" ")[0] == program})
+    assert commands, program
+    return commands
 
 
-@pytest.mark.parametrize("line", lines_of("make"))
+def _indented(page: Path) -> list[str]:
+    return re.findall(r"^    (\S.*)$", page.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", lines_of("make", *PAGES))
 def test_make_targets_exist(line: str) -> None:
-    """`make -n` knows every target that the README names."""
+    """The Makefile has every target that the pages name."""
     target = shlex.split(line)[1]
     assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", lines_of(".venv/bin/atelier"))
+@pytest.mark.parametrize("line", lines_of(".venv/bin/atelier", PAGES[0]) + lines_of("atelier", *PAGES))
 def test_atelier_commands_exist_with_their_options(line: str) -> None:
-    """Each command's help names every option that the README gives it."""
+    """Each command's help names every option that the page gives it."""
     words = shlex.split(line)[1:]
     command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
     runner = CliRunner()
@@ -40,6 +50,7 @@ def test_atelier_commands_exist_with_their_options(line: str) -> None:
 
     run = runner.invoke(app, [*command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
 
+    assert command, line
     assert run.exit_code == 0, run.output
     for option in (word for word in words if word.startswith("--")):
         assert option in run.output
@@ -48,7 +59,7 @@ def test_atelier_commands_exist_with_their_options(line: str) -> None:
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     """`.ci/run` ends in `make test`, which the README tells to type."""
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("exec make test")
-    assert "make test" in lines_of("make")
+    assert "make test" in lines_of("make", PAGES[0])
 
 
 @pytest.mark.slow
