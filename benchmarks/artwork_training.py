@@ -27,15 +27,14 @@ import torch
 from benchmarks.report import in_child, peak_mib, run
 from trainer.artwork.batches import InBatchPairs, pair_loss
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
-from trainer.artwork.fit import open_fit
 from trainer.artwork.head_checkpoint import fresh_judge, judge_features
 from trainer.artwork.model import PairwiseRankingModel
-from trainer.artwork.module import Graded
+from trainer.artwork.module import Graded, open_fitting
 from trainer.artwork.pairs import generate_pairs
-from trainer.loop.checkpointing import Keeper
+from trainer.loop.checkpointing import CheckpointWriter
 from trainer.loop.device import one_thread
 from trainer.loop.progress import bars
-from trainer.loop.tracking import Tracked, tracking
+from trainer.loop.tracking import TrackedRun, tracking
 
 DIMENSION, BATCH, TIERS = 1024, 32, 4
 LOOP_PAIRS = 64
@@ -136,12 +135,14 @@ def measure_training(images: int, epochs: int) -> dict[str, Any]:
         for part in (slice(0, cut), slice(cut, images))
     )
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
-        tracked = Tracked(directory=Path(folder), project="benchmark", name=None, enabled=True, settings={})
-        keeper = Keeper(Path(folder) / "checkpoints", top=3, every=5)
+        tracked = TrackedRun(
+            directory=Path(folder), project="benchmark", name=None, enabled=True, settings={}
+        )
+        keeper = CheckpointWriter(Path(folder) / "checkpoints", top=3, every=5)
         started = time.perf_counter()
         with tracking(tracked) as tracker, one_thread():
             header = {"kind": "artwork-head", "input_dim": DIMENSION, "config": {}}
-            fitting = open_fit(config, train, val, keeper, header)
+            fitting = open_fitting(config, train, val, keeper, header)
             history = fitting.run(torch.device("cpu"), tracker, progress, "training")
         seconds = time.perf_counter() - started
     return {"train": cut, "val": images - cut, "epochs": len(history), "seconds": seconds}
@@ -154,11 +155,13 @@ def measure_memory(images: int) -> dict[str, float]:
     val = Graded(feature_NVD=torch.randn(images // 9, 1, 256), rank_N=rank_N[: images // 9])
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
-        tracked = Tracked(directory=Path(folder), project="benchmark", name=None, enabled=True, settings={})
-        keeper = Keeper(Path(folder) / "checkpoints", top=1, every=1)
+        tracked = TrackedRun(
+            directory=Path(folder), project="benchmark", name=None, enabled=True, settings={}
+        )
+        keeper = CheckpointWriter(Path(folder) / "checkpoints", top=1, every=1)
         with tracking(tracked) as tracker, one_thread():
             header = {"kind": "artwork-head", "input_dim": 256, "config": {}}
-            fitting = open_fit(_unstopped(1), train, val, keeper, header)
+            fitting = open_fitting(_unstopped(1), train, val, keeper, header)
             fitting.run(torch.device("cpu"), tracker, progress, "training")
     return {"images": images, "added_mib": peak_mib() - before}
 

@@ -99,7 +99,7 @@ def training_command(
 def resolve_version(models: ModelStore, reference: str) -> Version:
     """The version that MODEL@ALIAS means; without an alias that in production.
 
-    Raises NotFound: if the store has no version of that name and alias.
+    Raises NotInStore: if the store has no version of that name and alias.
     """
     name, _, alias = reference.partition("@")
     return models.resolve(name, alias or "production")

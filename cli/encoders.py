@@ -1,4 +1,4 @@
-"""`atelier encoders …`: train compact image encoders, or examine published ones."""
+"""`atelier encoders …`: train compact image encoders, or measure published image models."""
 
 import shlex
 import sys
@@ -8,131 +8,132 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.errors import reported, training_extra
+from cli.command import DEFAULT_STORE, Json, Store, resolve_version, training_command
 from cli.output import console, print_json, print_table
-from model_store.store import ModelStore, Version
+from model_store.store import ModelStore
 
-app = typer.Typer(no_args_is_help=True, help="Train compact image encoders, or examine published ones.")
+app = typer.Typer(no_args_is_help=True, help="Train compact image encoders, or measure published ones.")
 
 
-class Encoder(StrEnum):
-    """The two models that see pictures."""
+class CompactEncoder(StrEnum):
+    """The encoders that can be trained here, by the name of their model."""
 
     FASHION = "fashion-image"
     ARTWORK = "artwork-backbone"
 
 
 Table = Annotated[
-    Path, typer.Option(help="CSV with the columns image, sender_id and label; a label may be empty.")
+    Path, typer.Option(help="CSV file of photographs: columns image, sender_id and label (may be empty).")
 ]
-Images = Annotated[Path, typer.Option(help="Folder with the pictures of the table.")]
-Config = Annotated[Path | None, typer.Option(help="Settings; config/encoders.yml by default.")]
-Store = Annotated[Path, typer.Option(help="Model store.", envvar="ATELIER_STORE")]
+Images = Annotated[Path, typer.Option(help="Directory with the pictures that the table names.")]
+Config = Annotated[Path | None, typer.Option(help="YAML file of settings. Default: config/encoders.yml.")]
 
 
-@app.command()
+@training_command(app, extra="pretrain")
 def train(
-    model: Annotated[Encoder, typer.Argument(help="Which encoder.")],
+    model: Annotated[CompactEncoder, typer.Argument(help="Encoder to train.")],
     table: Table,
     images: Images,
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    out: Annotated[Path, typer.Option(help="Directory to write the encoder, its card and its report to.")],
     config: Config = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="This many epochs.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Number of epochs. Default: the setting in --config.")
+    ] = None,
     teacher: Annotated[
-        str, typer.Option(help="Published image model that teaches artwork-backbone, as MODEL@ALIAS.")
+        str,
+        typer.Option(help="Published image model whose vectors artwork-backbone learns, as MODEL@ALIAS."),
     ] = "fashion-image@production",
     licence: Annotated[
-        str | None, typer.Option(help="What the photographs allow, for the card: CC0-1.0 and the like.")
+        str | None, typer.Option(help="Licence of the photographs for the model card, such as CC0-1.0.")
     ] = None,
-    store: Store = Path("var/models"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
     """Train a compact encoder from labelled photographs; publish it with export.py --backbone."""
-    with reported(), training_extra():
-        from pretraining.config import read_encoder_settings
-        from pretraining.photographs import read_photographs
-        from pretraining.recipes import Task, train_artwork_backbone, train_fashion_image
-        from trainer.progress import bars
+    from pretraining.config import read_pretraining_settings
+    from pretraining.photographs import read_photographs
+    from pretraining.recipes import PretrainingTask, train_artwork_backbone, train_fashion_image
+    from trainer.loop.progress import bars
 
-        section = "fashion" if model == Encoder.FASHION else "artwork"
-        settings = read_encoder_settings(config, {f"{section}.epochs": epochs} if epochs else None)
-        with bars() as progress:
-            task = Task(
-                photographs=read_photographs(table, images),
-                licence=licence,
-                out=out,
-                command=_command(),
-                exam=settings.exam,
-                progress=progress,
-                tell=_tell,
-            )
-            if model == Encoder.FASHION:
-                trained = train_fashion_image(task, settings.fashion)
-            else:
-                trained = train_artwork_backbone(task, settings.artwork, _version(store, teacher))
-        if as_json:
-            print_json(trained.report)
-            return
-        _print_figures(trained.report["figures"])
-        console.print(
-            f"to publish: python trainer/export.py {section} --backbone {trained.directory}", markup=False
+    section = "fashion" if model == CompactEncoder.FASHION else "artwork"
+    settings = read_pretraining_settings(config, {f"{section}.epochs": epochs} if epochs else None)
+    with bars() as progress:
+        task = PretrainingTask(
+            photographs=read_photographs(table, images),
+            licence=licence,
+            out=out,
+            command=_command(),
+            benchmark=settings.benchmark,
+            progress=progress,
+            log=_log,
         )
+        if model == CompactEncoder.FASHION:
+            trained = train_fashion_image(task, settings.fashion)
+        else:
+            trained = train_artwork_backbone(
+                task, settings.artwork, resolve_version(ModelStore.at(store), teacher)
+            )
+    if as_json:
+        print_json(trained.report)
+        return
+    _print_figures(trained.report["figures"])
+    console.print(
+        f"to publish: python trainer/export.py {section} --backbone {trained.directory}", markup=False
+    )
 
 
-@app.command()
+@training_command(app, extra="pretrain")
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="Published image models, as MODEL@ALIAS.")],
     table: Table,
     images: Images,
-    store: Store = Path("var/models"),
+    store: Store = DEFAULT_STORE,
     config: Config = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the split; by default that of the model's training.")
+        int | None,
+        typer.Option(
+            min=0, help="Random seed of the split of senders. Default: that of the training of each model."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Examine published image models on the senders that compact encoders never train on.
+    """Measure published image models on the senders that compact encoders never train on.
 
-    Labels: how often the commonest label among the five nearest is right, for the ten commonest labels, with
-    neighbours among the senders that are trained on, or among all other held-out senders. Order: how often a
-    linear reader of the vectors, trained on other photographs with the seen faults, tells which of two
-    pictures is worse. Attributes: how often a linear reader names the right word of a drawn garment.
+    Labels: share of photographs, of the ten commonest labels, for which the commonest label among the five
+    nearest neighbours is right; neighbours come from the senders that are trained on, or from all other
+    held-out senders. Order: share of pairs in which a linear reader of the vectors, trained on other
+    photographs with the seen faults, picks the worse picture. Attributes: share of drawn garments for which
+    a linear reader names the right word.
     """
-    with reported(), training_extra():
-        from pretraining.config import read_encoder_settings
-        from pretraining.photographs import read_photographs
-        from pretraining.published import examine_version, strangers
-        from trainer.progress import bars
+    from pretraining.benchmark import evaluate_version, leakage_warnings
+    from pretraining.config import read_pretraining_settings
+    from pretraining.photographs import read_photographs
+    from trainer.loop.progress import bars
 
-        settings = read_encoder_settings(config)
-        photographs = read_photographs(table, images)
-        figures = {}
-        with bars() as progress:
-            for version in [_version(store, name) for name in models]:
-                trained_by = version.manifest.provenance.seed
-                split_by = next(one for one in (seed, trained_by, settings.fashion.seed) if one is not None)
-                for line in strangers(version, photographs, split_by):
-                    _tell(line)
-                figures[str(version)] = examine_version(
-                    version, photographs, split_by, settings.exam, progress
-                )
-        if as_json:
-            print_json(figures)
-            return
-        _print_figures(figures)
-
-
-def _version(store: Path, name: str) -> Version:
-    model, _, alias = name.partition("@")
-    return ModelStore.at(store).resolve(model, alias or "production")
+    settings = read_pretraining_settings(config)
+    photographs = read_photographs(table, images)
+    figures = {}
+    with bars() as progress:
+        for version in [resolve_version(ModelStore.at(store), name) for name in models]:
+            seeds = (seed, version.manifest.provenance.seed, settings.fashion.seed)
+            split_seed = next(value for value in seeds if value is not None)
+            for line in leakage_warnings(version, photographs, split_seed):
+                _log(line)
+            figures[str(version)] = evaluate_version(
+                version, photographs, split_seed, settings.benchmark, progress
+            )
+    if as_json:
+        print_json(figures)
+        return
+    _print_figures(figures)
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr)
 
 
 def _command() -> str:
-    """What was typed, with the program's name and without this machine's folders before it."""
+    """The command as typed, without this machine's folders before the program's name."""
     return shlex.join(["atelier", *sys.argv[1:]])
 
 

@@ -4,20 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
 from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
 
 
 def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
     if bounds[0] > bounds[1]:
-        raise ValueError(f"the first of {list(bounds)} is to be the smaller")
+        raise ValueError(f"the first of {list(bounds)} must not exceed the second")
     return bounds
 
 
-_Above0 = Annotated[float, Field(gt=0)]
-# From the first to the second, both above 0.
-Span = Annotated[tuple[_Above0, _Above0], AfterValidator(_rising)]
+_Positive = Annotated[float, Field(gt=0)]
+Span = Annotated[tuple[_Positive, _Positive], AfterValidator(_rising)]
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Lighting = Annotated[float, Field(gt=-1, le=1)]
 
@@ -25,8 +24,8 @@ _Lighting = Annotated[float, Field(gt=-1, le=1)]
 class ViewSettings(Settings):
     """How far a view may be from its picture.
 
-    `area` of photographs; drawn garments are seen whole, within `garment_area`: their words name cut and
-    length.
+    `area` is the share of a photograph that is seen; drawn garments are seen whole, within `garment_area`,
+    because their words name cut and length. `turn` is in degrees.
     """
 
     area: Span
@@ -42,8 +41,8 @@ class ViewSettings(Settings):
 class SceneSettings(Settings):
     """How drawn garments are laid on the grounds of photographs.
 
-    `room` is the side of the view in lengths of the garment, `shift` how far it is from the middle at most,
-    in half lengths; where room is small, turn and shift cut a little off. `corner` is the side of the ground
+    `room` is the side of the view in lengths of the garment, `shift` the largest distance from the middle, in
+    half lengths; where room is small, turn and shift cut a little off. `corner` is the side of the ground
     that is shown, in sides of its photograph, `turn` in degrees, `light` what is added to a brightness of 1.
     """
 
@@ -55,7 +54,19 @@ class SceneSettings(Settings):
     light: Annotated[tuple[_Lighting, _Lighting], AfterValidator(_rising)]
 
 
-class FashionEncoderSettings(Settings):
+class OptimiserSettings(Settings):
+    """What the training of both encoders has in common; `warmup` is a share of all steps."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: float = Field(gt=0, lt=1)
+    average_decay: float = Field(ge=0, lt=1)
+    device: Literal["cuda", "cpu"]
+    seed: int = Field(ge=0)
+
+
+class FashionEncoderSettings(OptimiserSettings):
     """The network and the training of the compact `fashion-image`."""
 
     trunk: str
@@ -63,16 +74,12 @@ class FashionEncoderSettings(Settings):
     test_size: int = Field(ge=32, le=512)
     source_size: int = Field(ge=32, le=1024)
     garments: int = Field(ge=8)
-    epochs: int = Field(ge=1)
     small_size: int = Field(ge=32, le=512)
     small_share: float = Field(ge=0, le=1)
     photographs_a_batch: int = Field(ge=2)
     garments_a_batch: int = Field(ge=1)
     laid_a_batch: int = Field(ge=0)
     sender_balance: float = Field(ge=0, le=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    warmup: float = Field(gt=0, lt=1)
     smoothing: float = Field(ge=0, lt=1)
     scale: float = Field(gt=0)
     mix: float = Field(ge=0, le=1)
@@ -80,9 +87,6 @@ class FashionEncoderSettings(Settings):
     laid_weight: float = Field(ge=0)
     attribute_weight: float = Field(ge=0)
     colour_weight: float = Field(ge=0)
-    average_decay: float = Field(ge=0, lt=1)
-    device: Literal["cuda", "cpu"]
-    seed: int = Field(ge=0)
     views: ViewSettings
     scenes: SceneSettings
 
@@ -95,13 +99,13 @@ class FashionEncoderSettings(Settings):
             )
         if not self.small_size <= self.size <= self.source_size:
             raise ValueError(
-                f"small_size {self.small_size}, size {self.size} and source_size {self.source_size} are to "
-                "rise in this order"
+                f"small_size {self.small_size}, size {self.size} and source_size {self.source_size} "
+                "must rise in this order"
             )
         return self
 
 
-class ArtworkEncoderSettings(Settings):
+class ArtworkEncoderSettings(OptimiserSettings):
     """The network and the training of the compact `artwork-backbone`."""
 
     hidden: int = Field(ge=8)
@@ -116,25 +120,18 @@ class ArtworkEncoderSettings(Settings):
     paintings: int = Field(ge=0)
     garments: int = Field(ge=0)
     chains: int = Field(ge=1)
-    epochs: int = Field(ge=1)
     chains_a_batch: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    warmup: float = Field(gt=0, lt=1)
     fault_weight: float = Field(ge=0)
     order_weight: float = Field(ge=0)
     teacher_weight: float = Field(ge=0)
     gradient_weight: float = Field(ge=0)
-    average_decay: float = Field(ge=0, lt=1)
-    device: Literal["cuda", "cpu"]
-    seed: int = Field(ge=0)
 
     @model_validator(mode="after")
-    def _fits(self) -> "ArtworkEncoderSettings":
+    def _check_sizes(self) -> "ArtworkEncoderSettings":
         for name, side in (("size", self.size), ("view", self.view)):
             if side % self.patch or side > self.source_size:
                 raise ValueError(
-                    f"{name} {side} is to be a multiple of patch {self.patch} "
+                    f"{name} {side} must be a multiple of patch {self.patch} "
                     f"and at most source_size {self.source_size}"
                 )
         if self.hidden > self.patch**2:
@@ -144,8 +141,8 @@ class ArtworkEncoderSettings(Settings):
         return self
 
 
-class ExamSettings(Settings):
-    """How much an encoder is asked."""
+class BenchmarkSettings(Settings):
+    """How many garments, pictures and pairs the benchmark of an encoder holds."""
 
     garments: int = Field(ge=30)
     sources: int = Field(ge=2)
@@ -153,19 +150,19 @@ class ExamSettings(Settings):
     pairs: int = Field(ge=10)
 
 
-class EncoderSettings(Settings):
-    """Both compact encoders, and what they are asked in the end."""
+class PretrainingSettings(Settings):
+    """Both compact encoders and their benchmark, which files of before call `exam`."""
 
     fashion: FashionEncoderSettings
     artwork: ArtworkEncoderSettings
-    exam: ExamSettings
+    benchmark: BenchmarkSettings = Field(validation_alias=AliasChoices("benchmark", "exam"))
 
 
-def read_encoder_settings(
+def read_pretraining_settings(
     path: Path | None = None, overrides: Mapping[str, object] | None = None
-) -> EncoderSettings:
+) -> PretrainingSettings:
     """The settings in a YAML file, by default `config/encoders.yml`, with `overrides` over them.
 
-    Raises InvalidConfig: when the file or a value is not usable, naming the file and the field.
+    Raises InvalidConfig: if the file or a value is not usable, naming the file and the field.
     """
-    return read_settings(EncoderSettings, path or CONFIG_DIRECTORY / "encoders.yml", overrides)
+    return read_settings(PretrainingSettings, path or CONFIG_DIRECTORY / "encoders.yml", overrides)

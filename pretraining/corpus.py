@@ -1,6 +1,8 @@
 """Pictures in memory, as the published graph will see them: uint8, one size, one decoder (A-15).
 
-Shapes: N pictures, S side, C colour channel, F fields.
+Photographs keep their labels. Drawn garments have attributes and, as cut-outs, the label of a shop.
+Shapes: N pictures, S side, C colour channel, F fields; 4 channels are red, green and blue times opacity, and
+opacity.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,30 +16,29 @@ from inference.errors import InvalidImage
 from inference.pixels import decode_image, open_upright
 from model_store.manifest import ImagePreprocessing
 from pretraining.photographs import Photograph
-from pretraining.shop_labels import shop_label
 from trainer.errors import InvalidData
-from trainer.progress import Progress
-from trainer.synthetic.cut_outs import cut_out
-from trainer.synthetic.garments import Record, tailor
+from trainer.loop.progress import Progress
+from trainer.synthetic.garments import Record, draw_garment, word_of
 
 # Fields of a drawn garment, of which the first word counts.
 ATTRIBUTES = (
-    "category",
-    "colour",
-    "print",
-    "material",
-    "silhouette",
-    "length",
-    "sleeve",
-    "neckline",
-    "collar",
-)
+    "category", "colour", "print", "material", "silhouette", "length", "sleeve", "neckline", "collar",
+)  # fmt: skip
+# The nearest label of the clothing photographs; T-shirts go by their sleeves, trousers by their length.
+_LABELS = {
+    "셔츠": "Shirt", "블라우스": "Shirt", "드레스": "Dress", "스커트": "Skirt", "니트웨어": "Longsleeve",
+    "후드티": "Hoodie", "짚업": "Hoodie", "코트": "Outwear", "점퍼": "Outwear", "패딩": "Outwear",
+    "재킷": "Blazer", "래깅스": "Pants", "탑": "Undershirt",
+}  # fmt: skip
+_TROUSERS = ("팬츠", "청바지", "조거팬츠")
+_BY_SLEEVE = {"민소매": "Undershirt", "긴팔": "Longsleeve"}
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _HALF_OPAQUE = 127
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPictures:
-    """Photographs: uint8 image_NSSC, the number of each label, −1 where there is none, and of each sender."""
+    """Photographs: uint8 image_NSSC, the number of each label, −1 for none, and of each sender."""
 
     image_NSSC: np.ndarray
     label_N: np.ndarray
@@ -47,7 +48,7 @@ class LabelledPictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnGarments:
-    """Drawn garments: uint8 image_NSSC and, a field, the number of each word, −1 where it has none."""
+    """Drawn garments: uint8 image_NSSC and the number of each word in its field, −1 for none."""
 
     image_NSSC: np.ndarray
     word_NF: np.ndarray
@@ -56,10 +57,10 @@ class DrawnGarments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutOuts:
-    """Drawn garments without ground: uint8 layer_NSS4, what of each square the garment fills, its label.
+    """Drawn garments without ground: uint8 layer_NSS4, the box that each fills, and its label.
 
-    `box_N4` is left, top, right and bottom in shares of the side; a label is −1 where photographs have none
-    of its name.
+    `box_N4`: left, top, right and bottom in shares of the side. `label_N`: −1 where photographs have no label
+    of that name.
     """
 
     layer_NSS4: np.ndarray
@@ -68,9 +69,9 @@ class CutOuts:
 
 
 def open_photograph(photograph: Photograph, longest_side: int) -> Image.Image:
-    """The photograph upright, no side longer than that.
+    """The photograph upright, no side longer than `longest_side` pixels.
 
-    Raises InvalidData: naming one that cannot be read.
+    Raises InvalidData: if it cannot be read, naming it.
     """
     with _named(photograph):
         picture = open_upright(photograph.path.read_bytes())
@@ -83,7 +84,7 @@ def decode_photographs(
 ) -> LabelledPictures:
     """The photographs, squashed to `size`; a label that is not among `labels` counts as none.
 
-    Raises InvalidData: naming a photograph that cannot be read.
+    Raises InvalidData: if a photograph cannot be read, naming it.
     """
     preprocessing = ImagePreprocessing(height=size, width=size)
     image_NSSC = np.empty((len(photographs), size, size, 3), np.uint8)
@@ -102,7 +103,7 @@ def draw_garments(count: int, seed: int, size: int, progress: Progress) -> Drawn
     image_NSSC = np.empty((count, size, size, 3), np.uint8)
     records = []
     for number in range(count):
-        garment = tailor(seed, number, size)
+        garment = draw_garment(seed, number, size)
         image_NSSC[number] = np.asarray(garment.picture)
         records.append(garment.record)
         progress("drawing garments", number + 1, count)
@@ -128,6 +129,29 @@ def cut_garments(count: int, seed: int, size: int, labels: tuple[str, ...], prog
     return CutOuts(layer_NSS4=layer_NSS4, box_N4=box_N4, label_N=label_N)
 
 
+def cut_out(seed: int, number: int, size: int) -> tuple[np.ndarray, Record]:
+    """uint8 garment_SS4 of a drawn garment with its shadow, and its record.
+
+    It is drawn on black and on white: what differs between the two shows through, and the picture on black is
+    the colour times the opacity (Smith and Blinn 1996). On a ground it is `colour + (1 - opacity) * ground`.
+    """
+    black, white = (draw_garment(seed, number, size, ground) for ground in (_BLACK, _WHITE))
+    colour_SSC = np.asarray(black.picture)
+    through_SSC = np.asarray(white.picture).astype(np.int16) - colour_SSC
+    opacity_SS1 = np.clip(255 - through_SSC.max(2, keepdims=True), 0, 255).astype(np.uint8)
+    return np.concatenate((colour_SSC, opacity_SS1), 2), black.record
+
+
+def shop_label(record: Record) -> str:
+    """The nearest of the labels that the clothing photographs have; empty where none is near."""
+    category = str(record["category"])
+    if category in _TROUSERS:
+        return "Shorts" if record["length"] == "하프" else "Pants"
+    if category == "티셔츠":
+        return _BY_SLEEVE.get(str(record["sleeve"]), "T-Shirt")
+    return _LABELS.get(category, "")
+
+
 @contextmanager
 def _named(photograph: Photograph) -> Iterator[None]:
     try:
@@ -146,9 +170,3 @@ def _filled(opacity_SS: np.ndarray) -> tuple[float, float, float, float]:
         (across_N.max() + 1) / size,
         (down_N.max() + 1) / size,
     )
-
-
-def word_of(record: Record, field: str) -> str:
-    """The first word of a field, empty where the record has none."""
-    value = record.get(field, "")
-    return value if isinstance(value, str) else next(iter(value), "")

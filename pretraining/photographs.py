@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from trainer.errors import InvalidData
 
 COLUMNS = ("image", "sender_id", "label")
-# What people who sorted the photographs wrote when they saw no one garment.
+# What people who sorted the photographs wrote when they saw no single garment.
 NO_LABEL = frozenset({"", "Not sure", "Other", "Skip"})
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FOLDS = 5
@@ -25,7 +25,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photograph:
-    """One photograph. `label` is empty where nobody said what it shows."""
+    """One photograph. `label` is empty where it is unknown what it shows."""
 
     path: Path
     sender: str
@@ -40,35 +40,42 @@ class PhotographSplit:
     val: tuple[Photograph, ...]
     test: tuple[Photograph, ...]
 
+    @property
+    def members(self) -> tuple[Photograph, ...]:
+        """The photographs that a packaged encoder is trained on: all but the test part."""
+        return (*self.train, *self.val)
+
 
 def read_photographs(table: Path, images: Path) -> tuple[Photograph, ...]:
     """The photographs that a CSV table with the columns image, sender_id and label lists.
 
     `image` is a file name in `images`, with or without its ending.
-    Raises InvalidData: listing rows without a sender or without a file of their own, or for a table without
-    rows.
+    Raises InvalidData: if a row lacks a sender or a picture of its own, listing those rows, or if the table
+    has no rows or is not readable.
     """
     rows = _read_rows(table)
-    named, stems = _files(images)
-    found, problems, seen = [], [], dict[Path, int]()
-    for number, row in enumerate(rows, start=2):
+    files = _files(images)
+    photographs, problems, lines = [], [], dict[Path, int]()
+    for line, row in enumerate(rows, start=2):
         image, sender, label = ((row[name] or "").strip() for name in COLUMNS)
-        paths = [named[image]] if image in named else stems.get(image, [])
-        if len(paths) != 1:
-            problems.append(f"line {number}: {_counted(len(paths))} {image!r} in {images}")
+        pictures = files.get(image, [])
+        if len(pictures) != 1:
+            count = f"{len(pictures)} pictures" if pictures else "no picture"
+            problems.append(f"line {line}: {count} {image!r} in {images}")
         elif not sender:
-            problems.append(f"line {number}: no sender_id")
-        elif paths[0] in seen:
-            problems.append(f"line {number}: {image!r} is on line {seen[paths[0]]} already")
+            problems.append(f"line {line}: no sender_id")
+        elif pictures[0] in lines:
+            problems.append(f"line {line}: {image!r} is on line {lines[pictures[0]]} already")
         else:
-            seen[paths[0]] = number
-            found.append(Photograph(path=paths[0], sender=sender, label="" if label in NO_LABEL else label))
+            lines[pictures[0]] = line
+            label = "" if label in NO_LABEL else label
+            photographs.append(Photograph(path=pictures[0], sender=sender, label=label))
     if problems:
         shown = problems[:_SHOWN]
         if len(problems) > _SHOWN:
             shown.append(f"and {len(problems) - _SHOWN} more")
         raise InvalidData(f"{table}: {len(problems)} bad rows\n  " + "\n  ".join(shown))
-    return tuple(found)
+    return tuple(photographs)
 
 
 def _read_rows(table: Path) -> list[dict[str, str | None]]:
@@ -87,38 +94,33 @@ def _read_rows(table: Path) -> list[dict[str, str | None]]:
     return rows
 
 
-def _counted(pictures: int) -> str:
-    return f"{pictures} pictures" if pictures else "no picture"
-
-
-def _files(images: Path) -> tuple[dict[str, Path], dict[str, list[Path]]]:
-    """The pictures of a folder by name, and by name without its ending."""
+def _files(images: Path) -> dict[str, list[Path]]:
+    """The pictures of a folder by name without ending, and by whole name, which comes first."""
     paths = [path for path in sorted(images.glob("*")) if path.suffix.lower() in SUFFIXES]
-    stems: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for path in paths:
-        stems.setdefault(path.stem, []).append(path)
-    return {path.name: path for path in paths}, stems
+        files.setdefault(path.stem, []).append(path)
+    return files | {path.name: [path] for path in paths}
 
 
 def split_photographs(photographs: Sequence[Photograph], seed: int) -> PhotographSplit:
-    """Three fifths, one and one of the photographs; labels spread evenly.
+    """Three fifths, a fifth and a fifth of the photographs; labels spread evenly.
 
-    The last is only measured on. The second is to choose by; what is packaged trains on it too.
+    The last part is only measured on. The second is to choose by; what is packaged trains on it too.
 
-    Whoever sent more than a twentieth of all photographs is trained on: a part that is mostly one person's
-    would measure that person's floor and lamp.
+    Senders of more than a twentieth of all photographs are always in the first part: a test part that is
+    mostly one person's would measure how well the encoder knows that person's floor and lamp.
     Raises InvalidData: with fewer other senders than there are parts to deal them into.
     """
     counts = Counter(photograph.sender for photograph in photographs)
     most = MOST_OF_ONE_SENDER * len(photographs) if len(counts) > FEW_SENDERS else len(photographs)
-    plentiful = tuple(one for one in photographs if counts[one.sender] > most)
-    others = [one for one in photographs if counts[one.sender] <= most]
-    count = len({one.sender for one in others})
-    if count < FOLDS:
-        raise InvalidData(f"photographs come from {count} senders, a split takes {FOLDS}")
+    plentiful = tuple(photograph for photograph in photographs if counts[photograph.sender] > most)
+    others = [photograph for photograph in photographs if counts[photograph.sender] <= most]
+    senders = [photograph.sender for photograph in others]
+    if len(set(senders)) < FOLDS:
+        raise InvalidData(f"photographs come from {len(set(senders))} senders, a split takes {FOLDS}")
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     labels = _spreadable([photograph.label for photograph in others])
-    senders = [photograph.sender for photograph in others]
     parts = [held for _, held in folds.split(np.zeros(len(labels)), labels, senders)]
     test, val, *rest = (tuple(others[i] for i in part) for part in parts)
     return PhotographSplit(train=(*plentiful, *(p for part in rest for p in part)), val=val, test=test)
@@ -138,9 +140,9 @@ def commonest_labels(photographs: Iterable[Photograph], count: int = COMMONEST) 
 
 
 def photographs_digest(photographs: Iterable[Photograph]) -> str:
-    """sha256, hexadecimal, of names, senders, labels and sizes: what a model card calls its data."""
+    """sha256, hexadecimal, of names, senders, labels and sizes: the data version of a model card."""
     digest = hashlib.sha256()
-    for one in sorted(photographs, key=lambda photograph: photograph.path.name):
-        line = f"{one.path.name}\t{one.sender}\t{one.label}\t{one.path.stat().st_size}\n"
-        digest.update(line.encode())
+    for photograph in sorted(photographs, key=lambda photograph: photograph.path.name):
+        path, size = photograph.path, photograph.path.stat().st_size
+        digest.update(f"{path.name}\t{photograph.sender}\t{photograph.label}\t{size}\n".encode())
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,31 @@ import torch
 from PIL import Image
 
 from model_store.store import Version
-from pretraining.artwork import ArtworkStudent, build_backbone, train_artwork_encoder
-from pretraining.chains import worsen_pictures
-from pretraining.checkpoints import save_artwork_encoder, save_fashion_encoder
-from pretraining.config import ArtworkEncoderSettings, ExamSettings, FashionEncoderSettings
+from pretraining.artwork_backbone import (
+    backbone_vectors,
+    build_backbone,
+    save_artwork_encoder,
+    train_artwork_encoder,
+)
+from pretraining.benchmark import (
+    Benchmark,
+    Encode,
+    build_benchmark,
+    descriptor_spaces,
+    leakage_warnings,
+    open_encoder,
+    run_benchmark,
+)
+from pretraining.config import ArtworkEncoderSettings, BenchmarkSettings, FashionEncoderSettings
 from pretraining.corpus import cut_garments, decode_photographs, draw_garments, open_photograph
-from pretraining.evaluation import Exam, Vectors, descriptor_spaces, set_exam, sit_exam
-from pretraining.fashion import (
+from pretraining.fashion_image import (
     FashionCorpus,
     build_tower,
+    save_fashion_encoder,
     tower_vectors,
     train_fashion_encoder,
 )
+from pretraining.optimiser import round_to_half
 from pretraining.photographs import (
     Photograph,
     PhotographSplit,
@@ -30,29 +44,29 @@ from pretraining.photographs import (
     photographs_digest,
     split_photographs,
 )
-from pretraining.published import published_vectors, strangers
-from pretraining.rounding import round_to_half
+from pretraining.worsening import worsen_pictures
 from trainer.backbones.cards import Card, write_card
 from trainer.errors import InvalidData
+from trainer.loop.device import choose_device
+from trainer.loop.progress import Progress
 from trainer.loop.run_folder import claimed
-from trainer.loop.runs import choose_device, write_report
-from trainer.progress import Progress
-from trainer.synthetic.garments import tailor
-from trainer.synthetic.paintings import artist, paint
+from trainer.reports.json_report import write_report
+from trainer.synthetic.garments import draw_garment
+from trainer.synthetic.paintings import draw_painting
 
-# Seeds of drawn pictures to learn from; those of the exam are others.
+# Seeds of drawn pictures to learn from; those of the benchmark are others.
 GARMENT_SEED, PAINTING_SEED = 1234, 4321
 GARMENT_SIDE = 160
-_TAUGHT_AT_ONCE = 64
 REPORT_FILE = "report.json"
 LIMITS = (
     "trained on photographs of garments by a few people, and on drawn pictures",
     "not a FashionCLIP or a DINOv2: a small stand-in that sees garment types, colours and faults of pictures",
 )
+_TEACHER_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
+class TrainedEncoder:
     """The directory that `python trainer/export.py --backbone` takes, and the body of `report.json`."""
 
     directory: Path
@@ -60,96 +74,140 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """Which photographs to learn from and under what licence they are, where to write, what was typed."""
+class PretrainingTask:
+    """The photographs to learn from and their licence, the folder to write to, the command as typed.
+
+    log: takes a line about the course of the training.
+    """
 
     photographs: tuple[Photograph, ...]
     licence: str | None = None
     out: Path
     command: str
-    exam: ExamSettings
+    benchmark: BenchmarkSettings
     progress: Progress
-    tell: Callable[[str], None]
+    log: Callable[[str], None]
 
 
-def train_fashion_image(task: Task, settings: FashionEncoderSettings) -> Trained:
-    """Train, round, examine and save the compact `fashion-image`.
+def train_fashion_image(task: PretrainingTask, settings: FashionEncoderSettings) -> TrainedEncoder:
+    """Train, round, save and measure the compact `fashion-image`.
 
-    Four fifths of the senders are trained on; the last fifth is only ever examined.
-    Raises InvalidData: when the photographs cannot be split, are fewer than a batch or have no labels, and
-    for an unreadable one, by name. Raises FolderInUse: when another run writes there. Raises Diverged.
+    Four fifths of the senders are trained on; the last fifth is only ever measured on.
+    Raises InvalidData: if the photographs cannot be split, are fewer than a batch or have no labels, or if
+    one cannot be read, naming it. Raises FolderInUse: if another run writes there. Raises Diverged.
     """
     split = split_photographs(task.photographs, settings.seed)
-    members = (*split.train, *split.val)
     labels = commonest_labels(task.photographs, count=len(task.photographs))
     if not labels:
         raise InvalidData("no photograph has a label")
-    _check_enough(len(members), settings.photographs_a_batch, "photographs")
+    _check_enough(len(split.members), settings.photographs_a_batch, "photographs")
     with claimed(task.out):
-        # Before the training: what cannot be read is told now.
-        exam = set_exam(split, settings.test_size, task.exam, task.progress)
+        # Before the training, so that a photograph which cannot be read is named at once.
+        benchmark = build_benchmark(split, settings.test_size, task.benchmark, task.progress)
         count, side = settings.garments, settings.source_size
         corpus = FashionCorpus(
-            photographs=decode_photographs(members, labels, side, task.progress),
+            photographs=decode_photographs(split.members, labels, side, task.progress),
             garments=draw_garments(count, GARMENT_SEED, side, task.progress),
             cut_outs=cut_garments(count, GARMENT_SEED, side, labels, task.progress),
         )
-        history: list[dict[str, float]] = []
-        started = time.monotonic()
-        tower = train_fashion_encoder(corpus, settings, task.progress, _noting(history, task))
-        seconds = time.monotonic() - started
+        run = _Run("fashion-image", task, settings)
+        tower = train_fashion_encoder(corpus, settings, task.progress, run.record)
         round_to_half(tower)
-        directory = task.out / "fashion-image"
-        save_fashion_encoder(directory, tower, settings)
-
-        def vectors(image_NSSC: np.ndarray) -> np.ndarray:
-            return tower_vectors(tower, image_NSSC, settings.test_size)
-
-        def untrained(image_NSSC: np.ndarray) -> np.ndarray:
-            return tower_vectors(_seeded(lambda: build_tower(settings)), image_NSSC, settings.test_size)
-
-        figures = _examined(exam, {"trained": vectors, "untrained": untrained}, task)
-        write_card(directory, _card(task, settings.seed, figures))
-        return _reported(task, directory, split, figures, history, seconds, settings)
+        save_fashion_encoder(run.directory, tower, settings)
+        untrained = _seeded(partial(build_tower, settings))
+        spaces: dict[str, Encode] = {
+            "trained": lambda image_NSSC: tower_vectors(tower, image_NSSC, settings.test_size),
+            "untrained": lambda image_NSSC: tower_vectors(untrained, image_NSSC, settings.test_size),
+        }
+        return run.finish(split, benchmark, spaces)
 
 
-def train_artwork_backbone(task: Task, settings: ArtworkEncoderSettings, teacher: Version) -> Trained:
-    """Train, round, examine and save the compact `artwork-backbone`, taught by a published image model.
+def train_artwork_backbone(
+    task: PretrainingTask, settings: ArtworkEncoderSettings, teacher: Version
+) -> TrainedEncoder:
+    """Train, round, save and measure the compact `artwork-backbone`, taught by a published image model.
 
-    Raises InvalidData: when the photographs cannot be split or are fewer than a batch, the teacher takes no
-    pictures, and for an unreadable photograph, by name. Raises FolderInUse and Diverged as above.
+    Raises InvalidData: if the photographs cannot be split or are fewer than a batch, if the teacher takes no
+    pictures, or if a photograph cannot be read, naming it. Raises FolderInUse and Diverged as above.
     """
     split = split_photographs(task.photographs, settings.seed)
-    members = (*split.train, *split.val)
-    chains = settings.chains * (len(members) + settings.paintings + settings.garments)
+    chains = settings.chains * (len(split.members) + settings.paintings + settings.garments)
     _check_enough(chains, settings.chains_a_batch, "chains of pictures")
-    for line in strangers(teacher, task.photographs, settings.seed):
-        task.tell(f"teacher {line}")
+    for line in leakage_warnings(teacher, task.photographs, settings.seed):
+        task.log(f"teacher {line}")
     with claimed(task.out):
-        exam = set_exam(split, settings.size, task.exam, task.progress)
-        sources = list(_sources(members, settings))
+        benchmark = build_benchmark(split, settings.size, task.benchmark, task.progress)
+        sources = list(_sources(split.members, settings))
         pictures = worsen_pictures(
             sources, settings.chains, settings.source_size, settings.seed, task.progress
         )
-        teacher_NV = _taught(pictures.image_NSSC, teacher, task.progress)
-        history: list[dict[str, float]] = []
-        started = time.monotonic()
-        model = train_artwork_encoder(pictures, teacher_NV, settings, task.progress, _noting(history, task))
-        seconds = time.monotonic() - started
+        teacher_NV = _teacher_vectors(pictures.image_NSSC, teacher, task.progress)
+        run = _Run("artwork-backbone", task, settings)
+        model = train_artwork_encoder(pictures, teacher_NV, settings, task.progress, run.record)
         round_to_half(model)
-        directory = task.out / "artwork-backbone"
-        save_artwork_encoder(directory, model)
-        spaces: dict[str, Vectors] = {
-            "trained": _features(model),
-            "untrained": _features(_seeded(lambda: build_backbone(settings))),
+        save_artwork_encoder(run.directory, model)
+        untrained = _seeded(partial(build_backbone, settings))
+        spaces: dict[str, Encode] = {
+            "trained": partial(backbone_vectors, model),
+            "untrained": partial(backbone_vectors, untrained),
         }
-        figures = _examined(exam, spaces, task)
-        write_card(directory, _card(task, settings.seed, figures))
-        return _reported(task, directory, split, figures, history, seconds, settings)
+        return run.finish(split, benchmark, spaces)
+
+
+class _Run:
+    """The training of one encoder: its epochs so far, and what it writes in the end."""
+
+    def __init__(
+        self, name: str, task: PretrainingTask, settings: FashionEncoderSettings | ArtworkEncoderSettings
+    ) -> None:
+        self._name, self._task, self._settings = name, task, settings
+        self._started, self._seconds = time.monotonic(), 0.0
+        self._epochs: list[dict[str, float]] = []
+        self.directory = task.out / name
+
+    def record(self, epoch: int, _network: Any, figures: Mapping[str, float]) -> None:
+        """Keep and log the figures of an epoch."""
+        self._seconds = time.monotonic() - self._started
+        self._epochs.append({"epoch": epoch, **figures})
+        self._task.log(f"epoch {epoch}: " + ", ".join(f"{name} {figures[name]:.3f}" for name in figures))
+
+    def finish(
+        self, split: PhotographSplit, benchmark: Benchmark, spaces: Mapping[str, Encode]
+    ) -> TrainedEncoder:
+        """Run the benchmark on the encoder and its baselines, and write card and report."""
+        task, settings, figures = self._task, self._settings, {}
+        for name, encode in {**spaces, **descriptor_spaces()}.items():
+            task.log(f"benchmark: {name}")
+            figures[name] = run_benchmark(benchmark, encode)
+        card = Card(
+            command=task.command,
+            data=f"{len(task.photographs)} photographs, four fifths of their senders, and drawn pictures",
+            data_version=photographs_digest(task.photographs),
+            licence=task.licence,
+            seed=settings.seed,
+            figures=figures,
+            limits=LIMITS,
+        )
+        write_card(self.directory, card)
+        body = {
+            "command": task.command,
+            "settings": settings.model_dump(mode="json"),
+            "device": str(choose_device(settings.device)),
+            "torch": torch.__version__,
+            "split": {
+                name: {"photographs": len(part), "senders": len({photograph.sender for photograph in part})}
+                for name, part in (("train", split.members), ("test", split.test))
+            },
+            "figures": figures,
+            "epochs": self._epochs,
+            "training_seconds": round(self._seconds, 1),
+        }
+        report = write_report(task.out / f"{self._name}-{REPORT_FILE}", body)
+        return TrainedEncoder(directory=self.directory, report=report)
 
 
 def _check_enough(count: int, batch: int, what: str) -> None:
-    """Raises InvalidData: when there is not one batch."""
+    """Raises InvalidData: if there is less than one batch."""
     if count < batch:
         raise InvalidData(f"{count} {what} to train on, a batch takes {batch}")
 
@@ -159,92 +217,25 @@ def _sources(members: Sequence[Photograph], settings: ArtworkEncoderSettings) ->
     for photograph in members:
         yield open_photograph(photograph, settings.longest_side)
     for work in range(settings.paintings):
-        yield paint(artist(PAINTING_SEED, work // 3), PAINTING_SEED, work)
+        yield draw_painting(PAINTING_SEED, work)
     for number in range(settings.garments):
-        yield tailor(GARMENT_SEED, number, GARMENT_SIDE).picture
+        yield draw_garment(GARMENT_SEED, number, GARMENT_SIDE).picture
 
 
-def _taught(image_NSSC: np.ndarray, teacher: Version, progress: Progress) -> np.ndarray:
+def _teacher_vectors(image_NSSC: np.ndarray, teacher: Version, progress: Progress) -> np.ndarray:
     """float32 vector_NV that the teacher gives for each picture."""
-    vectors, size = published_vectors(teacher)
-    found = []
-    for start in range(0, len(image_NSSC), _TAUGHT_AT_ONCE):
-        images = [Image.fromarray(image_SSC) for image_SSC in image_NSSC[start : start + _TAUGHT_AT_ONCE]]
+    encode, size = open_encoder(teacher)
+    vectors = []
+    for start in range(0, len(image_NSSC), _TEACHER_BATCH):
+        images = [Image.fromarray(image_SSC) for image_SSC in image_NSSC[start : start + _TEACHER_BATCH]]
         resized = [np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)) for image in images]
-        found.append(vectors(np.stack(resized)))
+        vectors.append(encode(np.stack(resized)))
         progress("asking the teacher", start + len(images), len(image_NSSC))
-    return np.concatenate(found)
-
-
-def _features(model: Any) -> Vectors:
-    student = ArtworkStudent(model, 1, 1).eval()
-
-    @torch.inference_mode()
-    def vectors(image_NSSC: np.ndarray) -> np.ndarray:
-        starts = range(0, len(image_NSSC), 32)
-        parts = [student.features(torch.from_numpy(image_NSSC[i : i + 32])) for i in starts]
-        return torch.cat(parts).numpy()
-
-    return vectors
+    return np.concatenate(vectors)
 
 
 def _seeded(build: Callable[[], Any]) -> Any:
+    """A network whose random weights are the same each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return build().eval()
-
-
-def _noting(history: list[dict[str, float]], task: Task) -> Callable[[int, Any, Mapping[str, float]], None]:
-    def note(epoch: int, _network: Any, figures: Mapping[str, float]) -> None:
-        history.append({"epoch": epoch, **figures})
-        told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        task.tell(f"epoch {epoch}: {told}")
-
-    return note
-
-
-def _examined(exam: Exam, spaces: Mapping[str, Vectors], task: Task) -> dict[str, Any]:
-    figures = {}
-    for name, vectors in {**spaces, **descriptor_spaces()}.items():
-        task.tell(f"examining {name}")
-        figures[name] = sit_exam(exam, vectors)
-    return figures
-
-
-def _card(task: Task, seed: int, figures: dict[str, Any]) -> Card:
-    return Card(
-        command=task.command,
-        data=f"{len(task.photographs)} photographs, four fifths of their senders, and drawn pictures",
-        data_version=photographs_digest(task.photographs),
-        licence=task.licence,
-        seed=seed,
-        figures=figures,
-        limits=LIMITS,
-    )
-
-
-def _reported(
-    task: Task,
-    directory: Path,
-    split: PhotographSplit,
-    figures: dict[str, Any],
-    history: list[dict[str, float]],
-    seconds: float,
-    settings: FashionEncoderSettings | ArtworkEncoderSettings,
-) -> Trained:
-    body = {
-        "command": task.command,
-        "settings": settings.model_dump(mode="json"),
-        "device": str(choose_device(settings.device)),
-        "torch": torch.__version__,
-        "split": {
-            name: {"photographs": len(part), "senders": len({one.sender for one in part})}
-            for name, part in (("train", (*split.train, *split.val)), ("test", split.test))
-        },
-        "figures": figures,
-        "epochs": history,
-        "training_seconds": round(seconds, 1),
-    }
-    return Trained(
-        directory=directory, report=write_report(task.out / f"{directory.name}-{REPORT_FILE}", body)
-    )

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from trainer.synthetic.garments import tailor
+from trainer.synthetic.garments import draw_garment
 
 
 def write_photographs(directory: Path, count: int = 60, senders: int = 10) -> tuple[Path, Path]:
@@ -15,7 +15,7 @@ def write_photographs(directory: Path, count: int = 60, senders: int = 10) -> tu
         writer = csv.writer(stream)
         writer.writerow(("image", "sender_id", "label", "kids"))
         for number in range(count):
-            garment = tailor(5, number, 96)
+            garment = draw_garment(5, number, 96)
             garment.picture.save(images / f"photo-{number}.jpg", quality=90)
             colour = garment.record["colour"]
             label = "dark" if colour in ("블랙", "네이비", "브라운", "와인", "카키") else "light"

@@ -9,21 +9,21 @@ import pytest
 import torch
 
 from model_store.store import ModelStore, Version
-from pretraining.config import EncoderSettings, read_encoder_settings
+from pretraining.benchmark import evaluate_version, leakage_warnings
+from pretraining.config import PretrainingSettings, read_pretraining_settings
 from pretraining.photographs import read_photographs, split_photographs
-from pretraining.published import examine_version, strangers
-from pretraining.recipes import Task, Trained, train_artwork_backbone, train_fashion_image
+from pretraining.recipes import PretrainingTask, TrainedEncoder, train_artwork_backbone, train_fashion_image
 from tests.pretraining.photographs import write_photographs
+from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.config import read_artwork_config
-from trainer.artwork.export import export_artwork_backbone
 from trainer.backbones.cards import read_card
 from trainer.backbones.fashion_clip import load_fashion_clip
 from trainer.errors import Diverged, FolderInUse, InvalidData
 from trainer.fashion.config import read_fashion_config
 from trainer.fashion.export import export_fashion_image
+from trainer.loop.progress import silent
 from trainer.loop.run_folder import LOCK_FILE, claimed
-from trainer.progress import silent
-from trainer.publication.publish import Shelf
+from trainer.publication.publish import PublishTarget
 
 pytestmark = pytest.mark.slow
 
@@ -50,47 +50,49 @@ TINY = {
     "artwork.epochs": 1,
     "artwork.chains_a_batch": 8,
     "artwork.device": "cpu",
-    "exam.garments": 60,
-    "exam.sources": 6,
-    "exam.paintings": 4,
-    "exam.pairs": 60,
+    "benchmark.garments": 60,
+    "benchmark.sources": 6,
+    "benchmark.paintings": 4,
+    "benchmark.pairs": 60,
 }
 
 
 @pytest.fixture(scope="module")
-def settings() -> EncoderSettings:
-    return read_encoder_settings(overrides=TINY)
+def settings() -> PretrainingSettings:
+    return read_pretraining_settings(overrides=TINY)
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory, settings: EncoderSettings) -> Task:
+def task(tmp_path_factory: pytest.TempPathFactory, settings: PretrainingSettings) -> PretrainingTask:
     root = tmp_path_factory.mktemp("encoders")
     table, images = write_photographs(root / "shop", count=60, senders=12)
-    return Task(
+    return PretrainingTask(
         photographs=read_photographs(table, images),
         licence="CC0-1.0",
         out=root / "run",
         command="atelier encoders train",
-        exam=settings.exam,
+        benchmark=settings.benchmark,
         progress=silent,
-        tell=lambda _line: None,
+        log=lambda _line: None,
     )
 
 
 @pytest.fixture(scope="module")
-def fashion(task: Task, settings: EncoderSettings) -> Trained:
+def fashion(task: PretrainingTask, settings: PretrainingSettings) -> TrainedEncoder:
     return train_fashion_image(task, settings.fashion)
 
 
 @pytest.fixture(scope="module")
-def published(fashion: Trained, tmp_path_factory: pytest.TempPathFactory) -> Version:
-    shelf = Shelf(store=ModelStore.at(tmp_path_factory.mktemp("store")))
+def published(fashion: TrainedEncoder, tmp_path_factory: pytest.TempPathFactory) -> Version:
+    target = PublishTarget(store=ModelStore.at(tmp_path_factory.mktemp("store")))
     config = read_fashion_config(overrides={"image.source": str(fashion.directory)})
-    return export_fashion_image(config.image, shelf).version
+    return export_fashion_image(config.image, target).version
 
 
-def test_a_fashion_encoder_is_published_with_its_card(fashion: Trained, published: Version, task: Task):
-    """Trained, licensed, with seed, data and figures; weights lie in half precision."""
+def test_a_fashion_encoder_is_published_with_its_card(
+    fashion: TrainedEncoder, published: Version, task: PretrainingTask
+):
+    """TrainedEncoder, licensed, with seed, data and figures; weights lie in half precision."""
     manifest = published.manifest
 
     assert manifest.provenance.trained
@@ -107,7 +109,7 @@ def test_a_fashion_encoder_is_published_with_its_card(fashion: Trained, publishe
     assert size < 2.2 * weights
 
 
-def test_the_report_compares_with_what_knows_nothing(fashion: Trained, task: Task):
+def test_the_report_compares_with_what_knows_nothing(fashion: TrainedEncoder, task: PretrainingTask):
     """The untrained network, colours and edges stand beside the trained one, each with its interval."""
     report = json.loads((task.out / "fashion-image-report.json").read_text())
 
@@ -122,7 +124,7 @@ def test_the_report_compares_with_what_knows_nothing(fashion: Trained, task: Tas
 
 
 def test_the_same_seed_trains_the_same_weights(
-    fashion: Trained, task: Task, settings: EncoderSettings, tmp_path: Path
+    fashion: TrainedEncoder, task: PretrainingTask, settings: PretrainingSettings, tmp_path: Path
 ):
     """Twice on the CPU gives the same tensors."""
     again = train_fashion_image(replace(task, out=tmp_path), settings.fashion)
@@ -132,7 +134,7 @@ def test_the_same_seed_trains_the_same_weights(
 
 
 def test_what_cannot_be_read_is_told_before_the_training(
-    task: Task, settings: EncoderSettings, tmp_path: Path
+    task: PretrainingTask, settings: PretrainingSettings, tmp_path: Path
 ):
     """A damaged photograph of a held-out sender is named, and nothing is written but the claim."""
     damaged = split_photographs(task.photographs, settings.fashion.seed).test[0]
@@ -146,13 +148,15 @@ def test_what_cannot_be_read_is_told_before_the_training(
     assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK_FILE]
 
 
-def test_two_runs_do_not_share_a_folder(task: Task, settings: EncoderSettings, tmp_path: Path):
+def test_two_runs_do_not_share_a_folder(task: PretrainingTask, settings: PretrainingSettings, tmp_path: Path):
     """The second is refused before it does anything."""
     with claimed(tmp_path / "run"), pytest.raises(FolderInUse):
         train_fashion_image(replace(task, out=tmp_path / "run"), settings.fashion)
 
 
-def test_too_few_photographs_are_refused(task: Task, settings: EncoderSettings, tmp_path: Path):
+def test_too_few_photographs_are_refused(
+    task: PretrainingTask, settings: PretrainingSettings, tmp_path: Path
+):
     """A batch cannot be filled, or nothing has a label: told with both numbers, before anything is drawn."""
     out = replace(task, out=tmp_path / "run")
 
@@ -164,7 +168,9 @@ def test_too_few_photographs_are_refused(task: Task, settings: EncoderSettings, 
 
 
 @pytest.mark.parametrize("laid", [0, 1, 4])
-def test_any_number_of_garments_can_be_laid(task: Task, settings: EncoderSettings, tmp_path: Path, laid: int):
+def test_any_number_of_garments_can_be_laid(
+    task: PretrainingTask, settings: PretrainingSettings, tmp_path: Path, laid: int
+):
     """None, one and all of a batch."""
     few = settings.fashion.model_copy(update={"laid_a_batch": laid, "garments": 12})
 
@@ -173,7 +179,9 @@ def test_any_number_of_garments_can_be_laid(task: Task, settings: EncoderSetting
     assert all(np.isfinite(epoch["laid"]) for epoch in trained.report["epochs"])
 
 
-def test_a_run_that_diverges_ends_with_its_epoch(task: Task, settings: EncoderSettings, tmp_path: Path):
+def test_a_run_that_diverges_ends_with_its_epoch(
+    task: PretrainingTask, settings: PretrainingSettings, tmp_path: Path
+):
     """Weights that are no numbers are not saved."""
     wild = settings.fashion.model_copy(update={"learning_rate": 1e30, "garments": 12, "epochs": 3})
 
@@ -183,17 +191,17 @@ def test_a_run_that_diverges_ends_with_its_epoch(task: Task, settings: EncoderSe
     assert not (tmp_path / "fashion-image").exists()
 
 
-def test_other_photographs_and_seeds_are_told(published: Version, task: Task):
+def test_other_photographs_and_seeds_are_told(published: Version, task: PretrainingTask):
     """Whoever is held out here may have been trained on: the same table and seed alone are silent."""
-    assert strangers(published, task.photographs, 42) == ()
-    (data,) = strangers(published, task.photographs[1:], 42)
+    assert leakage_warnings(published, task.photographs, 42) == ()
+    (data,) = leakage_warnings(published, task.photographs[1:], 42)
     assert "was trained on photographs" in data
-    (seed,) = strangers(published, task.photographs, 7)
+    (seed,) = leakage_warnings(published, task.photographs, 7)
     assert "split by seed 42, here it is 7" in seed
 
 
 def test_an_artwork_backbone_is_taught_by_the_published_model(
-    task: Task, settings: EncoderSettings, published: Version, tmp_path: Path
+    task: PretrainingTask, settings: PretrainingSettings, published: Version, tmp_path: Path
 ):
     """It loads as any DINOv2, with pooling and card, and is examined like any image model."""
     trained = train_artwork_backbone(task, settings.artwork, published)
@@ -206,11 +214,11 @@ def test_an_artwork_backbone_is_taught_by_the_published_model(
             "backbone.pooling": "cls+mean+std",
         }
     )
-    version = export_artwork_backbone(config.backbone, Shelf(store=ModelStore.at(tmp_path))).version
+    version = export_artwork_backbone(config.backbone, PublishTarget(store=ModelStore.at(tmp_path))).version
     assert version.manifest.provenance.trained
     assert version.manifest.pooling == "cls+mean+std"
     assert version.manifest.dimension == 3 * 48
-    figures = examine_version(version, task.photographs, 42, settings.exam, silent)
+    figures = evaluate_version(version, task.photographs, 42, settings.benchmark, silent)
     told = trained.report["figures"]["trained"]
     for part in ("labels", "order"):
         for name, share in figures[part].items():

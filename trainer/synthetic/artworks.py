@@ -8,8 +8,8 @@ from PIL import Image
 
 from inference.errors import InvalidImage
 from inference.pixels import open_upright
+from model_store.durable import replacing
 from trainer.errors import InvalidData
-from trainer.files import replacing
 from trainer.synthetic.degradations import TIERS, degrade
 from trainer.synthetic.paintings import artist, paint
 

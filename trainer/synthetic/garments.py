@@ -122,7 +122,7 @@ STYLES: dict[str, Taste] = {
 }
 
 
-def tailor(seed: int, number: int, size: int = 160, ground: Colour | None = None) -> Garment:
+def draw_garment(seed: int, number: int, size: int = 160, ground: Colour | None = None) -> Garment:
     """The garment of that number, `size` × `size` pixels; always the same for the same arguments.
 
     `ground`: the RGB colour that it lies on, by default a pale one drawn with it.
@@ -140,7 +140,7 @@ def write_garments(directory: Path, count: int, seed: int = 42, size: int = 160)
     directory.mkdir(parents=True, exist_ok=True)
     lines = []
     for number in range(count):
-        garment = tailor(seed, number, size)
+        garment = draw_garment(seed, number, size)
         name = f"garment_{number:05d}.png"
         garment.picture.save(directory / name, compress_level=1)
         line = {"item_id": f"garment-{number:05d}", "path": name, "attributes": garment.record}
@@ -159,12 +159,12 @@ def draw(
     pale = tuple(int(v) for v in rng.integers(218, 250, 3))
     ground = ground or (pale[0], pale[1], pale[2])
     shape = cut(
-        _word(record, "category"),
-        _word(record, "silhouette"),
-        _word(record, "length"),
-        _word(record, "sleeve"),
+        word_of(record, "category"),
+        word_of(record, "silhouette"),
+        word_of(record, "length"),
+        word_of(record, "sleeve"),
     )
-    cloth = weave(rng, side, _word(record, "colour"), _word(record, "print"), _word(record, "material"))
+    cloth = weave(rng, side, word_of(record, "colour"), word_of(record, "print"), word_of(record, "material"))
     picture = Image.new("RGB", (side, side), ground)
     mask = _mask(shape, side)
     _shadow(picture, mask)
@@ -177,7 +177,8 @@ def draw(
     return turned.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def _word(record: Record, field: str) -> str:
+def word_of(record: Record, field: str) -> str:
+    """The first word of a field, empty where the record has none."""
     value = record.get(field, "")
     return value if isinstance(value, str) else next(iter(value), "")
 
@@ -209,7 +210,7 @@ def _drape(cloth: Image.Image, mask: Image.Image, rng: np.random.Generator) -> I
 
 
 def _sew(picture: Image.Image, shape: Cut, record: Record, ground: Colour) -> None:
-    base = COLOURS.get(_word(record, "colour"), COLOURS["그레이"])
+    base = COLOURS.get(word_of(record, "colour"), COLOURS["그레이"])
     bright = sum(base) > 380
     needle = Needle(
         draw=ImageDraw.Draw(picture),
@@ -220,10 +221,10 @@ def _sew(picture: Image.Image, shape: Cut, record: Record, ground: Colour) -> No
         else tuple(min(255, v + 70) for v in base),  # type: ignore[arg-type]
         trim=tuple(round(v * 0.86) for v in base) if bright else tuple(min(255, v + 28) for v in base),  # type: ignore[arg-type]
     )
-    neck(needle, _word(record, "neckline"), ground)
+    neck(needle, word_of(record, "neckline"), ground)
     if shape.opens:
         needle.line((0.5, shape.shoulder), (0.5, shape.hem), width=0.006)
-    collar(needle, _word(record, "collar"))
+    collar(needle, word_of(record, "collar"))
     for word in record.get("detail", []):
         if word in DETAILS:
             DETAILS[word](needle)

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from trainer.fashion.data.kfashion import LABELS, PICTURES
-from trainer.synthetic.garments import Record, tailor
+from trainer.synthetic.garments import Record, draw_garment
 from trainer.synthetic.outlines import BOTTOMS, OUTERS, SKIRTS, TOPS
 
 GARMENT_SIDE, LOOK_PHOTOGRAPHS = 160, 2
@@ -54,10 +54,10 @@ def write_kfashion(root: Path, photographs: int, seed: int = 42) -> Path:
         look = number // LOOK_PHOTOGRAPHS
         rng, own = (np.random.default_rng([seed, kind, n]) for kind, n in ((11, look), (12, number)))
         partition = "Training" if rng.random() < 0.8 else "Validation"
-        garments = [tailor(seed, number * 2, GARMENT_SIDE)]
+        garments = [draw_garment(seed, number * 2, GARMENT_SIDE)]
         if own.random() < SECOND_GARMENT:
-            garments.append(tailor(seed, number * 2 + 1, GARMENT_SIDE))
-        style = str(tailor(seed, look * LOOK_PHOTOGRAPHS * 2, 32).record["style"][0])
+            garments.append(draw_garment(seed, number * 2 + 1, GARMENT_SIDE))
+        style = str(draw_garment(seed, look * LOOK_PHOTOGRAPHS * 2, 32).record["style"][0])
         picture, places = _arrange([garment.picture for garment in garments], own)
         name = f"SHOP_{look:03d}_{number % LOOK_PHOTOGRAPHS + 1:02d}.jpg"
         label = _label(number, name, picture.size, style, own)

@@ -11,6 +11,8 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image, ImageDraw
 
+WORKS_PER_ARTIST = 3
+
 Colour = tuple[int, int, int]
 Scene = Callable[[ImageDraw.ImageDraw, np.random.Generator, "Palette", int], None]
 
@@ -59,6 +61,11 @@ def paint(hand: Artist, seed: int, work: int, size: int = 256) -> Image.Image:
     scene = hand.scenes[int(rng.integers(len(hand.scenes)))]
     scene(ImageDraw.Draw(picture), rng, palette, size)
     return _brush(picture, hand, rng)
+
+
+def draw_painting(seed: int, work: int, size: int = 256) -> Image.Image:
+    """A painting of a collection in which every artist has made `WORKS_PER_ARTIST` works."""
+    return paint(artist(seed, work // WORKS_PER_ARTIST), seed, work, size)
 
 
 def _mix(hand: Artist, rng: np.random.Generator) -> Palette:

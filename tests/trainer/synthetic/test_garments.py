@@ -8,7 +8,7 @@ from inference.attributes import AttributeSchema
 from trainer.fashion.config import read_fashion_config
 from trainer.synthetic.details import DETAILS
 from trainer.synthetic.fabrics import COLOURS, PRINTS
-from trainer.synthetic.garments import STYLES, Record, draw, tailor, write_garments
+from trainer.synthetic.garments import STYLES, Record, draw, draw_garment, write_garments
 
 BASE: Record = {
     "category": "드레스",
@@ -53,13 +53,13 @@ def test_words_are_of_the_vocabulary():
     assert set(PRINTS) <= fields["print"]
     assert set(DETAILS) <= fields["detail"]
     for number in range(200):
-        for field, value in tailor(42, number, 16).record.items():
+        for field, value in draw_garment(42, number, 16).record.items():
             assert set([value] if isinstance(value, str) else value) <= fields[field]
 
 
 def test_same_number_is_the_same_garment():
     """A garment is a function of seed, number and size."""
-    one, other = tailor(3, 9, 48), tailor(3, 9, 48)
+    one, other = draw_garment(3, 9, 48), draw_garment(3, 9, 48)
 
     assert one.record == other.record
     assert np.array_equal(np.asarray(one.picture), np.asarray(other.picture))

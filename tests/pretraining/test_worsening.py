@@ -1,8 +1,15 @@
 import numpy as np
 
-from pretraining.chains import LEVELS, MOST_FAULTS, worsen_pictures
-from pretraining.grading import DEGREES, grade_pictures, pairs_across, pairs_within
-from trainer.progress import silent
+from pretraining.worsening import (
+    DEGREES,
+    LEVELS,
+    MOST_FAULTS,
+    grade_pictures,
+    pairs_across,
+    pairs_within,
+    worsen_pictures,
+)
+from trainer.loop.progress import silent
 from trainer.synthetic.degradations import NAMED_FAULTS
 from trainer.synthetic.paintings import artist, paint
 

@@ -1,4 +1,4 @@
-"""The compact `fashion-image`: a small residual network that tells garments by label, cut, colour and cloth.
+"""The compact `fashion-image`: a small residual network that knows garments by label, cut, colour and cloth.
 
 Photographs teach labels, drawn garments teach attributes and, laid on the grounds of photographs, labels too
 (domain randomisation, Tobin et al. 2017); every picture teaches its own colours. One vector of 512 dimensions
@@ -8,11 +8,10 @@ Shapes: B batch, P photographs, M drawn garments, Q of them on grounds, R of the
 C colour channel, D vector, K colour bins, L labels, F fields.
 """
 
-import copy
-import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,22 +19,23 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pretraining.averaging import follow
+from model_store.durable import replacing, write_text
 from pretraining.config import FashionEncoderSettings
 from pretraining.corpus import CutOuts, DrawnGarments, LabelledPictures
-from pretraining.optimisers import build_optimiser, build_schedule, mean_losses
-from pretraining.scenes import lay_garments
-from pretraining.views import alter_views, mix_views, plain_views, random_views
-from trainer.backbones.fashion_clip import CLIP_MEAN, CLIP_STD, DIMENSION
-from trainer.loop.runs import choose_device
-from trainer.progress import Progress
+from pretraining.optimiser import AfterEpoch, train_network
+from pretraining.views import alter_views, lay_garments, mix_views, plain_views, random_views
+from trainer.backbones.cards import drop_card
+from trainer.backbones.fashion_clip import CLIP_MEAN, CLIP_STD, CONFIG_FILE, DIMENSION, WEIGHTS_FILE
+from trainer.loop.device import choose_device
+from trainer.loop.progress import Progress
 
 COLOUR_STEPS = 4
-_log = logging.getLogger(__name__)
+# open_clip builds both towers; nothing here reads this one, so it is as small as it can be and all zeros.
+TEXT_TOWER = {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1}
 
 
-class FashionStudent(nn.Module):
-    """The tower and, for training alone, what is read off its vector."""
+class FashionNetwork(nn.Module):
+    """The tower and, for training alone, the heads that read its vector."""
 
     mean_C11: torch.Tensor
     std_C11: torch.Tensor
@@ -99,22 +99,25 @@ def train_fashion_encoder(
     corpus: FashionCorpus,
     settings: FashionEncoderSettings,
     progress: Progress,
-    after_epoch: Callable[[int, nn.Module, Mapping[str, float]], None],
+    after_epoch: AfterEpoch,
 ) -> nn.Module:
     """The tower, averaged over its last steps."""
-    return _Fit(corpus, settings, progress).run(after_epoch)
+    objective = FashionObjective(corpus, settings)
+    average = train_network(objective, settings, "fashion-image", progress, after_epoch)
+    tower: nn.Module = average.tower
+    return tower.cpu().eval()
 
 
 def sender_weights(sender_N: np.ndarray, balance: float) -> torch.Tensor:
     """float64 weight_N to draw photographs by: 1 / (photographs of the same sender to the power `balance`).
 
-    At 0 every photograph counts alike, at 1 every sender does: who sent hundreds has one floor and one lamp.
+    At 0 every photograph counts alike, at 1 every sender: who sent hundreds has a single floor and lamp.
     """
     return torch.from_numpy(np.bincount(sender_N)[sender_N].astype(np.float64) ** -balance)
 
 
 def colour_shares(view_BCSS: torch.Tensor) -> torch.Tensor:
-    """float32 share_BK: how much of the middle of each view falls into each of 4 × 4 × 4 bins of RGB."""
+    """float32 share_BK: the share of the middle of each view in each of 4 × 4 × 4 bins of RGB."""
     size = view_BCSS.shape[-1]
     low, high = size // 5, size - size // 5
     step_BCP = (view_BCSS[:, :, low:high, low:high] * (COLOUR_STEPS - 1e-3)).long().flatten(2)
@@ -124,56 +127,60 @@ def colour_shares(view_BCSS: torch.Tensor) -> torch.Tensor:
     return share_BK / bin_BP.shape[1]
 
 
-class _Fit:
-    def __init__(self, corpus: FashionCorpus, settings: FashionEncoderSettings, progress: Progress) -> None:
+class FashionObjective:
+    """Labels, attributes and colours of photographs and drawn garments, read off one vector."""
+
+    clip_norm = 5.0
+
+    def __init__(self, corpus: FashionCorpus, settings: FashionEncoderSettings) -> None:
         torch.manual_seed(settings.seed)
-        self.rng = torch.Generator().manual_seed(settings.seed)
-        self.corpus, self.settings, self.progress = corpus, settings, progress
-        self.device = choose_device(settings.device)
+        self._rng = torch.Generator().manual_seed(settings.seed)
+        self._corpus, self._settings = corpus, settings
+        self._device = choose_device(settings.device)
         photographs = corpus.photographs
-        self.weight_N = sender_weights(photographs.sender_N, settings.sender_balance)
-        self.student = FashionStudent(
+        self._weight_N = sender_weights(photographs.sender_N, settings.sender_balance)
+        self.network = FashionNetwork(
             build_tower(settings),
             len(photographs.labels),
             tuple(len(words) for words in corpus.garments.words),
             settings.scale,
         ).to(memory_format=torch.channels_last)
-        self.student.to(self.device)
-        self.average = copy.deepcopy(self.student).requires_grad_(False)
-        self.optimiser = build_optimiser(
-            self.student, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        self.steps = settings.epochs * (len(photographs.image_NSSC) // settings.photographs_a_batch)
-        self.schedule = build_schedule(
-            self.optimiser, learning_rate=settings.learning_rate, steps=self.steps, warmup=settings.warmup
-        )
-        self.step = 0
+        self.network.to(self._device)
+        self.steps_per_epoch = len(photographs.image_NSSC) // settings.photographs_a_batch
+        self.loss_weights: Mapping[str, float] = {
+            "label": 1.0,
+            "laid": settings.laid_weight,
+            "attribute": settings.attribute_weight,
+            "colour": settings.colour_weight,
+        }
 
-    def run(self, after_epoch: Callable[[int, nn.Module, Mapping[str, float]], None]) -> nn.Module:
-        for epoch in range(1, self.settings.epochs + 1):
-            started = time.monotonic()
-            self.student.train()
-            losses = [self._train(photo_P, drawn_M) for photo_P, drawn_M in self._batches()]
-            figures = mean_losses(losses, epoch)
-            figures["seconds"] = time.monotonic() - started
-            after_epoch(epoch, self.average, figures)
-            self.progress("training fashion-image", epoch, self.settings.epochs)
-        tower: nn.Module = self.average.tower
-        return tower.cpu().eval()
-
-    def _batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Numbers of photographs and of drawn garments."""
-        order_N = torch.multinomial(self.weight_N, len(self.weight_N), replacement=True, generator=self.rng)
-        size, garments = self.settings.photographs_a_batch, len(self.corpus.garments.image_NSSC)
+        order_N = torch.multinomial(
+            self._weight_N, len(self._weight_N), replacement=True, generator=self._rng
+        )
+        size, garments = self._settings.photographs_a_batch, len(self._corpus.garments.image_NSSC)
         for photo_P in torch.split(order_N[: len(order_N) // size * size], size):
-            drawn_M = torch.randint(garments, (self.settings.garments_a_batch,), generator=self.rng)
+            drawn_M = torch.randint(garments, (self._settings.garments_a_batch,), generator=self._rng)
             yield photo_P.numpy(), drawn_M.numpy()
 
-    def _batch(self, photo_P: np.ndarray, drawn_M: np.ndarray) -> _Batch:
-        """Views of these photographs and garments, small ones in the first part of the training."""
-        settings, rng, corpus = self.settings, self.rng, self.corpus
-        early = self.step < settings.small_share * self.steps
-        size = settings.small_size if early else settings.size
+    def losses(self, batch: tuple[np.ndarray, np.ndarray], step: int) -> dict[str, torch.Tensor]:
+        """`batch`: numbers of photographs and of drawn garments."""
+        settings = self._settings
+        early = step < settings.small_share * (settings.epochs * self.steps_per_epoch)
+        views = self._views(*batch, settings.small_size if early else settings.size)
+        vector_BD = self.network(views.view_BCSS.to(self._device))
+        photographs, laid = len(views.label_P), len(views.laid_label_Q)
+        return {
+            "label": self._photograph_loss(vector_BD[:photographs], views),
+            "laid": self._label_loss(vector_BD[photographs : photographs + laid], views.laid_label_Q),
+            "attribute": self._attribute_loss(vector_BD[photographs:], views.word_MF),
+            "colour": self._colour_loss(vector_BD, views.view_BCSS),
+        }
+
+    def _views(self, photo_P: np.ndarray, drawn_M: np.ndarray, size: int) -> _Batch:
+        """Views of these photographs and garments, of that size."""
+        settings, rng, corpus = self._settings, self._rng, self._corpus
         photograph_PSSC = torch.from_numpy(corpus.photographs.image_NSSC[photo_P])
         photograph_PCSS, partner_P, share = mix_views(
             random_views(photograph_PSSC, size, settings.views, rng), settings.mix, settings.paste, rng
@@ -185,49 +192,24 @@ class _Fit:
         label_P = torch.from_numpy(corpus.photographs.label_N[photo_P])
         return _Batch(
             view_BCSS=torch.cat((photograph_PCSS, alter_views(laid_QCSS, settings.views, rng), plain_RCSS)),
-            label_P=label_P.to(self.device),
-            partner_label_P=label_P[partner_P].to(self.device),
+            label_P=label_P.to(self._device),
+            partner_label_P=label_P[partner_P].to(self._device),
             share=share,
-            laid_label_Q=torch.from_numpy(corpus.cut_outs.label_N[laid_Q]).to(self.device),
-            word_MF=torch.from_numpy(corpus.garments.word_NF[drawn_M]).to(self.device),
+            laid_label_Q=torch.from_numpy(corpus.cut_outs.label_N[laid_Q]).to(self._device),
+            word_MF=torch.from_numpy(corpus.garments.word_NF[drawn_M]).to(self._device),
         )
 
     def _laid(self, laid_Q: np.ndarray, photograph_PSSC: torch.Tensor, size: int) -> torch.Tensor:
         """float32 view_QCSS of these garments, each on the ground of another photograph of the batch."""
-        cut_outs = self.corpus.cut_outs
+        cut_outs = self._corpus.cut_outs
         return lay_garments(
             torch.from_numpy(cut_outs.layer_NSS4[laid_Q]),
             torch.from_numpy(cut_outs.box_N4[laid_Q]),
-            photograph_PSSC[torch.randperm(len(photograph_PSSC), generator=self.rng)[: len(laid_Q)]],
+            photograph_PSSC[torch.randperm(len(photograph_PSSC), generator=self._rng)[: len(laid_Q)]],
             size,
-            self.settings.scenes,
-            self.rng,
+            self._settings.scenes,
+            self._rng,
         )
-
-    def _train(self, photo_P: np.ndarray, drawn_M: np.ndarray) -> dict[str, float]:
-        settings, batch = self.settings, self._batch(photo_P, drawn_M)
-        vector_BD = self.student(batch.view_BCSS.to(self.device))
-        photographs, laid = len(photo_P), len(batch.laid_label_Q)
-        losses = {
-            "label": self._photograph_loss(vector_BD[:photographs], batch),
-            "laid": self._label_loss(vector_BD[photographs : photographs + laid], batch.laid_label_Q),
-            "attribute": self._attribute_loss(vector_BD[photographs:], batch.word_MF),
-            "colour": self._colour_loss(vector_BD, batch.view_BCSS),
-        }
-        loss = (
-            losses["label"]
-            + settings.laid_weight * losses["laid"]
-            + settings.attribute_weight * losses["attribute"]
-            + settings.colour_weight * losses["colour"]
-        )
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
-        self.optimiser.step()
-        self.schedule.step()
-        self.step += 1
-        follow(self.average, self.student, self.step, settings.average_decay)
-        return {name: float(value.detach()) for name, value in losses.items()}
 
     def _photograph_loss(self, vector_PD: torch.Tensor, batch: _Batch) -> torch.Tensor:
         own = self._label_loss(vector_PD, batch.label_P)
@@ -236,36 +218,63 @@ class _Fit:
         return batch.share * own + (1 - batch.share) * self._label_loss(vector_PD, batch.partner_label_P)
 
     def _label_loss(self, vector_BD: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
-        """Cross entropy over those that have a label; 0 where none has one."""
+        """Mean cross entropy of the vectors that have a label; 0 if none has."""
         total = functional.cross_entropy(
-            self.student.label_logits(vector_BD),
+            self.network.label_logits(vector_BD),
             label_B,
             ignore_index=-1,
-            label_smoothing=self.settings.smoothing,
+            label_smoothing=self._settings.smoothing,
             reduction="sum",
         )
         return total / (label_B >= 0).sum().clamp(min=1)
 
     def _attribute_loss(self, vector_MD: torch.Tensor, word_MF: torch.Tensor) -> torch.Tensor:
-        scaled_MD = self.settings.scale * vector_MD
+        scaled_MD = self._settings.scale * vector_MD
         losses = [
             functional.cross_entropy(head(scaled_MD), word_MF[:, field], ignore_index=-1, reduction="sum")
             / max(1, int((word_MF[:, field] >= 0).sum()))
-            for field, head in enumerate(self.student.words)
+            for field, head in enumerate(self.network.words)
         ]
         return torch.stack(losses).mean()
 
     def _colour_loss(self, vector_BD: torch.Tensor, view_BCSS: torch.Tensor) -> torch.Tensor:
-        logit_BK = self.student.colours(self.settings.scale * vector_BD)
-        return functional.cross_entropy(logit_BK, colour_shares(view_BCSS).to(self.device))
+        logit_BK = self.network.colours(self._settings.scale * vector_BD)
+        return functional.cross_entropy(logit_BK, colour_shares(view_BCSS).to(self._device))
 
 
 @torch.inference_mode()
 def tower_vectors(tower: nn.Module, image_NSSC: np.ndarray, size: int) -> np.ndarray:
     """float32 vector_ND of length 1 of uint8 pictures."""
-    student = FashionStudent(tower, 1, (), 1.0).eval()
+    network = FashionNetwork(tower, 1, (), 1.0).eval()
     parts = [
-        student.vectors(plain_views(torch.from_numpy(image_NSSC[start : start + 64]), size))
+        network.vectors(plain_views(torch.from_numpy(image_NSSC[start : start + 64]), size))
         for start in range(0, len(image_NSSC), 64)
     ]
     return torch.cat(parts).numpy()
+
+
+def save_fashion_encoder(directory: Path, tower: nn.Module, settings: FashionEncoderSettings) -> None:
+    """Write the tower as open_clip's `local-dir:` expects it; a card of earlier weights is removed first."""
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    shape: dict[str, Any] = {
+        "embed_dim": DIMENSION,
+        "vision_cfg": {
+            "timm_model_name": settings.trunk,
+            "timm_model_pretrained": False,
+            "timm_pool": "avg",
+            "timm_proj": "linear",
+            "image_size": settings.test_size,
+        },
+        "text_cfg": TEXT_TOWER,
+    }
+    model = CLIP(**shape)
+    weights = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
+    weights |= {f"visual.{name}": tensor for name, tensor in tower.state_dict().items()}
+    drop_card(directory)
+    with replacing(directory / WEIGHTS_FILE) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
+    preprocess = {"mean": CLIP_MEAN, "std": CLIP_STD, "resize_mode": "squash", "interpolation": "bicubic"}
+    body = {"model_cfg": shape, "preprocess_cfg": preprocess}
+    write_text(directory / CONFIG_FILE, json.dumps(body, indent=2) + "\n")
