@@ -6,6 +6,7 @@ import pytest
 from services.recommender.catalog.items import ItemEntry, SourceVector
 from services.recommender.catalog.store import Catalog
 from services.recommender.space_index import SpaceIndex, forget_indexes
+from tests.vector_index.drawing import settle
 
 SPACE = "a" * 64
 
@@ -71,7 +72,7 @@ def test_kept_segments_are_loaded_and_the_rest_is_taken_from_the_catalog(catalog
     """After a restart the index is whole: files, later rows, later deletions."""
     change, found = fill(catalog, 1500)
     first = open_index()
-    first._index.settle(30)
+    settle(first._index)
     first.close()
     assert len(files(tmp_path)) == 2
     fill(catalog, 5, start=2000)
@@ -91,7 +92,7 @@ def test_damaged_files_are_made_again(catalog, open_index, tmp_path, damage):
     """A flipped bit, a lost file or one of another build costs time and no answer."""  # proves S-10
     fill(catalog, 1500)
     first = open_index()
-    first._index.settle(30)
+    settle(first._index)
     first.close()
     graph, sidecar = files(tmp_path)
     if damage == "flip":
@@ -104,7 +105,7 @@ def test_damaged_files_are_made_again(catalog, open_index, tmp_path, damage):
         sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"schema_version": 99}))
 
     second = open_index()
-    second._index.settle(30)
+    settle(second._index)
 
     assert second.view().counts.live == 1500
     second.close()
