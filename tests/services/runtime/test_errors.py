@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2
 from services.runtime.errors import (
     LARGEST_STATUS,
     LONGEST_MESSAGE,
+    Cancelled,
     Code,
     FailedPrecondition,
     Internal,
@@ -101,6 +102,23 @@ def test_a_status_stays_small_enough_for_any_peer() -> None:
     assert status.ByteSize() <= LARGEST_STATUS
     assert len(status.message) == LONGEST_MESSAGE
     assert len(status.details) > 10
+
+
+@pytest.mark.parametrize("kind", [ServiceError, Cancelled])
+def test_how_another_services_call_ended_is_no_answer_of_this_one(kind: type[ServiceError]) -> None:
+    """UNKNOWN and CANCELLED of an inner call are INTERNAL to the caller, with their text."""
+    found = to_service_error(kind("text"), {})
+
+    assert (type(found), found.message) == (Internal, "text")
+
+
+def test_failures_of_items_survive_a_hop() -> None:
+    """A client finds in the error what every item failed with."""
+    items = [types_pb2.ItemError(index=i, id="x", status=to_status(NotFound("gone"))) for i in range(2)]
+
+    found = from_status(to_status(InvalidArgument("all failed", details=items)))
+
+    assert list(found.item_errors) == items
 
 
 @pytest.mark.parametrize("kind", ServiceError.__subclasses__())
