@@ -13,6 +13,7 @@ from inference.attributes import AttributeSchema
 from model_store.manifest import AttributePreprocessing
 from trainer.fashion.augmentation.mixup import PictureViews
 from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.evaluation.retrieval import number_ties
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +47,10 @@ def make_tensors(
     """The garments with the vectors that the image model gave for their pictures."""
     arrays = AttributeSchema(preprocessing).tensors([garment.attributes for garment in garments])
     keys = tuple(garment.key for garment in garments)
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return GarmentTensors(
         tensors={name: torch.from_numpy(array) for name, array in arrays.items()},
         picture_ND=torch.from_numpy(vector_ND),
-        tie_N=torch.tensor([numbers[key] for key in keys]),
+        tie_N=torch.from_numpy(number_ties(keys)),
         keys=keys,
         views=views,
     )

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from trainer.fashion.evaluation.encoded import STYLE, Encoded, rows_by_word
-from trainer.fashion.evaluation.report import TO_IMAGE, TO_RECORD
+from trainer.fashion.evaluation.encoded import STYLE, TO_IMAGE, TO_RECORD, Encoded, rows_by_word
 from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.lettering import drawable
 

@@ -12,6 +12,7 @@ import numpy as np
 from trainer.fashion.data.prepared_data import GarmentRecord
 
 STYLE, CATEGORY = "style", "category"
+TO_IMAGE, TO_RECORD = "record_to_image", "image_to_record"
 NONE = "(none)"
 
 

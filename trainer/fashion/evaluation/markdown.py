@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.fashion.evaluation import charts
-from trainer.fashion.evaluation.report import TO_IMAGE, TO_RECORD
+from trainer.fashion.evaluation.encoded import TO_IMAGE, TO_RECORD
 
 # What the figures are to reach on real data (F-18).
 TARGETS = {"Top-5": 0.70, "Recall@10, all": 0.75, "Recall@10, anchors": 0.85}

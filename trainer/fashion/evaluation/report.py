@@ -1,50 +1,99 @@
-"""Everything that is asked of an encoder, in one report (F-12 to F-16).
+"""Every figure of an encoder, in one report, written down beside the run (F-12 to F-16).
 
-The whole gallery comes first. Figures among the members of a batch stand beside it because others tell them;
-chance and the tie ceiling stand beside both.
+The whole gallery comes first. Figures among the members of a batch stand beside it because others report
+them; chance and the tie ceiling stand beside both.
+
+Shapes: N garments, D vector, H bins.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
+from model_store.durable import write_text
+from trainer.errors import InvalidData
 from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.encoders import DIMENSION
 from trainer.fashion.evaluation.agreement import choose_queries, evaluate_agreement
-from trainer.fashion.evaluation.centrality import centrality_report, measure_centrality
-from trainer.fashion.evaluation.encoded import CATEGORY, STYLE, Encoded, rows_by_word
-from trainer.fashion.evaluation.in_batch import evaluate_in_batch
+from trainer.fashion.evaluation.charts import draw_evaluation
+from trainer.fashion.evaluation.encoded import CATEGORY, STYLE, TO_IMAGE, TO_RECORD, Encoded, rows_by_word
+from trainer.fashion.evaluation.markdown import markdown_of
 from trainer.fashion.evaluation.probes import evaluate_probes, fit_probes
-from trainer.fashion.evaluation.queries import evaluate_groups, query_groups
+from trainer.fashion.evaluation.query_groups import (
+    centrality_report,
+    evaluate_groups,
+    measure_centrality,
+    query_groups,
+)
 from trainer.fashion.evaluation.retrieval import (
     KS,
-    Standings,
     best_columns,
+    evaluate_in_batch,
     evaluate_retrieval,
     nearest,
     rank_own,
     recall_by,
 )
-from trainer.fashion.evaluation.vectors import check_vectors, similarity_histogram
+from trainer.fashion.train import RESULTS
+from trainer.fashion.trained_run import TrainedRun, encode_garments, read_prepared
+from trainer.reports.json_report import write_report
+from trainer.workspace import Workspace
 
-TO_IMAGE, TO_RECORD = "record_to_image", "image_to_record"
+EVALUATION_FILE, MARKDOWN_FILE, GROUPS_FILE = "evaluation.json", "evaluation.md", "query_groups.json"
+
+Split = Literal["train", "val", "all"]
+NORM_TOLERANCE = 1e-5
+_BINS, _OTHERS = 40, 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Yardstick:
+class ProbeBaseline:
     """What linear probes are fitted on: training garments and the vectors of their pictures."""
 
     garments: Sequence[GarmentRecord]
     picture_ND: np.ndarray
 
 
+def evaluate_run(
+    run: TrainedRun, data: Path, space: Workspace, *, split: Split = "val", probes: bool = True
+) -> dict[str, Any]:
+    """The report, as written to `results/evaluation.json`, with Markdown, charts and the groups beside it.
+
+    Raises InvalidData: when the garments or their pictures cannot be read, or the split holds fewer than two.
+    """
+    prepared = read_prepared(data, run)
+    garments = prepared.part(split)
+    if len(garments) < 2:
+        raise InvalidData(f"{data}: {split} holds {len(garments)} garments; retrieval needs 2 or more")
+    encoded = encode_garments(run.encoder, run, garments, space)
+    baseline = None
+    # On the garments that they were fitted on, probes would look too good.
+    if probes and split == "val":
+        learnt = encode_garments(run.encoder, run, prepared.train, space)
+        baseline = ProbeBaseline(garments=prepared.train, picture_ND=learnt.picture_ND)
+    body: dict[str, Any] = {
+        "split": split,
+        "trained_on": prepared.trained_on,
+        "image": {"version": str(run.image), "space_id": run.image.space_id},
+        "epoch": run.body["epoch"],
+        **evaluate_encoder(encoded, run.core, baseline),
+    }
+    results = space.out / RESULTS
+    draw_evaluation(results, body, encoded)
+    write_text(results / MARKDOWN_FILE, markdown_of(body))
+    write_report(results / GROUPS_FILE, body["query_groups"])
+    return write_report(results / EVALUATION_FILE, body)
+
+
 def evaluate_encoder(
-    encoded: Encoded, core: Sequence[str], yardstick: Yardstick | None = None
+    encoded: Encoded, core: Sequence[str], baseline: ProbeBaseline | None = None
 ) -> dict[str, Any]:
     """The report of an encoder on some garments; core: the fields of a query record.
 
-    With a yardstick, retrieval by linear probes on the same image vectors is told beside it.
+    With a baseline, retrieval by linear probes on the same image vectors stands beside it.
     """
     standings = rank_own(encoded.record_ND, encoded.picture_ND)
     styles, categories = encoded.words(STYLE), encoded.words(CATEGORY)
@@ -54,7 +103,11 @@ def evaluate_encoder(
         "garments": len(encoded),
         "gallery": both_ways(encoded, evaluate_retrieval),
         "in_batch": both_ways(encoded, evaluate_in_batch)
-        | {"anchor": evaluate_in_batch(*_asking(encoded), asked_N=centrality.anchor_N)},
+        | {
+            "anchor": evaluate_in_batch(
+                encoded.record_ND, encoded.picture_ND, encoded.keys, asked_N=centrality.anchor_N
+            )
+        },
         "agreement": _agreement(encoded, chosen_Q),
         "by_style": recall_by(standings, rows_by_word(styles), KS),
         "by_category": recall_by(standings, rows_by_word(categories), KS),
@@ -65,8 +118,8 @@ def evaluate_encoder(
         "vectors": {"record": check_vectors(encoded.record_ND), "image": check_vectors(encoded.picture_ND)},
         "similarities": similarity_histogram(encoded.record_ND, encoded.picture_ND),
     }
-    if yardstick is not None:
-        body["probes"] = _beside_probes(body, encoded, chosen_Q, yardstick)
+    if baseline is not None:
+        body["probes"] = _beside_probes(body, encoded, chosen_Q, baseline)
     return body
 
 
@@ -79,25 +132,21 @@ def both_ways(encoded: Encoded, evaluate: Any) -> dict[str, Any]:
     }
 
 
-def _asking(encoded: Encoded) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    return encoded.record_ND, encoded.picture_ND, encoded.keys
-
-
 def _agreement(encoded: Encoded, chosen_Q: np.ndarray) -> dict[str, Any]:
     records = [garment.attributes for garment in encoded.garments]
     record_ND, picture_ND = encoded.record_ND, encoded.picture_ND
-    found = {
+    results = {
         TO_IMAGE: nearest(record_ND[chosen_Q], picture_ND, max(KS)),
         TO_RECORD: nearest(picture_ND[chosen_Q], record_ND, max(KS)),
     }
-    return {way: evaluate_agreement(chosen_Q, found_QK, records) for way, found_QK in found.items()}
+    return {way: evaluate_agreement(chosen_Q, result_QK, records) for way, result_QK in results.items()}
 
 
 def _beside_probes(
-    body: dict[str, Any], encoded: Encoded, chosen_Q: np.ndarray, yardstick: Yardstick
+    body: dict[str, Any], encoded: Encoded, chosen_Q: np.ndarray, baseline: ProbeBaseline
 ) -> dict[str, Any]:
     """What the probes reach, over the same queries, and the encoder's share of it."""
-    probes = fit_probes(yardstick.picture_ND, yardstick.garments)
+    probes = fit_probes(baseline.picture_ND, baseline.garments)
     queries = [encoded.garments[row] for row in chosen_Q]
     figures, score_QN = evaluate_probes(probes, encoded.picture_ND, queries, chosen_Q)
     records = [garment.attributes for garment in encoded.garments]
@@ -107,7 +156,7 @@ def _beside_probes(
         **figures,
         "agreement": agreement,
         "share": {
-            "recall@10": _share(_recall(own, 10), figures["recall"]["10"]),
+            "recall@10": _share(float(own.hits(10).mean()), figures["recall"]["10"]),
             "agreement@10": _share(
                 body["agreement"][TO_IMAGE]["precision"].get("10"), agreement["precision"].get("10")
             ),
@@ -115,9 +164,43 @@ def _beside_probes(
     }
 
 
-def _recall(standings: Standings, k: int) -> float:
-    return float(standings.hits(k).mean())
-
-
 def _share(value: float | None, of: float | None) -> float | None:
     return None if value is None or not of else value / of
+
+
+def check_vectors(vector_ND: np.ndarray) -> dict[str, Any]:
+    """Dimension, norms and variance per dimension; `ok` when 512 numbers of length 1 ± 1e-5, all finite."""
+    norm_N = np.linalg.norm(vector_ND.astype(np.float64), axis=1)
+    variance_D = vector_ND.var(axis=0, dtype=np.float64)
+    finite = bool(np.isfinite(vector_ND).all())
+    return {
+        "dimension": int(vector_ND.shape[1]),
+        "norm": {"min": float(norm_N.min()), "mean": float(norm_N.mean()), "max": float(norm_N.max())},
+        "variance": {
+            "mean": float(variance_D.mean()),
+            "min": float(variance_D.min()),
+            "max": float(variance_D.max()),
+            # Dimensions that are the same for every garment are lost: a sign of collapse.
+            "dead": int((variance_D < 1e-8).sum()),
+            "per_dimension": [float(value) for value in variance_D],
+        },
+        "ok": finite
+        and vector_ND.shape[1] == DIMENSION
+        and bool((np.abs(norm_N - 1) <= NORM_TOLERANCE).all()),
+    }
+
+
+def similarity_histogram(record_ND: np.ndarray, picture_ND: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Counts of similarity, of own pairs and of as many as 20,000 other pairs drawn by `seed`."""
+    own_N = np.einsum("nd,nd->n", record_ND, picture_ND)
+    rng, count = np.random.default_rng(seed), len(record_ND)
+    one_N = rng.integers(0, count, _OTHERS)
+    # Never its own: 1 to count − 1 further on.
+    other_N = (one_N + rng.integers(1, max(2, count), _OTHERS)) % count
+    others_N = np.einsum("nd,nd->n", record_ND[one_N], picture_ND[other_N])
+    edge_H = np.linspace(-1, 1, _BINS + 1)
+    return {
+        "edges": [float(edge) for edge in edge_H],
+        "own": np.histogram(np.clip(own_N, -1, 1), edge_H)[0].tolist(),
+        "other": np.histogram(np.clip(others_N, -1, 1), edge_H)[0].tolist() if count > 1 else [0] * _BINS,
+    }

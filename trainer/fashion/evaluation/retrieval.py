@@ -1,12 +1,12 @@
-"""Retrieval over the whole gallery with chance and the tie ceiling beside it (F-12, F-13, F-14).
-
-Shapes: N garments, B queries at once, D vector.
+"""Retrieval in the whole gallery and within batches, beside chance and the tie ceiling (F-12 to F-14).
 
 A query finds its own garment or does not. Of gallery items that are equally near, a draw decides: every
-figure is what that draw gives on average.
+figure is what that draw gives on average. Garments with equal keys have equal records, so they are the same
+query: a tie.
+
+Shapes: N garments, B queries at once or batch, D vector.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,29 +14,30 @@ from typing import Any
 import numpy as np
 
 KS = (1, 3, 5, 10, 20)
+BATCH_SIZE = 32
 # Similarities in memory at once (float32): it grows with the gallery, not with its square.
 _HELD = 1 << 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standings:
-    """How many gallery items stand before each query's own one, and how many beside it; int64 (N,) each."""
+    """How many gallery items rank before each query's own item, and how many beside it; int64 (N,) each."""
 
     before_N: np.ndarray
     beside_N: np.ndarray
 
     def hits(self, k: int) -> np.ndarray:
         """float (N,): the chance that the own item is among the first k."""
-        found: np.ndarray = np.clip((k - self.before_N) / (self.beside_N + 1), 0.0, 1.0)
-        return found
+        chance_N: np.ndarray = np.clip((k - self.before_N) / (self.beside_N + 1), 0.0, 1.0)
+        return chance_N
 
     def reciprocals(self) -> np.ndarray:
         """float (N,): the mean of 1/place over the places that a draw can give."""
         places = int((self.before_N + self.beside_N).max(initial=0)) + 1
         harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, places + 1))])
         last_N = self.before_N + self.beside_N + 1
-        found: np.ndarray = (harmonic[last_N] - harmonic[self.before_N]) / (self.beside_N + 1)
-        return found
+        mean_N: np.ndarray = (harmonic[last_N] - harmonic[self.before_N]) / (self.beside_N + 1)
+        return mean_N
 
     def part(self, rows: np.ndarray) -> "Standings":
         """Those of some queries."""
@@ -44,7 +45,7 @@ class Standings:
 
 
 def rank_own(query_ND: np.ndarray, gallery_ND: np.ndarray) -> Standings:
-    """Where each query's own item stands. Both inputs have length 1; item i belongs to query i."""
+    """Where each query's own item ranks. Both inputs have length 1; item i belongs to query i."""
     before_N, beside_N = np.empty(len(query_ND), np.int64), np.empty(len(query_ND), np.int64)
     for row_B, similarity_BN in similarities(query_ND, gallery_ND):
         own_B1 = similarity_BN[np.arange(len(row_B)), row_B][:, None]
@@ -55,10 +56,10 @@ def rank_own(query_ND: np.ndarray, gallery_ND: np.ndarray) -> Standings:
 
 def nearest(query_ND: np.ndarray, gallery_ND: np.ndarray, k: int) -> np.ndarray:
     """int64 (N, k): rows of the gallery, nearest first."""
-    found_NK = np.empty((len(query_ND), min(k, len(gallery_ND))), np.int64)
+    result_NK = np.empty((len(query_ND), min(k, len(gallery_ND))), np.int64)
     for row_B, similarity_BN in similarities(query_ND, gallery_ND):
-        found_NK[row_B] = best_columns(similarity_BN, k)
-    return found_NK
+        result_NK[row_B] = best_columns(similarity_BN, k)
+    return result_NK
 
 
 def best_columns(score_BN: np.ndarray, k: int) -> np.ndarray:
@@ -66,22 +67,34 @@ def best_columns(score_BN: np.ndarray, k: int) -> np.ndarray:
     k = min(k, score_BN.shape[1])
     column_BK = np.argpartition(-score_BN, k - 1, axis=1)[:, :k]
     order_BK = np.argsort(-np.take_along_axis(score_BN, column_BK, axis=1), axis=1, kind="stable")
-    found: np.ndarray = np.take_along_axis(column_BK, order_BK, axis=1)
-    return found
+    best_BK: np.ndarray = np.take_along_axis(column_BK, order_BK, axis=1)
+    return best_BK
 
 
 def similarities(query_ND: np.ndarray, gallery_ND: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows of queries with their similarity_BN to the whole gallery, so many at once as memory allows."""
+    """Rows of queries with their similarity_BN to the whole gallery, as many at once as memory allows."""
     rows = max(1, _HELD // max(1, len(gallery_ND)))
     for start in range(0, len(query_ND), rows):
         row_B = np.arange(start, min(start + rows, len(query_ND)))
         yield row_B, query_ND[row_B] @ gallery_ND.T
 
 
-def tie_ceiling(keys: Sequence[str], k: int) -> float:
-    """The best recall@k that any encoder can reach when equal records are the same query."""
-    count = Counter(keys)
-    return float(np.mean([min(1.0, k / count[key]) for key in keys]))
+def number_ties(keys: Sequence[object]) -> np.ndarray:
+    """int64 tie_N: equal numbers for equal keys, counted from 0 in the order of their first occurrence."""
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], np.int64)
+
+
+def tie_ceilings(keys: Sequence[object], k: int) -> np.ndarray:
+    """float (N,): the best recall@k that any encoder can reach for each query, among its ties."""
+    tie_N = number_ties(keys)
+    ceiling_N: np.ndarray = np.minimum(1.0, k / np.bincount(tie_N)[tie_N])
+    return ceiling_N
+
+
+def tie_ceiling(keys: Sequence[object], k: int) -> float:
+    """The best recall@k that any encoder can reach over all queries."""
+    return float(tie_ceilings(keys, k).mean())
 
 
 def evaluate_retrieval(
@@ -89,8 +102,8 @@ def evaluate_retrieval(
 ) -> dict[str, Any]:
     """Queries finding their own items in the whole gallery: recall@k, precision@k and MRR.
 
-    Beside them what chance gives and what ties allow, and how near own and other items are on average. There
-    is one own item, so top-k accuracy is recall@k and precision@k at most 1/k.
+    Beside them what chance gives and ties allow, and the similarity of own and other items. A query has a
+    single own item, so top-k accuracy is recall@k, and precision@k is at most 1/k.
     """
     standings = rank_own(query_ND, gallery_ND)
     return {
@@ -98,7 +111,7 @@ def evaluate_retrieval(
         **recall_figures(standings, ks),
         "chance": {str(k): min(1.0, k / len(keys)) for k in ks},
         "tie_ceiling": {str(k): tie_ceiling(keys, k) for k in ks},
-        **mean_similarities(query_ND, gallery_ND),
+        **mean_similarities(query_ND, gallery_ND, keys),
     }
 
 
@@ -113,18 +126,74 @@ def recall_figures(standings: Standings, ks: Sequence[int] = KS) -> dict[str, An
 
 
 def recall_by(standings: Standings, rows: Mapping[str, np.ndarray], ks: Sequence[int]) -> dict[str, Any]:
-    """Recall@k in the whole gallery of the queries of each word, with how many they are."""
+    """Recall@k in the whole gallery of the queries of each word, with their number."""
     return {
         word: {"queries": len(row), **recall_figures(standings.part(row), ks)} for word, row in rows.items()
     }
 
 
-def mean_similarities(query_ND: np.ndarray, gallery_ND: np.ndarray) -> dict[str, float]:
-    """The mean similarity of queries to their own items and to all the others; linear in the gallery."""
+def mean_similarities(query_ND: np.ndarray, gallery_ND: np.ndarray, keys: Sequence[str]) -> dict[str, float]:
+    """The mean cosine of queries to their own items, and to the items that are neither own nor tied.
+
+    A tie is the same query, so its items are no negatives, in the figures as in the loss. Without a
+    negative the second is 0. Linear in the gallery: a sum over pairs is a product of sums.
+    """
+    tie_N = number_ties(keys)
+    count_T = np.bincount(tie_N)
     own_N = np.einsum("nd,nd->n", query_ND, gallery_ND, dtype=np.float64)
+    # Pairs within a tie: the own pair of a garment without a tie, all pairs of the others.
+    row_M = np.flatnonzero(count_T[tie_N] > 1)
+    row_M = row_M[np.argsort(tie_N[row_M], kind="stable")]
+    within = float(own_N[count_T[tie_N] == 1].sum())
+    if len(row_M):
+        first_T = np.flatnonzero(np.diff(tie_N[row_M], prepend=-1))
+        query_TD, gallery_TD = (
+            np.add.reduceat(part_ND[row_M], first_T, axis=0, dtype=np.float64)
+            for part_ND in (query_ND, gallery_ND)
+        )
+        within += float((query_TD * gallery_TD).sum())
     total = float(query_ND.sum(axis=0, dtype=np.float64) @ gallery_ND.sum(axis=0, dtype=np.float64))
-    others = len(query_ND) * (len(query_ND) - 1)
+    negatives = len(tie_N) ** 2 - int((count_T**2).sum())
     return {
         "positive_similarity": float(own_N.mean()),
-        "negative_similarity": (total - float(own_N.sum())) / others if others else 0.0,
+        "negative_similarity": (total - within) / negatives if negatives else 0.0,
+    }
+
+
+def evaluate_in_batch(
+    query_ND: np.ndarray,
+    gallery_ND: np.ndarray,
+    keys: Sequence[str],
+    *,
+    asked_N: np.ndarray | None = None,
+    batch_size: int = BATCH_SIZE,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Recall@k within shuffled batches, beside chance and the tie ceiling of just these batches.
+
+    An easy question, asked because others report it. asked_N: bool, which garments are queries (None: all).
+    Garments that fill no whole batch are left out: a smaller batch is easier. Fewer garments than a batch
+    takes are one batch.
+    """
+    size = min(batch_size, len(keys))
+    order_N = np.random.default_rng(seed).permutation(len(keys))
+    order_N = order_N[: len(order_N) // size * size]
+    asked = np.arange(len(order_N)) if asked_N is None else np.flatnonzero(asked_N[order_N])
+    batches = np.split(order_N, len(order_N) // size)
+    batch_keys = [[keys[row] for row in row_B] for row_B in batches]
+    parts = [rank_own(query_ND[row_B], gallery_ND[row_B]) for row_B in batches]
+    standings = Standings(
+        before_N=np.concatenate([part.before_N for part in parts]),
+        beside_N=np.concatenate([part.beside_N for part in parts]),
+    ).part(asked)
+    ks = [k for k in KS if k <= size]
+    ceilings = {k: np.concatenate([tie_ceilings(own, k) for own in batch_keys])[asked] for k in ks}
+    return {
+        "batch_size": size,
+        "queries": len(asked),
+        **(recall_figures(standings, ks) if len(asked) else {}),
+        "chance": {str(k): k / size for k in ks},
+        "tie_ceiling": {
+            str(k): float(ceiling_N.mean()) if len(asked) else None for k, ceiling_N in ceilings.items()
+        },
     }

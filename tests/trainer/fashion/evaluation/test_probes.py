@@ -1,12 +1,12 @@
 import numpy as np
 
-from tests.trainer.fashion.evaluation.drawing import wardrobe
+from tests.trainer.fashion.evaluation.drawn_garments import draw_garments
 from trainer.fashion.evaluation.probes import evaluate_probes, fit_probes, probe_scores
 
 
 def test_probes_read_what_the_vectors_hold():
     """Style and category, which made the vectors; not the material, which did not."""
-    encoded = wardrobe(400, noise=0.1)
+    encoded = draw_garments(400, noise=0.1)
     train, val = np.arange(300), np.arange(300, 400)
     probes = fit_probes(encoded.picture_ND[train], [encoded.garments[row] for row in train])
 
@@ -25,7 +25,7 @@ def test_probes_read_what_the_vectors_hold():
 
 def test_an_empty_query_is_indifferent():
     """Nothing asked for: every picture is as likely."""
-    encoded = wardrobe(60, noise=0.1)
+    encoded = draw_garments(60, noise=0.1)
     probes = fit_probes(encoded.picture_ND, encoded.garments)
     nothing = [encoded.garments[0].__class__(**{**_fields(encoded.garments[0]), "attributes": {}})]
 
@@ -34,7 +34,7 @@ def test_an_empty_query_is_indifferent():
 
 def test_rare_words_are_not_probed():
     """Four garments teach nothing."""
-    encoded = wardrobe(4, noise=0.1)
+    encoded = draw_garments(4, noise=0.1)
 
     assert fit_probes(encoded.picture_ND, encoded.garments) == ()
 

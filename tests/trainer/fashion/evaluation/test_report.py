@@ -4,25 +4,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.trainer.fashion.evaluation.drawing import wardrobe
+from tests.trainer.fashion.evaluation.drawn_garments import draw_garments
 from trainer.fashion.evaluation import charts
 from trainer.fashion.evaluation.charts import draw_evaluation, principal_axes
 from trainer.fashion.evaluation.encoded import Encoded
 from trainer.fashion.evaluation.markdown import markdown_of, rows_of, targets_of
-from trainer.fashion.evaluation.report import Yardstick, evaluate_encoder
+from trainer.fashion.evaluation.report import (
+    ProbeBaseline,
+    check_vectors,
+    evaluate_encoder,
+    similarity_histogram,
+)
 
 CORE = ("category", "style", "material")
 
 
 @pytest.fixture(scope="module")
 def encoded() -> Encoded:
-    return wardrobe(120, noise=9.0)
+    return draw_garments(120, noise=9.0)
 
 
 @pytest.fixture(scope="module")
 def body(encoded: Encoded) -> dict:
-    train = wardrobe(200, noise=1.0, seed=0)
-    found = evaluate_encoder(encoded, CORE, Yardstick(garments=train.garments, picture_ND=train.picture_ND))
+    train = draw_garments(200, noise=1.0, seed=0)
+    found = evaluate_encoder(
+        encoded, CORE, ProbeBaseline(garments=train.garments, picture_ND=train.picture_ND)
+    )
     return {"split": "val", "trained_on": False, **found}
 
 
@@ -96,3 +103,42 @@ def test_principal_axes_keep_what_differs_most():
 
     assert abs(point_N2[0, 0] - point_N2[2, 0]) == pytest.approx(9, abs=0.1)
     assert principal_axes(np.ones((1, 3))).shape == (1, 2)
+
+
+@pytest.mark.parametrize("fault", ["length", "dimension", "nan"])
+def test_vectors_that_are_not_what_they_must_be_are_told(fault: str):
+    """512 numbers of length 1, all finite."""  # proves F-12
+    vector_ND = draw_garments(20, noise=0.1).record_ND
+    assert check_vectors(vector_ND)["ok"]
+    broken = vector_ND.copy()
+    if fault == "length":
+        broken[3] *= 1.001
+    elif fault == "dimension":
+        broken = broken[:, :511] / np.linalg.norm(broken[:, :511], axis=1, keepdims=True)
+    else:
+        broken[3, 5] = np.nan
+
+    assert not check_vectors(broken)["ok"]
+
+
+def test_dimensions_that_say_nothing_are_counted():
+    """The variance is told for each of the 512."""  # proves F-12
+    vector_ND = draw_garments(20, noise=0.1).record_ND.copy()
+    vector_ND[:, :10] = 0.25
+
+    variance = check_vectors(vector_ND)["variance"]
+
+    assert variance["dead"] == 10
+    assert len(variance["per_dimension"]) == 512
+
+
+def test_own_pictures_are_nearer_than_others():
+    """Each own pair counted once, never among the others."""  # proves F-12
+    encoded = draw_garments(50, noise=0.05)
+
+    found = similarity_histogram(encoded.record_ND, encoded.picture_ND)
+
+    assert sum(found["own"]) == 50
+    assert sum(found["other"]) == 20_000
+    assert sum(found["own"][-4:]) == 50
+    assert sum(found["other"][-2:]) == 0

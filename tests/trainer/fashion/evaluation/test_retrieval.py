@@ -3,8 +3,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.trainer.fashion.evaluation.drawn_garments import draw_garments
 from trainer.fashion.evaluation import retrieval
-from trainer.fashion.evaluation.retrieval import evaluate_retrieval, nearest, rank_own, tie_ceiling
+from trainer.fashion.evaluation.retrieval import (
+    evaluate_in_batch,
+    evaluate_retrieval,
+    mean_similarities,
+    nearest,
+    rank_own,
+    tie_ceiling,
+    tie_ceilings,
+)
 
 
 def test_perfect_vectors_rank_first():
@@ -77,3 +86,71 @@ def test_tie_ceiling_is_what_equal_records_allow():
     assert tie_ceiling(["a"] * 20, 10) == 0.5
     assert tie_ceiling(["a"] * 20 + ["b"] * 20, 10) == 0.5
     assert tie_ceiling([str(i) for i in range(20)], 10) == 1.0
+
+
+def test_random_vectors_reach_chance_and_no_more():
+    """Recall@10 of 31 % at batches of 32 is what knowing nothing gives."""  # proves F-13
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 960, 16))
+
+    found = evaluate_in_batch(one, other, [str(i) for i in range(960)])
+
+    assert found["chance"]["10"] == 10 / 32
+    assert found["recall"]["10"] == pytest.approx(10 / 32, abs=0.04)
+    assert found["queries"] == 960
+
+
+def test_garments_of_no_whole_batch_are_left_out():
+    """In a batch of four any query would be found."""
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 68, 16))
+    keys = [str(i) for i in range(68)]
+
+    assert evaluate_in_batch(one, other, keys)["queries"] == 64
+    few = evaluate_in_batch(one[:5], other[:5], keys[:5])
+    assert (few["queries"], few["batch_size"], list(few["recall"])) == (5, 5, ["1", "3", "5"])
+
+
+def test_ties_are_counted_within_the_batch():
+    """32 equal records in one batch: each finds its own once in 32."""  # proves F-13
+    vector_ND = np.ones((32, 4))
+
+    found = evaluate_in_batch(vector_ND, vector_ND, ["same"] * 32)
+
+    assert found["recall"]["1"] == found["tie_ceiling"]["1"] == pytest.approx(1 / 32)
+
+
+def test_some_may_ask_while_all_are_the_gallery():
+    """The anchors' figures are of anchors, among batches of everything."""  # proves F-18
+    encoded = draw_garments(64, noise=0.2)
+    asked_N = np.arange(64) < 10
+
+    found = evaluate_in_batch(encoded.record_ND, encoded.picture_ND, encoded.keys, asked_N=asked_N)
+
+    assert (found["queries"], found["batch_size"]) == (10, 32)
+    nobody = evaluate_in_batch(
+        encoded.record_ND, encoded.picture_ND, encoded.keys, asked_N=np.zeros(64, bool)
+    )
+    assert nobody["queries"] == 0
+    assert "recall" not in nobody
+
+
+@pytest.mark.parametrize("count", [1, 2, 60])
+def test_ties_are_no_negatives_in_the_mean_similarities(count: int):
+    """Own pairs, and pairs that are neither own nor tied: as comparing every pair gives (F-13, F-17)."""
+    rng = np.random.default_rng(count)
+    query_ND, gallery_ND = rng.normal(size=(2, count, 8)).astype(np.float32)
+    keys = [str(key) for key in rng.integers(0, count, count)]
+    pairs = [(row, other) for row in range(count) for other in range(count) if keys[row] != keys[other]]
+
+    found = mean_similarities(query_ND, gallery_ND, keys)
+
+    expected = np.mean([query_ND[row] @ gallery_ND[other] for row, other in pairs]) if pairs else 0.0
+    assert found["negative_similarity"] == pytest.approx(expected, abs=1e-6)
+    assert found["positive_similarity"] == pytest.approx((query_ND * gallery_ND).sum(axis=1).mean(), abs=1e-6)
+
+
+def test_ceilings_of_queries_have_the_ceiling_as_their_mean():
+    """Of two tied queries and another, the first two find their own in half of the draws (F-13)."""
+    assert tie_ceilings(["a", "b", "a"], 1).tolist() == [0.5, 1.0, 0.5]
+    assert tie_ceiling(["a", "b", "a"], 1) == pytest.approx(2 / 3)

@@ -1,19 +1,72 @@
-"""Four groups of queries apart: does it matter who asks? (F-16)
+"""Figures of groups of queries: all, the anchors, full records, as many of each style (F-15, F-16).
 
-Shapes: N garments.
+Anchors are the garments most central among all, a stand-in for bestsellers.
+
+Shapes: N garments, D vector.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from inference.attributes import Normalised
-from trainer.fashion.evaluation.centrality import Centrality
 from trainer.fashion.evaluation.encoded import Encoded, rows_by_word
-from trainer.fashion.evaluation.retrieval import Standings
+from trainer.fashion.evaluation.retrieval import Standings, tie_ceilings
 from trainer.reports.bootstrap import share_right
+
+ANCHOR_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Centrality:
+    """float64 value_N, each garment's cosine to the mean of all; bool anchor_N, the most central tenth."""
+
+    value_N: np.ndarray
+    anchor_N: np.ndarray
+    threshold: float
+
+
+def measure_centrality(picture_ND: np.ndarray) -> Centrality:
+    """Of every garment by its picture's vector. At least one is an anchor, and all at the threshold.
+
+    Vectors whose mean has no direction (they cancel out) are equally central: 0.
+    """
+    mean_D = picture_ND.mean(axis=0, dtype=np.float64)
+    norm = float(np.linalg.norm(mean_D))
+    value_N = picture_ND @ (mean_D / norm) if norm > 1e-12 else np.zeros(len(picture_ND))
+    count = max(1, round(len(value_N) * ANCHOR_SHARE))
+    threshold = float(np.partition(value_N, -count)[-count])
+    return Centrality(value_N=value_N, anchor_N=value_N >= threshold, threshold=threshold)
+
+
+def centrality_report(centrality: Centrality, styles: Sequence[str], items: Sequence[str]) -> dict[str, Any]:
+    """Mean, spread, bounds, the anchors and how they are dealt over the styles."""
+    value_N, anchor_N = centrality.value_N, centrality.anchor_N
+    anchor_mean, mean = float(value_N[anchor_N].mean()), float(value_N.mean())
+    return {
+        "count": len(value_N),
+        "mean": mean,
+        "std": float(value_N.std()),
+        "min": float(value_N.min()),
+        "max": float(value_N.max()),
+        "threshold": centrality.threshold,
+        "anchors": int(anchor_N.sum()),
+        "anchor_mean": anchor_mean,
+        "anchor_mean_above_mean": anchor_mean > mean,
+        "by_style": {
+            style: {
+                "count": len(rows),
+                "mean": float(value_N[rows].mean()),
+                "std": float(value_N[rows].std()),
+                "anchors": int(anchor_N[rows].sum()),
+            }
+            for style, rows in rows_by_word(styles).items()
+        },
+        "anchor_items": [item for item, anchor in zip(items, anchor_N, strict=True) if anchor],
+    }
+
 
 ALL, ANCHOR, HIGH_QUALITY, BALANCED = "all", "anchor", "high_quality", "category_balanced"
 _KS = (1, 5, 10)
@@ -25,7 +78,7 @@ def query_groups(
 ) -> dict[str, np.ndarray]:
     """int64 rows of each group.
 
-    All; the anchors; the records with every core field filled; as many of each style as the rarest one has.
+    All; the anchors; the records with every core field filled; as many of each style as the rarest style has.
     """
     by_style = rows_by_word(styles)
     rng, fewest = np.random.default_rng(seed), min(len(rows) for rows in by_style.values())
@@ -44,24 +97,24 @@ def evaluate_groups(
 ) -> dict[str, Any]:
     """Top-1 and Recall@5/10 in the whole gallery for each group, with intervals over photographs and looks.
 
-    Whether anchors do better is tested and told, not taken for granted.
+    Whether anchors do better is tested, not taken for granted.
     """
-    found: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     looks = np.asarray(encoded.groups)
-    ceiling_N = {k: _ceilings(encoded.keys, k) for k in _KS}
+    ceiling_N = {k: tie_ceilings(encoded.keys, k) for k in _KS}
     for name, rows in groups.items():
         body: dict[str, Any] = {"queries": len(rows)}
         for k in _KS if len(rows) else ():
             share = share_right(standings.part(rows).hits(k), looks[rows])
             body[_label(k)] = {**asdict(share), "tie_ceiling": float(ceiling_N[k][rows].mean())}
-        found[name] = body
+        report[name] = body
     anchor_N = np.isin(np.arange(len(encoded)), groups[ANCHOR])
-    found["anchors_against_others"] = {_label(k): compare_anchors(standings.hits(k), anchor_N) for k in _KS}
-    return found
+    report["anchors_against_others"] = {_label(k): compare_anchors(standings.hits(k), anchor_N) for k in _KS}
+    return report
 
 
 def compare_anchors(hit_N: np.ndarray, anchor_N: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """By how much anchors are found more often than the others, and whether chance alone would do as much.
+    """How much more often anchors are found than the others, and whether chance alone would do as much.
 
     p: how often as many garments drawn at random differ as far or further, either way (a permutation test);
     below 0.05 the verdict is "better" or "worse", else "not told apart".
@@ -85,10 +138,3 @@ def _label(k: int) -> str:
 
 def _filled(attributes: Normalised, core: Sequence[str]) -> bool:
     return all(attributes.get(name) for name in core)
-
-
-def _ceilings(keys: Sequence[str], k: int) -> np.ndarray:
-    names, number_N, count = np.unique(np.asarray(keys), return_inverse=True, return_counts=True)
-    del names
-    ceiling: np.ndarray = np.minimum(1.0, k / count)[number_N]
-    return ceiling

@@ -25,7 +25,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def wardrobe(count: int, *, noise: float, seed: int = 0, dimension: int = 512) -> Encoded:
+def draw_garments(count: int, *, noise: float, seed: int = 0, dimension: int = 512) -> Encoded:
     """Garments of three styles and four categories; vectors tell both, records miss them by `noise`."""
     rng = np.random.default_rng(seed)
     styles, categories = ("레트로", "로맨틱", "리조트"), ("스커트", "셔츠", "코트", "팬츠")
