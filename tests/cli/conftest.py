@@ -1,7 +1,7 @@
-"""A runner for the console command, and a store to run it on."""
+"""A runner for the console command, services that answer it, and a store to run it on."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +10,21 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from model_store.store import Draft, ModelStore
+from tests.cli.fakes import FakeServices, fake_services
 
 
 @pytest.fixture
 def runner() -> CliRunner:
     return CliRunner()
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServices]:
+    """A ranker and a recommender, at the addresses that commands take from the environment."""
+    with fake_services() as served:
+        monkeypatch.setenv("ATELIER_RANKER_ADDRESS", served.ranker_address)
+        monkeypatch.setenv("ATELIER_RECOMMENDER_ADDRESS", served.shop_address)
+        yield served
 
 
 @pytest.fixture

@@ -1,0 +1,129 @@
+"""A ranker and a recommender that answer by simple rules, as real gRPC servers in this process."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from atelier.recommender.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    index_pb2,
+    index_pb2_grpc,
+    recommender_pb2,
+    recommender_pb2_grpc,
+    resources_pb2,
+)
+from atelier.types.v1 import types_pb2
+from google.rpc import code_pb2
+
+from tests.services.client.conftest import fail, serving, status
+
+HEAD = types_pb2.ModelIdentity(name="artwork-head", version=3, digest="ab" * 32, trained=True)
+ENCODER = types_pb2.ModelIdentity(name="fashion-image", version=2, digest="cd" * 32, trained=False)
+
+
+class FakeRanker(ranker_pb2_grpc.RankerServiceServicer):
+    """Longer pictures are better; text is no picture. Keeps the options of the last call."""
+
+    def __init__(self) -> None:
+        self.options = ranker_pb2.RankOptions()
+
+    def Rank(self, request: ranker_pb2.RankRequest, context: Any) -> ranker_pb2.RankResponse:
+        self.options = request.options
+        reply = ranker_pb2.RankResponse(models=[HEAD])
+        readable = []
+        for index, candidate in enumerate(request.candidates):
+            if candidate.image.startswith(b"text"):
+                bad = status(code_pb2.INVALID_ARGUMENT, "not a picture")
+                reply.errors.add(index=index, id=candidate.id, status=bad)
+            else:
+                readable.append(candidate)
+        if not readable:
+            fail(context, status(code_pb2.INVALID_ARGUMENT, "no candidate can be read"))
+        readable.sort(key=lambda candidate: -len(candidate.image))
+        for place, candidate in enumerate(readable, 1):
+            placed = reply.placements.add(id=candidate.id, place=place, score=len(readable) - place)
+            if place < len(readable):
+                placed.probability_over_next = 0.6
+                placed.abstained_over_next = request.options.min_probability > 0.6
+        return reply
+
+
+class FakeShop(
+    catalog_pb2_grpc.CatalogServiceServicer,
+    recommender_pb2_grpc.RecommenderServiceServicer,
+    index_pb2_grpc.IndexServiceServicer,
+):
+    """A catalog in a dictionary; items named bad… are refused; every item is recommended, in order."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, catalog_pb2.UpsertItem] = {}
+        self.queries: list[recommender_pb2.RecommendRequest] = []
+
+    def UpsertItems(self, request: catalog_pb2.UpsertItemsRequest, context: Any) -> Any:
+        reply = catalog_pb2.UpsertItemsResponse(models=[ENCODER], catalogue_revision=7)
+        for index, item in enumerate(request.items):
+            result = reply.results.add(index=index, item_id=item.item_id)
+            if item.item_id.startswith("bad"):
+                result.error.CopyFrom(status(code_pb2.INVALID_ARGUMENT, "no picture"))
+            else:
+                result.revision = 7
+                self.items[item.item_id] = item
+        return reply
+
+    def DeleteItems(self, request: catalog_pb2.DeleteItemsRequest, context: Any) -> Any:
+        gone = [self.items.pop(item_id, None) for item_id in request.item_ids]
+        return catalog_pb2.DeleteItemsResponse(deleted_count=sum(item is not None for item in gone))
+
+    def ListItems(self, request: catalog_pb2.ListItemsRequest, context: Any) -> Any:
+        return catalog_pb2.ListItemsResponse(items=[self._item(item_id) for item_id in sorted(self.items)])
+
+    def GetItem(self, request: catalog_pb2.GetItemRequest, context: Any) -> Any:
+        item = self.items[request.item_id]
+        picture = item.image if request.include_picture else b""
+        return catalog_pb2.GetItemResponse(item=self._item(request.item_id), picture=picture)
+
+    def Recommend(self, request: recommender_pb2.RecommendRequest, context: Any) -> Any:
+        self.queries.append(request)
+        reply = recommender_pb2.RecommendResponse(
+            collection=request.collection, models=[ENCODER], catalogue_revision=7
+        )
+        for place, item_id in enumerate(sorted(self.items)[: request.item_count]):
+            reply.recommendations.add(item=self._item(item_id), similarity=1 - place / 10)
+        return reply
+
+    def GetStatus(self, request: index_pb2.GetStatusRequest, context: Any) -> Any:
+        return index_pb2.GetStatusResponse(collection=request.collection, live_count=len(self.items))
+
+    def _item(self, item_id: str) -> resources_pb2.Item:
+        attributes = self.items[item_id].attributes
+        return resources_pb2.Item(item_id=item_id, attributes=attributes, in_stock=True, revision=7)
+
+
+@dataclass
+class FakeServices:
+    """Both servers, and where they listen."""
+
+    ranker: FakeRanker = field(default_factory=FakeRanker)
+    shop: FakeShop = field(default_factory=FakeShop)
+    ranker_address: str = ""
+    shop_address: str = ""
+
+
+def _register_shop(shop: FakeShop, server: Any) -> None:
+    catalog_pb2_grpc.add_CatalogServiceServicer_to_server(shop, server)
+    recommender_pb2_grpc.add_RecommenderServiceServicer_to_server(shop, server)
+    index_pb2_grpc.add_IndexServiceServicer_to_server(shop, server)
+
+
+@contextmanager
+def fake_services() -> Iterator[FakeServices]:
+    """Serve both on free ports until the context ends."""
+    services = FakeServices()
+    with ExitStack() as stack:
+        ranker = serving(ranker_pb2_grpc.add_RankerServiceServicer_to_server, services.ranker)
+        services.ranker_address = stack.enter_context(ranker)
+        services.shop_address = stack.enter_context(serving(_register_shop, services.shop))
+        yield services

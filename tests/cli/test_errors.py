@@ -1,0 +1,93 @@
+"""Errors as a line and an exit code."""
+
+import errno
+
+import pytest
+import typer
+
+from cli.errors import FAILED, UNREACHABLE, USAGE, CommandError, reported, training_extra
+from inference.errors import InferenceError
+from model_store.errors import StoreError
+from services.runtime.errors import InvalidArgument, Unavailable
+from services.runtime.security import BadSecurity
+from trainer.errors import InvalidStudy, TrainerError
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CommandError("bad"), FAILED),
+        (CommandError("bad", code=USAGE), USAGE),
+        (BadSecurity("bad"), USAGE),
+        (Unavailable("bad"), UNREACHABLE),
+        (InvalidArgument("bad"), FAILED),
+        (StoreError("bad"), FAILED),
+        (InferenceError("bad"), FAILED),
+        (TrainerError("bad"), FAILED),
+        (OSError("bad"), FAILED),
+    ],
+)
+def test_each_expected_error_has_its_exit_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1 for a failure, 2 for wrong usage or settings, 3 for a service that cannot be reached."""
+    with pytest.raises(typer.Exit) as exited, reported():
+        raise error
+
+    assert exited.value.exit_code == code
+    assert capsys.readouterr().err.splitlines()[0] == "error: bad"
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (CommandError("bad", "do this"), "do this"),
+        (Unavailable("bad"), "are the services running? `atelier up` starts them"),
+        (InvalidStudy("bad"), "its results stay; pass another --out for another study"),
+    ],
+)
+def test_a_remedy_is_a_hint(error: Exception, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line after the error says what to do."""
+    with pytest.raises(typer.Exit), reported():
+        raise error
+
+    assert capsys.readouterr().err.splitlines() == ["error: bad", f"hint: {hint}"]
+
+
+def test_a_file_error_names_the_file_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the operating system refuses is told by path and reason, without its number."""
+    with pytest.raises(typer.Exit), reported():
+        raise PermissionError(errno.EACCES, "Permission denied", "/models/x")
+
+    assert capsys.readouterr().err == "error: /models/x: Permission denied\n"
+
+
+def test_brackets_in_a_message_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    """A message is text: names with brackets are not taken for markup."""
+    with pytest.raises(typer.Exit), reported():
+        raise CommandError("no file [red]a[/red].png", "try [b]")
+
+    assert capsys.readouterr().err.splitlines() == ["error: no file [red]a[/red].png", "hint: try [b]"]
+
+
+@pytest.mark.parametrize("error", [ValueError("defect"), KeyError("defect")])
+def test_a_defect_keeps_its_trace(error: Exception) -> None:
+    """Errors that no command expects pass through."""
+    with pytest.raises(type(error)), reported():
+        raise error
+
+
+@pytest.mark.parametrize("name", ["torch", "lightning.pytorch", "optuna"])
+def test_a_missing_training_package_is_named(name: str) -> None:
+    """The package and the extra that brings it."""
+    with pytest.raises(CommandError, match=name) as caught, training_extra():
+        raise ModuleNotFoundError(name=name)
+
+    assert caught.value.hint == "from a checkout: pip install -e '.[train]'"
+
+
+@pytest.mark.parametrize("name", ["json", "trainer.nothing", None])
+def test_any_other_missing_module_is_a_defect(name: str | None) -> None:
+    """The extra is no remedy for it, so it is not suggested."""
+    with pytest.raises(ModuleNotFoundError), training_extra():
+        raise ModuleNotFoundError(name=name)
