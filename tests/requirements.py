@@ -40,9 +40,10 @@ def read_requirements(page: str) -> dict[str, Requirement]:
         if match["id"] in lines:
             raise ValueError(f"{match['id']} has two lines in docs/requirements.md")
         text, _, listed = match["text"].partition("\n  Tests: ")
+        text = " ".join(text.split())
         lines[match["id"]] = Requirement(
             id=match["id"],
-            text=" ".join(text.replace(UNBUILT, "").split()),
+            text=text.replace(UNBUILT, "").strip(),
             built=UNBUILT not in text,
             tests=tuple(re.findall(r"`([^`]+)`", listed)),
         )
@@ -78,8 +79,8 @@ def write_tests(page: str, mentions: Mapping[str, set[str]]) -> str:
     """The page with the tests that name each line; a line that is not built keeps its mark."""
 
     def rewritten(match: re.Match[str]) -> str:
-        text = match["text"].partition("\n  Tests: ")[0]
-        lines = _wrapped(f"- **{match['id']}** {' '.join(text.split())}", "")
+        text = " ".join(match["text"].partition("\n  Tests: ")[0].split())
+        lines = _wrapped(f"- **{match['id']}** {text}", "")
         names = sorted(name for name in mentions.get(match["id"], ()) if is_test(name))
         if names and UNBUILT not in text:
             lines += _wrapped(f"Tests: {', '.join(f'`{name}`' for name in names)}.", "  ")
