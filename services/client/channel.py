@@ -1,14 +1,14 @@
 """Connections: their options, deadlines, forwarded ids, and who retries (S-7).
 
-Only the outermost client retries. `Connection` is that one, blocking; `InnerConnection` is what a
-service uses inside a call: it never retries and spends only what is left of the call's deadline.
+Only the outermost client retries: `Connection`, which blocks. `InnerConnection` serves a service inside a
+call; it never retries, and takes no longer than what is left of the call's deadline.
 """
 
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import grpc
 from opentelemetry import trace
@@ -92,6 +92,23 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self.channel.close()
+
+
+class BlockingClient:
+    """What the blocking clients share: a connection, closed by `close` or at the end of a `with` block."""
+
+    def __init__(self, address: str, service: str, security: ClientSecurity) -> None:
+        self._connection = Connection(address, service, security)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
 
 
 class InnerConnection:

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from atelier.types.v1 import types_pb2
 
-from services.client.channel import DEADLINE_S, Connection, HopCounter, InnerConnection
+from services.client.channel import DEADLINE_S, BlockingClient, HopCounter, InnerConnection
 from services.client.chunks import chunked
 from services.client.errors import check_some
 from services.messages.contents import write_record
@@ -32,11 +31,11 @@ def attributes_input(record: Mapping[str, object], item_id: str = "") -> embedde
     return embedder_pb2.EmbedInput(id=item_id, attributes=write_record(record))
 
 
-class EmbedderClient:
+class EmbedderClient(BlockingClient):
     """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
-        self._connection = Connection(address, "embedder", security)
+        super().__init__(address, "embedder", security)
         self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
 
     def embed(
@@ -89,18 +88,6 @@ class EmbedderClient:
         reply = self._connection.call(self._stub.GetLimits, embedder_pb2.GetLimitsRequest, deadline_s)
         limits: types_pb2.Limits = reply.limits
         return limits
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
         try:
@@ -190,8 +177,8 @@ def _all_failed(
     known_count = len(error.item_errors)
     reply = embedder_pb2.EmbedResponse(
         results=[
-            embedder_pb2.EmbedResult(index=index, id=item.id, error=one.status)
-            for index, (item, one) in enumerate(zip(request.inputs, error.item_errors, strict=False))
+            embedder_pb2.EmbedResult(index=index, id=item.id, error=failure.status)
+            for index, (item, failure) in enumerate(zip(request.inputs, error.item_errors, strict=False))
         ]
     )
     rest = embedder_pb2.EmbedRequest(
@@ -220,7 +207,9 @@ def _merged(parts: Sequence[embedder_pb2.EmbedResponse]) -> embedder_pb2.EmbedRe
 
 def _check_some(reply: embedder_pb2.EmbedResponse) -> embedder_pb2.EmbedResponse:
     failed = [result for result in reply.results if not result.HasField("vector")]
-    failures = [types_pb2.ItemError(index=one.index, id=one.id, status=one.error) for one in failed]
+    failures = [
+        types_pb2.ItemError(index=result.index, id=result.id, status=result.error) for result in failed
+    ]
     check_some(failures, len(reply.results))
     return reply
 

@@ -1,13 +1,12 @@
 """Client of the ranker: which picture is better."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from atelier.types.v1 import types_pb2
 
-from services.client.channel import DEADLINE_S, Connection
+from services.client.channel import DEADLINE_S, BlockingClient
 from services.client.chunks import chunked
 from services.runtime.limits import Limits
 from services.runtime.security import INSECURE, ClientSecurity
@@ -29,11 +28,11 @@ def feature(space_id: str, values: Sequence[float], candidate_id: str = "") -> r
     return ranker_pb2.Candidate(id=candidate_id, feature=vector)
 
 
-class RankerClient:
+class RankerClient(BlockingClient):
     """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
-        self._connection = Connection(address, "ranker", security)
+        super().__init__(address, "ranker", security)
         self._stub: Any = ranker_pb2_grpc.RankerServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
 
     def rank(
@@ -110,18 +109,6 @@ class RankerClient:
         reply = self._connection.call(self._stub.GetLimits, ranker_pb2.GetLimitsRequest, deadline_s)
         limits: types_pb2.Limits = reply.limits
         return limits
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _rank_stream(
         self, candidates: Candidates, options: ranker_pb2.RankOptions, deadline_s: float

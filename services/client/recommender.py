@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from atelier.recommender.v1 import (
     catalog_pb2,
@@ -16,7 +15,7 @@ from atelier.recommender.v1 import (
 )
 from atelier.types.v1 import types_pb2
 
-from services.client.channel import DEADLINE_S, Connection
+from services.client.channel import DEADLINE_S, BlockingClient
 from services.client.chunks import chunked
 from services.client.errors import check_some
 from services.runtime.errors import ServiceError
@@ -29,11 +28,11 @@ PAGE_SIZE: Final = 100
 DELETED_AT_ONCE: Final = 1_000
 
 
-class RecommenderClient:
+class RecommenderClient(BlockingClient):
     """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
-        self._connection = Connection(address, "recommender", security)
+        super().__init__(address, "recommender", security)
         channel = self._connection.channel
         self._recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(channel)  # type: ignore[no-untyped-call]
         self._catalog: Any = catalog_pb2_grpc.CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -70,7 +69,7 @@ class RecommenderClient:
     def delete_items(
         self, item_ids: Sequence[str], *, collection: str = FASHION, deadline_s: float = DEADLINE_S
     ) -> int:
-        """How many items were deleted; absent ones do not count. Raises ServiceError."""
+        """How many items were deleted; absent items do not count. Raises ServiceError."""
         end, deleted = time.monotonic() + deadline_s, 0
         for start in range(0, len(item_ids), DELETED_AT_ONCE):
             request = catalog_pb2.DeleteItemsRequest(
@@ -135,18 +134,6 @@ class RecommenderClient:
         limits: types_pb2.Limits = self._call(self._recommender.GetLimits, request, deadline_s).limits
         return limits
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _upsert(
         self, request: catalog_pb2.UpsertItemsRequest, end: float
     ) -> Iterator[catalog_pb2.UpsertItemsResponse]:
@@ -159,8 +146,8 @@ class RecommenderClient:
             known_count = len(error.item_errors)
             yield catalog_pb2.UpsertItemsResponse(
                 results=[
-                    catalog_pb2.UpsertItemResult(item_id=item.item_id, error=one.status)
-                    for item, one in zip(request.items, error.item_errors, strict=False)
+                    catalog_pb2.UpsertItemResult(item_id=item.item_id, error=failure.status)
+                    for item, failure in zip(request.items, error.item_errors, strict=False)
                 ]
             )
             rest = catalog_pb2.UpsertItemsRequest(
@@ -186,6 +173,8 @@ def _add(part: catalog_pb2.UpsertItemsResponse, whole: catalog_pb2.UpsertItemsRe
 
 def _check_some(reply: catalog_pb2.UpsertItemsResponse) -> catalog_pb2.UpsertItemsResponse:
     failed = [result for result in reply.results if not result.HasField("revision")]
-    failures = [types_pb2.ItemError(index=one.index, id=one.item_id, status=one.error) for one in failed]
+    failures = [
+        types_pb2.ItemError(index=result.index, id=result.item_id, status=result.error) for result in failed
+    ]
     check_some(failures, len(reply.results))
     return reply

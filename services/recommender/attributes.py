@@ -23,7 +23,7 @@ def normalise_record(record: Mapping[str, Any], schema: AttributeSchema | None) 
     value, or the exceeded bound.
     """
     _check_fields(record)
-    multiple = {one.name: one.multiple for one in schema.fields} if schema else {}
+    multiple = {field.name: field.multiple for field in schema.fields} if schema else {}
     spelling = schema.spelling if schema else {}
     known = {name: value for name, value in record.items() if name in multiple}
     words = schema.normalise(known) if schema else {}

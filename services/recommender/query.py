@@ -57,9 +57,11 @@ class Question:
 
     @property
     def named_ids(self) -> tuple[str, ...]:
-        """Items to leave out: the excluded ones, and those of the query and the examples."""
+        """Items to leave out: those that the caller excludes, and those of the query and the examples."""
         contents = (self.query, *self.positives, *self.negatives)
-        named = [item_id for one in contents if isinstance(one, ItemIds) for item_id in one.item_ids]
+        named = [
+            item_id for content in contents if isinstance(content, ItemIds) for item_id in content.item_ids
+        ]
         return (*self.excluded_ids, *named)
 
 
@@ -79,9 +81,9 @@ def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> n
     (Rocchio's formula, with β = 1 and γ = 0.5). positives, negatives: shape (D,) each, float.
     Raises InvalidArgument: if they cancel out.
     """
-    target = np.mean([_unit(one) for one in positives], axis=0)
+    target = np.mean([_unit(vector) for vector in positives], axis=0)
     if negatives:
-        target = target - NEGATIVE_WEIGHT * np.mean([_unit(one) for one in negatives], axis=0)
+        target = target - NEGATIVE_WEIGHT * np.mean([_unit(vector) for vector in negatives], axis=0)
     norm = float(np.linalg.norm(target))
     if norm < 1e-6:
         raise InvalidArgument("the query and the examples cancel out", reason="NO_DIRECTION")

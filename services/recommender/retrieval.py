@@ -1,4 +1,4 @@
-"""Retrieval: contents into vectors, vectors into one direction, the nearest items to it."""
+"""Retrieval: contents into vectors, vectors into a direction, the nearest items to it."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Retriever:
         self._embedder = embedder
 
     async def retrieve(self, release: CollectionRelease, question: Question) -> Retrieval:
-        """The items of one release that are nearest to the question.
+        """The items of a release that are nearest to the question.
 
         Raises ServiceError: the query's own error, the first example's if none can be read, or the embedder's
         if it is needed and cannot be asked.
@@ -80,11 +80,11 @@ class Retriever:
     ) -> tuple[list[VectorOrError | None], EmbeddedInputs]:
         """A vector or an error for each content."""
         outcomes: list[VectorOrError | None] = [
-            one if isinstance(one, ServiceError) else None for one in contents
+            content if isinstance(content, ServiceError) else None for content in contents
         ]
-        for index, one in enumerate(contents):
-            if isinstance(one, CallerVector):
-                outcomes[index] = _checked(one, release)
+        for index, content in enumerate(contents):
+            if isinstance(content, CallerVector):
+                outcomes[index] = _checked(content, release)
         await self._look_up(contents, release, outcomes)
         embedded = await self._embed(contents, release, outcomes)
         return outcomes, embedded
@@ -95,10 +95,10 @@ class Retriever:
         release: CollectionRelease,
         outcomes: list[VectorOrError | None],
     ) -> None:
-        named = {index: one for index, one in enumerate(contents) if isinstance(one, ItemIds)}
+        named = {index: content for index, content in enumerate(contents) if isinstance(content, ItemIds)}
         if named:
             means = await self._executors.read(
-                lambda: [self._of_items(one, release) for one in named.values()]
+                lambda: [self._of_items(content, release) for content in named.values()]
             )
             for index, outcome in zip(named, means, strict=True):
                 outcomes[index] = outcome
@@ -127,15 +127,19 @@ class Retriever:
         release: CollectionRelease,
         outcomes: list[VectorOrError | None],
     ) -> EmbeddedInputs:
-        pictures = {index: one.data for index, one in enumerate(contents) if isinstance(one, Picture)}
-        records = {index: one.attributes for index, one in enumerate(contents) if isinstance(one, Record)}
+        pictures = {
+            index: content.data for index, content in enumerate(contents) if isinstance(content, Picture)
+        }
+        records = {
+            index: content.attributes for index, content in enumerate(contents) if isinstance(content, Record)
+        }
         if records and release.models.schema is None:
             refused = FailedPrecondition(
                 f"the collection {release.index.collection} follows {release.models.lead.name}, "
                 "which reads no attributes",
                 reason="NO_ATTRIBUTES",
             )
-            outcomes[:] = [refused if i in records else one for i, one in enumerate(outcomes)]
+            outcomes[:] = [refused if index in records else outcome for index, outcome in enumerate(outcomes)]
             records = {}
         if records and release.models.schema is not None:
             # A record that the schema refuses needs no call of the embedder.
@@ -178,9 +182,13 @@ def _direction(
     query, examples = outcomes[0], outcomes[1:]
     if isinstance(query, ServiceError):
         raise query
-    errors = {index: one for index, one in enumerate(examples) if isinstance(one, ServiceError)}
-    positives = [one for one in examples[: len(question.positives)] if isinstance(one, np.ndarray)]
-    negatives = [one for one in examples[len(question.positives) :] if isinstance(one, np.ndarray)]
+    errors = {index: outcome for index, outcome in enumerate(examples) if isinstance(outcome, ServiceError)}
+    positives = [
+        outcome for outcome in examples[: len(question.positives)] if isinstance(outcome, np.ndarray)
+    ]
+    negatives = [
+        outcome for outcome in examples[len(question.positives) :] if isinstance(outcome, np.ndarray)
+    ]
     if query is not None:
         positives.insert(0, query)
     if not positives:

@@ -50,7 +50,14 @@ def recommender_service(
                 stack.push_async_callback(collection.close)
                 await collection.start()
             register_metrics(server.registry, catalog, settings.catalogue, collections)
-            _add_servicers(server, settings, catalog, executors, embedder, collections)
+            retriever = Retriever(catalog, executors, embedder)
+            writer = CatalogWriter(catalog, executors, embedder)
+            _add_servicers(
+                server,
+                RecommenderServicer(collections, retriever, embedder, executors, settings),
+                CatalogServicer(collections, catalog, writer, executors, settings),
+                IndexServicer(collections, catalog, executors),
+            )
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = [tasks.create_task(collection.run()) for collection in collections]
             running += [tasks.create_task(_report_health(server, collections, settings.poll_s))]
@@ -90,31 +97,22 @@ def _collections(
 
 
 def _add_servicers(
-    server: ServerContext,
-    settings: RecommenderSettings,
-    catalog: Catalog,
-    executors: Executors,
-    embedder: PinnedModels,
-    collections: Collections,
+    server: ServerContext, recommend: RecommenderServicer, catalog: CatalogServicer, index: IndexServicer
 ) -> None:
     server.add(
         recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
         recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
-        RecommenderServicer(
-            collections, Retriever(catalog, executors, embedder), embedder, executors, settings
-        ),
+        recommend,
     )
     server.add(
         catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
-        CatalogServicer(
-            collections, catalog, CatalogWriter(catalog, executors, embedder), executors, settings
-        ),
+        catalog,
     )
     server.add(
         index_pb2.DESCRIPTOR.services_by_name["IndexService"],
         index_pb2_grpc.add_IndexServiceServicer_to_server,
-        IndexServicer(collections, catalog, executors),
+        index,
     )
 
 

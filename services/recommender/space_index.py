@@ -73,9 +73,9 @@ class SpaceIndex:
         """Build the index anew from the catalog while the old one serves; the number of live rows."""
         fresh = self._fresh()
         contents = self._catalog.contents(self.collection)
-        found = self._catalog.vectors_of(contents.sources, self.space_id)
-        here = np.array([source in found for source in contents.sources], dtype=bool)
-        rows = _matrix([found[source] for source in contents.sources if source in found], self.dimension)
+        vectors = self._catalog.vectors_of(contents.sources, self.space_id)
+        here = np.array([source in vectors for source in contents.sources], dtype=bool)
+        rows = _matrix([vectors[source] for source in contents.sources if source in vectors], self.dimension)
         fresh.build(contents.labels[here], rows, revision=contents.revision)
         with self._changing:
             self._reconcile(fresh)
@@ -103,15 +103,15 @@ class SpaceIndex:
         held = index.view().live_labels()
         absent = ~np.isin(contents.labels, held, assume_unique=True)
         wanted = [source for source, is_absent in zip(contents.sources, absent, strict=True) if is_absent]
-        found = self._catalog.vectors_of(wanted, self.space_id)
-        here = np.array([source in found for source in wanted], dtype=bool)
+        vectors = self._catalog.vectors_of(wanted, self.space_id)
+        here = np.array([source in vectors for source in wanted], dtype=bool)
         index.update(
             contents.labels[absent][here],
-            _matrix([found[source] for source in wanted if source in found], self.dimension),
+            _matrix([vectors[source] for source in wanted if source in vectors], self.dimension),
             removed=np.setdiff1d(held, contents.labels, assume_unique=True),
             revision=contents.revision,
         )
-        return [source for source in wanted if source not in found]
+        return [source for source in wanted if source not in vectors]
 
 
 def forget_indexes(root: Path, collection: str, kept: Collection[str]) -> None:

@@ -67,13 +67,13 @@ def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> 
     query = None if kind is None else _content(kind, getattr(request, kind), limits)
     return Question(
         query=query,
-        positives=tuple(_example(one, limits) for one in request.positive_examples),
-        negatives=tuple(_example(one, limits) for one in request.negative_examples),
+        positives=tuple(_example(example, limits) for example in request.positive_examples),
+        negatives=tuple(_example(example, limits) for example in request.negative_examples),
         item_count=count,
         filter_words=read_record(request.filter.attributes),
         in_stock=request.filter.in_stock if request.filter.HasField("in_stock") else None,
         released_from_us=_optional_us(request.filter, "released_after"),
-        excluded_ids=tuple(check_item_id(one) for one in request.excluded_item_ids),
+        excluded_ids=tuple(check_item_id(item_id) for item_id in request.excluded_item_ids),
     )
 
 
@@ -86,7 +86,7 @@ def _check_count(values: Sequence[Any], name: str, *, most: int, least: int = 0)
 
 def _check_pictures(request: recommender_pb2.RecommendRequest, limits: Limits) -> None:
     examples = (*request.positive_examples, *request.negative_examples)
-    pictures = request.HasField("image") + sum(one.HasField("image") for one in examples)
+    pictures = request.HasField("image") + sum(example.HasField("image") for example in examples)
     if pictures > limits.message_images:
         raise InvalidArgument(f"the request has {pictures} pictures, the bound is {limits.message_images}")
 
@@ -107,7 +107,9 @@ def _content(kind: str, value: Any, limits: Limits) -> Content:
             return Picture(data=check_picture(value, limits))
         case "items":
             _check_count(value.item_ids, "items", least=1, most=MOST_ITEMS)
-            return ItemIds(item_ids=tuple(dict.fromkeys(check_item_id(one) for one in value.item_ids)))
+            return ItemIds(
+                item_ids=tuple(dict.fromkeys(check_item_id(item_id) for item_id in value.item_ids))
+            )
         case "item_id":
             return ItemIds(item_ids=(check_item_id(value),))
         case "attributes":
@@ -149,7 +151,7 @@ def check_upsert(request: catalog_pb2.UpsertItemsRequest, limits: Limits) -> Non
 def check_delete(request: catalog_pb2.DeleteItemsRequest) -> list[str]:
     """The identifiers. Raises InvalidArgument: if there are too many or none, or one is malformed."""
     _check_count(request.item_ids, "item_ids", least=1, most=MOST_DELETED)
-    return [check_item_id(one) for one in request.item_ids]
+    return [check_item_id(item_id) for item_id in request.item_ids]
 
 
 def released_us(item: catalog_pb2.UpsertItem) -> int | None:
@@ -209,7 +211,7 @@ def item(value: Item) -> resources_pb2.Item:
 
 
 def recommendation(value: Item, similarity: float) -> recommender_pb2.Recommendation:
-    """A found item as a message."""
+    """An item with its similarity as a message."""
     return recommender_pb2.Recommendation(item=item(value), similarity=similarity)
 
 

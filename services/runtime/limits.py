@@ -1,4 +1,4 @@
-"""The bounds that every hop enforces alike (S-5, S-7); `GetLimits` publishes them."""
+"""The bounds that every service and client enforces (S-5, S-7); `GetLimits` publishes them."""
 
 from typing import Final
 
@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from inference.attributes import MOST_TERMS
 
 MIB: Final = 1 << 20
-RECORD_BYTES: Final = 256 << 10  # one attribute record as a message; more is not even looked into
+RECORD_BYTES: Final = 256 << 10  # of an attribute record as a message; a larger one is refused unread
 
 
 class Limits(BaseModel):
-    """One table for every service and every client."""
+    """The bounds of every service and every client."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,7 +26,7 @@ class Limits(BaseModel):
 
 
 def to_message(limits: Limits, default_deadline_s: float) -> types_pb2.Limits:
-    """The table as `GetLimits` tells it."""
+    """The bounds as `GetLimits` reports them."""
     return types_pb2.Limits(
         **limits.model_dump(),
         attribute_terms=MOST_TERMS,

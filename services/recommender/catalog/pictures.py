@@ -38,7 +38,7 @@ class Pictures:
     def kept(self, pictures: Mapping[str, bytes]) -> Iterator[None]:
         """Write pictures by their digests; on disk when the block begins. Raises OSError.
 
-        New ones are removed again if writing or the block fails.
+        New pictures are removed again if writing or the block fails.
         """
         written: list[Path] = []
         try:
@@ -68,7 +68,7 @@ class Pictures:
         return data
 
     def drop(self, digests: Iterable[str]) -> None:
-        """Remove pictures; absent ones count as removed."""
+        """Remove pictures; absent pictures count as removed."""
         for digest in digests:
             self._path(digest).unlink(missing_ok=True)
 

@@ -100,7 +100,7 @@ class Catalog:
         )
 
     def delete(self, collection: str, item_ids: Sequence[str]) -> Change:
-        """Remove items; absent ones count as removed. Durable on return. Raises DiskFull."""
+        """Remove items; absent items count as removed. Durable on return. Raises DiskFull."""
         with self._database.writing() as connection:
             removed = list(rows_of(connection, collection, item_ids).values())
             freed: list[str] = []

@@ -236,7 +236,7 @@ class Collection:
 
     async def _retire(self, release: CollectionRelease) -> None:
         """Close an index that no release uses any more; its files stay for a rollback."""
-        used = {one.models.space_id for one in (self.present, self._moving()) if one is not None}
+        used = {each.models.space_id for each in (self.present, self._moving()) if each is not None}
         if release.models.space_id not in used:
             index = self._open.pop(release.models.space_id, None)
             if index is not None:

@@ -44,8 +44,8 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         read = await self._executors.convert(
             lambda: [self._draft(item) for item in request.items], request.ByteSize()
         )
-        outcomes = {index: one for index, one in enumerate(read) if isinstance(one, ServiceError)}
-        drafts = {index: one for index, one in enumerate(read) if isinstance(one, ItemDraft)}
+        outcomes = {index: draft for index, draft in enumerate(read) if isinstance(draft, ServiceError)}
+        drafts = {index: draft for index, draft in enumerate(read) if isinstance(draft, ItemDraft)}
         if not drafts:
             raise all_failed(wire.failures(outcomes, ids), "item")
         with self._admission.admitted(request.ByteSize()):
@@ -55,7 +55,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             **outcomes,
             **dict(zip(drafts, outcome.outcomes, strict=True)),
         }
-        errors = {index: one for index, one in results.items() if isinstance(one, ServiceError)}
+        errors = {index: result for index, result in results.items() if isinstance(result, ServiceError)}
         if len(errors) == len(results):
             raise all_failed(wire.failures(errors, ids), "item")
         return catalog_pb2.UpsertItemsResponse(
@@ -68,7 +68,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def DeleteItems(
         self, request: catalog_pb2.DeleteItemsRequest, context: Any
     ) -> catalog_pb2.DeleteItemsResponse:
-        """How many items were removed; absent ones do not count."""
+        """How many items were removed; absent items do not count."""
         collection = self._collections.named(request.collection)
         change = await self._writer.delete(collection, wire.check_delete(request))
         return catalog_pb2.DeleteItemsResponse(
