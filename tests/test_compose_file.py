@@ -17,7 +17,7 @@ def composed() -> dict[str, Any]:
 
 
 def test_every_container_is_confined(composed: dict[str, Any]) -> None:
-    """Read-only root, no capabilities, no new privileges, a memory limit.  # proves S-6"""
+    """Read-only root, no capabilities, no new privileges, a memory limit. (S-6)"""
     for name, service in composed["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -27,7 +27,7 @@ def test_every_container_is_confined(composed: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_services_read_models_and_listen_for_this_machine_only(composed: dict[str, Any], name: str) -> None:
-    """The store is mounted read-only and every port is published on loopback.  # proves S-6"""
+    """The store is mounted read-only and every port is published on loopback. (S-6)"""
     service = composed["services"][name]
 
     assert "models:/var/lib/atelier/models:ro" in service["volumes"]
@@ -36,8 +36,8 @@ def test_services_read_models_and_listen_for_this_machine_only(composed: dict[st
     assert f"atelier.{name}.v1.{name.capitalize()}Service" in service["healthcheck"]["test"]
 
 
-def test_images_run_as_nobody_in_particular() -> None:
-    """Both targets inherit one unprivileged user, and nothing secret is an argument."""
+def test_images_run_as_an_unprivileged_user() -> None:
+    """Both targets inherit one unprivileged user, and no secret is a build argument. (S-6, S-11)"""
     lines = (ROOT / "Dockerfile").read_text().splitlines()
 
     assert "USER atelier" in lines

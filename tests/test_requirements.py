@@ -56,7 +56,8 @@ def test_the_lists_of_tests_are_fresh() -> None:
 
 def test_lists_are_rewritten_and_marks_stay() -> None:
     """A list is replaced by what tests name now; a line that is not built gets none."""
-    page = "- **A-1** Read\n  a table.\n  Tests: `tests/test_old.py`.\n- **A-2** Split. *Not built\n  yet.*\n\nEnd.\n"
+    listed = "- **A-1** Read\n  a table.\n  Tests: `tests/test_old.py`.\n"
+    page = f"{listed}- **A-2** Split. *Not built\n  yet.*\n\nEnd.\n"
 
     rewritten = write_tests(page, {"A-1": {"tests/test_new.py", "cli/main.py"}, "A-2": {"tests/test_new.py"}})
 

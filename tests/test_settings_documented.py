@@ -1,33 +1,63 @@
-"""docs/settings.md names every setting of every service, and none that is not there."""
+"""docs/settings.md has every setting of every service, with its default, and no other."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel
+import pytest
+from pydantic import BaseModel, SecretStr
 
 from services.embedder.settings import EmbedderSettings
 from services.ranker.settings import RankerSettings
 from services.recommender.settings import RecommenderSettings
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "settings.md").read_text()
 OF_CLIENTS = {"ATELIER_RANKER_ADDRESS", "ATELIER_RECOMMENDER_ADDRESS"}
+ROWS = re.findall(r"^\| `(ATELIER_[A-Z_]+)` \| (.+?) \| ", PAGE, re.MULTILINE)
+UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
 
-def variables(kind: type[BaseModel], prefix: str = "ATELIER_") -> Iterator[str]:
+def defaults(kind: type[BaseModel], prefix: str = "ATELIER_") -> Iterator[tuple[str, Any]]:
+    """Every variable of a class of settings with its default."""
     for name, field in kind.model_fields.items():
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel):
-            yield from variables(nested, f"{prefix}{name.upper()}__")
+            yield from defaults(nested, f"{prefix}{name.upper()}__")
         else:
-            yield prefix + name.upper()
+            yield prefix + name.upper(), field.get_default(call_default_factory=True, validated_data={})
+
+
+DEFAULTS = dict(
+    pair for kind in (EmbedderSettings, RankerSettings, RecommenderSettings) for pair in defaults(kind)
+)
+
+
+def read_default(text: str) -> object:
+    """The value of a cell of the column `default`: a number, bytes with a unit, a flag, a text or None."""
+    size = re.fullmatch(r"(\d+) (MiB|GiB)", text)
+    if size:
+        return int(size[1]) * UNITS[size[2]]
+    word = text.strip("`").replace("\\|", "|")
+    if re.fullmatch(r"\d[\d,]*(\.\d+)?", word):
+        return float(word.replace(",", ""))
+    return {"none": None, "true": True, "false": False}.get(word, word)
 
 
 def test_the_page_and_the_classes_agree() -> None:
-    """Each variable stands in the page, and each variable of the page exists."""
-    known = {
-        name for kind in (EmbedderSettings, RankerSettings, RecommenderSettings) for name in variables(kind)
-    }
-    written = set(re.findall(r"`(ATELIER_[A-Z_]+)`", PAGE.read_text()))
+    """Each variable stands in the page, and each variable of the page exists. (S-7)"""
+    written = set(re.findall(r"`(ATELIER_[A-Z_]+)`", PAGE))
 
-    assert written - OF_CLIENTS == known
+    assert written - OF_CLIENTS == DEFAULTS.keys()
+
+
+@pytest.mark.parametrize(("name", "text"), ROWS)
+def test_the_page_gives_the_default(name: str, text: str) -> None:
+    """The default in the page is that of the class. (S-5)"""
+    default, written = DEFAULTS[name], read_default(text)
+
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value() or None
+    if name == "ATELIER_COLLECTIONS":  # a mapping, written as the variable is
+        written = {key: tuple(models.split("|")) for key, models in [str(written).split("=")]}
+    assert written == (str(default) if isinstance(default, Path) else default)
