@@ -258,7 +258,7 @@ def encode_tensors(encoder: RecordEncoder, tensors: Mapping[str, torch.Tensor]) 
     try:
         parts = [
             encoder(*(part_B.to(device) for part_B in rows)).cpu()
-            for rows in zip(*(tensors[name].split(_ROWS) for name in encoder.inputs), strict=True)
+            for rows in zip(*(torch.split(tensors[name], _ROWS) for name in encoder.inputs), strict=True)
         ]
     finally:
         encoder.train(training)
