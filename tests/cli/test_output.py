@@ -1,0 +1,57 @@
+"""What commands print."""
+
+import json
+
+import pytest
+from atelier.ranker.v1 import ranker_pb2
+from atelier.types.v1 import types_pb2
+
+from cli.output import as_json, describe_model, print_json, print_line, print_table
+
+
+def test_a_line_is_printed_letter_for_letter(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets are text, and a line longer than any terminal stays one line, so that paths can be copied."""
+    line = "/a/[red]folder[/red]/" + "x" * 500
+
+    print_line(line)
+
+    assert capsys.readouterr().out == line + "\n"
+
+
+def test_a_table_keeps_brackets_and_aligns_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    """A column that starts with # is right-aligned and loses the sign; cells are text, not markup."""
+    print_table("title", ("name", "#count"), [("[bold]a[/bold]", 7), ("b", 1000)])
+
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title.strip() == "title"
+    assert "#" not in "".join(lines)
+    assert "│ [bold]a[/bold] │     7 │" in lines
+    assert "│ b              │  1000 │" in lines
+
+
+def test_json_keeps_every_letter(capsys: pytest.CaptureFixture[str]) -> None:
+    """Hangul is printed as it is; the whole output is one document."""
+    print_json({"category": "스커트"})
+
+    out = capsys.readouterr().out
+    assert "스커트" in out
+    assert json.loads(out) == {"category": "스커트"}
+
+
+def test_a_message_has_the_names_of_its_proto() -> None:
+    """Field names are those of the protos, and a field of value zero is there."""
+    body = as_json(ranker_pb2.RankResponse(tie_margin=0.5))
+
+    assert body["tie_margin"] == 0.5
+    assert body["placements"] == []
+    assert body["uncertainty_weight"] == 0
+
+
+@pytest.mark.parametrize(("trained", "suffix"), [(True, ""), (False, " (untrained)")])
+def test_a_model_is_described_in_a_line(trained: bool, suffix: str) -> None:
+    """Name, version, the first twelve digits of the digest, and a warning for random weights."""
+    model = types_pb2.ModelIdentity(
+        name="artwork-head", version=3, digest="0123456789abcdef", trained=trained
+    )
+
+    assert describe_model(model) == f"artwork-head/3 0123456789ab{suffix}"
