@@ -1,13 +1,35 @@
-"""`python -m services.recommender`: the recommender as a process."""
+"""`python -m services.recommender`: catalog, embedder, collections and servicers, put together and served."""
 
+import asyncio
 import logging
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
+from atelier.recommender.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    index_pb2,
+    index_pb2_grpc,
+    recommender_pb2,
+    recommender_pb2_grpc,
+)
+
+from model_store.store import ModelStore
+from services.client.embedder import AsyncEmbedderClient
+from services.client.pinned_models import PinnedModels
 from services.recommender.catalog.store import Catalog
-from services.recommender.errors import CatalogError
-from services.recommender.service import recommender_service
+from services.recommender.errors import ERRORS, CatalogError
+from services.recommender.executors import Executors
+from services.recommender.metrics import register_metrics
+from services.recommender.release.collection import Collection, Collections
+from services.recommender.retrieval import Retriever
+from services.recommender.servicers.catalog import CatalogServicer
+from services.recommender.servicers.index import IndexServicer
+from services.recommender.servicers.recommend import RecommenderServicer
 from services.recommender.settings import RecommenderSettings
-from services.runtime.server import run_service
+from services.recommender.upsert import CatalogWriter
+from services.runtime.server import ServerContext, Service, run_service
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging
 
@@ -27,6 +49,105 @@ def main() -> int:
         return run_service(settings, recommender_service(settings, catalog))
     finally:
         catalog.close()
+
+
+def recommender_service(settings: RecommenderSettings, catalog: Catalog) -> Service:
+    """The service of a process that holds `catalog`."""
+
+    @asynccontextmanager
+    async def build(server: ServerContext) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            executors = Executors()
+            stack.callback(executors.close)
+            client = AsyncEmbedderClient(
+                settings.embedder_address, security=settings.client_security(), hops=server.hops
+            )
+            stack.push_async_callback(client.close)
+            embedder = PinnedModels(client)
+            collections = _collections(settings, catalog, executors, embedder)
+            for collection in collections:
+                stack.push_async_callback(collection.close)
+                await collection.start()
+            register_metrics(server.registry, catalog, settings.catalogue, collections)
+            retriever = Retriever(catalog, executors, embedder)
+            writer = CatalogWriter(catalog, executors, embedder)
+            _add_servicers(
+                server,
+                RecommenderServicer(collections, retriever, embedder, executors, settings),
+                CatalogServicer(collections, catalog, writer, executors, settings),
+                IndexServicer(collections, catalog, executors),
+            )
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            running = [tasks.create_task(collection.run()) for collection in collections]
+            running += [tasks.create_task(_report_health(server, collections, settings.poll_s))]
+            running += [tasks.create_task(_keep_prepared(collections, settings.prepare_every_s))]
+            yield
+            for task in running:
+                task.cancel()
+
+    return Service(
+        name="recommender",
+        build=build,
+        port=settings.recommender_port,
+        metrics_port=settings.recommender_metrics_port,
+        errors=ERRORS,
+    )
+
+
+def _collections(
+    settings: RecommenderSettings, catalog: Catalog, executors: Executors, embedder: PinnedModels
+) -> Collections:
+    store = ModelStore.at(settings.store)
+    return Collections(
+        {
+            name: Collection(
+                name,
+                leads,
+                store=store,
+                catalog=catalog,
+                executors=executors,
+                embedder=embedder,
+                indexes=settings.catalogue / "index",
+                poll_s=settings.poll_s,
+            )
+            for name, leads in settings.collections.items()
+        }
+    )
+
+
+def _add_servicers(
+    server: ServerContext, recommend: RecommenderServicer, catalog: CatalogServicer, index: IndexServicer
+) -> None:
+    server.add(
+        recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
+        recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
+        recommend,
+    )
+    server.add(
+        catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+        catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
+        catalog,
+    )
+    server.add(
+        index_pb2.DESCRIPTOR.services_by_name["IndexService"],
+        index_pb2_grpc.add_IndexServiceServicer_to_server,
+        index,
+    )
+
+
+async def _report_health(server: ServerContext, collections: Collections, every_s: float) -> None:
+    """SERVING while some collection has a release; the embedder's absence changes nothing."""
+    while True:
+        # Set again and again: the server forgets what was set before it listened.
+        await server.set_serving(any(collection.present is not None for collection in collections))
+        await asyncio.sleep(min(every_s, 0.1))
+
+
+async def _keep_prepared(collections: Collections, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        for collection in collections:
+            await collection.keep_prepared()
 
 
 if __name__ == "__main__":

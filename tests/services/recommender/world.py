@@ -29,8 +29,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from model_store.store import Draft, ModelStore
 from services.client.errors import from_rpc_error
 from services.messages.contents import write_record
+from services.recommender.__main__ import recommender_service
 from services.recommender.catalog.store import Catalog
-from services.recommender.service import recommender_service
 from services.recommender.settings import RecommenderSettings
 from services.runtime.server import running
 
