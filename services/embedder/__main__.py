@@ -1,17 +1,199 @@
-"""`python -m services.embedder`: serve until told to stop."""
+"""`python -m services.embedder`: the embedder put together, served, and watched over.
 
+It is SERVING as soon as the store can be read: models load when they are asked for. Later on only
+draining or a run that is stuck makes it NOT_SERVING; a store that goes away does not.
+"""
+
+import asyncio
+import logging
+import os
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Final
 
-from services.embedder.service import embedder
+from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+
+from inference.pixels import ImageLimits
+from inference.session import SessionSettings, runtime_version
+from inference.vector_cache import VectorCache
+from model_store.store import ModelStore
+from services.embedder.admission import Admission, Load
+from services.embedder.device import Device, choose_device, machine_memory_bytes
+from services.embedder.engine import Engine
+from services.embedder.errors import StoreUnavailable
+from services.embedder.loaded_space import SpaceLoader
+from services.embedder.metrics import EmbedderMetrics
+from services.embedder.models import LoadedModels, Retention
+from services.embedder.pipeline import Pipeline, Stages
+from services.embedder.servicer import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
-from services.runtime.server import run_service
+from services.embedder.wire import ERRORS
+from services.runtime.server import ServerContext, Service, run_service
 from services.runtime.settings import read_settings
+
+STUCK_EXIT: Final = 70
+_STUCK_POLL_S: Final = 1.0
+_IDLE_POLL_S: Final = 5.0
+_LOG_EVERY: Final = 60
+
+SetServing = Callable[[bool], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Serve; the exit code: 0 after a drain, 1 when the port is not to be had, 70 when a run was stuck."""
+    """Serve; the exit code: 0 after a drain, 1 if the port is in use, 70 if a run was stuck."""
     settings = read_settings(EmbedderSettings)
-    return run_service(settings, embedder(settings))
+    return run_service(settings, embedder_service(settings))
+
+
+def embedder_service(settings: EmbedderSettings, *, exit_process: Callable[[int], Any] = os._exit) -> Service:
+    """The embedder, built when it is started; `exit_process` ends it when a run is stuck."""
+    return Service(
+        name="embedder",
+        build=partial(_build, settings, exit_process),
+        port=settings.embedder_port,
+        metrics_port=settings.embedder_metrics_port,
+        errors=ERRORS,
+    )
+
+
+@asynccontextmanager
+async def _build(
+    settings: EmbedderSettings, exit_process: Callable[[int], Any], context: ServerContext
+) -> AsyncIterator[None]:
+    device = choose_device(
+        settings.provider,
+        threads=settings.threads,
+        workers=settings.embedder_workers,
+        batch_cost=settings.embedder_batch_cost,
+        lone=settings.embedder_lone_session,
+    )
+    _log.info("device chosen", extra={"provider": device.provider, "workers": device.workers})
+    async with AsyncExitStack() as stack:
+        metrics = EmbedderMetrics(context.registry)
+        stages = Stages(device, metrics.ran)
+        stack.callback(stages.close)
+        cache = _open_cache(settings, device)
+        if cache is not None:
+            stack.callback(cache.close)
+        bound = Load(cost=settings.embedder_queue_cost, byte_count=settings.embedder_queue_bytes)
+        admission = Admission(bound, stages.seconds)
+        pipeline = Pipeline(stages, admission, cache, metrics)
+        stack.callback(pipeline.close)
+        models = _models(settings, device, stages)
+        stack.push_async_callback(models.close)
+        metrics.show(stages, admission, models)
+        servicer = EmbedderServicer(
+            models,
+            pipeline,
+            settings.limits,
+            default_deadline_s=settings.default_deadline_s,
+            stream_window=settings.embedder_stream_window,
+        )
+        descriptor = embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"]
+        context.add(descriptor, embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, servicer)
+        floor_s = settings.embedder_stuck_floor_s
+        for watch in (
+            watch_store(models, context.set_serving, settings.poll_s),
+            watch_engines(stages, floor_s, context.set_serving, exit_process),
+            watch_idle(models, min(_IDLE_POLL_S, settings.embedder_idle_s)),
+        ):
+            stack.push_async_callback(_end, asyncio.create_task(watch))
+        yield
+
+
+def _open_cache(settings: EmbedderSettings, device: Device) -> VectorCache | None:
+    """The cache; None if it is switched off or its directory cannot be opened, which costs only time."""
+    if not settings.embedder_cache_bytes:
+        return None
+    runtime = f"{device.provider}/{runtime_version()}"
+    try:
+        return VectorCache.open(settings.cache / "vectors", settings.embedder_cache_bytes, runtime)
+    except OSError as error:
+        _log.warning("no vector cache", extra={"reason": str(error)})
+        return None
+
+
+def _models(settings: EmbedderSettings, device: Device, stages: Stages) -> LoadedModels:
+    limits = settings.limits
+    store = ModelStore.at(settings.store)
+    loader = SpaceLoader(
+        store=store,
+        device=device,
+        requested=SessionSettings(provider=settings.provider, threads=device.threads),
+        limits=ImageLimits(
+            byte_count=limits.image_bytes,
+            pixel_count=limits.image_pixels,
+            frame_count=limits.image_frames,
+        ),
+        stamps=settings.cache / "stamps",
+    )
+    retention = Retention(
+        memory_bytes=settings.embedder_memory_bytes or machine_memory_bytes(),
+        idle_s=settings.embedder_idle_s,
+        refused_s=settings.embedder_refused_s,
+    )
+    return LoadedModels(store, loader, retention, dropped=stages.forget)
+
+
+async def watch_store(models: LoadedModels, set_serving: SetServing, poll_s: float) -> None:
+    """Report SERVING once the store can be read; until then log its place and try again."""
+    attempt = 0
+    while True:
+        try:
+            await models.check_store()
+        except StoreUnavailable:
+            if attempt % _LOG_EVERY == 0:
+                _log.warning("the model store at %s cannot be read, trying again", models.place)
+            attempt += 1
+            await asyncio.sleep(poll_s)
+        else:
+            await set_serving(True)
+            return
+
+
+async def watch_engines(
+    engines: Iterable[Engine],
+    floor_s: float,
+    set_serving: SetServing,
+    exit_process: Callable[[int], Any],
+    *,
+    poll_s: float = _STUCK_POLL_S,
+) -> None:
+    """Report NOT_SERVING and end the process when a run is stuck: a thread cannot be stopped (S-9)."""
+    engines = tuple(engines)
+    while True:
+        await asyncio.sleep(poll_s)
+        for stuck in filter(None, (engine.stuck(floor_s) for engine in engines)):
+            _log.critical(
+                "a run is stuck, ending the process for a restart",
+                extra={
+                    "engine": stuck.engine,
+                    "input_count": stuck.count,
+                    "seconds": round(stuck.seconds, 1),
+                    "allowed_s": round(stuck.allowed_s, 1),
+                },
+            )
+            await set_serving(False)
+            await asyncio.sleep(poll_s)  # whoever watches health hears of it first
+            exit_process(STUCK_EXIT)
+            return
+
+
+async def watch_idle(models: LoadedModels, poll_s: float) -> None:
+    """Drop models that have not been used for a while."""
+    while True:
+        await asyncio.sleep(poll_s)
+        models.drop_idle()
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 if __name__ == "__main__":

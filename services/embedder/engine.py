@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from services.embedder.errors import Abandoned, Expired
-from services.embedder.schedule import Outcome, Priority, Schedule, Taken, Task
+from services.embedder.schedule import NextBatch, Priority, Schedule, Task, TaskOutcome
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _MEMORY: Final = 0.8  # weight of the past in a moving average
 class Run(Protocol):
     """Computes a batch: one result an input, in order; a failed input has an exception in its place."""
 
-    def __call__(self, lane: Any, payloads: Sequence[Any], *, alone: bool) -> Sequence[Any]:
+    def __call__(self, lane: Any, payloads: Sequence[Any], /, *, alone: bool) -> Sequence[Any]:
         """alone: nothing else runs or waits on this engine, so the whole device is free.
 
         Raises: anything; the batch is then halved and each half tried, down to one input.
@@ -188,7 +188,7 @@ class Engine:
             with self._changed:
                 self._running.pop(me, None)
 
-    def _take(self, me: int) -> Taken | None:
+    def _take(self, me: int) -> NextBatch | None:
         """Wait for the next batch and book it as running; None when the engine has closed."""
         while not self._closed:
             now = time.monotonic()
@@ -204,22 +204,22 @@ class Engine:
     def _budget(self, lane: Hashable) -> int:
         return self._caps.get(lane, self._batch_cost)
 
-    def _expected(self, taken: Taken) -> float | None:
+    def _expected(self, taken: NextBatch) -> float | None:
         speed = self._speeds.get(taken.lane)
         rate = speed.worst if speed else None
         return None if rate is None else rate * taken.cost
 
-    def _compute(self, taken: Taken, alone: bool, number: int) -> None:
+    def _compute(self, taken: NextBatch, alone: bool, number: int) -> None:
         started = time.monotonic()
         results = self._results(taken.lane, taken.batch, alone)
         seconds = time.monotonic() - started
         self._measure(taken, seconds)
         waited = [started - task.queued_at for task in taken.batch]
-        self._tell(taken, max(waited), seconds)
+        self._report_run(taken, max(waited), seconds)
         for task, value, waited_s in zip(taken.batch, results, waited, strict=True):
-            _call(task, Outcome(value=value, waited_s=waited_s, ran_s=seconds, run=number))
+            _call(task, TaskOutcome(value=value, waited_s=waited_s, ran_s=seconds, run=number))
 
-    def _tell(self, taken: Taken, waited_s: float, seconds: float) -> None:
+    def _report_run(self, taken: NextBatch, waited_s: float, seconds: float) -> None:
         report = RunReport(
             engine=self.name,
             priority=taken.priority,
@@ -230,7 +230,7 @@ class Engine:
         )
         _guarded(self._report, report)
 
-    def _measure(self, taken: Taken, seconds: float) -> None:
+    def _measure(self, taken: NextBatch, seconds: float) -> None:
         with self._changed:
             expected = self._expected(taken)
             self._speeds.setdefault(taken.lane, Speed()).observe(len(taken.batch), taken.cost, seconds)
@@ -258,10 +258,10 @@ class Engine:
 
 
 def _deliver(task: Task, error: Exception, now: float) -> None:
-    _call(task, Outcome(value=error, waited_s=now - task.queued_at))
+    _call(task, TaskOutcome(value=error, waited_s=now - task.queued_at))
 
 
-def _call(task: Task, outcome: Outcome) -> None:
+def _call(task: Task, outcome: TaskOutcome) -> None:
     _guarded(task.done, outcome)
 
 

@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 
 from services.embedder.admission import Admission
 from services.embedder.engine import Engine, RunReport
-from services.embedder.models import Models
+from services.embedder.loaded_space import LoadedSpace
+from services.embedder.models import LoadedModels
 from services.embedder.schedule import Priority
-from services.embedder.spaces import Space
 
 _DIGEST: Final = 12  # letters of it, enough to tell two versions apart
 _COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -23,7 +23,7 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 class _LoadedCollector(Collector):
     """Which models are in memory."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: LoadedModels) -> None:
         self._models = models
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -72,7 +72,7 @@ class EmbedderMetrics:
             "atelier_refused_requests", "Requests that the queue refused.", ("reason",), registry=registry
         )
 
-    def show(self, engines: Iterable[Engine], admission: Admission, models: Models) -> None:
+    def show(self, engines: Iterable[Engine], admission: Admission, models: LoadedModels) -> None:
         """Register gauges that read these parts whenever they are scraped."""
         waiting = Gauge(
             "atelier_engine_queue_depth", "Inputs waiting.", ("engine", "priority"), registry=self._registry
@@ -85,18 +85,18 @@ class EmbedderMetrics:
         accepted.set_function(lambda: admission.accepted.cost)
         held = Gauge("atelier_accepted_bytes", "Bytes that accepted requests hold.", registry=self._registry)
         held.set_function(lambda: admission.accepted.byte_count)
-        loaded = Gauge("atelier_loaded_models", "Models in memory.", registry=self._registry)
+        loaded = Gauge("atelier_loaded_models", "LoadedModels in memory.", registry=self._registry)
         loaded.set_function(lambda: len(models.loaded))
         memory = Gauge("atelier_loaded_model_bytes", "Estimated memory of models.", registry=self._registry)
         memory.set_function(lambda: sum(space.memory_bytes for space in models.loaded))
         refused = Gauge(
-            "atelier_refused_models", "Models that failed a check lately.", registry=self._registry
+            "atelier_refused_models", "LoadedModels that failed a check lately.", registry=self._registry
         )
         refused.set_function(lambda: models.refused_count)
         self._registry.register(_LoadedCollector(models))
         fell_back = Gauge(
             "atelier_models_fell_back",
-            "Models on the CPU though an accelerator was asked for.",
+            "LoadedModels on the CPU though an accelerator was asked for.",
             registry=self._registry,
         )
         fell_back.set_function(lambda: sum(space.session.fell_back for space in models.loaded))
@@ -113,7 +113,7 @@ class EmbedderMetrics:
         self._lookups.labels("hit").inc(hits)
         self._lookups.labels("miss").inc(misses)
 
-    def bad_output(self, space: Space) -> None:
+    def bad_output(self, space: LoadedSpace) -> None:
         """Count one withheld vector."""
         self._bad_outputs.labels(space.version.name).inc()
 

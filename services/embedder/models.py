@@ -1,4 +1,4 @@
-"""Which models are in memory: prepared once however many ask, kept while asked for, bounded (S-3, M-4)."""
+"""The models in memory: each prepared once for all who ask, kept while asked for, bounded (S-3, M-4)."""
 
 import asyncio
 import logging
@@ -6,13 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
 from inference.errors import RefusedModel
 from model_store.aliases import PRODUCTION
-from model_store.errors import CorruptVersion, InvalidName, NotFound, StoreError, UnsupportedSchema
+from model_store.errors import CorruptVersion, InvalidName, NotInStore, StoreError, UnsupportedSchema
 from model_store.manifest import Manifest
 from model_store.store import ModelStore, Version
 from services.embedder.errors import (
@@ -24,8 +23,8 @@ from services.embedder.errors import (
     StoreUnavailable,
     UnknownModel,
 )
-from services.embedder.spaces import Space, check_embeddable
-from services.embedder.survey import find_space, survey
+from services.embedder.listing import ModelListing, find_space, list_models, list_version
+from services.embedder.loaded_space import LoadedSpace, check_embeddable
 
 T = TypeVar("T")
 
@@ -41,37 +40,13 @@ _UNREADABLE: Final = "the model store cannot be read"
 _log = logging.getLogger(__name__)
 
 
-class State(Enum):
-    """Whether a model answers calls; the wire's ModelState."""
-
-    AVAILABLE = "available"
-    PREPARING = "preparing"
-    SERVING = "serving"
-    REFUSED = "refused"
-    ORPHANED = "orphaned"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """One model as it stands here; `manifest` is None when it cannot be read."""
-
-    name: str
-    number: int
-    digest: str
-    alias: str
-    state: State
-    detail: str = ""
-    manifest: Manifest | None = None
-    space: Space | None = None
-
-
 class Loader(Protocol):
     """Turns versions into spaces. Blocking."""
 
     def sizes(self, manifest: Manifest) -> tuple[int, ...]:
         """Estimated memory of a loaded version, in bytes, in the ways it may be loaded; the best first."""
 
-    def load(self, version: Version, memory_bytes: int) -> Space:
+    def load(self, version: Version, memory_bytes: int) -> LoadedSpace:
         """A verified, warm space of one of the `sizes`.
 
         Raises RefusedModel: naming the version and the file.
@@ -80,7 +55,7 @@ class Loader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """What may stay in memory: bytes in all, and seconds without anyone asking."""
+    """What may stay in memory: bytes in all, and seconds since a space was last used."""
 
     memory_bytes: int
     idle_s: float = IDLE_S
@@ -93,8 +68,8 @@ class _Refusal:
     until: float
 
 
-class Models:
-    """The loaded spaces of one process. Its methods belong to one event loop."""
+class LoadedModels:
+    """The spaces in memory of one process. Its methods belong to one event loop."""
 
     def __init__(
         self,
@@ -102,14 +77,14 @@ class Models:
         loader: Loader,
         retention: Retention,
         *,
-        dropped: Callable[[Space], None] = lambda _: None,
+        dropped: Callable[[LoadedSpace], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._loader = loader
         self._retention = retention
         self._dropped = dropped
-        self._loaded: dict[str, Space] = {}
-        self._preparing: dict[str, asyncio.Task[Space]] = {}
+        self._loaded: dict[str, LoadedSpace] = {}
+        self._preparing: dict[str, asyncio.Task[LoadedSpace]] = {}
         self._booked: dict[str, int] = {}
         self._refused: dict[str, _Refusal] = {}
         self._waiting: dict[str, int] = {}
@@ -117,7 +92,7 @@ class Models:
         self._loading = ThreadPoolExecutor(1, "load")
 
     @property
-    def loaded(self) -> tuple[Space, ...]:
+    def loaded(self) -> tuple[LoadedSpace, ...]:
         """The spaces in memory."""
         return tuple(self._loaded.values())
 
@@ -128,7 +103,7 @@ class Models:
         return sum(now < refusal.until for refusal in tuple(self._refused.values()))
 
     @contextmanager
-    def hold(self, space_id: str) -> Iterator[Space]:
+    def hold(self, space_id: str) -> Iterator[LoadedSpace]:
         """A loaded space that stays loaded for the body.
 
         Raises ModelNotLoaded: when it is not in memory.
@@ -143,7 +118,7 @@ class Models:
         finally:
             space.holders -= 1
 
-    async def prepare(self, space_id: str) -> Space:
+    async def prepare(self, space_id: str) -> LoadedSpace:
         """The loaded space; the first of several callers loads it for all.
 
         Raises UnknownModel: when nothing reachable has the space.
@@ -154,8 +129,8 @@ class Models:
         """
         return await self._loaded_by(space_id, lambda: self._find(space_id))
 
-    async def prepare_version(self, version: Version) -> Space:
-        """The loaded space of a version that an alias means. Raises as `prepare`."""
+    async def prepare_version(self, version: Version) -> LoadedSpace:
+        """The loaded space of a version that was resolved. Raises as `prepare`."""
 
         async def known() -> Version:
             return version
@@ -163,44 +138,32 @@ class Models:
         return await self._loaded_by(version.space_id, known)
 
     async def resolve(self, name: str, alias: str) -> Version:
-        """The version that an alias means.
+        """The version that an alias names.
 
         Raises UnknownModel, ModelRefused or StoreUnavailable.
         Raises QueueFull: when many others wait for the store.
         """
         with self._in_line("aliases", MOST_RESOLVING):
             version = await self._read(lambda: self._store.resolve(name, alias or PRODUCTION))
-        check_embeddable(version.manifest, str(version))
+        check_embeddable(version)
         return version
 
-    async def reports(self) -> list[Report]:
+    async def listings(self) -> list[ModelListing]:
         """The models that aliases reach and those in memory, with their state here.
 
         Raises QueueFull: when many others wait for the store.
         """
-        loaded = self.loaded
+        loaded = [space.version for space in self.loaded]
         try:
             with self._in_line("lists", MOST_LISTING):
-                listed = await self._read(lambda: survey(self._store, [space.version for space in loaded]))
+                listings = await self._read(lambda: list_models(self._store, loaded))
         except StoreUnavailable as error:
-            return [self._report(space.version, "", detail=str(error)) for space in loaded]
-        return [
-            self._report(entry.version, entry.alias, gone=entry.gone, detail=entry.detail)
-            if entry.version
-            else Report(
-                name=entry.name,
-                number=entry.number,
-                digest=entry.digest,
-                alias=entry.alias,
-                state=State.REFUSED,
-                detail=entry.detail,
-            )
-            for entry in listed
-        ]
+            listings = [list_version(version, detail=str(error)) for version in loaded]
+        return [self._with_state(listing) for listing in listings]
 
     @property
     def place(self) -> str:
-        """Where the store is, for messages on this machine."""
+        """Where the store is, for the log."""
         return self._store.place
 
     async def check_store(self) -> None:
@@ -211,7 +174,7 @@ class Models:
             raise StoreUnavailable(_UNREADABLE) from error
 
     def drop_idle(self) -> None:
-        """Let go of what nobody asked for lately and nobody holds."""
+        """Drop the spaces that no request has used lately and none holds."""
         now = time.monotonic()
         for space_id, space in list(self._loaded.items()):
             if not space.holders and now - space.asked_at > self._retention.idle_s:
@@ -220,14 +183,14 @@ class Models:
                 self._dropped(space)
 
     async def close(self) -> None:
-        """Give up what is being prepared and end the threads, the one that loads once it is done."""
+        """Cancel what is being prepared and end the threads, the loading one once its load is done."""
         for task in self._preparing.values():
             task.cancel()
         self._reading.shutdown(wait=True, cancel_futures=True)
         self._loading.shutdown(wait=True, cancel_futures=True)
         self._loaded.clear()
 
-    async def _loaded_by(self, space_id: str, find: Callable[[], Awaitable[Version]]) -> Space:
+    async def _loaded_by(self, space_id: str, find: Callable[[], Awaitable[Version]]) -> LoadedSpace:
         space = self._loaded.get(space_id)
         if space is not None:
             space.asked_at = time.monotonic()
@@ -244,7 +207,7 @@ class Models:
         # Shielded: a caller that gives up doesn't take the model away from the others.
         return await asyncio.shield(task)
 
-    async def _prepare(self, space_id: str, find: Callable[[], Awaitable[Version]]) -> Space:
+    async def _prepare(self, space_id: str, find: Callable[[], Awaitable[Version]]) -> LoadedSpace:
         refusal = self._refused.get(space_id)
         if refusal is not None and time.monotonic() < refusal.until:
             raise ModelRefused(refusal.detail)
@@ -268,15 +231,13 @@ class Models:
         _log.info("model loaded", extra={"model": str(version), "seconds": seconds})
         return space
 
-    def _prepared(self, space_id: str, task: "asyncio.Task[Space]") -> None:
+    def _prepared(self, space_id: str, task: "asyncio.Task[LoadedSpace]") -> None:
         del self._preparing[space_id]
         if not task.cancelled():
             task.exception()  # seen, also when every caller has gone
 
     async def _find(self, space_id: str) -> Version:
-        version = await self._read(lambda: find_space(self._store, space_id))
-        check_embeddable(version.manifest, str(version))
-        return version
+        return await self._read(lambda: find_space(self._store, space_id))
 
     def _book(self, version: Version) -> int:
         """Set memory aside for the best way to load a version that fits. Raises MemoryBound."""
@@ -293,17 +254,17 @@ class Models:
         )
 
     async def _read(self, work: Callable[[], T]) -> T:
-        """`work` on the store's own thread, its errors as the embedder's."""
+        """The result of `work` on the store's own thread; its errors become the embedder's."""
         try:
             return await self._attempt(work)
         except UnknownModel:
-            # A name that is not found in a store that is not there is no fault of the caller's.
+            # Where the whole store is missing, a name that is not found is not the caller's mistake.
             await self.check_store()
             return await self._attempt(work)
 
     @contextmanager
     def _in_line(self, what: str, bound: int) -> Iterator[None]:
-        """One of at most so many that wait for the store. Raises QueueFull."""
+        """Count a call that waits for the store. Raises QueueFull: when `bound` calls wait already."""
         waiting = self._waiting.get(what, 0)
         if waiting >= bound:
             raise QueueFull(f"{waiting} {what} are being read, the bound is {bound}", 1.0)
@@ -320,29 +281,22 @@ class Models:
             raise ModelRefused(str(error)) from error
         except InvalidName as error:
             raise InvalidModelName(str(error)) from error
-        except NotFound as error:
+        except NotInStore as error:
             raise UnknownModel(str(error)) from error
         except (StoreError, OSError) as error:
             raise StoreUnavailable(_UNREADABLE) from error
 
-    def _report(self, version: Version, alias: str, *, gone: bool = False, detail: str = "") -> Report:
-        space = self._loaded.get(version.space_id)
-        refusal = self._refused.get(version.space_id)
-        state = State.AVAILABLE
+    def _with_state(self, listing: ModelListing) -> ModelListing:
+        """The listing with the model's state in this process."""
+        if listing.version is None:
+            return listing
+        space_id = listing.version.space_id
+        space, refusal = self._loaded.get(space_id), self._refused.get(space_id)
+        if space is not None and listing.gone:
+            detail = listing.detail or "its version is no longer in the store"
+            return replace(listing, state="orphaned", detail=detail, space=space)
         if space is not None:
-            state = State.ORPHANED if gone else State.SERVING
-            detail = detail or ("its version is no longer in the store" if gone else "")
-        elif version.space_id in self._preparing:
-            state = State.PREPARING
-        elif refusal is not None:
-            state, detail = State.REFUSED, refusal.detail
-        return Report(
-            name=version.name,
-            number=version.number,
-            digest=version.digest,
-            alias=alias,
-            state=state,
-            detail=detail,
-            manifest=version.manifest,
-            space=space,
-        )
+            return replace(listing, state="serving", space=space)
+        if space_id in self._preparing:
+            return replace(listing, state="preparing")
+        return listing if refusal is None else replace(listing, state="refused", detail=refusal.detail)

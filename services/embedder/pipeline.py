@@ -1,4 +1,4 @@
-"""One request from contents to vectors: look up → admit → decode → run → remember.
+"""One request from inputs to vectors: look up → admit → decode → run → remember.
 
 Each stage has threads of its own: decoding, the engine, hashing, and one for the cache on disk. A
 decoded input goes to the engine from the thread that decoded it; the event loop hears of a request
@@ -9,9 +9,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
@@ -19,11 +20,13 @@ import numpy as np
 from inference.errors import BadOutput, DeviceOutOfMemory, InvalidInput
 from inference.vector_cache import cache_key
 from services.embedder.admission import Admission, Load, Reservation
-from services.embedder.engine import Engine
+from services.embedder.device import Device
+from services.embedder.engine import Engine, RunReport
 from services.embedder.errors import DeadlineUnmeetable, EmbedderError, QueueFull, RequestTooDear, WrongKind
+from services.embedder.loaded_space import Content, LoadedSpace
 from services.embedder.metrics import EmbedderMetrics
-from services.embedder.schedule import Outcome, Request, Task
-from services.embedder.spaces import Content, Space
+from services.embedder.schedule import Request, Task, TaskOutcome
+from services.messages.replies import StageTimes
 
 _INLINE_BYTES: Final = 1 << 18  # hashed faster than another thread is woken
 _MOST_WRITES: Final = 64
@@ -40,22 +43,23 @@ class Cache(Protocol):
     """Vectors by key; see `inference.vector_cache`."""
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, np.ndarray]:
-        """What is known of `keys`."""
+        """The vectors that are known, by key."""
 
     def put_many(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Remember vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
-    """Milliseconds of a request, by stage; stages of several inputs overlap.
+class EmbedJob:
+    """Inputs for one space; an input that is an exception already is passed through.
 
-    queue_ms: the longest wait of an input. decode_ms: of all inputs. compute_ms: of their runs.
+    request: how the engine queues them. no_store: neither read nor write the cache.
     """
 
-    queue_ms: float = 0.0
-    decode_ms: float = 0.0
-    compute_ms: float = 0.0
+    space: LoadedSpace
+    inputs: Sequence[Input]
+    request: Request
+    no_store: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,65 +67,62 @@ class Embedded:
     """A float32 vector (D,) or an exception for each input, in order."""
 
     outcomes: tuple[Vector | Exception, ...]
-    timings: Timings
+    times: StageTimes
 
 
-class _Collector:
-    """Gathers the outcomes of a request's inputs, from any thread, into one future of its event loop."""
+class Stages:
+    """The two engines that an input goes through: decoding on the cores, computing on the device."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._left = set(keys)
-        self._lock = threading.Lock()
-        self.done: asyncio.Future[None] = self._loop.create_future()
-        self.values: dict[str, Any] = {}
-        self.decoded: dict[str, Outcome] = {}
-        self.computed: dict[str, Outcome] = {}
-        if not keys:
-            self.done.set_result(None)
-
-    def put(self, key: str, value: Any) -> None:
-        with self._lock:
-            self.values[key] = value
-            self._left.discard(key)
-            if self._left:
-                return
-        try:
-            self._loop.call_soon_threadsafe(self._finish)
-        except RuntimeError:
-            _log.debug("the event loop ended before its work")
-
-    def _finish(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
-
-    def timings(self) -> Timings:
-        waits = [
-            outcome.waited_s + (self.computed[key].waited_s if key in self.computed else 0.0)
-            for key, outcome in self.decoded.items()
-        ]
-        runs = {outcome.run: outcome.ran_s for outcome in self.computed.values()}
-        return Timings(
-            queue_ms=1_000 * max(waits, default=0.0),
-            decode_ms=1_000 * sum(outcome.ran_s for outcome in self.decoded.values()),
-            compute_ms=1_000 * sum(runs.values()),
+    def __init__(self, device: Device, report: Callable[[RunReport], None]) -> None:
+        self.decoding = Engine("decode", decode, workers=device.cores, batch_cost=1, report=report)
+        self.computing = Engine(
+            "compute",
+            run,
+            workers=device.workers,
+            batch_cost=device.batch_cost,
+            out_of_memory=DeviceOutOfMemory,
+            report=report,
         )
+
+    def __iter__(self) -> Iterator[Engine]:
+        return iter((self.decoding, self.computing))
+
+    def seconds(self, space: Any, cost: int) -> float:
+        """Time for a cost of a space, by the slower of the two; 0 while nothing was measured."""
+        inputs = max(1, cost // space.cost)
+        return max(self.computing.seconds(space, cost), self.decoding.seconds(space, inputs))
+
+    def forget(self, space: LoadedSpace) -> None:
+        """Drop what was measured of a space that is no longer loaded."""
+        for engine in self:
+            engine.forget(space)
+
+    def close(self) -> None:
+        """Finish the running batches and end the threads."""
+        for engine in self:
+            engine.close()
+
+
+def decode(space: LoadedSpace, contents: Sequence[Content], /, *, alone: bool) -> list[Any]:  # noqa: ARG001  # a Run
+    """Decoded inputs, for the engine of the cores."""
+    return [space.encoder.decode(content) for content in contents]
+
+
+def run(space: LoadedSpace, batch: Sequence[Any], /, *, alone: bool) -> list[Vector | BadOutput]:
+    """One float32 vector (D,) a decoded input, or in its place what is wrong with it (S-9)."""
+    encoder = space.lone_encoder if alone and space.lone_encoder is not None else space.encoder
+    vector_BD = encoder.run(batch)
+    problems = encoder.check(vector_BD)
+    return [problem or vector_D for vector_D, problem in zip(vector_BD, problems, strict=True)]
 
 
 class Pipeline:
-    """Runs requests. `embed` and `embed_in_turn` belong to the event loop."""
+    """Runs jobs. `embed` and `embed_in_turn` belong to the event loop."""
 
     def __init__(
-        self,
-        *,
-        decoding: Engine,
-        engine: Engine,
-        admission: Admission,
-        cache: Cache | None,
-        metrics: EmbedderMetrics,
+        self, stages: Stages, admission: Admission, cache: Cache | None, metrics: EmbedderMetrics
     ) -> None:
-        self._decoding = decoding
-        self._engine = engine
+        self._stages = stages
         self._admission = admission
         self._cache = cache
         self._metrics = metrics
@@ -129,67 +130,36 @@ class Pipeline:
         self._disk = ThreadPoolExecutor(1, "disk")
         self._writes = 0
 
-    async def embed(
-        self, space: Space, inputs: Sequence[Input], request: Request, *, no_store: bool
-    ) -> Embedded:
-        """A vector or an exception an input; equal inputs are computed once.
+    async def embed(self, job: EmbedJob) -> Embedded:
+        """A vector or an exception for each input; equal inputs are computed once.
 
-        An input that is an exception already is passed through.
         Raises QueueFull, RequestTooDear or DeadlineUnmeetable: then nothing of it is computed.
         """
-        good = _of_kind(space, inputs)
-        with self._admit(request, Load(byte_count=_held_bytes(space, good))):
-            keys = await self._keys(space, good)
-            missing, found = await self._look_up(keys, good, no_store=no_store)
-            with self._admit(request, Load(cost=space.cost * len(missing))) as place:
-                return await self._finish(space, keys, missing, found, request, place, no_store=no_store)
+        inputs = _of_kind(job)
+        with self._admit(job.request, Load(byte_count=_held_bytes(job.space, inputs))):
+            keys, missing, cached = await self._look_up(job, inputs)
+            # What the cache knows costs the engine nothing, so its cost is admitted only now.
+            with self._admit(job.request, Load(cost=job.space.cost * len(missing))) as reservation:
+                values, times = await self._compute(job, missing, reservation)
+                return _embedded(keys, {**cached, **values}, times)
 
-    async def embed_in_turn(
-        self, space: Space, content: Input, request: Request, *, no_store: bool
-    ) -> Embedded:
+    async def embed_in_turn(self, job: EmbedJob) -> Embedded:
         """As `embed` for one input of a stream, which waits for room instead of being refused."""
-        good = _of_kind(space, [content])
-        load = Load(cost=space.cost, byte_count=_held_bytes(space, good))
-        with await self._admission.admit_in_turn(request, load) as place:
-            keys = await self._keys(space, good)
-            missing, found = await self._look_up(keys, good, no_store=no_store)
-            return await self._finish(space, keys, missing, found, request, place, no_store=no_store)
+        inputs = _of_kind(job)
+        load = Load(cost=job.space.cost, byte_count=_held_bytes(job.space, inputs))
+        with await self._admission.admit_in_turn(job.request, load) as reservation:
+            keys, missing, cached = await self._look_up(job, inputs)
+            values, times = await self._compute(job, missing, reservation)
+            return _embedded(keys, {**cached, **values}, times)
+
+    async def off_loop(self, work: Callable[[], T], byte_count: int) -> T:
+        """The outcome of work on so many bytes; more than a few are worked on by a thread."""
+        return work() if byte_count <= _INLINE_BYTES else await _on(self._hashing, work)
 
     def close(self) -> None:
         """Finish what is being hashed and written, and end the threads."""
         for executor in (self._hashing, self._disk):
             executor.shutdown(wait=True)
-
-    async def _finish(
-        self,
-        space: Space,
-        keys: Sequence[str | Exception],
-        missing: Mapping[str, Content],
-        found: Mapping[str, Vector],
-        request: Request,
-        place: Reservation,
-        *,
-        no_store: bool,
-    ) -> Embedded:
-        collector = await self._compute(space, missing, request, place)
-        fresh = collector.values
-        if not no_store:
-            self._remember({k: v for k, v in fresh.items() if isinstance(v, np.ndarray)})
-        known: dict[str, Any] = {**found, **fresh}
-        outcomes = tuple(known[key] if isinstance(key, str) else key for key in keys)
-        return Embedded(outcomes=outcomes, timings=collector.timings())
-
-    async def _compute(
-        self, space: Space, missing: Mapping[str, Content], request: Request, place: Reservation
-    ) -> _Collector:
-        collector = _Collector(list(missing))
-        for key, content in missing.items():
-            step = _Step(self._engine, self._metrics, space, request, place, collector, key)
-            self._decoding.submit(
-                Task(request=request, payload=content, cost=1, done=step.decoded, queued_at=time.monotonic())
-            )
-        await collector.done
-        return collector
 
     def _admit(self, request: Request, load: Load) -> Reservation:
         try:
@@ -198,33 +168,38 @@ class Pipeline:
             self._metrics.refused(type(error).__name__)
             raise
 
-    async def _keys(self, space: Space, inputs: Sequence[Input]) -> list[str | Exception]:
-        """The cache key of each input, or its error."""
-
-        def work() -> list[str | Exception]:
-            return [_key(space, content) for content in inputs]
-
-        return await self.aside(work, sum(map(_weight, inputs)))
-
-    async def aside(self, work: Callable[[], T], byte_count: int) -> T:
-        """The outcome of work on so many bytes; what takes long is done on a thread of its own."""
-        return work() if byte_count <= _INLINE_BYTES else await _on(self._hashing, work)
-
     async def _look_up(
-        self, keys: Sequence[str | Exception], inputs: Sequence[Input], *, no_store: bool
-    ) -> tuple[dict[str, Content], Mapping[str, Vector]]:
-        """What must be computed, once each, and what the cache knew."""
+        self, job: EmbedJob, inputs: Sequence[Input]
+    ) -> tuple[list[str | Exception], dict[str, Content], Mapping[str, Vector]]:
+        """Each input's key or error; what must be computed, once each; and what the cache knows."""
+
+        def hashed() -> list[str | Exception]:
+            return [_key(job.space, content) for content in inputs]
+
+        keys = await self.off_loop(hashed, sum(map(_weight, inputs)))
         wanted: dict[str, Content] = {
             key: content
             for key, content in zip(keys, inputs, strict=True)
             if isinstance(key, str) and not isinstance(content, Exception)
         }
         cache = self._cache
-        if no_store or cache is None or not wanted:
-            return wanted, {}
-        found = await _on(self._disk, lambda: cache.get_many(list(wanted)))
-        self._metrics.looked_up(hits=len(found), misses=len(wanted) - len(found))
-        return {key: content for key, content in wanted.items() if key not in found}, found
+        if job.no_store or cache is None or not wanted:
+            return keys, wanted, {}
+        cached = await _on(self._disk, lambda: cache.get_many(list(wanted)))
+        self._metrics.looked_up(hits=len(cached), misses=len(wanted) - len(cached))
+        return keys, {key: content for key, content in wanted.items() if key not in cached}, cached
+
+    async def _compute(
+        self, job: EmbedJob, missing: Mapping[str, Content], reservation: Reservation
+    ) -> tuple[Mapping[str, Any], StageTimes]:
+        """A vector or an exception for each of the missing inputs, and what they took."""
+        if not missing:
+            return {}, StageTimes()
+        computation = _Computation(self._stages, self._metrics, job, reservation)
+        values = await computation.run(missing)
+        if not job.no_store:
+            self._remember({key: value for key, value in values.items() if isinstance(value, np.ndarray)})
+        return values, computation.times
 
     def _remember(self, vectors: Mapping[str, Vector]) -> None:
         """Write to the cache behind the answer; when the disk can't keep up, a vector is not remembered."""
@@ -241,54 +216,99 @@ class Pipeline:
             _log.error("vectors could not be cached", exc_info=write.exception())
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One input between the stages; its methods are called on the threads of the engines."""
+class _Computation:
+    """A job's missing inputs on their way: `run` → `_decoded` → `_ran` → `_end`.
 
-    engine: Engine
-    metrics: EmbedderMetrics
-    space: Space
-    request: Request
-    place: Reservation
-    collector: _Collector
-    key: str
+    `run` belongs to the event loop; the others are called once an input, on the threads of the engines.
+    """
 
-    def decoded(self, outcome: Outcome) -> None:
-        self.collector.decoded[self.key] = outcome
+    def __init__(
+        self, stages: Stages, metrics: EmbedderMetrics, job: EmbedJob, reservation: Reservation
+    ) -> None:
+        self._stages = stages
+        self._metrics = metrics
+        self._space, self._request = job.space, job.request
+        self._cost = job.space.cost
+        self._reservation = reservation
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._lock = threading.Lock()
+        self._left = 0
+        self._values: dict[str, Any] = {}
+        self._decodings: dict[str, TaskOutcome] = {}
+        self._runs: dict[str, TaskOutcome] = {}
+
+    async def run(self, contents: Mapping[str, Content]) -> Mapping[str, Any]:
+        """Queue the inputs, and wait until each has a value: a vector, or an exception."""
+        self._left = len(contents)
+        for key, content in contents.items():
+            self._stages.decoding.submit(self._task(content, 1, partial(self._decoded, key)))
+        await self._done
+        return self._values
+
+    def _task(self, payload: Any, cost: int, done: Callable[[TaskOutcome], None]) -> Task:
+        return Task(request=self._request, payload=payload, cost=cost, done=done, queued_at=time.monotonic())
+
+    def _decoded(self, key: str, outcome: TaskOutcome) -> None:
+        self._decodings[key] = outcome
         if isinstance(outcome.value, Exception):
-            self._end(outcome.value)
-            return
-        task = Task(
-            request=self.request,
-            payload=outcome.value,
-            cost=self.space.cost,
-            done=self.computed,
-            queued_at=time.monotonic(),
-        )
-        self.engine.submit(task)
+            self._end(key, outcome.value)
+        else:
+            task = self._task(outcome.value, self._cost, partial(self._ran, key))
+            self._stages.computing.submit(task)
 
-    def computed(self, outcome: Outcome) -> None:
-        self.collector.computed[self.key] = outcome
+    def _ran(self, key: str, outcome: TaskOutcome) -> None:
+        self._runs[key] = outcome
         error = outcome.value
         if isinstance(error, BadOutput):
-            self.metrics.bad_output(self.space)
-            _log.error("vector withheld", extra={"model": str(self.space.version), "reason": str(error)})
+            self._metrics.bad_output(self._space)
+            _log.error("vector withheld", extra={"model": str(self._space.version), "reason": str(error)})
         elif isinstance(error, Exception) and not isinstance(error, EmbedderError | DeviceOutOfMemory):
-            _log.error("run failed", extra={"model": str(self.space.version)}, exc_info=error)
-        self._end(outcome.value)
+            _log.error("run failed", extra={"model": str(self._space.version)}, exc_info=error)
+        self._end(key, outcome.value)
 
-    def _end(self, value: Any) -> None:
-        self.place.give_back(self.space.cost)
-        self.collector.put(self.key, value)
+    def _end(self, key: str, value: Any) -> None:
+        self._reservation.give_back(self._cost)
+        with self._lock:
+            self._values[key] = value
+            self._left -= 1
+            if self._left:
+                return
+        try:
+            self._loop.call_soon_threadsafe(self._finish)
+        except RuntimeError:
+            _log.debug("the event loop ended before its work")
+
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+    @property
+    def times(self) -> StageTimes:
+        """The longest wait of an input, and the time of all decodings and of all runs."""
+        waits = [
+            decoding.waited_s + (self._runs[key].waited_s if key in self._runs else 0.0)
+            for key, decoding in self._decodings.items()
+        ]
+        runs = {outcome.run: outcome.ran_s for outcome in self._runs.values()}
+        return StageTimes(
+            queue_ms=1_000 * max(waits, default=0.0),
+            decode_ms=1_000 * sum(decoding.ran_s for decoding in self._decodings.values()),
+            compute_ms=1_000 * sum(runs.values()),
+        )
 
 
-def _of_kind(space: Space, inputs: Sequence[Input]) -> list[Input]:
+def _embedded(keys: Sequence[str | Exception], values: Mapping[str, Any], times: StageTimes) -> Embedded:
+    return Embedded(outcomes=tuple(values[key] if isinstance(key, str) else key for key in keys), times=times)
+
+
+def _of_kind(job: EmbedJob) -> list[Input]:
     """The inputs, with an exception in the place of each that the model does not take."""
     checked: list[Input] = []
-    for content in inputs:
+    for content in job.inputs:
         try:
             if not isinstance(content, Exception):
-                space.check_kind(content)
+                job.space.check_kind(content)
         except WrongKind as error:
             checked.append(error)
         else:
@@ -296,7 +316,7 @@ def _of_kind(space: Space, inputs: Sequence[Input]) -> list[Input]:
     return checked
 
 
-def _held_bytes(space: Space, inputs: Sequence[Input]) -> int:
+def _held_bytes(space: LoadedSpace, inputs: Sequence[Input]) -> int:
     contents = [content for content in inputs if not isinstance(content, Exception)]
     return sum(len(c) for c in contents if isinstance(c, bytes)) + space.held_bytes * len(contents)
 
@@ -316,7 +336,7 @@ def _length(value: object) -> int:
     return len(value) if isinstance(value, str) else _WORD_BYTES
 
 
-def _key(space: Space, content: Input) -> str | Exception:
+def _key(space: LoadedSpace, content: Input) -> str | Exception:
     if isinstance(content, Exception):
         return content
     try:

@@ -48,12 +48,12 @@ class Task:
     request: Request
     payload: Any
     cost: int
-    done: Callable[["Outcome"], None]
+    done: Callable[["TaskOutcome"], None]
     queued_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TaskOutcome:
     """What became of a task: a value, or the exception in its place.
 
     run: number of the batch that carried it, or None when it never ran.
@@ -66,7 +66,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class NextBatch:
     """The next batch, all of one lane and one class, and what was found dead on the way to it."""
 
     lane: Hashable = None
@@ -126,7 +126,7 @@ class Schedule:
         """Queue a task behind the others of its request; a new request's turn comes last."""
         self._queues[task.request.priority].add(task)
 
-    def take(self, budget_of: Callable[[Hashable], int], now: float, *, free: int = 1) -> Taken | None:
+    def take(self, budget_of: Callable[[Hashable], int], now: float, *, free: int = 1) -> NextBatch | None:
         """The next batch, at most its lane's budget dear, or one task; None when nothing waits.
 
         free: engines' workers that wait for work, this one included. A short queue is split evenly
@@ -135,14 +135,14 @@ class Schedule:
         dropped = [task for queue in self._queues.values() for task in queue.drop_dead(now)]
         priority = self._next_class()
         if priority is None:
-            return Taken(dropped=tuple(dropped)) if dropped else None
+            return NextBatch(dropped=tuple(dropped)) if dropped else None
         queue = self._queues[priority]
         lane = next(iter(queue.turns)).lane
         budget = budget_of(lane)
         if free > 1:
             budget = min(budget, -(-queue.cost_of(lane) // free))
         batch = queue.fill(budget)
-        return Taken(lane=lane, priority=priority, batch=tuple(batch), dropped=tuple(dropped))
+        return NextBatch(lane=lane, priority=priority, batch=tuple(batch), dropped=tuple(dropped))
 
     def charge(self, priority: Priority, seconds: float) -> None:
         """Account for compute: the expected time when a batch starts, the difference when it ends."""

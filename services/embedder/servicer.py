@@ -1,35 +1,39 @@
 """The five calls of EmbedderService."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
 from model_store.store import Version
 from services.embedder import wire
-from services.embedder.flow import as_they_finish
-from services.embedder.models import Models, Report, State
-from services.embedder.pipeline import Pipeline, Timings
+from services.embedder.loaded_space import LoadedSpace
+from services.embedder.models import LoadedModels
+from services.embedder.pipeline import EmbedJob, Pipeline
 from services.embedder.schedule import Priority, Request
-from services.embedder.spaces import Space
+from services.messages.replies import StageTimes, write_identity, write_model
 from services.runtime.context import note, present_call
 from services.runtime.errors import InvalidArgument
 from services.runtime.limits import Limits, to_message
 
 Messages = AsyncIterator[embedder_pb2.EmbedStreamRequest]
 Responses = AsyncIterator[embedder_pb2.EmbedStreamResponse]
+S = TypeVar("S")
+T = TypeVar("T")
 
 STREAM_WINDOW: Final = 32
+_END: Final = object()
 
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
-    """Reads messages, asks models and pipeline, writes messages. Exceptions are the ring's affair."""
+    """Reads messages, asks models and pipeline, writes messages. The interceptor maps exceptions."""
 
     def __init__(
         self,
-        models: Models,
+        models: LoadedModels,
         pipeline: Pipeline,
         limits: Limits,
         *,
@@ -44,23 +48,19 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:  # noqa: ARG002, N802
         """A vector or an error an input, in order."""
-        asked = await self._pipeline.aside(
+        call = await self._pipeline.off_loop(
             partial(wire.read_embed, request, self._limits), wire.record_bytes(request, self._limits)
         )
-        del request  # as large as what was read out of it, and nobody else has it
-        version = await self._version(asked.target)
-        with self._models.hold(asked.target.space_id or _space_of(version)) as space:
-            with _asking(space, asked.priority) as ask:
-                embedded = await self._pipeline.embed(space, asked.inputs, ask, no_store=asked.no_store)
-            timings = embedded.timings
-            note(
-                model=str(space.version),
-                input_count=len(asked.inputs),
-                queue_ms=round(timings.queue_ms, 1),
-                decode_ms=round(timings.decode_ms, 1),
-                compute_ms=round(timings.compute_ms, 1),
-            )
-            return wire.write_embedded(asked, embedded, space, version or space.version)
+        del request  # as large as what was read out of it, and nothing else needs it
+        version = await self._version(call.target)
+        with (
+            self._models.hold(_space_id(call.target, version)) as space,
+            _queued(space, call.priority) as queued,
+        ):
+            job = EmbedJob(space=space, inputs=call.inputs, request=queued, no_store=call.no_store)
+            embedded = await self._pipeline.embed(job)
+            embedded.times.note(model=str(space.version), input_count=len(call.inputs))
+            return wire.write_embedded(call, embedded, space.space_id, version or space.version)
 
     async def EmbedStream(self, request_iterator: Messages, context: Any) -> Responses:  # noqa: ARG002, N802
         """One response an input, as each is done; at most a window of them is unfinished or unsent."""
@@ -70,19 +70,22 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         target = wire.read_target(first)
         version = await self._version(target)
         with (
-            self._models.hold(target.space_id or _space_of(version)) as space,
-            _asking(space, Priority.BULK) as ask,
+            self._models.hold(_space_id(target, version)) as space,
+            _queued(space, Priority.BULK) as queued,
         ):
-            identity = wire.write_identity(version or space.version)
+            identity = write_identity(version or space.version)
 
             async def answer(item: tuple[int, embedder_pb2.EmbedInput]) -> embedder_pb2.EmbedStreamResponse:
                 index, message = item
-                outcome = await self._outcome(space, message, ask, no_store=first.no_store)
-                result = wire.write_result(index, message.id, outcome, space)
+                inputs = (wire.read_input(message),)
+                outcome = await self._outcome(
+                    EmbedJob(space=space, inputs=inputs, request=queued, no_store=first.no_store)
+                )
+                result = wire.write_result(index, message.id, outcome, space.space_id)
                 return embedder_pb2.EmbedStreamResponse(result=result, model=identity)
 
+            StageTimes().note(model=str(space.version), input_count=0)
             inputs = _inputs(first, request_iterator)
-            note(model=str(space.version), input_count=0, queue_ms=0.0, decode_ms=0.0, compute_ms=0.0)
             async for response in as_they_finish(inputs, answer, self._stream_window):
                 yield response
 
@@ -93,18 +96,10 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     ) -> embedder_pb2.PrepareModelResponse:
         """The model of a space, once it is in memory."""
         if not request.space_id:
-            raise InvalidArgument("the request names no space", field="space_id")
+            raise InvalidArgument("space_id is missing", field="space_id")
         space = await self._models.prepare(request.space_id)
-        report = Report(
-            name=space.version.name,
-            number=space.version.number,
-            digest=space.version.digest,
-            alias="",
-            state=State.SERVING,
-            manifest=space.manifest,
-            space=space,
-        )
-        return embedder_pb2.PrepareModelResponse(model=wire.write_report(report))
+        model = write_model(space.version, "serving", session=space.session)
+        return embedder_pb2.PrepareModelResponse(model=model)
 
     async def ListModels(  # noqa: N802
         self,
@@ -112,8 +107,8 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         context: Any,  # noqa: ARG002
     ) -> embedder_pb2.ListModelsResponse:
         """The models that aliases reach, and those in memory."""
-        reports = await self._models.reports()
-        return embedder_pb2.ListModelsResponse(models=[wire.write_report(report) for report in reports])
+        listings = await self._models.listings()
+        return embedder_pb2.ListModelsResponse(models=[wire.write_listing(listing) for listing in listings])
 
     async def GetLimits(  # noqa: N802
         self,
@@ -123,7 +118,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         """The bounds of every hop."""
         return embedder_pb2.GetLimitsResponse(limits=to_message(self._limits, self._default_deadline_s))
 
-    async def _version(self, target: wire.Target) -> Version | None:
+    async def _version(self, target: wire.ModelTarget) -> Version | None:
         """The version behind an alias, loaded when needed; None for a target that is a space."""
         if target.space_id:
             return None
@@ -131,41 +126,37 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         await self._models.prepare_version(version)
         return version
 
-    async def _outcome(
-        self, space: Space, message: embedder_pb2.EmbedInput, ask: Request, *, no_store: bool
-    ) -> Any:
+    async def _outcome(self, job: EmbedJob) -> Any:
+        """The vector of a stream's input, or the exception in its place."""
         try:
-            embedded = await self._pipeline.embed_in_turn(
-                space, wire.read_input(message), ask, no_store=no_store
-            )
+            embedded = await self._pipeline.embed_in_turn(job)
         except Exception as error:  # noqa: BLE001  # in a stream, whatever fails is one input's result
             return error
-        _add_to_notes(embedded.timings)
+        _add_to_notes(embedded.times)
         return embedded.outcomes[0]
 
 
-def _space_of(version: Version | None) -> str:
-    """The space of a version; empty when there is none."""
-    return version.space_id if version is not None else ""
+def _space_id(target: wire.ModelTarget, version: Version | None) -> str:
+    return target.space_id if version is None else version.space_id
 
 
-def _add_to_notes(timings: Timings) -> None:
-    """Sum up what the inputs of a stream took."""
+def _add_to_notes(times: StageTimes) -> None:
+    """Add what one input of a stream took to the call's log line."""
     call = present_call()
     if call is None:
         return
-    told: dict[str, Any] = call.notes
+    notes: dict[str, Any] = call.notes
     note(
-        input_count=told.get("input_count", 0) + 1,
-        queue_ms=round(max(told.get("queue_ms", 0.0), timings.queue_ms), 1),
-        decode_ms=round(told.get("decode_ms", 0.0) + timings.decode_ms, 1),
-        compute_ms=round(told.get("compute_ms", 0.0) + timings.compute_ms, 1),
+        input_count=notes.get("input_count", 0) + 1,
+        queue_ms=round(max(notes.get("queue_ms", 0.0), times.queue_ms), 1),
+        decode_ms=round(notes.get("decode_ms", 0.0) + times.decode_ms, 1),
+        compute_ms=round(notes.get("compute_ms", 0.0) + times.compute_ms, 1),
     )
 
 
 @contextmanager
-def _asking(space: Space, priority: Priority) -> Iterator[Request]:
-    """The present call as the engine knows it; abandoned once the body is left, however it is left."""
+def _queued(space: LoadedSpace, priority: Priority) -> Iterator[Request]:
+    """The present call as the engine queues it; abandoned once the body is left, however it is left."""
     call = present_call()
     deadline = call.deadline if call is not None else float("inf")
     request = Request(lane=space, priority=priority, deadline=deadline)
@@ -186,3 +177,44 @@ async def _inputs(
     async for message in rest:
         yield index, message.input
         index += 1
+
+
+async def as_they_finish(
+    source: AsyncIterator[S], handle: Callable[[S], Awaitable[T]], window: int
+) -> AsyncIterator[T]:
+    """The result of `handle` for each item, in the order of finishing.
+
+    The source is read only while fewer than `window` items are unfinished or not yet taken.
+    """
+
+    async def read() -> Any:
+        return await anext(source, _END)
+
+    async def work(item: S) -> T:
+        return await handle(item)
+
+    running: set[asyncio.Task[T]] = set()
+    reading: asyncio.Task[Any] | None = asyncio.create_task(read())
+    ended = False
+    try:
+        while running or reading:
+            done, _ = await asyncio.wait(_tasks(running, reading), return_when=asyncio.FIRST_COMPLETED)
+            if reading in done and reading is not None:
+                item, reading = reading.result(), None
+                ended = item is _END
+                if not ended:
+                    running.add(asyncio.create_task(work(item)))
+            for task in running & done:
+                running.discard(task)
+                yield task.result()
+            if reading is None and not ended and len(running) < window:
+                reading = asyncio.create_task(read())
+    finally:
+        left = _tasks(running, reading)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+def _tasks(running: set[asyncio.Task[T]], reading: asyncio.Task[Any] | None) -> set[asyncio.Task[Any]]:
+    return {*running} if reading is None else {*running, reading}

@@ -24,7 +24,7 @@ from inference.golden import write_golden
 from inference.pixels import PIXEL_PATH
 from inference.session import SessionSettings, open_session
 from model_store.store import Draft, ModelStore, Version
-from services.embedder.service import embedder
+from services.embedder.__main__ import embedder_service
 from services.embedder.settings import EmbedderSettings
 from services.runtime.server import ServerContext, running
 
@@ -268,7 +268,7 @@ class Place:
         """The service of this place and a stub to call it."""
         settings = self.settings(**changes)
         async with (
-            running(settings, embedder(settings)) as context,
+            running(settings, embedder_service(settings)) as context,
             grpc.aio.insecure_channel(context.address) as channel,
         ):
             stub = embedder_pb2_grpc.EmbedderServiceStub(channel)

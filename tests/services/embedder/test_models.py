@@ -13,8 +13,8 @@ from atelier.embedder.v1 import embedder_pb2
 from atelier.types.v1 import types_pb2
 
 from services.embedder.errors import MemoryBound, QueueFull
-from services.embedder.models import MOST_LISTING, MOST_PREPARING, MOST_RESOLVING, Models, Retention
-from services.embedder.spaces import Space
+from services.embedder.loaded_space import LoadedSpace
+from services.embedder.models import MOST_LISTING, MOST_PREPARING, MOST_RESOLVING, LoadedModels, Retention
 from tests.services.embedder.conftest import (
     ATTRIBUTES,
     HEAD,
@@ -196,8 +196,8 @@ def test_calls_that_wait_for_the_store_are_bounded(place, listing):
             return []
 
     async def scene():
-        models = Models(Hanging(), HeldLoader(), Retention(memory_bytes=1000))
-        ask = models.reports if listing else lambda: models.resolve(PICTURES, "production")
+        models = LoadedModels(Hanging(), HeldLoader(), Retention(memory_bytes=1000))
+        ask = models.listings if listing else lambda: models.resolve(PICTURES, "production")
         waiting = [asyncio.create_task(ask()) for _ in range(bound)]
         await asyncio.sleep(0)
         with pytest.raises(QueueFull, match=f"the bound is {bound}"):
@@ -313,7 +313,7 @@ class HeldLoader:
         assert self.gate.wait(20)
         if self.failure is not None:
             raise self.failure
-        return Space(version=version, encoder=None, lone_encoder=None, memory_bytes=memory_bytes)
+        return LoadedSpace(version=version, encoder=None, lone_encoder=None, memory_bytes=memory_bytes)
 
 
 def test_callers_that_ask_at_once_share_one_load(place):
@@ -322,12 +322,12 @@ def test_callers_that_ask_at_once_share_one_load(place):
 
     async def scene():
         loader = HeldLoader()
-        models = Models(place.store, loader, Retention(memory_bytes=1000))
+        models = LoadedModels(place.store, loader, Retention(memory_bytes=1000))
         space_id = place.version(PICTURES).space_id
         asks = [asyncio.create_task(models.prepare(space_id)) for _ in range(20)]
         while not loader.begun.is_set():  # noqa: ASYNC110  # set by a thread
             await asyncio.sleep(0.005)
-        states = {(r.name, r.state.value) for r in await models.reports()}
+        states = {(r.name, r.state) for r in await models.listings()}
         asks[0].cancel()
         loader.gate.set()
         results = await asyncio.gather(*asks, return_exceptions=True)
@@ -348,7 +348,7 @@ def test_where_memory_is_short_a_model_is_loaded_the_smaller_way(place):
     async def scene():
         loader = HeldLoader()
         loader.gate.set()
-        models = Models(place.store, loader, Retention(memory_bytes=399))
+        models = LoadedModels(place.store, loader, Retention(memory_bytes=399))
         publish(place.store, "third-image", image_graph(3), IMAGE_FIELDS, place.cache / "third")
         names = (PICTURES, ATTRIBUTES)
         sizes = [(await models.prepare(place.version(name).space_id)).memory_bytes for name in names]
@@ -366,7 +366,7 @@ def test_a_load_that_fails_unexpectedly_leaves_room_and_may_be_tried_again(place
     async def scene():
         loader = HeldLoader(failure=OSError("disk"), bytes_each=700)
         loader.gate.set()
-        models = Models(place.store, loader, Retention(memory_bytes=1000))
+        models = LoadedModels(place.store, loader, Retention(memory_bytes=1000))
         space_id = place.version(PICTURES).space_id
         with pytest.raises(OSError, match="disk"):
             await models.prepare(space_id)
@@ -384,7 +384,7 @@ def test_a_model_in_use_is_not_dropped_however_long_it_runs(place):
     async def scene():
         loader = HeldLoader()
         loader.gate.set()
-        models = Models(place.store, loader, Retention(memory_bytes=1000, idle_s=0.01))
+        models = LoadedModels(place.store, loader, Retention(memory_bytes=1000, idle_s=0.01))
         space_id = place.version(PICTURES).space_id
         await models.prepare(space_id)
         with models.hold(space_id) as space:

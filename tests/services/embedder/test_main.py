@@ -14,11 +14,9 @@ import pytest
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from grpc_health.v1 import health_pb2
 
+from services.embedder.__main__ import watch_engines
 from services.embedder.engine import Engine
 from services.embedder.schedule import Request, Task
-from services.embedder.service import machine_memory_bytes, watch_engines
-from services.embedder.settings import EmbedderSettings
-from services.embedder.spaces import choose_device
 from tests.services.embedder.conftest import PICTURES, failure, image_input, picture, request
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -78,29 +76,6 @@ def test_a_stuck_run_ends_the_process_after_health_has_told_it():
 
     assert begun.is_set()
     assert told == [False, 70]
-
-
-def test_zeros_stand_for_the_defaults_of_the_machine():
-    """Many one-thread workers on a CPU, unless told otherwise."""
-    device = choose_device("cpu", threads=4, workers=0, batch_cost=0)
-
-    assert (device.workers, device.threads, device.batch_cost, device.lone) == (4, 1, 1024, True)
-    assert choose_device("cpu", threads=4, workers=1, batch_cost=9).threads == 4
-    assert not choose_device("cpu", threads=4, workers=1, batch_cost=9).lone
-    assert machine_memory_bytes() > 1 << 28
-
-
-def test_settings_come_from_the_environment(monkeypatch, tmp_path):
-    """ATELIER_ variables reach the settings; bounds of images too."""
-    monkeypatch.setenv("ATELIER_EMBEDDER_PORT", "0")
-    monkeypatch.setenv("ATELIER_STORE", str(tmp_path))
-    monkeypatch.setenv("ATELIER_EMBEDDER_MEMORY_BYTES", "12345")
-    monkeypatch.setenv("ATELIER_LIMITS__IMAGE_BYTES", "99")
-
-    settings = EmbedderSettings()
-
-    assert (settings.embedder_port, settings.store, settings.embedder_memory_bytes) == (0, tmp_path, 12345)
-    assert settings.limits.image_bytes == 99
 
 
 def test_the_metrics_tell_of_queues_batches_and_models(place):
