@@ -29,16 +29,16 @@ Normalised = dict[str, tuple[str, ...]]
 
 
 def normalise_text(text: str, spelling: Mapping[str, str]) -> str:
-    """`text` in NFC, without space around it, in the spelling that `spelling` prefers.
+    """`text` in NFC, stripped, in the spelling that `spelling` prefers.
 
-    The keys of `spelling` are compared in NFC, whole; a word that it has not stays as it is.
+    The keys of `spelling` are compared in NFC, whole; a word without an entry stays as it is.
     """
     word = _canonical(text)
     return spelling.get(word, word)
 
 
 class AttributeSchema:
-    """The fields that one model knows, their words, and how records become tensors."""
+    """The fields that a model knows, their words, and how records become tensors."""
 
     def __init__(self, preprocessing: AttributePreprocessing) -> None:
         self.fields: tuple[AttributeField, ...] = preprocessing.fields
@@ -52,27 +52,27 @@ class AttributeSchema:
         """Each field of `record` as a tuple of words in the preferred spelling, each word once.
 
         A field that is missing, null or empty gives (). A list field also takes one word as text.
-        `unknown` says what becomes of fields that the schema has not.
+        unknown: what happens to fields that are not in the schema.
         Raises InvalidAttributes: for a field that is refused, for a value of another type than the field
         has, naming the field and both types, and for a list of more than 1,000 words.
         """
         if not isinstance(record, Mapping):
             raise InvalidAttributes(f"the record is {_type(record)}, expected fields with values")
-        found: Normalised = {field.name: () for field in self.fields}
+        normalised: Normalised = {field.name: () for field in self.fields}
         for name, value in record.items():
             known = self._field.get(name) if isinstance(name, str) else None
             if known is None and unknown == "refuse":
                 raise InvalidAttributes(f"unknown field {name!r}; the model knows {', '.join(self._field)}")
             if known is not None or unknown == "keep":
-                found[name] = self._words(name, value, multiple=known is None or known.multiple)
-        return found
+                normalised[name] = self._words(name, value, multiple=known is None or known.multiple)
+        return normalised
 
     def tensors(self, records: Sequence[Record]) -> dict[str, np.ndarray]:
         """The graph's inputs for `records`, which may be raw or normalised.
 
         A single field gives `<field>_index_B`, int64 (B,). A list field gives `<field>_index_BL`, int64
         (B, L), and `<field>_mask_BL`, float32 (B, L), 1 where there is a word; L is at least 8.
-        Raises InvalidAttributes: as `normalise`; fields that the schema has not are refused.
+        Raises InvalidAttributes: as `normalise`; fields that are not in the schema are refused.
         """
         normalised = [self._from_either(record) for record in records]
         tensors: dict[str, np.ndarray] = {}

@@ -2,8 +2,8 @@
 
 Shapes: B batch, D dimensions of the space; H, W, C as in `inference.pixels`.
 
-Every vector that leaves is finite and within the norm range of its manifest; an answer never depends
-on the batch mates of its input.
+Every vector that leaves is finite and within the norm range of its manifest, and never depends on the other
+inputs of its batch.
 """
 
 import logging
@@ -46,23 +46,23 @@ class Prepared:
 
 
 class Encoder(Protocol):
-    """Makes vectors of one space. `decode` and `run` may be called from several threads."""
+    """Makes vectors of a space. `decode` and `run` may be called from several threads."""
 
     @property
     def model(self) -> LoadedModel:
         """The model that makes the vectors."""
 
     def decode(self, content: Content) -> Prepared:
-        """One input ready to run. Raises InvalidInput: saying what is wrong with it."""
+        """An input ready to run. Raises InvalidInput: saying what is wrong with it."""
 
     def run(self, batch: Sequence[Prepared]) -> np.ndarray:
         """float32 vector_BD in the order of `batch`, unchecked.
 
-        Raises DeviceOutOfMemory: when the batch does not fit. Raises InferenceError: when it cannot be run.
+        Raises DeviceOutOfMemory: if the batch does not fit. Raises InferenceError: if it cannot be run.
         """
 
     def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
-        """What is wrong with each vector, None for a good one."""
+        """What is wrong with each vector; None for a good vector."""
 
 
 class ImageEncoder:
@@ -124,7 +124,7 @@ def open_encoder(model: LoadedModel, limits: ImageLimits = DEFAULT_LIMITS) -> En
 
 
 def check_vectors(vector_BD: np.ndarray, manifest: Manifest) -> list[BadOutput | None]:
-    """What is wrong with each vector by its manifest: NaN, infinity or a norm out of range; else None."""
+    """What is wrong with each vector by its manifest (NaN, infinity, norm out of range), or None."""
     low, high = manifest.norm_range
     norm_B = np.linalg.norm(vector_BD.astype(np.float64), axis=1)
     return [_judge(float(norm), low, high) for norm in norm_B]
@@ -134,7 +134,7 @@ def run_checked(encoder: Encoder, batch: Sequence[Prepared]) -> list[Outcome]:
     """A checked vector or the error of each input, in order.
 
     A batch that the device cannot hold is halved until it fits; an input that fails alone carries
-    DeviceOutOfMemory. Raises InferenceError: when the graph cannot be run at all.
+    DeviceOutOfMemory. Raises InferenceError: if the graph cannot be run at all.
     """
     if not batch:
         return []
@@ -159,9 +159,9 @@ def encode(
 ) -> list[Outcome]:
     """The vector, or the error, of each input in order: for the trainer and the tools.
 
-    Equal inputs are encoded once. The next batch is decoded while one runs. `progress` is called after
-    each batch with the number of inputs that it finished.
-    Raises InferenceError: when the graph cannot be run; what was made by then is in the cache.
+    Equal inputs are encoded once. The next batch is decoded while the present one runs. `progress` is called
+    after each batch with the number of inputs that it finished.
+    Raises InferenceError: if the graph cannot be run; the vectors made before are in the cache.
     """
     keys: list[str | InvalidInput] = []
     known: dict[str, Outcome] = {}
@@ -187,8 +187,8 @@ class _Batch:
     pending: Mapping[str, Future[Prepared]]
 
 
-# Holds the place of an input that is being made.
-_PENDING: Final = InferenceError("not made yet")
+# Stands for the vector of an input that is still being encoded.
+_PENDING: Final = InferenceError("not encoded yet")
 
 
 def _fresh(
@@ -198,7 +198,7 @@ def _fresh(
     known: dict[str, Outcome],
     cache: VectorCache | None,
 ) -> dict[str, Content]:
-    """The inputs of a block that must be made; notes every input's key, and what the cache holds."""
+    """The inputs of a block that must be encoded; records every input's key and what the cache holds."""
     fresh: dict[str, Content] = {}
     for content in block:
         try:
@@ -210,9 +210,9 @@ def _fresh(
         if key not in known:
             fresh[key] = content
             known[key] = _PENDING
-    found = {} if cache is None else cache.get_many(fresh)
-    known.update(found)
-    return {key: content for key, content in fresh.items() if key not in found}
+    cached = {} if cache is None else cache.get_many(fresh)
+    known.update(cached)
+    return {key: content for key, content in fresh.items() if key not in cached}
 
 
 def _finish(

@@ -1,4 +1,4 @@
-"""Errors of inference. The message of an `InvalidInput` is one plain line, fit to be sent to a caller."""
+"""Errors of inference. The message of an `InvalidInput` is a plain line that may be sent to a caller."""
 
 
 class InferenceError(Exception):

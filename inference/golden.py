@@ -22,7 +22,7 @@ _OUTPUT: Final = "output."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenReport:
-    """How near the rows came: the largest absolute difference of all of them."""
+    """The result of a check: how many rows ran, and the largest absolute difference."""
 
     count: int
     worst: float
@@ -45,7 +45,7 @@ def write_golden(path: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[
 def check_golden(
     session: Session, manifest: Manifest, golden_path: Path, count: int | None = None
 ) -> GoldenReport:
-    """Run the first `count` golden rows (None: all), one at a time, and compare every output.
+    """Run the first `count` golden rows (None: all), each by itself, and compare every output.
 
     A row passes within `golden.atol` on the CPU; on another provider with a cosine of at least
     `golden.cosine`, where an output of one number may differ by what that cosine allows a vector.
@@ -58,11 +58,11 @@ def check_golden(
     rows = golden.count if count is None else min(count, golden.count)
     worst = 0.0
     for row in range(rows):
-        found = session.run({name: array[row : row + 1] for name, array in inputs.items()})
+        results = session.run({name: array[row : row + 1] for name, array in inputs.items()})
         for name, array in outputs.items():
             where = f"{golden_path.name} row {row}, output {name}"
-            worst = max(worst, _compare(found[name], array[row : row + 1], session, manifest, where))
-        _check_norm(found[manifest.output], manifest, f"{golden_path.name} row {row}")
+            worst = max(worst, _compare(results[name], array[row : row + 1], session, manifest, where))
+        _check_norm(results[manifest.output], manifest, f"{golden_path.name} row {row}")
     return GoldenReport(count=rows, worst=worst)
 
 
@@ -92,14 +92,14 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _compare(
-    found: np.ndarray, wanted: np.ndarray, session: Session, manifest: Manifest, where: str
+    actual: np.ndarray, wanted: np.ndarray, session: Session, manifest: Manifest, where: str
 ) -> float:
-    if found.shape != wanted.shape:
-        raise RefusedModel(f"{where}: shape {found.shape}, expected {wanted.shape}")
-    if not np.isfinite(found).all():
+    if actual.shape != wanted.shape:
+        raise RefusedModel(f"{where}: shape {actual.shape}, expected {wanted.shape}")
+    if not np.isfinite(actual).all():
         raise RefusedModel(f"{where}: holds NaN or infinity")
     assert manifest.golden is not None
-    a, b = found.astype(np.float64).ravel(), wanted.astype(np.float64).ravel()
+    a, b = actual.astype(np.float64).ravel(), wanted.astype(np.float64).ravel()
     worst = float(np.max(np.abs(a - b), initial=0.0))
     if session.actual == CPU or a.size == 1:
         bound = manifest.golden.atol if session.actual == CPU else _scalar_bound(manifest.golden.cosine, b)

@@ -51,12 +51,12 @@ def load_model(
 ) -> LoadedModel:
     """A version, verified and ready to run.
 
-    Hashes every file, runs two golden inputs in this process on the real provider and, when `stamps`
-    has no pass for this (space, provider, runtime, device), the whole golden set in a child process
-    first. Without a `stamps` directory the child runs every time.
-    Raises RefusedModel: naming the model, the version and the file. Nothing of it was run but checks.
+    Hashes every file and runs two golden inputs in this process on the real provider. If `stamps` has no
+    pass for this (space, provider, runtime, device), a child process runs the whole golden set first;
+    without a `stamps` directory it does so every time.
+    Raises RefusedModel: naming the model, the version and the file.
     Raises UnsupportedFormat: for a format that needs an extra, naming the model and the extra.
-    Raises DeviceOutOfMemory: when the device is full.
+    Raises DeviceOutOfMemory: if the device is full.
     """
     manifest = version.manifest
     runtime = _check_supported(version)
@@ -80,7 +80,7 @@ def load_model(
 
 
 def _check_supported(version: Version) -> str:
-    """The version of the runtime that is going to run it."""
+    """The version of the runtime that will run it."""
     manifest = version.manifest
     if manifest.kind != "graph" or manifest.format == "none":
         raise RefusedModel(f"{version} is of the kind {manifest.kind}: it has no graph to run")
@@ -98,13 +98,13 @@ def _check_supported(version: Version) -> str:
 
 
 def _naming(version: Version, reason: str) -> str:
-    """`reason` with the version in front, unless it begins with it."""
+    """`reason` with the version in front, unless it begins with the version."""
     plain = reason.removeprefix(f"{version.name}: ")
     return plain if plain.startswith(str(version)) else f"{version}: {plain}"
 
 
 def _provider(settings: SessionSettings) -> Literal["cpu", "cuda"]:
-    """Where a session of these settings is going to run, as far as the driver tells."""
+    """Where a session of these settings will run, by the devices that the driver reports."""
     return "cuda" if settings.provider != "cpu" and cuda_devices().count else "cpu"
 
 
@@ -115,7 +115,7 @@ def _stamp_name(version: Version, settings: SessionSettings, runtime: str) -> st
 
 
 def _write_stamp(path: Path, version: Version, session: Session) -> None:
-    """Remember a pass; a cache that cannot be written costs only time, so it is no error."""
+    """Record a pass; if it cannot be written, the next load only takes longer."""
     body = {
         "version": str(version),
         "space_id": version.space_id,

@@ -46,7 +46,7 @@ _SCAN_COUNT = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """The bounds of one encoded picture."""
+    """The bounds of an encoded picture."""
 
     byte_count: int = 10 * _MEBI
     pixel_count: int = 50_000_000
@@ -58,7 +58,7 @@ DEFAULT_LIMITS: Final = ImageLimits()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
-    """What the header says; width and height are as stored, before orientation."""
+    """The header of a picture; width and height are as stored, before orientation."""
 
     format: ImageFormat
     width: int
@@ -66,7 +66,7 @@ class ImageInfo:
 
 
 def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageInfo:
-    """What the header of an encoded picture says, decoding no pixel.
+    """The header of an encoded picture; decodes no pixel.
 
     Raises InvalidImage: as `decode_image` does for what a header shows.
     """
@@ -290,7 +290,7 @@ def _inner_size(size: Size, target: Size) -> Size:
 
 
 def _guarded(data: bytes, work: Callable[[], T]) -> T:
-    """What `work` returns; whatever a decoder raises on hostile bytes becomes one plain line."""
+    """What `work` returns; any error of a decoder becomes InvalidImage with a plain line."""
     try:
         return work()
     except InvalidImage:

@@ -17,7 +17,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 from inference.errors import NoRelease, RefusedModel
 from model_store.aliases import AliasTarget
-from model_store.errors import NoStore, NotInStore, StoreError
+from model_store.errors import NoStore, NotInStore, StoreError, first_line
 from model_store.manifest import MANIFEST_FILE
 from model_store.store import ModelStore, Version
 
@@ -38,9 +38,9 @@ class Release(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseStatus:
-    """What a keeper serves and what it waits for; `version` is the one in service, None when none is.
+    """What a keeper serves and what it waits for. version: the version in service; None before the first.
 
-    swapped_at: when it came into service, in Unix seconds; 0 for none.
+    swapped_at: when it came into service, in Unix seconds; 0 before the first.
     """
 
     state: State
@@ -61,14 +61,14 @@ class Backoff:
         return min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
 
 
-# A version that was refused rarely heals, and hashing it again is dear.
+# A refused version rarely becomes good, and hashing it again is expensive.
 REFUSED_BACKOFF: Final = Backoff(first=5.0, longest=60.0)
-# Anything else, such as a service that is down, must be found well again within 2 s.
+# Anything else, such as a service that is down, must be noticed within 2 s of its recovery.
 FAILED_BACKOFF: Final = Backoff(first=0.25, longest=1.0)
 
 
 class _Slot(Generic[T]):
-    """A release in memory with the number of those who hold it."""
+    """A release in memory and its number of holders."""
 
     def __init__(self, release: Release[T]) -> None:
         self.release = release
@@ -88,7 +88,7 @@ class _Slot(Generic[T]):
                 self._left.set()
 
     async def drained(self) -> None:
-        """Return once nobody holds the release."""
+        """Return once the release has no holder."""
         await self._left.wait()
 
 
@@ -103,10 +103,10 @@ class _Failure:
 
 
 class ReleaseKeeper(Generic[T]):
-    """Keeps one alias's version prepared and in service.
+    """Keeps the version that an alias means prepared and in service.
 
-    `prepare` makes what is served from a version; `retire` gives it up once nobody holds it. A version
-    that cannot be prepared leaves the present one in service, and is tried again when the alias moves
+    `prepare` builds what is served from a version; `retire` releases it once it has no holder. A version
+    that cannot be prepared leaves the present release in service, and is tried again when the alias moves
     or after a back-off.
     """
 
@@ -136,7 +136,7 @@ class ReleaseKeeper(Generic[T]):
 
     @property
     def status(self) -> ReleaseStatus:
-        """What is in service now, and one line on what is not as it should be. From any thread."""
+        """What is in service now, and one line on what is wrong with it. From any thread."""
         present = self.present
         version = present.lead if present else None
         return ReleaseStatus(
@@ -145,7 +145,7 @@ class ReleaseKeeper(Generic[T]):
 
     @property
     def present(self) -> Release[T] | None:
-        """The release in service, not kept from retirement: to look at. From any thread."""
+        """The release in service, for inspection: it may be retired at any moment. From any thread."""
         slot = self._slot
         return slot.release if slot else None
 
@@ -153,7 +153,7 @@ class ReleaseKeeper(Generic[T]):
     def hold(self) -> Iterator[Release[T]]:
         """The release in service, kept from retirement until the context ends.
 
-        Raises NoRelease: when none is in service yet, saying why.
+        Raises NoRelease: before the first release, saying why there is none.
         """
         if self._slot is None:
             raise NoRelease(self._detail)
@@ -161,9 +161,9 @@ class ReleaseKeeper(Generic[T]):
             yield release
 
     async def wait_first(self, timeout: float | None = None) -> Release[T]:  # noqa: ASYNC109 - callers hold a deadline
-        """The first release, once there is one.
+        """Wait for the first release.
 
-        Raises NoRelease: when `timeout` seconds pass first, saying what is waited for.
+        Raises NoRelease: if `timeout` seconds pass first, saying what is missing.
         """
         try:
             await asyncio.wait_for(self._first.wait(), timeout)
@@ -178,19 +178,19 @@ class ReleaseKeeper(Generic[T]):
         while True:
             try:
                 await self._step()
-            except Exception:  # noqa: BLE001 - the keeper outlives whatever one look at the store raises
+            except Exception:  # noqa: BLE001 - the keeper outlives any error of a poll
                 _log.exception("release keeper failed", extra={"model": self._name, "alias": self._alias})
             await asyncio.sleep(self._poll_s)
 
     async def close(self, drain_s: float = 10.0) -> None:
-        """Give up every release: retire each when its holders have left, or after `drain_s` seconds.
+        """Retire every release once its holders have left, or after `drain_s` seconds.
 
-        Cancel `run` first. `hold` is refused from here on.
+        Cancel `run` first. `hold` raises from here on.
         """
         if self._slot is not None:
             slot, self._slot = self._slot, None
             self._state, self._detail = "absent", f"{self._name}@{self._alias} is closed"
-            self._give_up(slot, drain_s)
+            self._retire_later(slot, drain_s)
         if self._retiring:
             _, late = await asyncio.wait(self._retiring, timeout=drain_s + 1)
             for task in late:
@@ -198,7 +198,7 @@ class ReleaseKeeper(Generic[T]):
         self._disk.shutdown(wait=False, cancel_futures=True)
 
     async def _step(self) -> None:
-        """Look once at the alias, and act on it."""
+        """Read the alias once, and act on it."""
         try:
             target = await self._on_disk(self._target)
         except (StoreError, OSError) as error:
@@ -211,12 +211,12 @@ class ReleaseKeeper(Generic[T]):
             await self._take_up(target)
 
     def _target(self) -> AliasTarget:
-        """What the alias means now. Raises NotInStore: when it is not there, or the store is not."""
-        found = self._store.aliases.find(self._name, self._alias)
-        if found is None:
-            self._store.names()  # says it when the whole store is gone
+        """What the alias means now. Raises NotInStore: if the alias, or the whole store, is missing."""
+        alias = self._store.aliases.find(self._name, self._alias)
+        if alias is None:
+            self._store.names()  # raises NoStore if the whole store is gone
             raise NotInStore(f"no alias {self._name}@{self._alias}")
-        return found.target
+        return alias.target
 
     def _without_store(self, reason: str) -> None:
         """The alias cannot be read: what is loaded serves on."""
@@ -241,7 +241,7 @@ class ReleaseKeeper(Generic[T]):
         try:
             version = await self._on_disk(lambda: self._resolve(target))
             value = await self._prepare(version)
-        except Exception as error:  # noqa: BLE001 - whatever refuses a version, the present one serves on
+        except Exception as error:  # noqa: BLE001 - whatever refuses a version, the present release serves on
             self._note_failure(target, error)
             return
         self._failure = None
@@ -249,7 +249,7 @@ class ReleaseKeeper(Generic[T]):
         if await self._still_wanted(release, target):
             self._swap(release)
         else:
-            self._give_up(_Slot(release), None)
+            self._retire_later(_Slot(release), None)
 
     async def _still_wanted(self, release: Release[T], target: AliasTarget) -> bool:
         """Whether the alias means what was prepared; preparing may have taken minutes."""
@@ -258,12 +258,12 @@ class ReleaseKeeper(Generic[T]):
         except (StoreError, OSError):
             return True
         except asyncio.CancelledError:
-            self._give_up(_Slot(release), None)
+            self._retire_later(_Slot(release), None)
             raise
         return (now.version, now.digest) == (target.version, target.digest)
 
     def _resolve(self, target: AliasTarget) -> Version:
-        """The version of a target. Raises RefusedModel: when its digest is another."""
+        """The version of a target. Raises RefusedModel: if its digest differs."""
         version = self._store.open(self._name, target.version)
         if version.digest != target.digest:
             raise RefusedModel(f"{version} is not the version that {self._name}@{self._alias} was moved to")
@@ -291,9 +291,9 @@ class ReleaseKeeper(Generic[T]):
             extra={"from": str(old.release.lead) if old else None, "to": str(release.lead)},
         )
         if old is not None:
-            self._give_up(old, None)
+            self._retire_later(old, None)
 
-    def _give_up(self, slot: _Slot[T], drain_s: float | None) -> None:
+    def _retire_later(self, slot: _Slot[T], drain_s: float | None) -> None:
         task = asyncio.create_task(self._retire_when_drained(slot, drain_s))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
@@ -333,12 +333,11 @@ def _beside(present: Version | None) -> str:
 
 
 def store_trouble(error: StoreError | OSError) -> str:
-    """One line on why the store did not answer; it may be told to callers, so it names no path."""
+    """One line on why the store did not answer, without a path, since it is sent to callers."""
     return "the model store is not there" if isinstance(error, NoStore) else _line(error)
 
 
 def _line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"a file cannot be read: {error.strerror}"  # without the path, which is in the log
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return first_line(error)

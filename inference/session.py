@@ -1,7 +1,7 @@
-"""Sessions: one graph on one execution provider, chosen in the open.
+"""Sessions: a graph on an execution provider.
 
-A CUDA request that ends on the CPU is never silent: `Session.fell_back` says so, and a warning is
-logged. What runs a graph follows from its file: ONNX Runtime for `.onnx`, torch for `.pt`.
+A CUDA request that ends on the CPU is never silent: `Session.fell_back` is true, and a warning is logged.
+The runtime follows from the file: ONNX Runtime for `.onnx`, torch for `.pt`.
 """
 
 import logging
@@ -46,9 +46,9 @@ _log = logging.getLogger(__name__)
 
 
 class Graph(Protocol):
-    """A graph in a runtime's hands. `run` may be called from several threads.
+    """A graph that a runtime has loaded. `run` may be called from several threads.
 
-    actual: the provider that it runs on. runtime: name and version of what runs it.
+    actual: the provider that it runs on. runtime: name and version of the runtime.
     """
 
     actual: str
@@ -61,7 +61,7 @@ class Graph(Protocol):
 
 
 class Session:
-    """One loaded graph, and how it came to its provider. `run` may be called from several threads."""
+    """A loaded graph, its provider and the provider requested. `run` may be called from several threads."""
 
     def __init__(self, graph: Graph, requested: Provider, *, fell_back: bool) -> None:
         self._graph = graph
@@ -72,10 +72,10 @@ class Session:
         self.inputs, self.outputs = graph.inputs, graph.outputs
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output of the graph by its name, for one batch of `inputs` by name.
+        """Every output of the graph by its name, for a batch of `inputs` by name.
 
-        Raises DeviceOutOfMemory: when the run needs more memory than the device has.
-        Raises InferenceError: when the graph cannot be run on these inputs.
+        Raises DeviceOutOfMemory: if the run needs more memory than the device has.
+        Raises InferenceError: if the graph cannot be run on these inputs.
         """
         return self._graph.run(inputs)
 
@@ -83,11 +83,11 @@ class Session:
 def open_session(path: Path, settings: SessionSettings) -> Session:
     """The graph at `path`, loaded on the provider that `settings` asks for.
 
-    "auto" takes CUDA when the driver reports a device. When CUDA was to be used and is not available,
-    the session runs on the CPU, `fell_back` is true and a warning is logged.
-    Raises RefusedModel: when the file is not a graph that can be loaded.
-    Raises UnsupportedFormat: when what runs it is not installed.
-    Raises DeviceOutOfMemory: when its weights do not fit the device.
+    "auto" takes CUDA if the driver reports a device. If CUDA was requested and is not available, the session
+    runs on the CPU, `fell_back` is true and a warning is logged.
+    Raises RefusedModel: if the file is not a graph that can be loaded.
+    Raises UnsupportedFormat: if its runtime is not installed.
+    Raises DeviceOutOfMemory: if its weights do not fit the device.
     """
     load = _loader(path)
     wanted = settings.provider == "cuda" or (settings.provider == "auto" and cuda_devices().count > 0)
@@ -100,7 +100,7 @@ def open_session(path: Path, settings: SessionSettings) -> Session:
         except InferenceError as error:
             reason = str(error)
         else:
-            # A runtime may drop a provider that fails to start, and go on without a word.
+            # A runtime may drop a provider that fails to start without reporting it.
             if graph.actual == CUDA:
                 return Session(graph, settings.provider, fell_back=False)
             return _fallen_back(graph, path, settings, reason)
@@ -111,9 +111,9 @@ def open_session(path: Path, settings: SessionSettings) -> Session:
 
 
 def runtime_version(form: str = "onnx") -> str:
-    """The version of what runs a format, for cache keys and stamps.
+    """The version of the runtime of a format, for cache keys and stamps.
 
-    Raises UnsupportedFormat: when it is not installed, naming the extra.
+    Raises UnsupportedFormat: if it is not installed, naming the extra.
     """
     return torchscript.runtime_version() if form == "torchscript" else onnx.runtime_version()
 
@@ -130,7 +130,7 @@ class _Load(Protocol):
 def _loader(path: Path) -> _Load:
     loaders: dict[str, _Load] = {".onnx": onnx.load_onnx, ".pt": torchscript.load_torchscript}
     if path.suffix not in loaders:
-        raise RefusedModel(f"{path.name} is neither of {', '.join(loaders)}")
+        raise RefusedModel(f"{path.name} ends in none of {', '.join(loaders)}")
     return loaders[path.suffix]
 
 

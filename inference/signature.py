@@ -6,13 +6,14 @@ from typing import Any
 
 from inference.errors import RefusedModel
 from inference.session import GRAPH_SUFFIXES, Session
+from model_store.errors import first_line
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest, TensorSpec
 
 
 def graph_file(manifest: Manifest) -> str:
-    """The name of the graph file that a session opens; weights beside it are found by the graph.
+    """The name of the graph file that a session opens; the graph itself names the weights beside it.
 
-    Raises RefusedModel: when there is none, or more than one.
+    Raises RefusedModel: unless there is exactly one.
     """
     suffix = GRAPH_SUFFIXES.get(manifest.format, "")
     graphs = [
@@ -32,11 +33,11 @@ def check_signature(session: Session, manifest: Manifest) -> None:
 
     Raises RefusedModel: naming the tensor and both sides.
     """
-    for what, found, declared in (
+    for what, actual, declared in (
         ("input", session.inputs, manifest.inputs),
         ("output", session.outputs, manifest.outputs),
     ):
-        in_graph, in_manifest = ({spec.name: spec for spec in side} for side in (found, declared))
+        in_graph, in_manifest = ({spec.name: spec for spec in side} for side in (actual, declared))
         if in_graph.keys() != in_manifest.keys():
             raise RefusedModel(
                 f"the graph's {what}s are {_names(in_graph)}, the manifest's {_names(in_manifest)}"
@@ -60,8 +61,7 @@ def check_weights(path: Path, manifest: Manifest) -> None:
         onnx.checker.check_model(str(path))
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise RefusedModel(f"onnx.checker: {line}") from error
+        raise RefusedModel(f"onnx.checker: {first_line(error)}") from error
     nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
     for tensor in (*model.graph.initializer, *_constants(nodes)):
         if uses_external_data(tensor):
@@ -104,10 +104,10 @@ def input_names(field: str, *, multiple: bool) -> tuple[str, ...]:
     return (f"{field}_index_BL", f"{field}_mask_BL") if multiple else (f"{field}_index_B",)
 
 
-def _same(found: TensorSpec, declared: TensorSpec) -> bool:
+def _same(actual: TensorSpec, declared: TensorSpec) -> bool:
     """Equal types and sizes; a size that varies matches one that varies, whatever its name."""
-    sizes = [[size if isinstance(size, int) else None for size in spec.shape] for spec in (found, declared)]
-    return found.dtype == declared.dtype and sizes[0] == sizes[1]
+    sizes = [[size if isinstance(size, int) else None for size in spec.shape] for spec in (actual, declared)]
+    return actual.dtype == declared.dtype and sizes[0] == sizes[1]
 
 
 def _shown(spec: TensorSpec) -> str:

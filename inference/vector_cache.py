@@ -1,8 +1,7 @@
 """A durable cache of vectors in one SQLite file; losing it costs only time (A-15).
 
-One process writes a directory, the holder of its lock; any other opener reads only. Entries carry a
-checksum and are finite; a bad one is dropped and made again, a broken file is discarded. Every failure
-of the disk is logged and answered as a miss.
+Only the holder of the directory's lock writes; any other opener reads. Entries carry a checksum and are
+finite; a bad entry is dropped, a broken file discarded. Every disk failure is logged and counts as a miss.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ _log = logging.getLogger(__name__)
 SCHEMA: Final = 1
 _FILE: Final = "vectors.sqlite"
 _LOCK: Final = "writer.lock"
-# What an entry takes beside its numbers: key, checksum, sizes and its place in two trees.
+# Bytes of an entry beside its numbers: key, checksum, sizes and its place in two trees.
 _OVERHEAD: Final = 160
 _KEPT_AFTER_EVICTION: Final = 0.9
 _TOUCHED: Final = 4096
@@ -63,10 +62,9 @@ def cache_key(content: bytes | Mapping[str, object], space_id: str, view: str = 
 
 
 class VectorCache:
-    """Vectors by key, kept within a byte bound by dropping those unused for longest.
+    """Vectors by key, within a byte bound: the least recently used are dropped.
 
-    `runtime` (execution provider and runtime version) is part of every key inside. Safe to use from
-    several threads.
+    `runtime` (execution provider and runtime version) is part of every stored key. Safe for several threads.
     """
 
     def __init__(self, directory: Path, byte_count: int, runtime: str, lock: Lock | None) -> None:
@@ -83,10 +81,10 @@ class VectorCache:
 
     @classmethod
     def open(cls, directory: Path, byte_count: int, runtime: str) -> "VectorCache":
-        """The cache in `directory`, made when it is not there, of at most `byte_count` bytes of entries.
+        """The cache in `directory`, created if missing, of at most `byte_count` bytes of entries.
 
-        The first opener writes; while it lives, others read only.
-        Raises OSError: when the directory can be neither made nor opened.
+        The first opener writes; until it closes, others read only.
+        Raises OSError: if the directory can be neither created nor opened.
         """
         directory.mkdir(parents=True, exist_ok=True)
         cache = cls(directory, byte_count, runtime, _claim(directory / _LOCK))
@@ -101,19 +99,19 @@ class VectorCache:
         return self._lock is not None
 
     def get_many(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
-        """The vectors held for `keys`, float32 (D,) each; keys that are not held are left out."""
+        """The vectors stored for `keys`, float32 (D,) each; keys that are not stored are left out."""
         wanted = {self._inner(key): key for key in keys}
         with self._guard:
-            found, bad = self._read(wanted)
-            self._touched.update(key for key in wanted if wanted[key] in found)
+            vectors, bad = self._read(wanted)
+            self._touched.update(key for key in wanted if wanted[key] in vectors)
             if bad:
                 _log.warning("bad cache entries dropped", extra={"count": len(bad)})
             if bad or len(self._touched) > _TOUCHED:
                 self._write({}, bad)
-        return found
+        return vectors
 
     def put_many(self, vectors: Mapping[str, np.ndarray]) -> None:
-        """Keep float32 vectors (D,) by key; those that are not finite are left out."""
+        """Store float32 vectors (D,) by key; those that are not finite are left out."""
         rows = {
             self._inner(key): np.ascontiguousarray(vector, dtype="<f4").tobytes()
             for key, vector in vectors.items()
@@ -124,7 +122,7 @@ class VectorCache:
                 self._write({k: v for k, v in rows.items() if len(v) + _OVERHEAD <= self.byte_count}, [])
 
     def close(self) -> None:
-        """Note the last uses, and let another process write."""
+        """Record the last uses and release the lock, so that another process can write."""
         with self._guard:
             if self._closed:
                 return
@@ -146,7 +144,7 @@ class VectorCache:
         return self.directory / _FILE
 
     def _connect(self) -> None:
-        """Open the file; a writer makes it when missing and discards it when it is broken."""
+        """Open the file; a writer creates it if missing and discards it if broken."""
         try:
             self._connection = self._open_writer() if self.writable else self._open_reader()
         except _FAILURES as error:
@@ -188,7 +186,7 @@ class VectorCache:
         return None
 
     def _shrink(self) -> None:
-        """Meet a byte bound that is lower than at the last opening, and give the room back."""
+        """Meet a byte bound that is lower than at the last opening, and shrink the file."""
         if self._bytes > self.byte_count:
             self._write({}, [])
             try:
@@ -207,7 +205,7 @@ class VectorCache:
             self._connection = None
 
     def _failed(self, error: Exception) -> None:
-        """After an error of SQLite: a broken file is made anew; a full or busy disk is only logged."""
+        """After an error of SQLite: replace a broken file; only log a full or busy disk."""
         broken = _is_broken(error)
         _log.warning(
             "vector cache failed", extra={"reason": str(error), "discarded": broken and self.writable}
@@ -232,7 +230,7 @@ class VectorCache:
             self._connect()
         if self._connection is None:
             return {}, []
-        found: dict[str, np.ndarray] = {}
+        vectors: dict[str, np.ndarray] = {}
         bad: list[bytes] = []
         try:
             for some in _pieces(list(wanted)):
@@ -243,13 +241,13 @@ class VectorCache:
                     if vector is None or key not in wanted:
                         bad.append(key)
                     else:
-                        found[wanted[key]] = vector
+                        vectors[wanted[key]] = vector
         except _FAILURES as error:
             self._failed(error)
-        return found, bad
+        return vectors, bad
 
     def _write(self, rows: Mapping[bytes, bytes], dropped: list[bytes]) -> None:
-        """One transaction: new rows, the uses since the last one, dropped rows, then the byte bound."""
+        """In a transaction: drop rows, add rows, record the uses since the last one, meet the byte bound."""
         touched, self._touched = self._touched, set()
         if self._connection is None or not self.writable or self._closed:
             return
@@ -307,7 +305,7 @@ def _checksum(key: bytes, data: bytes) -> bytes:
 
 
 def _decode(key: object, data: object, checksum: object) -> np.ndarray | None:
-    """The vector of a row; None when the row is not as it was written."""
+    """The vector of a row; None if the row is damaged."""
     if not (isinstance(key, bytes) and isinstance(data, bytes)) or _checksum(key, data) != checksum:
         return None
     vector = np.frombuffer(data, dtype="<f4").astype(np.float32)
@@ -335,7 +333,7 @@ def _is_broken(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING
 
 
-# SQLite words an error with names read from the file; of a damaged file those may not be UTF-8.
+# SQLite's messages quote names from the file; in a damaged file those may not be UTF-8.
 _FAILURES: Final = (sqlite3.Error, UnicodeDecodeError)
 _COUNT_BOUND: Final = 1 << 62
 _PASSING: Final = frozenset(

@@ -26,7 +26,7 @@ class AliasTarget(Versioned):
 
 
 class Alias(Versioned):
-    """An alias as it stands; `history` holds what it meant before, newest first."""
+    """An alias: its present target, and in `history` what it meant before, newest first."""
 
     target: AliasTarget
     history: tuple[AliasTarget, ...] = ()
@@ -52,16 +52,16 @@ class AliasBook:
         return {alias: self.read(name, alias) for alias in self._storage.aliases(name)}
 
     def find(self, name: str, alias: str) -> Alias | None:
-        """The alias, or None when it was never set. Raises CorruptVersion: when its file is damaged."""
+        """The alias, or None if it was never set. Raises CorruptVersion: if its file is damaged."""
         stamped = self._storage.read_alias(name, alias)
         return None if stamped is None else _decode(stamped.data, f"{name}@{alias}")
 
     def read(self, name: str, alias: str) -> Alias:
-        """The alias. Raises NotInStore: when it was never set."""
-        found = self.find(name, alias)
-        if found is None:
+        """The alias. Raises NotInStore: if it was never set."""
+        state = self.find(name, alias)
+        if state is None:
             raise NotInStore(f"no alias {name}@{alias}")
-        return found
+        return state
 
     def move(self, name: str, alias: str, version: int, digest: str, *, expect: int | None = None) -> Alias:
         """Make the alias mean `version`, remembering what it meant.

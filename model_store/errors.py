@@ -1,12 +1,22 @@
 """Errors of the model store; every message names the model, the version and the file concerned."""
 
+from typing import Final
+
+_LONGEST: Final = 300
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line of at most 300 characters; its class if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:_LONGEST] if lines else type(error).__name__
+
 
 class StoreError(Exception):
     """The model store cannot do what was asked."""
 
 
 class InvalidName(StoreError):
-    """A model, alias or file name is not of the strict form, so it never reaches the file system."""
+    """A model, alias or file name is not of the strict form; it never reaches the file system."""
 
 
 class NotInStore(StoreError):
@@ -14,11 +24,11 @@ class NotInStore(StoreError):
 
 
 class NoStore(NotInStore):
-    """There is no store at all where one should be; the message names the place."""
+    """There is no store at the place that the message names."""
 
 
 class CorruptVersion(StoreError):
-    """A version's files, or an alias's, are not the ones that were written."""
+    """A file of a version, or of an alias, is missing or differs from what was written."""
 
 
 class UnsupportedSchema(StoreError):
@@ -34,4 +44,4 @@ class StoreNotWritable(StoreError):
 
 
 class UnsupportedLocation(StoreError):
-    """A store is named by an address that this build cannot reach; the message names its scheme."""
+    """The address of a store has a scheme that this build does not support; the message names it."""

@@ -1,4 +1,4 @@
-"""Garbage collection: versions that nothing reaches any more go, all at once each (M-7)."""
+"""Garbage collection: removes versions that nothing reaches, each atomically (M-7)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ def survey(storage: Storage, keep: timedelta = KEEP) -> list[Finding]:
     """Every version and why it is kept, in the order of names and numbers; nothing is changed.
 
     Kept is what an alias means or meant up to three moves ago, what was published within `keep` (its alias
-    may be on its way), and what a manifest of those names: the spaces it accepts, what it was composed of or
-    derived from.
-    Raises CorruptVersion: when an alias or a manifest that keeps others cannot be read, because then nobody
-    knows what is reachable. Raises NoStore.
+    may follow), and what the manifest of a kept version names: the spaces it accepts, what it was composed
+    of or derived from.
+    Raises CorruptVersion, UnsupportedSchema: if an alias or a manifest that keeps others cannot be read,
+    because then it is unknown what is reachable. Raises NoStore.
     """
     store = ModelStore(storage)
     reasons = _roots(store, storage, keep)
@@ -66,9 +66,9 @@ def survey(storage: Storage, keep: timedelta = KEEP) -> list[Finding]:
 
 
 def collect(storage: Storage, keep: timedelta = KEEP) -> list[Finding]:
-    """Remove what nothing keeps; the survey that was acted upon. No alias moves meanwhile.
+    """Remove what nothing keeps, and return the survey that decided it. No alias moves meanwhile.
 
-    Raises CorruptVersion: as `survey`, and then nothing is removed. Raises StoreNotWritable.
+    Raises CorruptVersion, UnsupportedSchema: as `survey`; nothing is then removed. Raises StoreNotWritable.
     """
     findings: list[Finding] = []
 
@@ -95,7 +95,7 @@ def _roots(store: ModelStore, storage: Storage, keep: timedelta) -> dict[Key, st
 
 
 def _spaces(store: ModelStore, storage: Storage) -> dict[str, list[Key]]:
-    """The versions of each space, among those that can be read: one that cannot is nobody's to name."""
+    """The versions of each space, among those that can be read."""
     spaces: dict[str, list[Key]] = {}
     for name in storage.names():
         for version in store.readable(name):

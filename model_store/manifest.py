@@ -77,7 +77,7 @@ class FileEntry(Versioned):
 
 
 class Golden(Versioned):
-    """Inputs with the outputs that they must give, and how near a run must come to them.
+    """Inputs with the outputs that they must give, and how close a run must come to them.
 
     An output row passes when it is within `atol` of the golden row on the CPU, or when its cosine to
     the golden row is at least `cosine` on any other provider.
@@ -100,8 +100,8 @@ class VersionReference(Versioned):
 class Calibration(Versioned):
     """How score differences become probabilities.
 
-    P(a > b) = sigmoid((a − b) / √(temperature² + uncertainty_weight × (u_a² + u_b²))), u the uncertainty that
-    the head gives for each score; at weight 0 the temperature alone decides.
+    The parameters of `inference.probability`: the uncertainty of a score is the standard deviation that the
+    head gives for it; at weight 0 the temperature alone decides.
     """
 
     temperature: float = Field(gt=0, default=1.0)
@@ -125,7 +125,7 @@ class Provenance(Versioned):
 
 
 class Manifest(Versioned):
-    """Everything that a consumer must know of a version before it loads one byte of a graph."""
+    """Everything that a consumer must know of a version before it loads its graph."""
 
     name: str
     kind: Literal["graph", "vectors"] = "graph"

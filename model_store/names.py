@@ -10,7 +10,7 @@ LONGEST = 64
 
 
 def check_name(name: str, what: str) -> str:
-    """`name` itself, when it is lower-case words joined by single hyphens, at most 64 characters.
+    """`name` itself, if it consists of lower-case words joined by single hyphens, at most 64 characters.
 
     Raises InvalidName: for anything else, naming `what` it was meant for.
     """
@@ -22,7 +22,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def check_file(name: str) -> str:
-    """`name` itself, when it is a plain file name such as `model.onnx.data`.
+    """`name` itself, if it is a plain file name, for example `model.onnx.data`.
 
     Raises InvalidName: for anything with a separator, a leading dot or an unknown character.
     """

@@ -1,8 +1,8 @@
 """Schema versions of the store's JSON files: which this build reads, and which a file states (S-10).
 
 A file states the lowest schema version that can express it. A build that adds a field therefore goes on
-writing files that the build before it reads, until somebody uses the field; and it reads every file of the
-builds before it, with the digest that they gave it. See docs/decisions/0017.
+writing files that the build before it reads, until the field is used; and it reads every file of the builds
+before it, with the digest that they gave it. See docs/decisions/0017.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from model_store.errors import UnsupportedSchema
+from model_store.errors import UnsupportedSchema, first_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Since:
 
 
 class Versioned(BaseModel):
-    """Frozen fields of a JSON file; one marked `Since` is left out of the file while it has its default."""
+    """Frozen fields of a JSON file; a field marked `Since` is left out while it has its default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -72,11 +72,11 @@ def read_body(data: bytes, current: int, where: str) -> dict[str, Any]:
 
 
 def reason(error: Exception) -> str:
-    """Why a file could not be read, in one line; of a field that is wrong, its name comes first."""
+    """Why a file could not be read, in one line; the name of a wrong field comes first."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first_line(error)
 
 
 def _added(model: Versioned) -> Iterator[tuple[str, int, bool]]:

@@ -26,7 +26,7 @@ _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):/", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamped:
-    """Bytes and the stamp that a later conditional write must name; None stands for "not there"."""
+    """Bytes and the stamp that a later conditional write must name; a missing file has the stamp None."""
 
     data: bytes
     stamp: str
@@ -36,13 +36,13 @@ class Storage(Protocol):
     """Keeps immutable versions and small mutable alias files."""
 
     def names(self) -> list[str]:
-        """Model names, sorted. Raises NoStore: when there is nothing at all."""
+        """Model names, sorted. Raises NoStore: if there is no store at all."""
 
     def numbers(self, name: str) -> list[int]:
         """Version numbers of a model, ascending; empty when there are none."""
 
     def fetch(self, name: str, number: int, file: str) -> Path:
-        """A local path of one file. Raises NotInStore: when the version or the file is not there."""
+        """A local path of a file. Raises NotInStore: if the version or the file does not exist."""
 
     @property
     def place(self) -> str:
@@ -58,16 +58,16 @@ class Storage(Protocol):
         """Alias names of a model, sorted."""
 
     def read_alias(self, name: str, alias: str) -> Stamped | None:
-        """An alias file, or None when the alias was never set."""
+        """An alias file, or None if the alias was never set."""
 
     def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None, number: int) -> None:
-        """Replace an alias file with one that means version `number`.
+        """Replace an alias file with `data`, which means version `number`.
 
-        Raises AliasConflict: unless it still carries `stamp`. Raises NotInStore: when that version is gone.
+        Raises AliasConflict: unless the file still has `stamp`. Raises NotInStore: if that version is gone.
         """
 
     def byte_count(self, name: str, number: int) -> int:
-        """What a version's files take. Raises NotInStore."""
+        """The size of all files of a version. Raises NotInStore."""
 
     def published_at(self, name: str, number: int) -> datetime:
         """When a version appeared here. Raises NotInStore."""
@@ -81,13 +81,13 @@ class Storage(Protocol):
 
 
 class LocalStorage:
-    """`Storage` in a directory; safe for many processes through locks and renames."""
+    """`Storage` in a directory; locks and renames keep it safe for many processes."""
 
     def __init__(self, root: Path) -> None:
         """Raises UnsupportedLocation: for an address such as `s3://bucket`, which is no directory."""
         if scheme := _SCHEME.match(str(root)):  # a Path keeps one of the two slashes
             raise UnsupportedLocation(
-                f"{scheme[1]} stores are not built in: {root} is no directory of this machine"
+                f"{scheme[1]} stores are not built in: {root} is not a directory on this machine"
             )
         self.root = root
 
@@ -161,7 +161,9 @@ class LocalStorage:
         with locked(path.parent.parent / ".lock"):
             present = self.read_alias(name, alias)
             if (present.stamp if present else None) != stamp:
-                raise AliasConflict(f"alias {name}@{alias} was moved by someone else meanwhile")
+                raise AliasConflict(
+                    f"another process moved alias {name}@{alias} meanwhile; read it and try again"
+                )
             if not (self._folder(name) / str(number)).is_dir():
                 raise NotInStore(f"no version {name}/{number}")
             write_bytes(path, data)
@@ -185,7 +187,7 @@ class LocalStorage:
                 locks.close()  # what is out of sight needs no lock to be deleted
         except OSError as error:
             if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                raise StoreNotWritable(f"the model store at {self.root} is not to be written to") from error
+                raise StoreNotWritable(f"the model store at {self.root} is not writable") from error
             raise
 
     def _version(self, name: str, number: int) -> Path:

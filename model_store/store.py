@@ -15,8 +15,6 @@ from model_store.manifest import MANIFEST_FILE, FileEntry, Manifest
 from model_store.names import check_file
 from model_store.storage import LocalStorage, Storage
 
-_PIECE = 1 << 20
-
 Validate = Callable[[Path, Manifest], None]
 
 
@@ -32,7 +30,7 @@ class Version:
     storage: Storage
 
     def path(self, file: str) -> Path:
-        """A local path of one of the version's files. Raises NotInStore: when it is gone."""
+        """A local path of a file of the version. Raises NotInStore: if it is gone."""
         return self.storage.fetch(self.name, self.number, file)
 
     def __str__(self) -> str:
@@ -41,7 +39,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is to be published: a manifest's fields except `files`, and the files by role."""
+    """A version before it is published: the fields of its manifest except `files`, and its files by role."""
 
     manifest: dict[str, Any]
     graph: dict[str, Path]
@@ -63,7 +61,7 @@ class ModelStore:
 
     @property
     def place(self) -> str:
-        """Where the store is, for messages on this machine."""
+        """Where the store is, for messages that stay on this machine."""
         return self._storage.place
 
     def names(self) -> list[str]:
@@ -114,10 +112,10 @@ class ModelStore:
         """
         for file, entry in sorted(version.manifest.files.items()):
             try:
-                found = hash_file(version.path(file))
+                actual = hash_file(version.path(file))
             except (NotInStore, FileNotFoundError) as error:
                 raise CorruptVersion(f"{version}/{file} is missing") from error
-            if found != entry.sha256:
+            if actual != entry.sha256:
                 raise CorruptVersion(f"{version}/{file} is not what was published: its hash differs")
 
     def readable(self, name: str) -> Iterator[Version]:
@@ -177,9 +175,9 @@ class ModelStore:
     def _readable_aliases(self, name: str) -> Iterator[tuple[AliasTarget, ...]]:
         for alias in self.aliases.names(name):
             with suppress(CorruptVersion, UnsupportedSchema):
-                found = self.aliases.find(name, alias)
-                if found is not None:
-                    yield found.reachable
+                state = self.aliases.find(name, alias)
+                if state is not None:
+                    yield state.reachable
 
     def _existing(self, keys: Iterable[tuple[str, int]]) -> Iterator[Version]:
         for name, number in keys:
@@ -200,9 +198,6 @@ class ModelStore:
 
 
 def hash_file(path: Path) -> str:
-    """sha256 of a file, hexadecimal, read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
+    """sha256 of a file, hexadecimal."""
     with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

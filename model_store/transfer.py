@@ -1,4 +1,4 @@
-"""Versions from one store into another: the same files, the same meaning, a number of its own there."""
+"""Copies versions between stores: the same files and meaning, a new number in the target."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from model_store.store import Draft, ModelStore, Validate, Version
 def copy_version(
     version: Version, target: ModelStore, validate: Validate, *, with_origin: bool = True
 ) -> Version:
-    """The version in `target`: the one that is there already, or a copy of it, published with all checks.
+    """The version in `target`: its copy if there is one already, or else a copy published with all checks.
 
-    What it was derived from or composed of is copied before it; without its origin the copy names it in its
-    provenance alone. No alias moves.
-    Raises CorruptVersion: when a file is not what was published.
-    Raises NotInStore: when a version that it names is gone.
+    What it was derived from or composed of is copied first. with_origin: copy the origin of a derived
+    version too; if False, the copy names its origin in its provenance alone. No alias moves.
+    Raises CorruptVersion: if a file differs from what was published.
+    Raises NotInStore: if a version that it names is gone.
     """
     source = ModelStore(version.storage)
     source.verify(version)
@@ -40,14 +40,15 @@ def copy_version(
 
 
 def _find_copy(version: Version, provenance: Provenance, target: ModelStore) -> Version | None:
-    """The newest whole version of the target with the same files and this provenance; None without one."""
-    found = None
-    if version.name in target.names():
-        for candidate in target.readable(version.name):
-            same = candidate.manifest.files == version.manifest.files
-            if same and candidate.manifest.provenance == provenance:
-                found = candidate
-    return found
+    """The newest readable version of the target with the same files and this provenance; None without any."""
+    if version.name not in target.names():
+        return None
+    copies = [
+        candidate
+        for candidate in target.readable(version.name)
+        if candidate.manifest.files == version.manifest.files and candidate.manifest.provenance == provenance
+    ]
+    return copies[-1] if copies else None
 
 
 def _paths(version: Version, role: str) -> dict[str, Path]:

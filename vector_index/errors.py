@@ -2,7 +2,7 @@
 
 
 class VectorIndexError(Exception):
-    """The index cannot do what was asked."""
+    """Base class: the index refuses a vector, a label, a count or a file."""
 
 
 class DimensionMismatch(VectorIndexError):
@@ -17,11 +17,11 @@ class InvalidVector(VectorIndexError):
 
 
 class InvalidLabels(VectorIndexError):
-    """Labels are not new, distinct, positive and as many as the vectors."""
+    """Labels must be new, distinct, positive and as many as the vectors; these are not."""
 
 
 class InvalidCount(VectorIndexError):
-    """Fewer than one neighbour was asked for."""
+    """A search asks for fewer than 1 neighbour."""
 
 
 class DamagedFile(VectorIndexError):

@@ -51,13 +51,13 @@ class ExactIndex:
         return self._view.dimension
 
     def view(self) -> ExactView:
-        """The index as it stands now."""
+        """The present state of the index."""
         return self._view
 
     def update(
         self, labels: np.ndarray, vector_ND: np.ndarray, *, removed: np.ndarray | None = None, revision: int
     ) -> int:
-        """How many of the removed labels were there; see `protocol.VectorIndex.update`."""
+        """Add and remove rows; see `protocol.VectorIndex.update`."""
         added = new_rows(labels, vector_ND, self.dimension)
         with self._writing:
             rows = self._view.rows

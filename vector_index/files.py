@@ -3,7 +3,7 @@
 Each segment is `<name>.hnsw` (hnswlib's own format) and `<name>.json`, its sidecar, with the sha256 and every
 number that a reader must agree with; the name is the beginning of the hash. The sidecar is renamed
 into place last, so a graph without one was never finished. hnswlib's `load_index` checks nothing and
-overflows on a crafted file (#673): a graph is loaded only after its hash was found right.
+overflows on a crafted file (#673): a graph is loaded only after its hash was verified.
 
 `save_index` holds the GIL, so a large segment is written by a spawned child that builds its own graph
 over the same rows: `python -m vector_index.files DIRECTORY M EF_CONSTRUCTION`.
@@ -33,7 +33,6 @@ from vector_index.segment import EF_SEARCH, HNSW_SPACE, GraphSettings, Segment, 
 
 SCHEMA_VERSION = 1
 LARGE_BYTES = 64 << 20
-_PIECE = 1 << 20
 _GRAPH, _SIDECAR, _STAGING = ".hnsw", ".json", ".staging-"
 
 log = logging.getLogger(__name__)
@@ -57,14 +56,14 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """Segments that were found whole, newest first, and one line on each that was not."""
+    """The segments whose files are whole, newest first, and a line on each damaged or foreign file."""
 
     segments: tuple[Segment, ...]
     problems: tuple[str, ...]
 
 
 class SegmentDirectory:
-    """The files of one index. One process writes it; `space` is the identity of the vectors' space."""
+    """The files of an index, which a single process writes; `space` is the identity of the vectors' space."""
 
     def __init__(self, path: Path, *, space: str, dimension: int, graph: GraphSettings | None = None) -> None:
         self._path = path
@@ -75,7 +74,7 @@ class SegmentDirectory:
         self._stopped = threading.Event()
 
     def load(self) -> Loaded:
-        """Every segment whose files are whole; damaged and foreign files are removed and told of."""
+        """Read every segment whose files are whole; report and remove damaged and foreign files."""
         segments, problems = [], []
         for path in self._sidecars():
             try:
@@ -90,19 +89,19 @@ class SegmentDirectory:
         return Loaded(segments=tuple(segments), problems=tuple(problems))
 
     def save(self, segments: Sequence[Segment], revision: int) -> None:
-        """Make the directory hold exactly these segments. Raises OSError: when the disk refuses."""
+        """Make the directory hold exactly these segments. Raises OSError: if a file cannot be written."""
         self._path.mkdir(parents=True, exist_ok=True)
-        kept = [(segment, name) for segment, name in self._names if any(segment is one for one in segments)]
+        kept = [(held, name) for held, name in self._names if any(held is segment for segment in segments)]
         for segment in segments:
             if self._stopped.is_set():
                 return
-            if not any(segment is one for one, _ in kept):
+            if not any(segment is held for held, _ in kept):
                 kept.append((segment, self._write(segment, revision)))
         self._names = kept
         self._clean()
 
     def stop(self) -> None:
-        """Give up what is being written."""
+        """Abandon what is being written."""
         self._stopped.set()
 
     def _sidecars(self) -> list[Path]:
@@ -134,11 +133,10 @@ class SegmentDirectory:
             sidecar = Sidecar(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
             raise DamagedFile(f"{path.name} is not a sidecar") from error
-        expected = self._expected()
-        for name, wanted in expected.items():
-            found = getattr(sidecar, name)
-            if found != wanted:
-                raise DamagedFile(f"{path.name} has {name} {found!r}, this index {wanted!r}")
+        for name, wanted in self._expected().items():
+            stated = getattr(sidecar, name)
+            if stated != wanted:
+                raise DamagedFile(f"{path.name} has {name} {stated!r}, this index {wanted!r}")
         return sidecar
 
     def _expected(self) -> dict[str, Any]:
@@ -228,11 +226,8 @@ def _save(graph: Any, path: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _child(staging: Path, settings: GraphSettings) -> None:

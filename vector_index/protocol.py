@@ -1,7 +1,7 @@
 """What every vector index does.
 
 Legend: N rows, D dimensions. A label is a positive int64 that the caller never uses for two rows.
-Similarity is the cosine, computed alike for every row wherever it lies, so that equal rows tie exactly.
+Similarity is the cosine, computed in the same way for every row, so that equal rows tie exactly.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Rows by where they lie: `segment` includes the `dead` ones."""
+    """Rows by where they are stored; `segment` includes the `dead` rows."""
 
     live: int
     segment: int = 0
@@ -32,7 +32,7 @@ class Counts:
 
 
 class View(Protocol):
-    """An index as it stood at one moment: frozen, searched by any number of threads without a lock."""
+    """An index at one moment: frozen, searched by any number of threads without a lock."""
 
     @property
     def dimension(self) -> int:
@@ -44,7 +44,7 @@ class View(Protocol):
 
     @property
     def counts(self) -> Counts:
-        """How many rows lie where."""
+        """How many rows are stored where."""
 
     def search(
         self,
@@ -63,23 +63,23 @@ class View(Protocol):
 
 
 class VectorIndex(Protocol):
-    """Rows that come and go. One thread writes at a time; readers take a view and are never held up."""
+    """Rows that are added and removed. One thread writes at a time; readers take a view and never wait."""
 
     @property
     def dimension(self) -> int:
         """Length of every vector."""
 
     def view(self) -> View:
-        """The index as it stands now."""
+        """The present state of the index."""
 
     def update(
         self, labels: np.ndarray, vector_ND: np.ndarray, *, removed: np.ndarray | None = None, revision: int
     ) -> int:
-        """How many of the `removed` labels were there; all of the change becomes visible at once.
+        """Add and remove rows in one visible step; return how many of the `removed` labels existed.
 
         labels: int64, shape (N,), never used before. vector_ND: float32, shape (N, D), of any length
-        above zero. revision: what the views say from now on.
-        Raises DimensionMismatch, InvalidVector, InvalidLabels: the index is then as it was.
+        above zero. revision: the revision of later views.
+        Raises DimensionMismatch, InvalidVector, InvalidLabels: the index is then unchanged.
         """
 
     def close(self) -> None:

@@ -62,8 +62,8 @@ class Rows:
 
     def positions(self, labels: np.ndarray) -> np.ndarray:
         """Where the rows of these labels are; labels that no row has are left out."""
-        found: np.ndarray = np.searchsorted(self.labels, labels[self.holds(labels)])
-        return found
+        position_N: np.ndarray = np.searchsorted(self.labels, labels[self.holds(labels)])
+        return position_N
 
     def nearest(self, query_D: np.ndarray, count: int, mask_N: np.ndarray | None = None) -> Neighbours:
         """The `count` rows nearest to a unit query (float64), among those that the mask keeps."""
@@ -128,7 +128,7 @@ def unit_query(query_D: np.ndarray, dimension: int, count: int) -> np.ndarray:
     if query.shape != (dimension,):
         raise DimensionMismatch("query", held=dimension, given=query.size)
     if count < 1:
-        raise InvalidCount(f"{count} neighbours were asked for, at least 1 is needed")
+        raise InvalidCount(f"count is {count}, at least 1 neighbour is needed")
     unit: np.ndarray = _unit(query[None], "query")[0]
     return unit
 

@@ -80,7 +80,7 @@ class Part:
         return self.segment.rows.only(self.live_N)
 
     def without(self, labels: np.ndarray) -> "Part":
-        """The part after these labels died; itself when it has none of them."""
+        """The part after these labels were removed; itself if it holds none of them alive."""
         positions = self.segment.rows.positions(labels)
         if not self.live_N[positions].any():
             return self
@@ -91,9 +91,9 @@ class Part:
     def nearest(self, query_D: np.ndarray, count: int, selection: Selection, *, exact: bool) -> Neighbours:
         """The nearest live rows that may be returned: by the graph, or exactly where it falls short."""
         if not exact:
-            found = self._by_graph(query_D, count, selection)
-            if found is not None:
-                return found
+            neighbours = self._by_graph(query_D, count, selection)
+            if neighbours is not None:
+                return neighbours
         mask_N = self.live_N & selection.accepts(self.segment.rows.labels)
         return self.segment.rows.nearest(query_D, count, mask_N)
 
@@ -130,7 +130,7 @@ def build_graph(rows: Rows, settings: GraphSettings) -> Any:
         ef_construction=settings.ef_construction,
         random_seed=_SEED,
     )
-    # Half the cores: somebody is being served meanwhile.
+    # Half the cores: the service answers requests meanwhile.
     threads = settings.threads or max(1, (os.cpu_count() or 1) // 2)
     graph.add_items(rows.vector_ND, rows.labels, num_threads=threads)
     graph.set_ef(EF_SEARCH)

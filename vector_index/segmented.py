@@ -1,9 +1,9 @@
 """The index that serves: at most a few immutable HNSW segments, an exact delta, tombstones.
 
 A write copies what it changes and swaps one frozen view; readers take the view and no lock. When the
-delta is full, a thread in the background seals it into a segment. When that would be one segment too
+delta is full, a thread in the background seals it into a segment. When that would be a segment too
 many, the smallest are merged into it and their dead rows dropped. Rows of the delta stay searchable
-until the moment the segment replaces them, so a row is never missing and never found twice.
+until the moment the segment replaces them, so a row is never missing and never returned twice.
 """
 
 import logging
@@ -70,11 +70,11 @@ class SegmentedView:
         selection = Selection(allowed=sorted_labels(allowed), excluded=sorted_labels(excluded))
         few = self.counts.live if allowed is None else min(self.counts.live, len(allowed))
         exact = few < self.exact_below
-        found = [self.delta.nearest(query, count, selection.accepts(self.delta.labels))]
-        found += [part.nearest(query, count, selection, exact=exact) for part in self.parts]
+        nearest = [self.delta.nearest(query, count, selection.accepts(self.delta.labels))]
+        nearest += [part.nearest(query, count, selection, exact=exact) for part in self.parts]
         return first(
-            np.concatenate([one.labels for one in found]),
-            np.concatenate([one.similarities for one in found]),
+            np.concatenate([neighbours.labels for neighbours in nearest]),
+            np.concatenate([neighbours.similarities for neighbours in nearest]),
             count,
         )
 
@@ -94,7 +94,7 @@ class SegmentedView:
 
 
 class SegmentedIndex:
-    """An index of any size. `keep` is given every new set of segments, in the background, to write down."""
+    """An index of any size. `keep` is called in the background with each new set of segments."""
 
     def __init__(
         self, dimension: int, settings: IndexSettings | None = None, *, keep: Keep | None = None
@@ -114,13 +114,13 @@ class SegmentedIndex:
         return self._view.dimension
 
     def view(self) -> SegmentedView:
-        """The index as it stands now."""
+        """The present state of the index."""
         return self._view
 
     def update(
         self, labels: np.ndarray, vector_ND: np.ndarray, *, removed: np.ndarray | None = None, revision: int
     ) -> int:
-        """How many of the removed labels were there; see `protocol.VectorIndex.update`."""
+        """Add and remove rows; see `protocol.VectorIndex.update`."""
         added = new_rows(labels, vector_ND, self.dimension)
         gone = np.unique(_NO_LABELS if removed is None else np.asarray(removed, dtype=np.int64))
         with self._writing:
@@ -176,7 +176,7 @@ class SegmentedIndex:
         self.write_down()
 
     def write_down(self) -> None:
-        """Hand the present segments to `keep`, which writes the new ones."""
+        """Pass the present segments to `keep`, which writes those that have no file yet."""
         if self._keep is None:
             return
         view = self._view
@@ -223,7 +223,7 @@ class SegmentedIndex:
             log.exception("sealing failed")
 
     def _merged(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        """The parts that the next segment takes in: wasteful ones, and the smallest where one is too many."""
+        """The parts that the next segment absorbs: wasteful ones, and the smallest if there are too many."""
         by_size = sorted(parts, key=lambda part: (not self._wasteful(part), part.live_count))
         wasteful = sum(map(self._wasteful, parts))
         return tuple(by_size[: max(wasteful, len(parts) + 1 - self._settings.segments)])

@@ -22,16 +22,18 @@ _MEMORY_SIGNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """Where graphs run. `threads` bounds the cores of one run; 0 stands for all of them."""
+    """Where graphs run. threads: the most cores that a run uses; 0 for every core of this process."""
 
     provider: Provider = "auto"
     threads: int = 0
 
     def __post_init__(self) -> None:
         if self.provider not in get_args(Provider):
-            raise ValueError(f"provider {self.provider!r} is none of {', '.join(get_args(Provider))}")
+            raise ValueError(
+                f"provider is {self.provider!r}, expected one of {', '.join(get_args(Provider))}"
+            )
         if self.threads < 0:
-            raise ValueError(f"threads is {self.threads}, the least is 0")
+            raise ValueError(f"threads is {self.threads}, expected 0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class CudaDevices:
 
 @cache
 def cuda_devices() -> CudaDevices:
-    """The CUDA devices of this machine, asked from the driver itself; none when there is no driver."""
+    """The CUDA devices of this machine as the driver reports them; none without a driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -63,19 +65,13 @@ def device_name(provider: str) -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use; all of the machine's where the system doesn't say."""
+    """Cores that this process may use; every core of the machine where the system sets no affinity."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a runtime failed for want of memory, by the words that runtimes use for it."""
+    """Whether a runtime ran out of memory, judged by the words that runtimes use for it."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY_SIGNS)
-
-
-def first_line(error: Exception) -> str:
-    """What a runtime says is wrong, in one short line."""
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__

@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime
 
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
-from inference.runtimes.device import CPU, CUDA, SessionSettings, first_line, is_out_of_memory
+from inference.runtimes.device import CPU, CUDA, SessionSettings, is_out_of_memory
+from model_store.errors import first_line
 from model_store.manifest import TensorSpec
 
 _ERRORS_ONLY = 3
@@ -46,7 +47,7 @@ def runtime_version() -> str:
 
 
 def load_onnx(path: Path, settings: SessionSettings, *, cuda: bool) -> OnnxGraph:
-    """The graph at `path`, on CUDA or on the CPU; its `actual` tells where it ended up.
+    """The graph at `path`, on CUDA or on the CPU; its `actual` names the provider that it got.
 
     Raises RefusedModel: when the file is not a graph that can be loaded, or CUDA is not in this runtime.
     Raises DeviceOutOfMemory: when its weights do not fit the device.
@@ -57,7 +58,7 @@ def load_onnx(path: Path, settings: SessionSettings, *, cuda: bool) -> OnnxGraph
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
-    # Waiting threads sleep: by default they spin, and two services on one machine take each other's cores.
+    # Waiting threads sleep: by default they spin, and two services on a machine take each other's cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     # Heuristic search: the exhaustive one times kernels and so may choose others in the next process.

@@ -15,7 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
-from inference.runtimes.device import CPU, CUDA, SessionSettings, cores, first_line, is_out_of_memory
+from inference.runtimes.device import CPU, CUDA, SessionSettings, cores, is_out_of_memory
+from model_store.errors import first_line
 from model_store.manifest import TensorSpec
 
 EXTRA: Final = "torchscript"
@@ -69,11 +70,11 @@ class TorchScriptGraph:
             with self._running():
                 rows = len(tensors[0]) if self.actual == CPU else 1
                 if rows == 1:
-                    found = list(self._outputs(tensors))
+                    results = list(self._outputs(tensors))
                 else:
                     parts = [self._outputs([t[row : row + 1] for t in tensors]) for row in range(rows)]
-                    found = [self._torch.cat(column) for column in zip(*parts, strict=True)]
-                arrays = [tensor.cpu().numpy() for tensor in found]
+                    results = [self._torch.cat(column) for column in zip(*parts, strict=True)]
+                arrays = [tensor.cpu().numpy() for tensor in results]
         except InferenceError:
             raise
         except Exception as error:
@@ -86,8 +87,8 @@ class TorchScriptGraph:
         return self._torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
 
     def _outputs(self, tensors: list[Any]) -> tuple[Any, ...]:
-        found = self._module(*tensors)
-        outputs = tuple(found) if isinstance(found, tuple | list) else (found,)
+        result = self._module(*tensors)
+        outputs = tuple(result) if isinstance(result, tuple | list) else (result,)
         if len(outputs) != len(self.outputs):
             raise InferenceError(f"the graph gives {len(outputs)} outputs, it names {len(self.outputs)}")
         return outputs
