@@ -61,12 +61,12 @@ class ExactIndex:
         added = new_rows(labels, vector_ND, self.dimension)
         with self._writing:
             rows = self._view.rows
-            if rows.holds(added.labels).any():
-                raise InvalidLabels(f"label {added.labels[rows.holds(added.labels)][0]} is used already")
-            gone = rows.holds(np.unique(np.asarray([] if removed is None else removed, dtype=np.int64)))
+            used = rows.holds(added.labels)
+            if used.any():
+                raise InvalidLabels(f"label {added.labels[used][0]} is used already")
             kept = rows.only(Selection(allowed=None, excluded=sorted_labels(removed)).accepts(rows.labels))
             self._view = ExactView(revision=revision, rows=Rows.joined([kept, added]))
-        return int(gone.sum())
+        return len(rows) - len(kept)
 
     def close(self) -> None:
         """Nothing works in the background."""

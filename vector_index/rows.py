@@ -24,9 +24,9 @@ class Selection:
         """bool, shape (N,): whether each label may be returned."""
         accepted = np.ones(len(labels), dtype=bool)
         if self.allowed is not None:
-            accepted &= _contains(self.allowed, labels)
+            accepted &= contains(self.allowed, labels)
         if self.excluded is not None:
-            accepted &= ~_contains(self.excluded, labels)
+            accepted &= ~contains(self.excluded, labels)
         return accepted
 
 
@@ -58,7 +58,7 @@ class Rows:
 
     def holds(self, labels: np.ndarray) -> np.ndarray:
         """bool, one for each of `labels`: whether a row has it."""
-        return _contains(self.labels, labels)
+        return contains(self.labels, labels)
 
     def positions(self, labels: np.ndarray) -> np.ndarray:
         """Where the rows of these labels are; labels that no row has are left out."""
@@ -151,7 +151,8 @@ def _unit(vectors: np.ndarray, what: str) -> np.ndarray:
     return unit
 
 
-def _contains(sorted_N: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def contains(sorted_N: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """bool, one for each of `labels`: whether it is among the sorted labels."""
     if not len(sorted_N):
         return np.zeros(len(labels), dtype=bool)
     place = np.minimum(np.searchsorted(sorted_N, labels), len(sorted_N) - 1)

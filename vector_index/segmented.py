@@ -10,13 +10,13 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from vector_index.errors import InvalidLabels
 from vector_index.protocol import Counts, Neighbours
-from vector_index.rows import Rows, Selection, first, new_rows, sorted_labels, unit_query
+from vector_index.rows import Rows, Selection, contains, first, new_rows, sorted_labels, unit_query
 from vector_index.segment import GraphSettings, Part, Segment
 
 EXACT_BELOW = 2000
@@ -126,53 +126,39 @@ class SegmentedIndex:
         with self._writing:
             before = self._view
             self._check_new(added.labels)
-            kept = before.delta.only(~_among(before.delta.labels, gone))
-            after = SegmentedView(
-                revision=revision,
-                parts=tuple(part.without(gone) for part in before.parts),
-                delta=Rows.joined([kept, added]) if len(added) else kept,
-                exact_below=before.exact_below,
-            )
-            self._view = after
+            parts = tuple(part.without(gone) for part in before.parts)
+            kept = before.delta.only(~contains(gone, before.delta.labels))
+            delta = Rows.joined([kept, added]) if len(added) else kept
+            after = self._view = replace(before, revision=revision, parts=parts, delta=delta)
             self._seal_when_due()
         return before.counts.live + len(added) - after.counts.live
 
     def restore(self, segments: Sequence[Segment], live: np.ndarray, *, revision: int) -> np.ndarray:
-        """Start from kept segments; the labels among `live` that none of them has, to be added.
+        """Start from kept segments; return the labels among `live` that none of them has, to be added.
 
-        Rows that are not in `live` are dead. Where two segments hold a label, the first one's row lives.
+        Rows that are not in `live` are dead. Where two segments hold a label, the row of the first lives.
         """
         wanted = np.unique(np.asarray(live, dtype=np.int64))
         parts = []
         for segment in segments:
-            live_N = _among(segment.rows.labels, wanted)
+            live_N = contains(wanted, segment.rows.labels)
             wanted = wanted[~segment.rows.holds(wanted)]
             if live_N.any():
                 parts.append(Part.of(segment, live_N))
+        empty = Rows.empty(self.dimension)
         with self._writing:
-            self._view = SegmentedView(
-                revision=revision,
-                parts=tuple(parts),
-                delta=Rows.empty(self.dimension),
-                exact_below=self._settings.exact_below,
-            )
+            self._view = replace(self._view, revision=revision, parts=tuple(parts), delta=empty)
         return wanted
 
     def build(self, labels: np.ndarray, vector_ND: np.ndarray, *, revision: int) -> None:
-        """Replace everything by these rows: one segment, or the delta alone when they fit into it."""
-        rows = new_rows(labels, vector_ND, self.dimension)
-        small = len(rows) < self._settings.delta_rows
-        parts: tuple[Part, ...] = ()
-        if not small:
-            segment = Segment.build(rows, self._settings.graph)
-            parts = (Part.of(segment, np.ones(len(rows), dtype=bool)),)
+        """Replace everything by these rows: one segment, or the delta alone if they fit into it."""
+        delta, parts = new_rows(labels, vector_ND, self.dimension), list[Part]()
+        if len(delta) >= self._settings.delta_rows:
+            segment = Segment.build(delta, self._settings.graph)
+            parts.append(Part.of(segment, np.ones(len(delta), dtype=bool)))
+            delta = Rows.empty(self.dimension)
         with self._writing:
-            self._view = SegmentedView(
-                revision=revision,
-                parts=parts,
-                delta=rows if small else Rows.empty(self.dimension),
-                exact_below=self._settings.exact_below,
-            )
+            self._view = replace(self._view, revision=revision, parts=tuple(parts), delta=delta)
         self.write_down()
 
     def write_down(self) -> None:
@@ -239,13 +225,7 @@ class SegmentedIndex:
                 sources = [now.delta.labels]
                 sources += [p.segment.rows.labels[p.live_N] for p in now.parts if id(p.segment) in taken]
                 alive = np.sort(np.concatenate(sources))
-                part = Part.of(segment, _among(segment.rows.labels, alive))
+                part = Part.of(segment, contains(alive, segment.rows.labels))
                 parts += [part] if part.live_count else []
                 delta = delta.only(~segment.rows.holds(delta.labels))
-            self._view = SegmentedView(
-                revision=now.revision, parts=tuple(parts), delta=delta, exact_below=now.exact_below
-            )
-
-
-def _among(labels: np.ndarray, sorted_N: np.ndarray) -> np.ndarray:
-    return Selection(allowed=sorted_N, excluded=None).accepts(labels)
+            self._view = replace(now, parts=tuple(parts), delta=delta)
