@@ -19,7 +19,7 @@ stubs = $(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --python_out=$
   bench bench-quick lock audit crash clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Make .venv and install what everything below needs
 
@@ -54,7 +54,7 @@ fuzz: $(INSTALLED)  ## The property tests with new examples; ROUNDS=20 for more
 	done
 
 # What imports torch is left out: the import alone takes seconds.
-FAST := tests/cli tests/inference tests/model_store tests/services tests/vector_index $(wildcard tests/test_*.py)
+FAST := tests/benchmarks tests/cli tests/inference tests/model_store tests/services tests/vector_index $(wildcard tests/test_*.py)
 
 test-fast: $(INSTALLED)  ## The tests that take about a second or less each, in under 30 s
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not timed" $(FAST)
@@ -111,5 +111,5 @@ bench: $(INSTALLED)  ## Every benchmark into var/bench; BENCHMARKS="flood spinni
 bench-quick: $(INSTALLED)  ## The same in at most a minute each, for a first look
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
-clean:  ## Remove caches and all of var/: models, runs, the catalogue; keep .venv
+clean:  ## Remove caches and all of var/: models, runs, the catalog; keep .venv
 	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* *.egg-info
