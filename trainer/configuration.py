@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainer.errors import InvalidConfig
 
-# The setting that tells which variant the settings beside it are of.
+# The setting that names the variant of the settings beside it.
 _KIND = "kind"
 CONFIG_DIRECTORY = Path(__file__).resolve().parents[1] / "config"
 
@@ -52,16 +52,16 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
 
     Raises InvalidConfig: for a text that is not NAME=VALUE.
     """
-    found = {}
+    overrides = {}
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign or not name:
             raise InvalidConfig(f"--set {text}: expected NAME=VALUE")
         try:
-            found[name] = yaml.safe_load(value)
+            overrides[name] = yaml.safe_load(value)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise InvalidConfig(f"--set {name}: {value[:80]!r} is no YAML") from error
-    return found
+    return overrides
 
 
 def _forget_another_kind(body: Any, keys: list[str], value: object) -> None:

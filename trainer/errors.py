@@ -1,4 +1,4 @@
-"""Errors of the trainer: one line that says what is wrong and, where there is one, the way out."""
+"""Errors of the trainer: one line with what is wrong and, where there is one, the remedy."""
 
 
 class TrainerError(Exception):
@@ -18,7 +18,7 @@ class InvalidData(TrainerError):
 
 
 class LeakDetected(TrainerError):
-    """A picture or an artist of the test split was about to be read by training or validation."""
+    """A picture or an artist of the test split is in training or validation too."""
 
 
 class FolderInUse(TrainerError):
@@ -30,7 +30,7 @@ class NotFaithful(TrainerError):
 
 
 class InvalidStudy(TrainerError):
-    """A study cannot go on: it was begun with other data or settings, which the message names."""
+    """A study was begun with other data or settings, which the message names."""
 
 
 class InvalidCheckpoint(TrainerError):
@@ -38,8 +38,8 @@ class InvalidCheckpoint(TrainerError):
 
 
 class OutOfMemory(TrainerError):
-    """Not even one picture at a time fits the memory of the device; the message says at what."""
+    """The memory of the device does not hold a single picture or row; the message names the stage."""
 
 
 class Diverged(TrainerError):
-    """The loss of an epoch is no number any more; the message names the epoch and the rate."""
+    """The loss of an epoch is not finite; the message names the epoch and the rate."""

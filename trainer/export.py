@@ -23,13 +23,13 @@ if __name__ == "__main__":
 if TYPE_CHECKING:
     from trainer.artwork.config import ArtworkConfig
     from trainer.fashion.config import FashionConfig
-    from trainer.publication.publish import Published, Shelf
+    from trainer.publication.publish import Published, PublishTarget
 
 FAILED = 1
 
 
 class Form(StrEnum):
-    """What a graph is written as."""
+    """The format of a graph."""
 
     ONNX = "onnx"
     TORCHSCRIPT = "torchscript"
@@ -99,10 +99,10 @@ def export(
         from model_store.names import check_name
         from model_store.store import ModelStore
         from trainer.configuration import parse_settings
-        from trainer.publication.publish import Shelf
+        from trainer.publication.publish import PublishTarget
 
         if alias is not None:
-            # Before anything is published that nothing would mean.
+            # Before anything is published that no alias would name.
             check_name(alias, "alias")
         wanted = Wanted(
             family=family,
@@ -112,81 +112,82 @@ def export(
             settings=parse_settings(change or ()),
             fused=fused,
         )
-        shelf = Shelf(
-            store=ModelStore.at(store), alias=alias, form=form.value, calibration=calibration, tell=_tell
+        target = PublishTarget(
+            store=ModelStore.at(store), alias=alias, form=form.value, calibration=calibration, notify=_notify
         )
-        published = list(publish_models(wanted, shelf))
+        published = list(publish_models(wanted, target))
     if as_json:
-        print(json.dumps([_summary(one) for one in published], indent=2))
+        print(json.dumps([_summary(model) for model in published], indent=2))
 
 
-def publish_models(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
+def publish_models(wanted: Wanted, target: "PublishTarget") -> Iterator["Published"]:
     """Each model as it is published: what a head stands on before the head."""
     if wanted.family != Family.FASHION:
-        yield from _artwork(wanted, shelf)
+        yield from _artwork(wanted, target)
     if wanted.family != Family.ARTWORK:
-        yield from _fashion(wanted, shelf)
+        yield from _fashion(wanted, target)
 
 
-def _artwork(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
+def _artwork(wanted: Wanted, target: "PublishTarget") -> Iterator["Published"]:
     from trainer.artwork import export as artwork
+    from trainer.artwork.backbone import export_artwork_backbone
     from trainer.artwork.config import read_artwork_config
 
     settings = read_artwork_config(wanted.config, _over(wanted, "backbone.source"))
     checkpoint, backbone = wanted.checkpoint_of(settings), None
     if wanted.exports_backbone(checkpoint):
-        made = artwork.export_artwork_backbone(settings.backbone, shelf)
+        made = export_artwork_backbone(settings.backbone, target)
         backbone = made.version
         yield made
-    head = artwork.export_artwork_head(settings, shelf, checkpoint=checkpoint, backbone=backbone)
+    head = artwork.export_artwork_head(settings, target, checkpoint=checkpoint, backbone=backbone)
     yield head
     if wanted.fused:
-        stands_on = artwork.backbone_of(shelf.store, head.version)
+        stands_on = artwork.backbone_of(target.store, head.version)
         if stands_on.manifest.format == head.version.manifest.format:
-            yield artwork.export_artwork_encoder(stands_on, head.version, shelf)
+            yield artwork.export_artwork_encoder(stands_on, head.version, target)
         else:
-            shelf.tell(f"{artwork.ENCODER} left out: {stands_on} and {head.version} are of two formats")
+            target.notify(f"{artwork.ENCODER} left out: {stands_on} and {head.version} are of two formats")
 
 
-def _fashion(wanted: Wanted, shelf: "Shelf") -> Iterator["Published"]:
+def _fashion(wanted: Wanted, target: "PublishTarget") -> Iterator["Published"]:
     from trainer.fashion import export as fashion
     from trainer.fashion.config import read_fashion_config
 
     settings = read_fashion_config(wanted.config, _over(wanted, "image.source"))
     checkpoint, image = wanted.checkpoint_of(settings), None
     if wanted.exports_backbone(checkpoint):
-        made = fashion.export_fashion_image(settings.image, shelf)
+        made = fashion.export_fashion_image(settings.image, target)
         image = made.version
         yield made
-    yield fashion.export_fashion_attributes(settings, shelf, checkpoint=checkpoint, image=image)
+    yield fashion.export_fashion_attributes(settings, target, checkpoint=checkpoint, image=image)
 
 
 def _over(wanted: Wanted, source: str) -> dict[str, Any]:
     return wanted.settings | ({source: wanted.backbone} if wanted.backbone else {})
 
 
-def _summary(one: "Published") -> dict[str, Any]:
-    version = one.version
+def _summary(published: "Published") -> dict[str, Any]:
+    version = published.version
     return {
         "model": version.name,
         "version": version.number,
         "digest": version.digest,
         "space_id": version.space_id,
         "format": version.manifest.format,
-        "alias": one.alias,
-        "fresh": one.fresh,
+        "alias": published.alias,
+        "fresh": published.fresh,
         "trained": version.manifest.provenance.trained,
         "metrics": version.manifest.metrics,
     }
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     print(line, file=sys.stderr)
 
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """One line for what can be expected to go wrong; a trace for what cannot."""
+    """Print one line for expected errors; let others raise."""
     from inference.errors import InferenceError
     from model_store.errors import StoreError
     from trainer.errors import TrainerError

@@ -85,10 +85,10 @@ class DINOv2FeatureExtractor:
 
     def extract(self, picture: bytes) -> np.ndarray:
         """float32 feature_D of one encoded picture. Raises InvalidInput: when it is not readable."""
-        found = encode(self._encoder, [picture], cache=self._cache)[0]
-        if isinstance(found, InferenceError):
-            raise found
-        return found
+        row = encode(self._encoder, [picture], cache=self._cache)[0]
+        if isinstance(row, InferenceError):
+            raise row
+        return row
 
     def extract_batch(self, pictures: Sequence[bytes]) -> np.ndarray:
         """float32 feature_ND. Raises InvalidInput: for the first picture that is not readable."""
@@ -122,22 +122,20 @@ def vectors_of_pictures(
     Memory that runs out halves the batch (A-11). Raises InvalidData: listing every picture that cannot be
     encoded by its name. Raises OutOfMemory: when not even one picture fits.
     """
-    # A cache that cannot be is told at once, before anything is checked and stamped there.
+    # Fails at once where the cache cannot be written, before anything is checked and stamped there.
     (space.cache / "vectors").mkdir(parents=True, exist_ok=True)
     model = load_model(space.store, version, session=space.session, stamps=space.cache / "stamps")
     with closing(VectorCache.open(space.cache / "vectors", CACHE_BYTES, runtime_key(model.session))) as cache:
-        found = encode(
+        rows = encode(
             HalvingEncoder(open_encoder(model)),
             pictures,
             batch_size=BATCH_SIZE,
             cache=cache,
-            progress=_told(space, stage, len(names)),
+            progress=_reported(space, stage, len(names)),
         )
-    bad = [
-        f"{name}: {row}" for name, row in zip(names, found, strict=True) if isinstance(row, InferenceError)
-    ]
+    bad = [f"{name}: {row}" for name, row in zip(names, rows, strict=True) if isinstance(row, InferenceError)]
     _refuse(bad)
-    return np.stack([row for row in found if isinstance(row, np.ndarray)]).astype(np.float32)
+    return np.stack([row for row in rows if isinstance(row, np.ndarray)]).astype(np.float32)
 
 
 def check_pictures(paths: Sequence[Path], version: Version) -> None:
@@ -161,5 +159,5 @@ def _refuse(bad: Sequence[str]) -> None:
     raise InvalidData(f"{count} cannot be encoded\n  " + "\n  ".join(bad[:_SHOWN]) + more)
 
 
-def _told(space: Workspace, stage: str, total: int) -> Callable[[int], None]:
+def _reported(space: Workspace, stage: str, total: int) -> Callable[[int], None]:
     return lambda done: space.progress(stage, done, total)

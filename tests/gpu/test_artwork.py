@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.loop.gradient_cache import ChunkedScores
+from trainer.loop.gradient_cache import GradientCache
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def test_a_batch_that_does_not_fit_goes_through_in_pieces():
     _, total = torch.cuda.mem_get_info()
     torch.cuda.set_per_process_memory_fraction(min(1.0, 2.5e9 / total))
     try:
-        chunks = ChunkedScores(network, lambda rows: network(rows).squeeze(-1), len(feature_BD))
+        chunks = GradientCache(network, lambda rows: network(rows).squeeze(-1), len(feature_BD))
         chunks.scores(feature_BD).mean().backward()
         chunks.backward()
     finally:

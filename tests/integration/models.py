@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from model_store.store import ModelStore
+from tests.trainer.backbones.untrained import save_untrained_clip, save_untrained_dinov2
+from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
-from trainer.artwork.export import export_artwork_backbone, export_artwork_head
-from trainer.backbones.dinov2 import save_untrained_dinov2
-from trainer.backbones.fashion_clip import save_untrained_clip
+from trainer.artwork.export import export_artwork_head
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
 from trainer.publication.graphs import Format

@@ -9,12 +9,11 @@ import torch
 from inference.attributes import AttributeSchema
 from inference.session import SessionSettings
 from model_store.store import ModelStore
+from tests.trainer.backbones.untrained import save_untrained_clip, save_untrained_dinov2
 from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
 from trainer.artwork.export import export_artwork_encoder, export_artwork_head
 from trainer.artwork.metadata import Artwork, read_metadata
-from trainer.backbones.dinov2 import save_untrained_dinov2
-from trainer.backbones.fashion_clip import save_untrained_clip
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.prepared_data import GarmentRecord, read_records
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.errors import NotFound
+from model_store.errors import NotInStore
 from model_store.store import ModelStore
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ def test_fashion_models_are_published_and_the_fused_one_is_left_out(clip_directo
     store = ModelStore.at(tmp_path / "elsewhere")
     assert store.names() == ["fashion-attributes", "fashion-image"]
     assert store.resolve("fashion-image", "trial").number == 1
-    with pytest.raises(NotFound):
+    with pytest.raises(NotInStore):
         store.resolve("fashion-image")
 
 
@@ -178,7 +178,7 @@ def _all_whole(store: ModelStore) -> dict[str, int]:
     """How many versions of each model there are, all of them verified."""
     try:
         names = store.names()
-    except NotFound:
+    except NotInStore:
         return {}
     for name in names:
         for number in store.numbers(name):

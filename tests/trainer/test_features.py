@@ -64,7 +64,7 @@ def test_one_picture_too_much_ends_in_one_line(
 ):
     """Where not even one picture fits, the run stops at once and says with what."""  # proves A-11
     from inference.encoder import ImageEncoder
-    from inference.onnx import _run_error
+    from inference.runtimes.onnx import _run_error
 
     batches: list[int] = []
 

@@ -1,22 +1,31 @@
-"""The calibration of `inference.probability`, fitted on the validation split.
+"""How sure a score and a comparison are, fitted on the training and the validation split and measured (A-17).
 
-The uncertainty weight stays 0, and the temperature alone decides, unless comparisons of artists that the fit
-did not see became likelier by it.
+The calibration of `inference.probability`: its uncertainty weight stays 0, and the temperature alone decides,
+unless comparisons of artists that the fit did not see became likelier by it.
 
-Shapes: N artworks, P pairs.
+The uncertainty of a score is a Laplace approximation of the last layer (Daxberger et al. 2021): its weights
+are taken as normally distributed around what training reached, with the curvature of the loss of the training
+pairs as precision. A picture whose features lie where no pair constrained them has a wide score.
+
+Shapes: N artworks, P pairs, H features of the last layer, K bins.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.optimize import minimize_scalar
 
-from inference.probability import log_probability
+from inference.probability import log_probability, probability
 from model_store.manifest import Calibration
+from trainer.artwork.model import Posterior
 from trainer.artwork.pairs import Pairs, sample_pairs
 
-PAIRS = 50_000
+# Pairs that a fit and a measurement take at most.
+PAIRS, MEASURED_PAIRS = 50_000, 1_000_000
+BINS = 15
+PRIOR_PRECISION = 1.0
 # Scores that order every pair rightly would be likeliest at temperature 0, which says "certainly" of
 # everything: at a tenth of the mean difference, that difference already means 0.99995.
 _LOWEST, _HIGHEST = 0.1, 100.0
@@ -32,6 +41,21 @@ class Fitted:
     temperature: float
     uncertainty_weight: float
     gain: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """How far stated probabilities are from what happened, bin by bin.
+
+    `error`: expected calibration error (Naeini et al. 2015), in [0, 1]; NaN without pairs. `stated_K`,
+    `found_K` and `count_K`: mean stated probability of the better-looking side, how often it was better, and
+    of how many pairs, of each bin that has any.
+    """
+
+    error: float
+    stated_K: tuple[float, ...]
+    found_K: tuple[float, ...]
+    count_K: tuple[int, ...]
 
 
 def fit_temperature(score_N: np.ndarray, rank_N: np.ndarray) -> float:
@@ -76,6 +100,57 @@ def tie_margin(temperature: float, probability: float) -> float:
     return float(temperature * np.log(probability / (1 - probability)))
 
 
+def fit_posterior(
+    feature_NH: np.ndarray, score_N: np.ndarray, rank_N: np.ndarray, temperature: float
+) -> Posterior:
+    """The posterior over the last layer after the pairs of these pictures, as many as there are pictures.
+
+    Pairs of a few pictures say the same thing again and again; N pictures give N independent comparisons at
+    most. P(a better than b) = sigmoid((a − b) / temperature). Without a pair it is the prior.
+    """
+    exact_NH = feature_NH.astype(np.float64)
+    pairs = sample_pairs(rank_N, PAIRS)
+    precision_HH = PRIOR_PRECISION * np.eye(exact_NH.shape[1])
+    if len(pairs):
+        gap_PH = exact_NH[pairs.first] - exact_NH[pairs.second]
+        gap_P = (score_N[pairs.first].astype(np.float64) - score_N[pairs.second]) / temperature
+        curvature_P = 0.25 * (1 - np.tanh(gap_P / 2) ** 2) / temperature**2
+        precision_HH += len(exact_NH) / len(pairs) * (gap_PH * curvature_P[:, None]).T @ gap_PH
+    factor_HH = np.linalg.inv(np.linalg.cholesky(precision_HH)).T
+    return Posterior(
+        centre_H=torch.from_numpy(exact_NH.mean(0)).float(),
+        factor_HH=torch.from_numpy(factor_HH.copy()).float(),
+    )
+
+
+def measure_reliability(
+    score_N: np.ndarray,
+    rank_N: np.ndarray,
+    calibration: Calibration,
+    uncertainty_N: np.ndarray | None = None,
+) -> Reliability:
+    """How reliable the stated probabilities are over the cross-tier pairs, at most a million of them."""
+    pairs = sample_pairs(rank_N, MEASURED_PAIRS)
+    if not len(pairs):
+        return Reliability(error=float("nan"), stated_K=(), found_K=(), count_K=())
+    wide_N = np.zeros(len(score_N)) if uncertainty_N is None else uncertainty_N.astype(np.float64) ** 2
+    difference_P = (score_N[pairs.first].astype(np.float64) - score_N[pairs.second]) * pairs.label
+    stated_P = probability(np.abs(difference_P), wide_N[pairs.first] + wide_N[pairs.second], calibration)
+    found_P = np.sign(difference_P) / 2 + 0.5
+    bin_P = np.minimum(((stated_P - 0.5) * 2 * BINS).astype(np.int64), BINS - 1)
+    count_K = np.bincount(bin_P, minlength=BINS)
+    used_K = count_K > 0
+    stated_K = np.bincount(bin_P, stated_P, BINS)[used_K] / count_K[used_K]
+    found_K = np.bincount(bin_P, found_P, BINS)[used_K] / count_K[used_K]
+    error = float(np.abs(stated_K - found_K) @ count_K[used_K] / len(pairs))
+    return Reliability(
+        error=error,
+        stated_K=tuple(stated_K.tolist()),
+        found_K=tuple(found_K.tolist()),
+        count_K=tuple(count_K[used_K].tolist()),
+    )
+
+
 def _held_out_loss(
     gap_P: np.ndarray, wide_P: np.ndarray, folds: Sequence[np.ndarray], weight: float
 ) -> float:
@@ -92,13 +167,13 @@ def _temperature(gap_P: np.ndarray, wide_P: np.ndarray, weight: float) -> float:
     spread = float(np.abs(gap_P).mean()) if len(gap_P) else 0.0
     if spread == 0:
         return 1.0
-    found = minimize_scalar(
+    best = minimize_scalar(
         lambda log: pair_loss(gap_P, wide_P, _calibration(spread * np.exp(log), weight, wide_P)),
         bounds=(np.log(_LOWEST), np.log(_HIGHEST)),
         method="bounded",
         options={"xatol": 1e-3},
     )
-    return spread * float(np.exp(found.x))
+    return spread * float(np.exp(best.x))
 
 
 def _calibration(temperature: float, weight: float, wide_P: np.ndarray) -> Calibration:

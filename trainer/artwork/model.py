@@ -1,12 +1,13 @@
 """The trained part: backbone features to an embedding and a score (A-7, A-8).
 
-Shapes: B batch, D backbone feature, E embedding.
+Shapes: B batch, D backbone feature, E embedding, H features of the last layer.
 
 The score is a small network over the embedding. Minus the norm of the embedding would not do: the
 projector ends in a LayerNorm, so that norm is the same for every picture at the start.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
@@ -14,7 +15,6 @@ import torch
 from torch import nn
 
 from trainer.artwork.config import HeadSettings
-from trainer.artwork.laplace import ScoreUncertainty
 
 
 class Projector(nn.Module):
@@ -87,6 +87,30 @@ class PairwiseRankingModel(nn.Module):
         return torch.sign(score_a_B - score_b_B).long()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posterior:
+    """float32 centre_H of the features, and factor_HH with factor × factorᵀ = covariance of the weights."""
+
+    centre_H: torch.Tensor
+    factor_HH: torch.Tensor
+
+
+class ScoreUncertainty(nn.Module):
+    """feature_BH → uncertainty_B: the standard deviation of a score against that of an average picture."""
+
+    centre_H: torch.Tensor
+    factor_HH: torch.Tensor
+
+    def __init__(self, posterior: Posterior) -> None:
+        super().__init__()
+        self.register_buffer("centre_H", posterior.centre_H)
+        self.register_buffer("factor_HH", posterior.factor_HH)
+
+    def forward(self, feature_BH: torch.Tensor) -> torch.Tensor:
+        spread_BH = (feature_BH - self.centre_H) @ self.factor_HH
+        return spread_BH.square().sum(-1).sqrt()
+
+
 class Judge(nn.Module):
     """feature_BD → (embedding_BE, score_B, uncertainty_B); the form in which heads are exported (A-18).
 
@@ -113,3 +137,8 @@ class Judge(nn.Module):
         mean_B = score_KB.mean(0)
         wide_B = (width_KB.square() + (score_KB - mean_B).square()).mean(0)
         return embeddings[0], mean_B, wide_B.sqrt()
+
+
+def unknown_posterior(width: int) -> Posterior:
+    """The posterior of a head that was not fitted: every uncertainty is 0."""
+    return Posterior(centre_H=torch.zeros(width), factor_HH=torch.zeros(width, width))

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.artwork.batches import Batches, PairBatch
-from trainer.artwork.config import TrainingConfig
+from trainer.artwork.batches import Batches, PairBatch, mean_margin_loss, open_batches, pair_loss
+from trainer.artwork.calibration import fit_temperature
+from trainer.artwork.config import ArtworkConfig, TrainingConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy
-from trainer.artwork.losses import mean_margin_loss, pair_loss
 from trainer.artwork.model import PairwiseRankingModel
-from trainer.loop.gradient_cache import ChunkedScores
+from trainer.loop.checkpointing import CheckpointKeeper
+from trainer.loop.fitting import FitSettings, Fitting
+from trainer.loop.gradient_cache import GradientCache
 from trainer.loop.module import EpochBatches, EpochModule
 from trainer.loop.schedules import cosine_rate
 
@@ -36,7 +38,7 @@ class Graded:
         return len(self.rank_N)
 
 
-class RankingFit(EpochModule):
+class RankingModule(EpochModule):
     """Trains a head on one part of a split and measures it on both."""
 
     network: PairwiseRankingModel
@@ -52,7 +54,7 @@ class RankingFit(EpochModule):
         super().__init__(model, (batches.rng,), weight_decay=settings.weight_decay)
         self.settings, self.batches = settings, batches
         self.train_part, self.val_part = train, val
-        self.chunks = ChunkedScores(model, self._score, max(len(train), 1))
+        self.chunks = GradientCache(model, self._score, max(len(train), 1))
 
     @property
     def rate(self) -> float:
@@ -116,6 +118,36 @@ class RankingFit(EpochModule):
     def _score(self, feature_BD: torch.Tensor) -> torch.Tensor:
         with self.trainer.precision_plugin.forward_context():
             return self.network.forward_single(feature_BD)[1].float()
+
+
+def open_fitting(
+    config: ArtworkConfig, train: Graded, val: Graded, keeper: CheckpointKeeper, header: Mapping[str, Any]
+) -> Fitting:
+    """The epochs of a run, seeded; its best epoch is the one of the highest validation accuracy."""
+    settings = config.training
+    torch.manual_seed(settings.seed)
+    model = PairwiseRankingModel.build(train.feature_NVD.shape[-1], config.head)
+    batches = open_batches(
+        settings.loader, train.rank_N, settings.batch_size, settings.seed, settings.pairs_per_epoch
+    )
+
+    def extras() -> dict[str, Any]:
+        return {"temperature": fit_temperature(scores_of(model, val), val.rank_N.cpu().numpy())}
+
+    return Fitting(
+        RankingModule(model, settings, train, val, batches),
+        keeper,
+        header,
+        FitSettings(
+            max_epochs=settings.max_epochs,
+            patience=settings.early_stopping_patience,
+            clip_norm=settings.gradient_clip_norm,
+            accumulation=settings.gradient_accumulation,
+            lowest_rate=settings.scheduler_eta_min,
+        ),
+        standing=lambda figures: (figures["val/accuracy"], -figures["val/loss"]),
+        extras=extras,
+    )
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""What is told of weights that were trained here: from what, how, how good, and what they are not for."""
+"""Model cards of weights that were trained here: data, command, figures and limits."""
 
 import json
 from pathlib import Path
@@ -27,13 +27,13 @@ class Card(BaseModel):
 
 
 def write_card(directory: Path, card: Card) -> None:
-    """Lay the card beside the weights."""
+    """Write the card beside the weights."""
     body = json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False)
     write_text(directory / CARD_FILE, body + "\n")
 
 
 def drop_card(directory: Path) -> None:
-    """Take the card away, so that weights which are about to be written do not stand beside another's."""
+    """Delete the card before other weights are written beside it."""
     (directory / CARD_FILE).unlink(missing_ok=True)
 
 

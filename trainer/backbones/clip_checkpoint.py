@@ -73,10 +73,10 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     if (directory / SAFE_FILE).is_file():
         return load_file(directory / SAFE_FILE)
     if (directory / PICKLED_FILE).is_file():
-        found: dict[str, torch.Tensor] = torch.load(
+        tensors: dict[str, torch.Tensor] = torch.load(
             directory / PICKLED_FILE, map_location="cpu", weights_only=True
         )
-        return found
+        return tensors
     raise BackboneUnavailable(f"{directory} has neither {SAFE_FILE} nor {PICKLED_FILE}")
 
 
@@ -176,7 +176,7 @@ def _is_quick(activation: str) -> bool:
 
 
 def _check(expected: Tensors, found: Tensors) -> None:
-    """Raises BackboneUnavailable: naming what is missing, what nobody knows and what has another shape."""
+    """Raises BackboneUnavailable: naming what is missing, what is unknown and what has another shape."""
     shapes = (
         f"{name} is {list(found[name].shape)}, expected {list(expected[name].shape)}"
         for name in sorted(expected.keys() & found.keys())
@@ -187,6 +187,6 @@ def _check(expected: Tensors, found: Tensors) -> None:
         "unexpected": sorted(found.keys() - expected.keys()),
         "of another shape": list(shapes),
     }
-    told = [f"{what}: {', '.join(names[:_SHOWN])}" for what, names in problems.items() if names]
-    if told:
-        raise BackboneUnavailable(f"the checkpoint is no CLIP that open_clip knows; {'; '.join(told)}")
+    faults = [f"{what}: {', '.join(names[:_SHOWN])}" for what, names in problems.items() if names]
+    if faults:
+        raise BackboneUnavailable(f"the checkpoint is no CLIP that open_clip knows; {'; '.join(faults)}")

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from trainer.backbones.cards import read_card
-from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, hushed, is_marked_untrained, loading
+from trainer.backbones.weights import Origin, freeze, is_marked_untrained, loading
 from trainer.errors import BackboneUnavailable
 
 Pooling = Literal["cls", "cls+mean+std"]
@@ -128,43 +128,6 @@ def load_dinov2(source: str) -> DINOv2:
             card=read_card(directory),
         ),
     )
-
-
-def save_untrained_dinov2(
-    directory: Path,
-    *,
-    hidden: int = 96,
-    layers: int = 4,
-    heads: int = 3,
-    image_size: int = 112,
-    registers: int = 0,
-    seed: int = 42,
-) -> Path:
-    """Write a small, randomly initialised DINOv2 in the hub's own format and return its directory.
-
-    Its `config.json` says that it is untrained, and whatever is exported from it says so too.
-    """
-    from transformers import Dinov2Config, Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
-
-    shape: dict[str, Any] = {
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "image_size": image_size,
-        "patch_size": 14,
-        UNTRAINED_KEY: True,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if registers:
-            model: Any = Dinov2WithRegistersModel(
-                Dinov2WithRegistersConfig(**shape, num_register_tokens=registers)
-            )
-        else:
-            model = Dinov2Model(Dinov2Config(**shape))
-    with hushed():
-        model.save_pretrained(directory)
-    return directory
 
 
 def _padding(side: int, patch: int) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 Shapes: B batch, H height, W width, C colour channel, D vector.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from torch.nn import functional
 
 from trainer.backbones.cards import read_card
 from trainer.backbones.clip_checkpoint import PICKLED_FILE, load_open_clip_tower
-from trainer.backbones.weights import UNTRAINED_KEY, Origin, freeze, is_marked_untrained, loading
+from trainer.backbones.weights import Origin, freeze, is_marked_untrained, loading
 from trainer.errors import BackboneUnavailable
 
 DIMENSION = 512
@@ -78,8 +77,8 @@ def load_fashion_clip(source: str, library: Library = "auto") -> FashionCLIP:
     A plain hub id (`patrickjohncyh/fashion-clip`) or a directory without `open_clip_config.json` holds a
     checkpoint of transformers, and `library` says what runs it: transformers itself (also "auto"), or
     open_clip with its tensors renamed. Weights are read without unpickling foreign objects.
-    Raises BackboneUnavailable: when it cannot be downloaded or read, lacks tensors or has ones that nobody
-    knows, does not give 512 dimensions, or is an open_clip model that transformers is to run.
+    Raises BackboneUnavailable: when it cannot be downloaded or read, lacks tensors or has
+    unknown ones, does not give 512 dimensions, or is an open_clip model that transformers is to run.
     """
     place = source.removeprefix("local-dir:")
     with loading(place):
@@ -94,46 +93,6 @@ def load_fashion_clip(source: str, library: Library = "auto") -> FashionCLIP:
             clip = _through_transformers(place)
         _check_dimension(clip, place)
     return clip
-
-
-def save_untrained_clip(
-    directory: Path,
-    *,
-    width: int = 128,
-    layers: int = 3,
-    image_size: int = 64,
-    patch: int = 16,
-    seed: int = 42,
-) -> Path:
-    """Write a small, randomly initialised open_clip ViT as `local-dir:` expects and return its directory.
-
-    Its `open_clip_config.json` says that it is untrained, and whatever is exported from it says so too.
-    """
-    from open_clip.model import CLIP
-    from safetensors.torch import save_file
-
-    shape: dict[str, Any] = {
-        "embed_dim": DIMENSION,
-        "quick_gelu": True,
-        "vision_cfg": {
-            "image_size": image_size,
-            "layers": layers,
-            "width": width,
-            "patch_size": patch,
-            "head_width": 32,
-        },
-        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = CLIP(**shape)
-    directory.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: tensor.contiguous() for name, tensor in model.state_dict().items()}, directory / WEIGHTS_FILE
-    )
-    body = {UNTRAINED_KEY: True, "model_cfg": shape, "preprocess_cfg": {"mean": CLIP_MEAN, "std": CLIP_STD}}
-    (directory / CONFIG_FILE).write_text(json.dumps(body, indent=2), encoding="utf-8")
-    return directory
 
 
 def _through_open_clip(name: str, directory: Path | None) -> FashionCLIP:
@@ -207,7 +166,7 @@ def _renamed_into_open_clip(source: str) -> FashionCLIP:
     from huggingface_hub import snapshot_download
 
     local = Path(source).is_dir()
-    # One file of weights: the pickled twin beside the safe one is not fetched.
+    # One file of weights: pickled weights beside them are not fetched.
     patterns = ["config.json", "model.safetensors"]
     directory = Path(source) if local else Path(snapshot_download(source, allow_patterns=patterns))
     tower, size = load_open_clip_tower(directory)

@@ -1,4 +1,4 @@
-"""What every frozen network has in common: where it came from and the digest of its weights."""
+"""What frozen networks have in common: their origin and the digest of their weights."""
 
 import hashlib
 import json
@@ -30,17 +30,17 @@ class Origin:
     licence: str | None
     card: Card | None = None
 
-    def making(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """Fields of a version's provenance."""
-        told: dict[str, Any] = {"source": self.source, "trained": self.trained, "licence": self.licence}
+        fields: dict[str, Any] = {"source": self.source, "trained": self.trained, "licence": self.licence}
         if self.card is not None:
-            told |= {
+            fields |= {
                 "licence": self.card.licence,
                 "data_version": self.card.data_version,
                 "seed": self.card.seed,
                 "notes": (f"data: {self.card.data}", f"made by: {self.card.command}", *self.card.limits),
             }
-        return told
+        return fields
 
     def metrics(self) -> dict[str, Any]:
         """What the card measured, for a version's metrics."""
@@ -80,7 +80,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def loading(source: str) -> Iterator[None]:
-    """Turns whatever a hub library raises or logs into one line with the way out."""
+    """Turn whatever a hub library raises or logs into one line with the remedy."""
     try:
         with hushed(), _offline_without_hub(source):
             yield
@@ -100,9 +100,9 @@ def loading(source: str) -> Iterator[None]:
 
 @contextmanager
 def _offline_without_hub(source: str) -> Iterator[None]:
-    """Asks the hub once, before its library does: that one asks for each file, five times each.
+    """Ask the hub once, before its library asks for each file, five times each.
 
-    A hub that does not answer leaves what was downloaded before; one that is slow is waited for.
+    A hub that does not answer leaves what was downloaded before; a slow hub is waited for.
     """
     from huggingface_hub import constants
 
@@ -127,7 +127,7 @@ def _hub_answers() -> bool:
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Keeps the hub libraries from logging each retry, and from drawing bars where nobody sees them move."""
+    """Keep the hub libraries from logging each retry and from drawing bars where there is no terminal."""
     from transformers.utils import logging as bars
 
     levels = {

@@ -18,8 +18,8 @@ from trainer.fashion.contrast import info_nce, shared_info_nce
 from trainer.fashion.dataset import GarmentTensors
 from trainer.fashion.encoders import FieldEncoder, encode_tensors
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
-from trainer.fashion.rates import rate_of
 from trainer.loop.module import EpochBatches, EpochModule
+from trainer.loop.schedules import cosine_rate, exponential_rate, step_rate
 
 Stage = Literal["standalone", "contrastive"]
 
@@ -88,14 +88,14 @@ class EncoderModule(EpochModule):
 
     def _batches(self) -> Iterator[torch.Tensor]:
         order_N = torch.randperm(len(self.train_part), generator=self.rng)
-        # One garment alone has nothing to be told apart from.
+        # A garment alone has nothing to be distinguished from.
         yield from (row_B for row_B in torch.split(order_N, self.settings.batch_size) if len(row_B) > 1)
 
     def _val_loss(self) -> torch.Tensor:
         """The mean over batches as long as those of training: time and memory grow with the garments."""
         rng = torch.Generator().manual_seed(_VIEW_SEED)
         batches = torch.split(torch.arange(len(self.val_part)), self.settings.batch_size)
-        # The last one may be shorter, and one garment alone has nothing to be told apart from.
+        # The last one may be shorter, and a garment alone has nothing to be distinguished from.
         weighed = [(len(row_B), row_B) for row_B in batches if len(row_B) > 1 or len(batches) == 1]
         losses = [
             count * self._contrast(self.val_part, row_B, rng, training=False) for count, row_B in weighed
@@ -150,3 +150,17 @@ class EncoderModule(EpochModule):
             named = [tensors[name].to(self.device) for name in self.network.inputs]
             found: torch.Tensor = self.network(*named)
         return found.float()
+
+
+def rate_of(settings: FashionTraining, epoch: int) -> float:
+    """The rate of an epoch, counted from 1, by `settings.schedule`; nothing else decides it."""
+    highest = settings.learning_rate
+    match settings.schedule:
+        case "constant":
+            return highest
+        case "cosine":
+            return cosine_rate(epoch, highest=highest, lowest=0.0, period=settings.max_epochs)
+        case "step":
+            return step_rate(epoch, highest=highest, every=settings.step_epochs, factor=settings.step_factor)
+        case "exponential":
+            return exponential_rate(epoch, highest=highest, factor=settings.exponential_factor)

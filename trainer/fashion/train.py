@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from model_store.store import Version
-from trainer.errors import InvalidCheckpoint
 from trainer.fashion.augmentation.records import RecordVariants
 from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
 from trainer.fashion.augmentation.views import encode_views
@@ -17,17 +16,17 @@ from trainer.fashion.config import FashionConfig, read_encoder_settings
 from trainer.fashion.data.prepared_data import GarmentRecord, GarmentSplit, data_version, split_records
 from trainer.fashion.dataset import GarmentTensors, make_tensors
 from trainer.fashion.encoders import build_encoder, encode_tensors, restore_encoder
-from trainer.fashion.evaluation.in_batch import evaluate_in_batch
-from trainer.fashion.evaluation.retrieval import evaluate_retrieval
+from trainer.fashion.evaluation.retrieval import evaluate_in_batch, evaluate_retrieval
 from trainer.fashion.module import EncoderModule, Stage
 from trainer.fashion.summary import draw_training, summarise
 from trainer.features import vectors_of_files
-from trainer.loop.checkpointing import BEST, CheckpointKeeper, CheckpointWriter, read_last
+from trainer.loop.checkpointing import BEST, CheckpointKeeper, CheckpointWriter, LastCheckpoint
 from trainer.loop.checkpoints import load_checkpoint
-from trainer.loop.device import choose_device, one_thread
+from trainer.loop.device import choose_device
 from trainer.loop.fitting import FitSettings, Fitting
-from trainer.loop.run_folder import claimed
-from trainer.loop.tracking import TrackedRun, Tracker, tracking
+from trainer.loop.progress import Progress
+from trainer.loop.tracking import Tracker
+from trainer.loop.training_run import TrainingRun, settings_by_name
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
@@ -41,8 +40,6 @@ RESULTS_FILE, SUMMARY_FILE, CHARTS_FILE = (
 STANDALONE: Stage = "standalone"
 CONTRASTIVE: Stage = "contrastive"
 HEADLINE = "val/recall@10"
-# Settings that a resumed run may change: they alter when it stops, not what it has done.
-_FREE = ("max_epochs", "early_stopping_patience", "wandb_project", "wandb_run_name", "wandb_enabled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,203 +68,154 @@ def train_fashion(
     Writes `checkpoints/`, `results/` (figures, summary, charts, samples) and `logs/` (TensorBoard). The same
     arguments give the same weights on the CPU, and so does a run that was killed and resumed at any moment.
     Raises InvalidData: when the garments cannot be split or their pictures not be read.
-    Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's.
+    Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's. Raises FolderInUse:
+    when another run is in it.
     """
-    return EncoderRun(config, garments, image, space).train(resume)
-
-
-def _written(folder: Path, every: int) -> CheckpointKeeper:
-    return CheckpointWriter(folder, top=1, every=every)
-
-
-class EncoderRun:
-    """One training of an encoder, and what it writes: `keep` makes what takes the checkpoints of a folder."""
-
-    def __init__(
-        self,
-        config: FashionConfig,
-        garments: tuple[GarmentRecord, ...],
-        image: Version,
-        space: Workspace,
-        keep: Callable[[Path, int], CheckpointKeeper] = _written,
-    ) -> None:
-        self.config, self.garments, self.image, self.space = config, garments, image, space
-        self.preprocessing = config.attributes.preprocessing()
-        self.folder = space.out / CHECKPOINTS
-        self.device = choose_device(config.training.device)
-        self.keep = keep
-
-    def open_parts(self) -> tuple[GarmentTensors, GarmentTensors]:
-        """The garments to train on and those to validate on."""
-        return self._wardrobes(split_records(self.garments, self.config.training.seed))
-
-    def fit(self, train: GarmentTensors, val: GarmentTensors, tracker: Tracker) -> list[dict[str, float]]:
-        """Both stages from the beginning; the figures of each epoch of the second."""
-        with one_thread():
-            return self._fit(train, val, tracker, None)
-
-    def train(self, resume: bool) -> FashionReport:
-        """The whole of `train_fashion`."""
-        if resume:
-            # Before the folder is claimed: one without a run stays as it is.
-            self._last()
-        with claimed(self.space.out):
-            return self._train(self._last() if resume else None)
-
-    def _train(self, last: dict[str, Any] | None) -> FashionReport:
+    folder, settings = space.out / CHECKPOINTS, config.training
+    run = TrainingRun(
+        folder=space.out,
+        checkpoints=folder,
+        training=settings,
+        header=checkpoint_header(config, garments, image),
+        identity=("data_version", "space_id", "preprocessing"),
+        deciding=_deciding,
+    )
+    with run.claim(resume) as last:
         started = time.monotonic()
-        split = split_records(self.garments, self.config.training.seed)
-        train, val = self._wardrobes(split)
-        tracked = TrackedRun(
-            directory=self.space.out,
-            project=self.config.training.wandb_project,
-            name=self.config.training.wandb_run_name,
-            enabled=self.config.training.wandb_enabled,
-            settings=self.config.model_dump(mode="json"),
-            run_id=None if last is None else last["wandb_run"],
-            next_step=0 if last is None else int(last["epoch"]) + self.config.training.standalone_epochs + 1,
-            events=self.space.out / LOGS,
-        )
-        with tracking(tracked) as tracker, one_thread():
-            history = self._fit(train, val, tracker, last)
-        return self._report(split, val, history, started)
-
-    def _wardrobes(self, split: GarmentSplit) -> tuple[GarmentTensors, GarmentTensors]:
-        members = (*split.train, *split.val)
-        vector_ND = vectors_of_files([g.path for g in members], self.image, self.space, "fashion vectors")
-        cut, settings = len(split.train), self.config.augmentation
-        if settings.views:
-            draw_samples(split.train, self.config, self.space.out / SAMPLES)
-        views = encode_views(split.train, vector_ND[:cut], settings, self.image, self.space)
-        return (
-            make_tensors(split.train, vector_ND[:cut], self.preprocessing, views),
-            make_tensors(split.val, vector_ND[cut:], self.preprocessing),
-        )
-
-    def _fit(
-        self, train: GarmentTensors, val: GarmentTensors, tracker: Tracker, last: Mapping[str, Any] | None
-    ) -> list[dict[str, float]]:
-        """Both stages; the first only where the second has nothing to go on from."""
-        settings = self.config.training
-        torch.manual_seed(settings.seed)
-        rng = torch.Generator().manual_seed(settings.seed)
-        encoder = build_encoder(self.preprocessing.fields, self.config.encoder)
-        variants = RecordVariants(self.config.augmentation, self.config.attributes, train.tensors)
-        header = self._header() | {"wandb_run": tracker.run_id}
-        contrastive = self.keep(self.folder, settings.save_every_n_epochs)
-        if last is None:
-            contrastive.clear()
-        if last is None and settings.standalone_epochs:
-            standalone = self.keep(self.folder / STANDALONE, settings.standalone_epochs)
-            standalone.clear()
-            module = EncoderModule(encoder, settings, train, val, rng, STANDALONE, variants)
-            self._fitting(module, standalone, header, settings.standalone_epochs).run(
-                self.device, tracker, self.space.progress, "fashion, standalone"
-            )
-        module = EncoderModule(encoder, settings, train, val, rng, variants=variants)
-        before = settings.standalone_epochs
-        fitting = self._fitting(module, contrastive, header, settings.max_epochs)
-        if last is not None:
-            fitting.restore(last)
-        return fitting.run(self.device, _Shifted(tracker, before), self.space.progress, "fashion training")
-
-    def _fitting(
-        self, module: EncoderModule, keeper: CheckpointKeeper, header: Mapping[str, Any], epochs: int
-    ) -> Fitting:
-        settings = self.config.training
-        return Fitting(
-            module,
-            keeper,
-            header,
-            FitSettings(
-                max_epochs=epochs,
-                patience=settings.early_stopping_patience,
-                clip_norm=settings.gradient_clip_norm,
+        split = split_records(garments, settings.seed)
+        train, val = open_parts(config, split, image, space)
+        training = EncoderTraining(
+            config=config,
+            train=train,
+            val=val,
+            keep=lambda stage, every: CheckpointWriter(
+                folder / ("" if stage == CONTRASTIVE else stage), top=1, every=every
             ),
-            standing=lambda figures: (figures.get(HEADLINE, 0.0), -figures["val/loss"]),
-            headline=HEADLINE if module.stage == CONTRASTIVE else "val/loss",
+            progress=space.progress,
         )
-
-    def _last(self) -> dict[str, Any]:
-        last = read_last(self.folder, KIND)
-        header = self._header()
-        for name in ("data_version", "space_id", "preprocessing"):
-            if last[name] != header[name]:
-                raise InvalidCheckpoint(f"{self.folder}: the run to resume has another {name}")
-        was, asked = _settings(last), _settings(header)
-        changed = [name for name in asked if name not in was or was[name] != asked[name]]
-        epochs = [config["training"]["max_epochs"] for config in (last["config"], header["config"])]
-        if self.config.training.schedule == "cosine" and epochs[0] != epochs[1]:
-            # The cosine reaches its end with the last epoch: other epochs are other rates all along.
-            changed.append("training.max_epochs")
-        if changed:
-            raise InvalidCheckpoint(f"{self.folder}: the run has other settings of {', '.join(changed)}")
-        return last
-
-    def _report(
-        self, split: GarmentSplit, val: GarmentTensors, history: list[dict[str, float]], started: float
-    ) -> FashionReport:
-        checkpoint = self.folder / BEST
-        best = load_checkpoint(checkpoint, KIND)
-        record_ND = encode_tensors(restore_encoder(best), val.tensors)
-        picture_ND = val.picture_ND.numpy()
+        next_step = 0 if last is None else int(last.body["epoch"]) + settings.standalone_epochs + 1
+        with run.track(last, next_step=next_step, events=space.out / LOGS) as tracker:
+            history = training.fit(tracker, {**run.header, "wandb_run": tracker.run_id}, last)
+        best = load_checkpoint(folder / BEST, KIND)
         body = {
-            "image": {"version": str(self.image), "space_id": self.image.space_id},
-            "split": {"train": len(split.train), "val": len(split.val), "seed": self.config.training.seed},
+            "image": {"version": str(image), "space_id": image.space_id},
+            "split": {"train": len(split.train), "val": len(split.val), "seed": settings.seed},
             "epochs": history,
-            "best_epoch": best["epoch"],
-            "val": evaluate_retrieval(record_ND, picture_ND, val.keys),
-            "val_image_to_record": evaluate_retrieval(picture_ND, record_ND, val.keys),
-            "val_in_batch": evaluate_in_batch(record_ND, picture_ND, val.keys),
-            "config": self.config.model_dump(mode="json", exclude={"attributes"}),
+            **_measure(best, val),
+            "config": config.model_dump(mode="json", exclude={"attributes"}),
             "data_version": best["data_version"],
             "wandb_run": best["wandb_run"],
             "seconds": round(time.monotonic() - started, 2),
         }
-        results = self.space.out / RESULTS
+        results = space.out / RESULTS
         draw_training(results / CHARTS_FILE, history)
         write_report(results / SUMMARY_FILE, summarise(body))
-        return FashionReport(checkpoint=checkpoint, body=write_report(results / RESULTS_FILE, body))
-
-    def _header(self) -> dict[str, Any]:
-        return {
-            "kind": KIND,
-            "config": self.config.model_dump(mode="json"),
-            "preprocessing": self.preprocessing.model_dump(mode="json"),
-            "space_id": self.image.space_id,
-            "data_version": data_version(self.garments),
-            "seed": self.config.training.seed,
-        }
+        return FashionReport(checkpoint=folder / BEST, body=write_report(results / RESULTS_FILE, body))
 
 
-def _settings(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides how a run goes, by dotted name."""
-    config = checkpoint["config"]
-    encoder = read_encoder_settings(config["encoder"]).model_dump(mode="json")
-    training = {name: value for name, value in config["training"].items() if name not in _FREE}
+def open_parts(
+    config: FashionConfig, split: GarmentSplit, image: Version, space: Workspace
+) -> tuple[GarmentTensors, GarmentTensors]:
+    """The garments to train on and those to validate on, with their vectors."""
+    members, cut = (*split.train, *split.val), len(split.train)
+    vector_ND = vectors_of_files([g.path for g in members], image, space, "fashion vectors")
+    settings, preprocessing = config.augmentation, config.attributes.preprocessing()
+    if settings.views:
+        draw_samples(split.train, config, space.out / SAMPLES)
+    views = encode_views(split.train, vector_ND[:cut], settings, image, space)
+    return (
+        make_tensors(split.train, vector_ND[:cut], preprocessing, views),
+        make_tensors(split.val, vector_ND[cut:], preprocessing),
+    )
+
+
+def checkpoint_header(
+    config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version
+) -> dict[str, Any]:
+    """What every checkpoint of a run states beside its weights and figures."""
     return {
-        f"{part}.{name}": settings[name]
-        for part, settings in (
-            ("encoder", encoder),
-            ("augmentation", config.get("augmentation", {})),
-            ("training", training),
-        )
-        for name in sorted(settings)
+        "kind": KIND,
+        "config": config.model_dump(mode="json"),
+        "preprocessing": config.attributes.preprocessing().model_dump(mode="json"),
+        "space_id": image.space_id,
+        "data_version": data_version(garments),
+        "seed": config.training.seed,
     }
 
 
-class _Shifted:
-    """A tracker whose steps come after those of the stage before."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderTraining:
+    """Both stages of one training. `keep` gives the keeper of a stage and of how many epochs it keeps one."""
 
-    def __init__(self, tracker: Tracker, before: int) -> None:
-        self._tracker, self._before = tracker, before
+    config: FashionConfig
+    train: GarmentTensors
+    val: GarmentTensors
+    keep: Callable[[Stage, int], CheckpointKeeper]
+    progress: Progress
 
-    @property
-    def run_id(self) -> str | None:
-        return self._tracker.run_id
+    def fit(
+        self, tracker: Tracker, header: Mapping[str, Any], last: LastCheckpoint | None = None
+    ) -> list[dict[str, float]]:
+        """The figures of each epoch of the second stage; the first is trained only by a new run."""
+        settings = self.config.training
+        device = choose_device(settings.device)
+        torch.manual_seed(settings.seed)
+        rng = torch.Generator().manual_seed(settings.seed)
+        encoder = build_encoder(self.config.attributes.preprocessing().fields, self.config.encoder)
+        variants = RecordVariants(self.config.augmentation, self.config.attributes, self.train.tensors)
+        standalone, contrastive = (
+            self._fitting(
+                EncoderModule(encoder, settings, self.train, self.val, rng, stage, variants), header
+            )
+            for stage in (STANDALONE, CONTRASTIVE)
+        )
+        contrastive.begin(last)
+        if last is None and settings.standalone_epochs:
+            standalone.begin()
+            standalone.run(device, tracker, self.progress, "fashion, standalone")
+        return contrastive.run(device, tracker, self.progress, "fashion training")
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        self._tracker.log(figures, step + self._before)
+    def _fitting(self, module: EncoderModule, header: Mapping[str, Any]) -> Fitting:
+        settings, alone = self.config.training, module.stage == STANDALONE
+        every = settings.standalone_epochs if alone else settings.save_every_n_epochs
+        return Fitting(
+            module,
+            self.keep(module.stage, every),
+            header,
+            FitSettings(
+                max_epochs=settings.standalone_epochs if alone else settings.max_epochs,
+                patience=settings.early_stopping_patience,
+                clip_norm=settings.gradient_clip_norm,
+                steps_before=0 if alone else settings.standalone_epochs,
+            ),
+            standing=lambda figures: (figures.get(HEADLINE, 0.0), -figures["val/loss"]),
+            headline="val/loss" if alone else HEADLINE,
+        )
 
-    def show(self, name: str, picture: Path, step: int) -> None:
-        self._tracker.show(name, picture, step + self._before)
+
+def _measure(best: Mapping[str, Any], val: GarmentTensors) -> dict[str, Any]:
+    """The best epoch, and how its encoder retrieves on the validation split."""
+    record_ND = encode_tensors(restore_encoder(best), val.tensors)
+    picture_ND = val.picture_ND.numpy()
+    return {
+        "best_epoch": best["epoch"],
+        "val": evaluate_retrieval(record_ND, picture_ND, val.keys),
+        "val_image_to_record": evaluate_retrieval(picture_ND, record_ND, val.keys),
+        "val_in_batch": evaluate_in_batch(record_ND, picture_ND, val.keys),
+    }
+
+
+def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide the weights of a run, by dotted name."""
+    training = config["training"]
+    settings = settings_by_name(
+        {
+            "encoder": read_encoder_settings(config["encoder"]).model_dump(mode="json"),
+            "augmentation": config.get("augmentation", {}),
+            "training": training,
+        }
+    )
+    if training.get("schedule") == "cosine":
+        # The cosine reaches its end with the last epoch: other epochs are other rates all along.
+        settings["training.max_epochs"] = training["max_epochs"]
+    return settings

@@ -1,6 +1,7 @@
 """Which checkpoints of a run stay on disk: the last, the best, the few best, every few epochs (A-14)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,23 +14,23 @@ PATTERNS = (BEST, LAST, ENSEMBLE, "top_*.pt", "epoch_*.pt")
 Standing = tuple[float, float]
 
 
-class Keeping(Protocol):
-    """Takes what an epoch leaves behind."""
+class CheckpointKeeper(Protocol):
+    """Keeps the checkpoints of a run."""
 
     def clear(self) -> None:
-        """Forget the run before."""
+        """Delete the checkpoints of an earlier run."""
 
     def keep(
         self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any], /
     ) -> None:
-        """Keep what this epoch deserves."""
+        """Keep this epoch where its standing or its number asks for it."""
 
     def restore(self, resume: Mapping[str, Any], /) -> None:
         """Go on from what `last.pt` carries."""
 
 
-class Unwritten:
-    """Holds the last epoch in memory and writes nothing: for runs that are asked for figures alone."""
+class InMemoryCheckpoints:
+    """Holds the last epoch in memory and writes nothing: for runs of which only the figures count."""
 
     def __init__(self) -> None:
         self.last: Mapping[str, Any] = {}
@@ -49,8 +50,8 @@ class Unwritten:
         raise InvalidCheckpoint("nothing was written, so there is nothing to go on from")
 
 
-class Keeper:
-    """Writes the checkpoints of one run into a folder; a better standing is a greater tuple.
+class CheckpointWriter:
+    """Writes the checkpoints of one run into a folder; the greater standing is the better.
 
     `last.pt` is written last and alone carries what a run needs to go on: after a kill at any moment, the
     epoch that it names is done again and writes the same files again.
@@ -61,7 +62,7 @@ class Keeper:
         self._standings: dict[int, Standing] = {}
 
     def clear(self) -> None:
-        """Forget the checkpoints of the run before."""
+        """Delete the checkpoints of an earlier run."""
         for pattern in PATTERNS:
             for path in self.folder.glob(pattern):
                 path.unlink()
@@ -70,7 +71,7 @@ class Keeper:
     def keep(
         self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any]
     ) -> None:
-        """Write what this epoch deserves, drop what it displaces."""
+        """Write the checkpoints of this epoch and delete those that it displaces."""
         names = [BEST] if self._is_best(standing) else []
         names += [f"epoch_{epoch:03d}.pt"] if epoch % self._every == 0 else []
         self._standings[epoch] = standing
@@ -91,7 +92,7 @@ class Keeper:
         return tuple(self._path(epoch) for epoch in self.top_epochs())
 
     def top_epochs(self) -> tuple[int, ...]:
-        """Their epochs; of equal standings the earlier one is better."""
+        """The epochs with the best standings; of equal standings the earlier epoch is better."""
         return tuple(
             sorted(self._standings, key=lambda number: (*_negated(self._standings[number]), number))
         )[: self._top]
@@ -102,7 +103,7 @@ class Keeper:
         self._standings = {int(epoch): (float(a), float(b)) for epoch, a, b in resume["keeper"]}
 
     def _sweep(self) -> None:
-        """Forget what a killed run was writing."""
+        """Delete the temporary files of a killed run."""
         for path in self.folder.glob(".*.pt.*"):
             path.unlink()
 
@@ -116,15 +117,23 @@ class Keeper:
         return [[epoch, *standing] for epoch, standing in self._standings.items()]
 
 
-def read_last(folder: Path, kind: str) -> dict[str, Any]:
-    """The body of `last.pt`, which a run goes on from.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastCheckpoint:
+    """`last.pt` of a run: its path and its body, which a resumed run goes on from."""
+
+    path: Path
+    body: dict[str, Any]
+
+
+def read_last(folder: Path, kind: str) -> LastCheckpoint:
+    """The last checkpoint of the run in `folder`.
 
     Raises InvalidCheckpoint: when there is none, or it is of another kind.
     """
     path = folder / LAST
     if not path.exists():
         raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume")
-    return load_checkpoint(path, kind)
+    return LastCheckpoint(path=path, body=load_checkpoint(path, kind))
 
 
 def _negated(standing: Standing) -> Standing:

@@ -23,7 +23,7 @@ def save_checkpoint(path: Path, body: Mapping[str, Any]) -> None:
     Raises OSError: when it cannot be written, naming the file.
     """
     with replacing(path) as temporary:
-        # In memory first: of a full disk torch's own writer tells in the words of its insides.
+        # In memory first: torch's own writer reports a full disk as an internal error.
         whole = BytesIO()
         torch.save({"schema_version": SCHEMA_VERSION, **body}, whole)
         temporary.write_bytes(whole.getbuffer())
@@ -51,7 +51,7 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     """
     try:
         with warnings.catch_warnings():
-            # Of a pickle of another protocol torch warns at length before it refuses it.
+            # torch warns at length of a pickle of another protocol before it refuses it.
             warnings.simplefilter("ignore")
             body = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -71,7 +71,7 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
 
 @contextmanager
 def restoring(path: Path) -> Iterator[None]:
-    """Around what is made of a checkpoint: whatever is missing in it or does not fit becomes one line.
+    """Turn whatever is missing in a checkpoint, or does not fit, into one line.
 
     Raises InvalidCheckpoint: naming the file and the first thing that is wrong with it.
     """

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 def choose_device(wanted: Literal["cuda", "cpu"]) -> torch.device:
-    """The device of a run: the CPU when there is no CUDA device, said in the log."""
+    """The device of a run: the CPU, with a warning in the log, when there is no CUDA device."""
     if wanted == "cuda" and not torch.cuda.is_available():
         _log.warning("no CUDA device: training on the CPU")
         return torch.device("cpu")
@@ -21,7 +21,7 @@ def choose_device(wanted: Literal["cuda", "cpu"]) -> torch.device:
 
 
 def choose_precision(device: torch.device) -> Precision:
-    """That of the weights on the CPU; half on a GPU: bfloat16 where it has it, else float16 (A-10)."""
+    """Full precision on the CPU; on a GPU bfloat16 where it has it, else float16 (A-10)."""
     if device.type != "cuda":
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
@@ -29,7 +29,7 @@ def choose_precision(device: torch.device) -> Precision:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Lets torch compute on one core: the matrices of a head are too small to share.
+    """Let torch compute on one core: the matrices of a head are too small to share.
 
     On a busy machine of two cores an epoch takes a tenth of the time that it takes on both.
     """

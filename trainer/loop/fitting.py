@@ -14,8 +14,9 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from trainer.errors import Diverged, OutOfMemory
-from trainer.loop.checkpointing import Keeping, Standing
-from trainer.loop.device import choose_precision
+from trainer.loop.checkpointing import CheckpointKeeper, LastCheckpoint, Standing
+from trainer.loop.checkpoints import restoring
+from trainer.loop.device import choose_precision, one_thread
 from trainer.loop.module import EpochModule, Figures
 from trainer.loop.progress import Progress
 from trainer.loop.tracking import Tracker
@@ -27,13 +28,17 @@ _LOUD = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """When a run ends, and how it steps. It ends early once the rate is at `lowest_rate`."""
+    """When a run ends, and how it steps. It ends early once the rate is at `lowest_rate`.
+
+    steps_before: steps of its tracker that come before the first epoch.
+    """
 
     max_epochs: int
     patience: int
     clip_norm: float
     accumulation: int = 1
     lowest_rate: float = 0.0
+    steps_before: int = 0
 
 
 class Patience:
@@ -59,16 +64,16 @@ class Patience:
 
 
 class Fitting:
-    """One run of a module; the checkpoints that it leaves are the keeper's.
+    """The epochs of a module; `keeper` takes its checkpoints.
 
-    standing: how good an epoch is, by its figures. headline: the figure that progress tells. extras: what
+    standing: how good an epoch is, by its figures. headline: the figure that progress shows. extras: what
     else goes into its checkpoint.
     """
 
     def __init__(
         self,
         module: EpochModule,
-        keeper: Keeping,
+        keeper: CheckpointKeeper,
         header: Mapping[str, Any],
         settings: FitSettings,
         *,
@@ -84,11 +89,18 @@ class Fitting:
         self._stopped = False
         self.history: list[dict[str, float]] = []
 
-    def restore(self, last: Mapping[str, Any]) -> None:
-        """Go on from the body of `last.pt` as if the run had never stopped.
+    def begin(self, last: LastCheckpoint | None = None) -> None:
+        """Go on from a last checkpoint as if the run had never stopped; without it, clear the keeper.
 
-        Raises KeyError, ValueError, TypeError or RuntimeError: for a damaged one; see `restoring`.
+        Raises InvalidCheckpoint: if the checkpoint is damaged.
         """
+        if last is None:
+            self.keeper.clear()
+            return
+        with restoring(last.path):
+            self._restore(last.body)
+
+    def _restore(self, last: Mapping[str, Any]) -> None:
         resume = last["resume"]
         if not self._fits(last["optimizer_state_dict"]):
             raise ValueError("its optimiser is of other weights")
@@ -108,34 +120,35 @@ class Fitting:
         stage: str,
         after_epoch: Callable[[int], None] = lambda _epoch: None,
     ) -> list[dict[str, float]]:
-        """Figures of each epoch, those before a resumed one with them.
+        """The figures of each epoch, including those before a resumed run.
 
         Raises OutOfMemory: when the smallest piece of a batch does not fit the device.
         """
         left = self.settings.max_epochs - self.module.epochs_before
         if left > 0 and not self._stopped:
 
-            def told(epoch: int, figures: Figures) -> None:
-                tracker.log(figures, epoch)
+            def report(epoch: int, figures: Figures) -> None:
+                tracker.log(figures, self.settings.steps_before + epoch)
                 after_epoch(epoch)
                 note = f"{self._headline} {figures[self._headline]:.3f}"
                 progress(stage, epoch, self.settings.max_epochs, note)
 
             try:
-                run_training(
-                    self.module,
-                    device,
-                    epochs=left,
-                    callback=_Recording(self, self._optimiser, told),
-                    clip_norm=self.settings.clip_norm,
-                    accumulation=self.settings.accumulation,
-                )
+                with one_thread():
+                    run_training(
+                        self.module,
+                        device,
+                        epochs=left,
+                        callback=_Recording(self, self._optimiser, report),
+                        clip_norm=self.settings.clip_norm,
+                        accumulation=self.settings.accumulation,
+                    )
             except torch.OutOfMemoryError as error:
                 raise OutOfMemory(f"{stage}: the memory of {device} does not suffice for one row") from error
         return self.history
 
     def record(self) -> bool:
-        """Keep the epoch that was just validated; whether the run ends with it.
+        """Keep the epoch that was just validated. Returns whether the run ends with it.
 
         Raises Diverged: when a loss is not finite; what was kept before stays.
         """
@@ -179,12 +192,12 @@ class Fitting:
 
 
 class _Recording(lightning.Callback):
-    """After each validation: keep the epoch, tell its figures, stop when nothing more is to be gained."""
+    """After each validation: keep the epoch, report its figures, stop when nothing more is to be gained."""
 
     def __init__(
-        self, fitting: Fitting, optimiser: Mapping[str, Any] | None, told: Callable[[int, Figures], None]
+        self, fitting: Fitting, optimiser: Mapping[str, Any] | None, report: Callable[[int, Figures], None]
     ) -> None:
-        self.fitting, self.optimiser, self.told = fitting, optimiser, told
+        self.fitting, self.optimiser, self.report = fitting, optimiser, report
 
     def on_fit_start(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
         if self.optimiser is not None:
@@ -193,7 +206,7 @@ class _Recording(lightning.Callback):
     def on_validation_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
         module = self.fitting.module
         stopped = self.fitting.record()
-        self.told(module.epoch, module.figures)
+        self.report(module.epoch, module.figures)
         if stopped:
             _log.info("training stopped early", extra={"epoch": module.epoch, "lr": module.rate})
             trainer.should_stop = True

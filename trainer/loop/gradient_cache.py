@@ -22,7 +22,7 @@ Score = Callable[[torch.Tensor], torch.Tensor]
 Result = TypeVar("Result")
 
 
-class ChunkedScores:
+class GradientCache:
     """Scores of whole batches by a module, at most `size` rows at once; `size` halves when memory runs out.
 
     `scores` and then `backward`, once each a batch. Raises torch.OutOfMemoryError: when one row is too much.
@@ -68,8 +68,8 @@ class ChunkedScores:
         total: list[torch.Tensor | None] = [None] * len(self._weights)
         for start in range(0, len(self._rows), self.size):
             gradient_C = self._leaf.grad[start : start + self.size]
-            found = torch.autograd.grad(self._piece(start), self._weights, gradient_C, allow_unused=True)
-            total = [_sum(one, other) for one, other in zip(total, found, strict=True)]
+            part = torch.autograd.grad(self._piece(start), self._weights, gradient_C, allow_unused=True)
+            total = [_sum(before, more) for before, more in zip(total, part, strict=True)]
         return total
 
     def _piece(self, start: int) -> torch.Tensor:
@@ -117,7 +117,7 @@ def _seeded(device: torch.device, seed: int) -> Iterator[None]:
             generator.set_state(state)
 
 
-def _sum(one: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return one + other
+def _sum(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:
+    if first is None or second is None:
+        return first if second is None else second
+    return first + second

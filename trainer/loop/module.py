@@ -15,7 +15,7 @@ Figures = Mapping[str, float]
 
 
 class EpochModule(lightning.LightningModule):
-    """A network in training that tells the figures of each epoch; epochs count from 1 and over resumed runs.
+    """A network in training and the figures of each epoch; epochs count from 1 and over resumed runs.
 
     A subclass gives `rate` and `measure`, and batches from `generators` alone, so that their states and those
     of torch decide everything that is to come.
@@ -92,7 +92,7 @@ class EpochModule(lightning.LightningModule):
 
 
 class EpochBatches:
-    """Batches as Lightning takes them: made anew each epoch, of a number that is not told."""
+    """Batches as Lightning takes them: made anew each epoch, of unknown number."""
 
     def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
         self._make = make

@@ -1,4 +1,4 @@
-"""How long work tells how far it is: a callback of stage, done and total, and a few words at times."""
+"""Progress of long work: a callback of stage, done, total and sometimes a note."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ from tqdm import tqdm
 
 
 class Progress(Protocol):
-    """Takes how far a stage is; `note` is the figure that matters most."""
+    """Takes the progress of a stage; `note` is the figure that matters most."""
 
     def __call__(self, stage: str, done: int, total: int, note: str = "", /) -> None:
-        """Tell it."""
+        """Report `done` of `total` steps of a stage."""
 
 
 def silent(_stage: str, _done: int, _total: int, _note: str = "") -> None:
-    """Tells nobody."""
+    """Discard it."""
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def bars() -> Iterator[Progress]:
     """One bar a stage on standard error; shown only on a terminal."""
     shown: dict[str, Any] = {}
 
-    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+    def show(stage: str, done: int, total: int, note: str = "") -> None:
         if stage not in shown:
             for bar in shown.values():
                 bar.close()
@@ -32,7 +32,7 @@ def bars() -> Iterator[Progress]:
         shown[stage].update(done - shown[stage].n)
 
     try:
-        yield tell
+        yield show
     finally:
         for bar in shown.values():
             bar.close()

@@ -12,7 +12,7 @@ LOCK_FILE = ".lock"
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder, created if missing, for one run; a process that ends however it ends releases it.
+    """Hold a folder, created if missing, for one run; released when the process ends, however it ends.
 
     Raises FolderInUse: if another run holds it, naming its process.
     """

@@ -18,8 +18,25 @@ _log = logging.getLogger(__name__)
 _ONLINE_TIMEOUT_S = 20
 
 
+# Settings that say where a run is tracked; they alter nothing of it.
+TRACKING_SETTINGS = ("wandb_enabled", "wandb_project", "wandb_run_name")
+
+
+class TrackingSettings(Protocol):
+    """The settings of a training that say where it is tracked."""
+
+    @property
+    def wandb_enabled(self) -> bool: ...
+
+    @property
+    def wandb_project(self) -> str: ...
+
+    @property
+    def wandb_run_name(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tracked:
+class TrackedRun:
     """Which run this is: where it is written, its project, its name and its settings.
 
     `run_id` names the run in wandb that a resumed one goes on with, `next_step` the step that it begins at.
@@ -34,6 +51,17 @@ class Tracked:
     run_id: str | None = None
     next_step: int = 0
     events: Path | None = None
+
+    @classmethod
+    def of(cls, training: TrackingSettings, directory: Path, settings: Mapping[str, Any]) -> "TrackedRun":
+        """The run of a training in `directory`; `settings` are recorded with it."""
+        return cls(
+            directory=directory,
+            project=training.wandb_project,
+            name=training.wandb_run_name,
+            enabled=training.wandb_enabled,
+            settings=settings,
+        )
 
 
 class Tracker(Protocol):
@@ -50,7 +78,9 @@ class Tracker(Protocol):
         """Record a picture file of one step."""
 
 
-class _Untracked:
+class Untracked:
+    """Tracks nowhere: figures and pictures go to the debug log."""
+
     run_id: str | None = None
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
@@ -71,7 +101,7 @@ class _Events:
         self._tracker.log(figures, step)
         for name, value in figures.items():
             self._writer.add_scalar(name, value, step)
-        # What was told is there after a kill.
+        # Figures that were logged survive a kill.
         self._writer.flush()
 
     def show(self, name: str, picture: Path, step: int) -> None:
@@ -95,7 +125,7 @@ class _Wandb:
 
 
 @contextmanager
-def tracking(run: Tracked) -> Iterator[Tracker]:
+def tracking(run: TrackedRun) -> Iterator[Tracker]:
     """The tracker of a run, finished when the block ends, marked as failed when it raises.
 
     Raises InvalidConfig: when tracking is switched off anywhere but under tests.
@@ -104,7 +134,7 @@ def tracking(run: Tracked) -> Iterator[Tracker]:
         if run.events is None:
             yield tracker
             return
-        # What a killed run told of the step that is done again no longer counts.
+        # Figures that a killed run logged of the step that is done again no longer count.
         writer = SummaryWriter(str(run.events), purge_step=run.next_step or None)
         try:
             yield _Events(tracker, writer)
@@ -113,13 +143,13 @@ def tracking(run: Tracked) -> Iterator[Tracker]:
 
 
 @contextmanager
-def _wandb(run: Tracked) -> Iterator[Tracker]:
+def _wandb(run: TrackedRun) -> Iterator[Tracker]:
     if not run.enabled:
         if "pytest" not in sys.modules:
             raise InvalidConfig(
                 "wandb_enabled is false: a run without tracking is refused except under tests"
             )
-        yield _Untracked()
+        yield Untracked()
         return
     run.directory.mkdir(parents=True, exist_ok=True)
     wandb_run = _start(run)
@@ -131,7 +161,7 @@ def _wandb(run: Tracked) -> Iterator[Tracker]:
     wandb_run.finish()
 
 
-def _start(run: Tracked) -> Any:
+def _start(run: TrackedRun) -> Any:
     import wandb
 
     def init(mode: Literal["online", "offline"]) -> Any:

@@ -15,26 +15,27 @@ from model_store.store import ModelStore, Version
 from trainer.errors import NotFaithful
 from trainer.publication.golden_inputs import golden_pictures
 from trainer.publication.graphs import Format, measure_parity, open_graph
-from trainer.publication.publish import FIDELITY, Shelf, readable_versions
+from trainer.publication.publish import FIDELITY, PublishTarget
+from trainer.publication.stored_versions import readable_versions
 
 
-def serving_versions(trained_on: Version, shelf: Shelf) -> tuple[Version, ...]:
+def serving_versions(trained_on: Version, target: PublishTarget) -> tuple[Version, ...]:
     """What a model trained on `trained_on` accepts, the version that it serves with first.
 
     That is `trained_on` itself with what it was derived from or what was derived from it and, when the
-    shelf's format is another, its newest faithful twin in that format before it.
+    target's format is another, its newest faithful twin in that format before it.
     """
-    if trained_on.manifest.format == shelf.form:
-        return (trained_on, *relatives(shelf.store, trained_on))
-    for twin in _twins(shelf.store, trained_on, shelf.form):
+    if trained_on.manifest.format == target.form:
+        return (trained_on, *relatives(target.store, trained_on))
+    for twin in _twins(target.store, trained_on, target.form):
         try:
             worst = _compare(twin, trained_on)
         except NotFaithful as error:
-            shelf.tell(f"{twin} does not stand in for {trained_on}: {error}")
+            target.notify(f"{twin} does not stand in for {trained_on}: {error}")
         else:
-            shelf.tell(f"{twin} stands in for {trained_on}: largest difference {worst:.2g}")
+            target.notify(f"{twin} stands in for {trained_on}: largest difference {worst:.2g}")
             return (twin, trained_on)
-    shelf.tell(f"{trained_on.name} has no faithful version as {shelf.form}: served with {trained_on}")
+    target.notify(f"{trained_on.name} has no faithful version as {target.form}: served with {trained_on}")
     return (trained_on,)
 
 
@@ -73,8 +74,8 @@ def _compare(twin: Version, trained_on: Version) -> float:
     preprocessing = trained_on.manifest.preprocessing
     assert isinstance(preprocessing, ImagePreprocessing)
     pictures = golden_pictures(preprocessing.height, preprocessing.width)
-    found, wanted = (_vectors(version, pictures) for version in (twin, trained_on))
-    return max(measure_parity([(found, wanted)]).values())
+    outputs, expected = (_vectors(version, pictures) for version in (twin, trained_on))
+    return max(measure_parity([(outputs, expected)]).values())
 
 
 def _vectors(version: Version, image_BHWC: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from inference.attributes import AttributeSchema
 from model_store.manifest import AttributePreprocessing
-from trainer.synthetic.garments import tailor
+from trainer.synthetic.garments import draw_garment
 from trainer.synthetic.paintings import artist, paint
 
 _SEED = 20
@@ -20,7 +20,7 @@ def golden_pictures(height: int, width: int) -> np.ndarray:
     gradient_HW = np.linspace(0, 255, height * width).reshape(height, width).astype(np.uint8)
     pictures = [
         _fitted(paint(artist(_SEED, 0), _SEED, 0), height, width),
-        _fitted(tailor(_SEED, 0).picture, height, width),
+        _fitted(draw_garment(_SEED, 0).picture, height, width),
         rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
         np.repeat(gradient_HW[:, :, None], 3, axis=2),
     ]

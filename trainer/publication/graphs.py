@@ -1,4 +1,4 @@
-"""Torch modules to graphs: exported, stripped, composed and proven equal to what they came from.
+"""Torch modules to graphs: exported, stripped, composed, compacted and proven equal to their origin.
 
 Shapes: B batch.
 """
@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import onnx.compose
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from inference.session import Session, SessionSettings, open_session
@@ -27,6 +28,9 @@ TORCHSCRIPT_FILE = "model.pt"
 WEIGHTS_FILE = "model.onnx.data"
 # Protobuf ends at 2 GiB and a session reads a large message twice: beyond this, weights lie beside.
 INLINE_BYTES = 256 << 20
+# Weights of fewer values are not worth a node that casts them.
+LEAST_VALUES = 1024
+_HALF_SUFFIX = "_half"
 PARITY_BATCHES = (1, 3)
 # Of the largest output, or of 1 where that is larger.
 PARITY_TOLERANCE = 2e-4
@@ -107,6 +111,28 @@ def compose(first: onnx.ModelProto, second: onnx.ModelProto, bridge: str) -> onn
     return model
 
 
+def keep_halves(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with each float32 weight that half precision holds exactly stored so and cast when loaded.
+
+    Runtimes cast constants once, at load. A model without such weights comes back as it is.
+    """
+    graph = model.graph
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(weight)
+        if values.size < LEAST_VALUES or not _fits(values):
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + _HALF_SUFFIX))
+        casts.append(onnx.helper.make_node("Cast", [name + _HALF_SUFFIX], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
 def save_graph(model: Graph, directory: Path) -> dict[str, Path]:
     """Write the model and return its files by name, the graph first; large ONNX weights lie beside it."""
     if isinstance(model, TorchScriptFile):
@@ -119,7 +145,7 @@ def save_graph(model: Graph, directory: Path) -> dict[str, Path]:
     onnx.save_model(
         model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=WEIGHTS_FILE
     )
-    # Saving moves the weights out of the model in memory; whoever holds it still wants them.
+    # Saving moves the weights out of the model in memory; its holder still needs them.
     onnx.load_external_data_for_model(model, str(directory))
     return {GRAPH_FILE: path, WEIGHTS_FILE: directory / WEIGHTS_FILE}
 
@@ -149,14 +175,14 @@ def prove_parity(
 
 
 def measure_parity(pairs: Sequence[tuple[Arrays, Arrays]]) -> dict[str, float]:
-    """Largest absolute difference of each output over all (found, wanted) pairs.
+    """Largest absolute difference of each output over all (outputs, expected) pairs.
 
     Raises NotFaithful: when one is above the tolerance or not finite, naming the output and both figures.
     """
     worst: dict[str, float] = {}
-    for found, wanted in pairs:
-        for name, array in wanted.items():
-            difference = float(np.max(np.abs(found[name].astype(np.float64) - array)))
+    for outputs, expected in pairs:
+        for name, array in expected.items():
+            difference = float(np.max(np.abs(outputs[name].astype(np.float64) - array)))
             bound = PARITY_TOLERANCE * max(1.0, float(np.abs(array).max()))
             if not difference <= bound:
                 raise NotFaithful(
@@ -169,11 +195,16 @@ def measure_parity(pairs: Sequence[tuple[Arrays, Arrays]]) -> dict[str, float]:
 def torch_outputs(module: nn.Module, inputs: Arrays, signature: Signature) -> dict[str, np.ndarray]:
     """What the torch module itself gives, by output name."""
     with torch.inference_mode():
-        found = module.eval()(*(torch.from_numpy(inputs[name]) for name in signature.inputs))
-    tensors = found if isinstance(found, tuple) else (found,)
+        outputs = module.eval()(*(torch.from_numpy(inputs[name]) for name in signature.inputs))
+    tensors = outputs if isinstance(outputs, tuple) else (outputs,)
     return {name: tensor.numpy() for name, tensor in zip(signature.outputs, tensors, strict=True)}
 
 
 def _shapes_of(module: nn.Module, shapes: tuple[dict[int, Any], ...]) -> Any:
     """Modules that take `*tensors` have one parameter, so torch wants their shapes one level deeper."""
     return (shapes,) if getattr(module, "takes_many", False) else shapes
+
+
+def _fits(values: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(values.astype(np.float16).astype(np.float32), values))

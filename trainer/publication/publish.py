@@ -3,10 +3,9 @@
 A graph that the store already holds with the same meaning is not published again.
 """
 
-import logging
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -15,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from inference.golden import check_in_child, write_golden
+from inference.child_check import check_in_child
+from inference.golden import write_golden
 from model_store.aliases import CANDIDATE, PRODUCTION
-from model_store.errors import AliasConflict, StoreError
-from model_store.manifest import FileEntry, Manifest, Provenance, VersionReference
+from model_store.errors import AliasConflict
+from model_store.manifest import FileEntry, Manifest, Provenance
 from model_store.store import Draft, ModelStore, Version, hash_file
 from trainer.publication.graphs import OPSET, Format, Graph, format_of, open_graph, save_graph
+from trainer.publication.stored_versions import is_whole, readable_versions
 
 TOOLS = ("torch", "transformers", "open_clip_torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy")
 UNIT_NORM = (0.999, 1.001)
@@ -30,18 +31,16 @@ GOLDEN_FILE = "golden.npz"
 # Under which metric an eight-bit version keeps what its gate measured.
 FIDELITY = "fidelity"
 
-_log = logging.getLogger(__name__)
-
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
-def quiet(_line: str) -> None:
-    """Tells nobody."""
+def discard(_line: str) -> None:
+    """Discard a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
-    """Where to publish and in which format. Without `alias`, see `point`.
+class PublishTarget:
+    """Where to publish and in which format. Without `alias`, see `set_alias`.
 
     With `calibration`, a folder of pictures, frozen networks are published in eight bits too.
     """
@@ -50,11 +49,11 @@ class Shelf:
     alias: str | None = None
     form: Format = "onnx"
     calibration: Path | None = None
-    tell: Tell = quiet
+    notify: Notify = discard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Making:
+class GraphSource:
     """Where a graph comes from, for its provenance."""
 
     source: str
@@ -67,10 +66,10 @@ class Making:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
+class PublishableGraph:
     """A graph ready to be published.
 
-    `about` holds manifest fields: preprocessing and, where they apply, pooling, pixel_path, accepts,
+    `fields` of its manifest: preprocessing and, where they apply, pooling, pixel_path, accepts,
     composed_of, calibration and metrics. Without `norm_range` it follows from the golden outputs.
     """
 
@@ -78,14 +77,14 @@ class Product:
     graph: Graph
     output: str
     golden_inputs: Mapping[str, np.ndarray]
-    making: Making
-    about: Mapping[str, Any]
+    source: GraphSource
+    fields: Mapping[str, Any]
     norm_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What became of a product: its version, the alias that means it, if any, and whether it is new."""
+    """What became of a model: its version, the alias that means it, if any, and whether it is new."""
 
     version: Version
     alias: str | None
@@ -93,30 +92,30 @@ class Published:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
-def publish(product: Product, shelf: Shelf, *, pointed: bool = True) -> Published:
-    """Publish a product, or find the version that it is equal to, and set its alias.
+def publish(model: PublishableGraph, target: PublishTarget, *, pointed: bool = True) -> Published:
+    """Publish a model, or find the version that it is equal to, and set its alias.
 
     Without `pointed` no alias moves: for what only another version names.
     Raises RefusedModel: when its own checks fail; nothing of it is visible then.
     """
     with tempfile.TemporaryDirectory(prefix="atelier-") as place:
         directory = Path(place)
-        files = save_graph(product.graph, directory)
-        fields = _fields(product, files, directory / GOLDEN_FILE)
-        version = _twin(shelf.store, fields, files)
+        files = save_graph(model.graph, directory)
+        fields = _fields(model, files, directory / GOLDEN_FILE)
+        version = _find_equivalent(target.store, fields, files)
         fresh = version is None
         if version is None:
-            shelf.tell(f"checking {product.name} in a child process")
+            target.notify(f"checking {model.name} in a child process")
             draft = Draft(
                 manifest=fields, graph=files, golden={GOLDEN_FILE: directory / GOLDEN_FILE}, payload={}
             )
-            version = shelf.store.publish(draft, check_in_child)
-    alias = point(shelf.store, version, shelf.alias) if pointed else None
-    shelf.tell(_sentence(version, alias, fresh=fresh))
+            version = target.store.publish(draft, check_in_child)
+    alias = set_alias(target.store, version, target.alias) if pointed else None
+    target.notify(_sentence(version, alias, fresh=fresh))
     return Published(version=version, alias=alias, fresh=fresh, metrics=version.manifest.metrics)
 
 
-def point(store: ModelStore, version: Version, alias: str | None = None) -> str:
+def set_alias(store: ModelStore, version: Version, alias: str | None = None) -> str:
     """Make an alias mean `version` and return it.
 
     Without `alias`: `production` when the model has none yet or it means this version, else `candidate`.
@@ -141,39 +140,29 @@ def point(store: ModelStore, version: Version, alias: str | None = None) -> str:
     return alias
 
 
-def find_version(store: ModelStore, name: str, space_id: str) -> Version | None:
-    """The newest version of a model that has this space, also one that no alias reaches."""
-    return next((version for version in readable_versions(store, name) if version.space_id == space_id), None)
-
-
-def reference(version: Version) -> VersionReference:
-    """How another manifest names this version."""
-    return VersionReference(name=version.name, version=version.number, digest=version.digest)
-
-
-def _fields(product: Product, files: Mapping[str, Path], golden: Path) -> dict[str, Any]:
+def _fields(model: PublishableGraph, files: Mapping[str, Path], golden: Path) -> dict[str, Any]:
     """The manifest's fields except `files`; writes the golden set, recorded on the CPU."""
-    form = format_of(product.graph)
+    form = format_of(model.graph)
     session = open_graph(next(iter(files.values())))
-    outputs = _rows(session.run, product.golden_inputs)
-    write_golden(golden, product.golden_inputs, outputs)
+    outputs = _rows(session.run, model.golden_inputs)
+    write_golden(golden, model.golden_inputs, outputs)
     peak = max(1.0, *(float(np.abs(array).max()) for array in outputs.values()))
-    main = outputs[product.output]
+    main = outputs[model.output]
     # A step of eight bits that falls to the other side on another processor is no broken graph.
-    eight_bits = product.about.get("precision") == "int8"
+    eight_bits = model.fields.get("precision") == "int8"
     atol = 2e-2 * float(np.abs(main).max()) if eight_bits else 2e-4 * peak
     return {
-        "name": product.name,
+        "name": model.name,
         "format": form,
         "opset": OPSET if form == "onnx" else None,
         "inputs": [spec.model_dump() for spec in session.inputs],
         "outputs": [spec.model_dump() for spec in session.outputs],
-        "output": product.output,
+        "output": model.output,
         "dimension": main.shape[1],
-        "norm_range": product.norm_range or _norm_range(main),
+        "norm_range": model.norm_range or _norm_range(main),
         "golden": {"file": GOLDEN_FILE, "count": len(main), "atol": atol},
-        "provenance": _provenance(product.making),
-        **product.about,
+        "provenance": _provenance(model.source),
+        **model.fields,
     }
 
 
@@ -191,25 +180,25 @@ def _norm_range(vector_BD: np.ndarray) -> tuple[float, float]:
     return float(norm_B.min() / NORM_SLACK), float(norm_B.max() * NORM_SLACK)
 
 
-def _provenance(making: Making) -> Provenance:
+def _provenance(source: GraphSource) -> Provenance:
     return Provenance(
         created_at=datetime.now(UTC),
-        source=making.source,
-        trained=making.trained,
+        source=source.source,
+        trained=source.trained,
         git_commit=_git_commit(),
-        data_version=making.data_version,
-        seed=making.seed,
-        wandb_run=making.wandb_run,
-        licence=making.licence,
+        data_version=source.data_version,
+        seed=source.seed,
+        wandb_run=source.wandb_run,
+        licence=source.licence,
         tools={name: installed(name) for name in TOOLS},
-        notes=making.notes if making.trained else (*making.notes, "untrained: weights are random"),
+        notes=source.notes if source.trained else (*source.notes, "untrained: weights are random"),
     )
 
 
 def _git_commit() -> str | None:
     root = Path(__file__).resolve().parents[1]
     try:
-        found = subprocess.run(
+        head = subprocess.run(
             ["git", "-C", str(root), "rev-parse", "HEAD"],
             capture_output=True,
             text=True,
@@ -218,10 +207,12 @@ def _git_commit() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+    return head.stdout.strip() or None
 
 
-def _twin(store: ModelStore, fields: Mapping[str, Any], files: Mapping[str, Path]) -> Version | None:
+def _find_equivalent(
+    store: ModelStore, fields: Mapping[str, Any], files: Mapping[str, Path]
+) -> Version | None:
     """The newest version that computes the same function and means the same."""
     entries = {
         name: FileEntry(sha256=hash_file(path), size=path.stat().st_size, role="graph")
@@ -230,26 +221,6 @@ def _twin(store: ModelStore, fields: Mapping[str, Any], files: Mapping[str, Path
     wanted = Manifest.model_validate({**fields, "files": entries})
     same = (v for v in readable_versions(store, wanted.name) if _meaning(v.manifest) == _meaning(wanted))
     return next((version for version in same if is_whole(store, version)), None)
-
-
-def readable_versions(store: ModelStore, name: str) -> Iterator[Version]:
-    """The versions of a model whose manifest is whole, newest first."""
-    for number in reversed(store.numbers(name)):
-        try:
-            yield store.open(name, number)
-        except StoreError:
-            _log.warning("version left out: its manifest is damaged", extra={"model": f"{name}/{number}"})
-
-
-def is_whole(store: ModelStore, version: Version) -> bool:
-    """Whether every file of a version is what was published. A damaged one is no twin of anything:
-    publishing again is what mends it.
-    """
-    try:
-        store.verify(version)
-    except StoreError:
-        return False
-    return True
 
 
 def _meaning(manifest: Manifest) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from inference.torchscript import SIGNATURE_FILE, GraphSignature
+from inference.runtimes.torchscript import SIGNATURE_FILE, GraphSignature
 from model_store.manifest import TensorSpec
 from trainer.errors import NotFaithful
 from trainer.publication.signature import Arrays, Signature
@@ -58,8 +58,8 @@ def trace(module: nn.Module, sample: Arrays, signature: Signature) -> TorchScrip
             module.eval(), tensors, check_trace=False
         )
         frozen = torch.jit.freeze(traced)
-        found = frozen(*tensors)
-        outputs = tuple(found) if isinstance(found, tuple) else (found,)
+        result = frozen(*tensors)
+        outputs = tuple(result) if isinstance(result, tuple) else (result,)
         specs = _specs(sample, signature, outputs)
         stream = io.BytesIO()
         torch.jit.save(frozen, stream, _extra_files={SIGNATURE_FILE: specs.model_dump_json()})

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest  # noqa: F401  (a run without tracking is refused except under tests)
 
-from trainer.artwork.module import RankingFit
+from trainer.artwork.module import RankingModule
 from trainer.artwork.train import train_artwork
 
 
 def main(arguments: Path, epoch: int, step: int) -> None:
     config, artworks, backbone, space = pickle.loads(arguments.read_bytes())
-    real, done = RankingFit.training_step, [0]
+    real, done = RankingModule.training_step, [0]
 
-    def dying(self: RankingFit, batch):
+    def dying(self: RankingModule, batch):
         done[0] = done[0] + 1 if self.epoch == epoch else 0
         if done[0] == step:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(self, batch)
 
-    RankingFit.training_step = dying  # type: ignore[method-assign]
+    RankingModule.training_step = dying  # type: ignore[method-assign]
     train_artwork(config, artworks, backbone, space)
 
 

@@ -11,10 +11,11 @@ from inference.loading import load_model
 from inference.session import SessionSettings
 from model_store.store import ModelStore
 from tests.pretraining.photographs import write_photographs
-from trainer.artwork.export import FEATURE, IMAGE, export_artwork_backbone, export_artwork_head
+from trainer.artwork.backbone import export_artwork_backbone
+from trainer.artwork.export import FEATURE, IMAGE, export_artwork_head
 from trainer.artwork.train import train_artwork
 from trainer.publication.golden_inputs import golden_pictures
-from trainer.publication.publish import Shelf
+from trainer.publication.publish import PublishTarget
 
 pytestmark = pytest.mark.slow
 
@@ -23,24 +24,26 @@ SIZES = range(1, 33)
 
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
-def shelf(request, artwork_config, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+def target(request, artwork_config, tmp_path_factory: pytest.TempPathFactory) -> PublishTarget:
     """A store with a backbone of one precision in production."""
     root = tmp_path_factory.mktemp(request.param)
     calibration = write_photographs(root / "calibration", count=100)[1] if request.param == "int8" else None
-    shelf = Shelf(store=ModelStore.at(root / "models"), calibration=calibration)
-    assert export_artwork_backbone(artwork_config.backbone, shelf).version.manifest.precision == request.param
-    return shelf
+    target = PublishTarget(store=ModelStore.at(root / "models"), calibration=calibration)
+    assert (
+        export_artwork_backbone(artwork_config.backbone, target).version.manifest.precision == request.param
+    )
+    return target
 
 
-def test_scores_and_order_do_not_depend_on_the_batch(shelf, artwork_config, artworks, space, tmp_path: Path):
+def test_scores_and_order_do_not_depend_on_the_batch(target, artwork_config, artworks, space, tmp_path: Path):
     """Batches of 1 to 32, shuffled: the same bits of score and uncertainty, so the same order."""
     # proves A-8, S-2
-    backbone = shelf.store.resolve("artwork-backbone")
-    run = replace(space, store=shelf.store, out=tmp_path / "run")
+    backbone = target.store.resolve("artwork-backbone")
+    run = replace(space, store=target.store, out=tmp_path / "run")
     checkpoint = train_artwork(artwork_config, artworks, backbone, run).checkpoint
-    version = export_artwork_head(artwork_config, shelf, checkpoint=checkpoint).version
-    network = load_model(shelf.store, backbone, session=CPU, stamps=None).session
-    head = Head(load_model(shelf.store, version, session=CPU, stamps=None))
+    version = export_artwork_head(artwork_config, target, checkpoint=checkpoint).version
+    network = load_model(target.store, backbone, session=CPU, stamps=None).session
+    head = Head(load_model(target.store, version, session=CPU, stamps=None))
     side = artwork_config.backbone.height
     golden = golden_pictures(side, side)
     rng = np.random.default_rng(0)

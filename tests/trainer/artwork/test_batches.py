@@ -1,8 +1,23 @@
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
 
-from trainer.artwork.batches import InBatchPairs, ListedPairs, PairBatch, open_batches
+from trainer.artwork.batches import (
+    InBatchPairs,
+    ListedPairs,
+    PairBatch,
+    cross_tier_pairs,
+    mean_margin_loss,
+    open_batches,
+    pair_loss,
+)
+from trainer.artwork.config import HeadSettings
+from trainer.artwork.model import PairwiseRankingModel
 
+SMALL = HeadSettings(hidden_dim=16, output_dim=8, score_dim=4, dropout=0.0)
 RANK_N = torch.tensor([3, 3, 2, 2, 1, 0, 0, 1, 2, 3, 0])
 
 
@@ -61,3 +76,63 @@ def test_epochs_go_on_from_the_state_of_the_generator(loader):
     other.rng.set_state(one.rng.get_state())
 
     assert [_pairs(batch) for batch in one] == [_pairs(batch) for batch in other]
+
+
+def _model() -> PairwiseRankingModel:
+    torch.manual_seed(0)
+    return PairwiseRankingModel.build(12, SMALL)
+
+
+def _gradients(model: nn.Module, loss: torch.Tensor) -> list[torch.Tensor]:
+    return list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+def test_pairs_of_a_batch_have_the_gradient_of_the_pair_list():
+    """One pass a picture and two a pair: the same gradient for the same pairs."""  # proves A-9, A-15
+    model, feature_BD = _model(), torch.randn(9, 12)
+    rank_B = torch.tensor([3, 0, 1, 1, 2, 3, 0, 2, 2])
+    better_P, worse_P = cross_tier_pairs(rank_B)
+    assert len(better_P) == sum(a > b for a in rank_B.tolist() for b in rank_B.tolist())
+
+    in_batch = pair_loss(model.forward_single(feature_BD)[1], better_P, worse_P, 1.0)
+    # The list names each pair in either order with a label.
+    flip_P = torch.arange(len(better_P)) % 2 == 0
+    first_P, second_P = torch.where(flip_P, better_P, worse_P), torch.where(flip_P, worse_P, better_P)
+    label_P = torch.where(flip_P, 1.0, -1.0)
+    score_a_P, score_b_P = model(feature_BD[first_P], feature_BD[second_P])
+    listed = nn.MarginRankingLoss(margin=1.0)(score_a_P, score_b_P, label_P)
+
+    torch.testing.assert_close(in_batch, listed)
+    for one, other in zip(_gradients(model, in_batch), _gradients(model, listed), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_hardest_pairs_alone_count():
+    """Half of the pairs, those that are most wrong, make the loss."""  # proves A-20
+    score_B = torch.tensor([0.0, 5.0, 1.0, -5.0])
+    better_P, worse_P = torch.tensor([0, 0, 2, 2]), torch.tensor([1, 3, 1, 3])
+
+    loss = pair_loss(score_B, better_P, worse_P, 1.0, hardest=0.5)
+
+    assert float(loss) == pytest.approx(((1 + 5) + (1 + 4)) / 2)
+    assert float(pair_loss(score_B, better_P, worse_P, 1.0)) == pytest.approx(((1 + 5) + (1 + 4)) / 4)
+
+
+@given(
+    graded=st.lists(st.tuples(st.floats(-3, 3, width=32), st.integers(0, 3)), min_size=1, max_size=40),
+    margin=st.floats(0.1, 4.0),
+)
+def test_the_loss_of_a_split_is_the_mean_over_all_its_pairs(graded: list[tuple[float, int]], margin: float):
+    """Sorting and prefix sums give what going through every pair gives."""
+    score_N = np.array([score for score, _ in graded], np.float32)
+    rank_N = np.array([rank for _, rank in graded])
+    costs = [
+        max(0.0, margin - (float(score_N[i]) - float(score_N[j])))
+        for i in range(len(graded))
+        for j in range(len(graded))
+        if rank_N[i] > rank_N[j]
+    ]
+
+    found = mean_margin_loss(score_N, rank_N, margin)
+
+    assert found == pytest.approx(float(np.mean(costs)) if costs else 0.0, rel=1e-6, abs=1e-9)

@@ -5,9 +5,14 @@ import torch
 from inference.probability import probability
 from model_store.manifest import Calibration
 from services.ranker.ordering import pairwise
-from trainer.artwork.calibration import fit_calibration, pair_loss, tie_margin
-from trainer.artwork.laplace import ScoreUncertainty, fit_posterior, unknown_posterior
-from trainer.artwork.uncertainty import measure_reliability
+from trainer.artwork.calibration import (
+    fit_calibration,
+    fit_posterior,
+    measure_reliability,
+    pair_loss,
+    tie_margin,
+)
+from trainer.artwork.model import ScoreUncertainty, unknown_posterior
 
 ARTISTS = [f"artist-{number % 40}" for number in range(800)]
 

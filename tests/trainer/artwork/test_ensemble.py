@@ -6,11 +6,12 @@ from inference.head import Head
 from inference.loading import load_model
 from inference.session import SessionSettings
 from model_store.store import ModelStore
-from trainer.artwork.export import export_artwork_backbone, export_artwork_head
-from trainer.artwork.judges import KIND, judge_features, restore_judge
+from trainer.artwork.backbone import export_artwork_backbone
+from trainer.artwork.export import export_artwork_head
+from trainer.artwork.head_checkpoint import KIND, judge_features, restore_judge
 from trainer.artwork.train import train_artwork
 from trainer.loop.checkpoints import load_checkpoint
-from trainer.publication.publish import Shelf
+from trainer.publication.publish import PublishTarget
 
 pytestmark = pytest.mark.slow
 
@@ -51,13 +52,13 @@ def _is_member(top, body) -> bool:
 def test_an_ensemble_is_published_as_one_head(together, artwork_config, tmp_path):
     """One graph, one version; what it says is what the checkpoint says, and its manifest how to read it."""
     # proves A-18
-    shelf = Shelf(store=ModelStore.at(tmp_path / "models"))
-    export_artwork_backbone(artwork_config.backbone, shelf)
-    version = export_artwork_head(artwork_config, shelf, checkpoint=together.checkpoint).version
+    target = PublishTarget(store=ModelStore.at(tmp_path / "models"))
+    export_artwork_backbone(artwork_config.backbone, target)
+    version = export_artwork_head(artwork_config, target, checkpoint=together.checkpoint).version
     body = load_checkpoint(together.checkpoint, KIND)
     feature_BD = np.random.default_rng(0).normal(size=(3, body["input_dim"])).astype(np.float32)
 
-    model = load_model(shelf.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
+    model = load_model(target.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
     found = Head(model).judge(feature_BD)
 
     score_N, uncertainty_N = judge_features(restore_judge(body), feature_BD)

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from model_store.manifest import Calibration
-from trainer.artwork.calibration import fit_temperature
-from trainer.artwork.evaluate import compute_pairwise_accuracy, evaluate_scores, tier_confusion
+from trainer.artwork.calibration import fit_temperature, measure_reliability
+from trainer.artwork.evaluate import (
+    accuracy_interval,
+    compute_pairwise_accuracy,
+    evaluate_scores,
+    tier_confusion,
+)
 from trainer.artwork.metadata import Artwork
-from trainer.artwork.uncertainty import accuracy_interval, measure_reliability
 
 RANKS = np.array([4, 3, 2, 1])
 

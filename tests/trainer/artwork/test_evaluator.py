@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from model_store.store import ModelStore
-from trainer.artwork.evaluator import Evaluator
-from trainer.artwork.judges import KIND
-from trainer.artwork.markdown import markdown_of, warnings_of
+from trainer.artwork.evaluate import Evaluator
+from trainer.artwork.head_checkpoint import KIND
+from trainer.artwork.report import markdown_of, warnings_of
 from trainer.artwork.splits import split_artworks
 from trainer.artwork.train import train_artwork
 from trainer.errors import InvalidCheckpoint, InvalidData

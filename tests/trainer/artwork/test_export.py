@@ -6,12 +6,13 @@ from inference.encoder import encode, open_encoder
 from inference.head import Head
 from inference.loading import load_model
 from inference.session import SessionSettings
-from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
-from trainer.artwork.judges import restore_judge
+from trainer.artwork.backbone import export_artwork_backbone
+from trainer.artwork.export import export_artwork_encoder, export_artwork_head
+from trainer.artwork.head_checkpoint import restore_judge
 from trainer.artwork.train import train_artwork
 from trainer.errors import InvalidCheckpoint
 from trainer.loop.checkpoints import load_checkpoint
-from trainer.publication.publish import Shelf
+from trainer.publication.publish import PublishTarget
 
 pytestmark = pytest.mark.slow
 
@@ -88,11 +89,11 @@ def test_answers_never_depend_on_batch_mates(gallery, name):
 
 def test_exporting_again_changes_nothing(gallery, artwork_config):
     """The same settings lead to the versions that are there: spaces are idempotent."""
-    shelf = Shelf(store=gallery.store)
+    target = PublishTarget(store=gallery.store)
 
-    backbone = export_artwork_backbone(artwork_config.backbone, shelf)
-    head = export_artwork_head(artwork_config, shelf, backbone=backbone.version)
-    encoder = export_artwork_encoder(backbone.version, head.version, shelf)
+    backbone = export_artwork_backbone(artwork_config.backbone, target)
+    head = export_artwork_head(artwork_config, target, backbone=backbone.version)
+    encoder = export_artwork_encoder(backbone.version, head.version, target)
 
     assert not any(one.fresh for one in (backbone, head, encoder))
     assert gallery.store.numbers("artwork-encoder") == [1]
@@ -104,22 +105,22 @@ def trained(gallery, artwork_config, artworks, space):
 
 
 @pytest.fixture
-def shelf(gallery, artwork_config, tmp_path) -> Shelf:
+def target(gallery, artwork_config, tmp_path) -> PublishTarget:
     """A store of its own with the same backbone."""
     from model_store.store import ModelStore
 
-    shelf = Shelf(store=ModelStore.at(tmp_path / "models"))
-    export_artwork_backbone(artwork_config.backbone, shelf)
-    return shelf
+    target = PublishTarget(store=ModelStore.at(tmp_path / "models"))
+    export_artwork_backbone(artwork_config.backbone, target)
+    return target
 
 
-def test_trained_head_scores_as_its_checkpoint(trained, shelf, artwork_config):
+def test_trained_head_scores_as_its_checkpoint(trained, target, artwork_config):
     """The published head gives the scores of the torch head, with its temperature and its provenance."""
-    version = export_artwork_head(artwork_config, shelf, checkpoint=trained).version
+    version = export_artwork_head(artwork_config, target, checkpoint=trained).version
     body = load_checkpoint(trained, "artwork-head")
     feature_BD = np.random.default_rng(0).normal(size=(3, 144)).astype(np.float32)
 
-    model = load_model(shelf.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
+    model = load_model(target.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
     found = Head(model).judge(feature_BD).scores
 
     with torch.no_grad():
@@ -136,8 +137,8 @@ def test_checkpoint_of_another_space_is_refused(trained, artwork_config, tmp_pat
     from model_store.store import ModelStore
 
     settings = artwork_config.backbone.model_copy(update={"pooling": "cls"})
-    shelf = Shelf(store=ModelStore.at(tmp_path / "models"))
-    export_artwork_backbone(settings, shelf)
+    target = PublishTarget(store=ModelStore.at(tmp_path / "models"))
+    export_artwork_backbone(settings, target)
 
     with pytest.raises(InvalidCheckpoint, match="no artwork-backbone of that space"):
-        export_artwork_head(artwork_config, shelf, checkpoint=trained)
+        export_artwork_head(artwork_config, target, checkpoint=trained)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainer.artwork.config import ArtworkConfig
-from trainer.artwork.judges import KIND
+from trainer.artwork.head_checkpoint import KIND
 from trainer.artwork.train import train_artwork
 from trainer.errors import InvalidCheckpoint
 from trainer.loop.checkpoints import load_checkpoint, save_checkpoint

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.artwork import evaluator
+from trainer.artwork import evaluate
 from trainer.artwork import train as training
 from trainer.artwork.config import ArtworkConfig
-from trainer.artwork.judges import KIND, restore_judge
+from trainer.artwork.head_checkpoint import KIND, restore_judge
 from trainer.artwork.metadata import Artwork
 from trainer.artwork.splits import Split, split_artworks
 from trainer.artwork.train import train_artwork
@@ -93,7 +93,7 @@ def test_test_pictures_are_not_read_before_training_ends(
         return real(paths, *rest)
 
     monkeypatch.setattr(training, "vectors_of_files", watched)
-    monkeypatch.setattr(evaluator, "vectors_of_files", watched)
+    monkeypatch.setattr(evaluate, "vectors_of_files", watched)
     _run(gallery, artwork_config, artworks, space)
 
     split = json.loads((space.out / "split.json").read_text())

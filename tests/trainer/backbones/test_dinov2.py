@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from trainer.backbones.dinov2 import DINOv2Features, load_dinov2, save_untrained_dinov2
+from tests.trainer.backbones.untrained import save_untrained_dinov2
+from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import BackboneUnavailable
 from trainer.publication.graphs import Format, make_graph, prove_parity

@@ -5,12 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainer.backbones.fashion_clip import (
-    CONFIG_FILE,
-    FashionCLIPVectors,
-    load_fashion_clip,
-    save_untrained_clip,
-)
+from tests.trainer.backbones.untrained import save_untrained_clip
+from trainer.backbones.fashion_clip import CONFIG_FILE, FashionCLIPVectors, load_fashion_clip
 from trainer.errors import BackboneUnavailable
 
 

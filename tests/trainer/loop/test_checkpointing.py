@@ -2,14 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from trainer.loop.checkpointing import Keeper
+from trainer.loop.checkpointing import CheckpointWriter
 from trainer.loop.checkpoints import load_checkpoint
 
 ACCURACIES = (0.5, 0.7, 0.6, 0.7, 0.9, 0.1)
 
 
-def _kept(folder: Path, accuracies=ACCURACIES, keeper: Keeper | None = None, start: int = 1) -> Keeper:
-    keeper = keeper or Keeper(folder, top=2, every=3)
+def _kept(
+    folder: Path, accuracies=ACCURACIES, keeper: CheckpointWriter | None = None, start: int = 1
+) -> CheckpointWriter:
+    keeper = keeper or CheckpointWriter(folder, top=2, every=3)
     for epoch, accuracy in enumerate(accuracies, start=start):
         keeper.keep(epoch, (accuracy, 0.0), {"kind": "test", "epoch": epoch}, {"note": epoch})
     return keeper
@@ -39,7 +41,7 @@ def test_goes_on_as_if_it_had_never_stopped(tmp_path: Path, stopped_after: int):
     _kept(whole)
     _kept(broken, ACCURACIES[:stopped_after])
 
-    again = Keeper(broken, top=2, every=3)
+    again = CheckpointWriter(broken, top=2, every=3)
     again.restore(load_checkpoint(broken / "last.pt", "test")["resume"])
     _kept(broken, ACCURACIES[stopped_after:], again, stopped_after + 1)
 
@@ -54,7 +56,7 @@ def test_an_epoch_done_twice_changes_nothing(tmp_path: Path):
     resume = load_checkpoint(tmp_path / "last.pt", "test")["resume"]
     _kept(tmp_path, ACCURACIES[4:5], start=5)
 
-    again = Keeper(tmp_path, top=2, every=3)
+    again = CheckpointWriter(tmp_path, top=2, every=3)
     again.restore(resume)
     _kept(tmp_path, ACCURACIES[4:5], again, 5)
 
@@ -67,7 +69,7 @@ def test_clears_what_an_earlier_run_left_and_nothing_else(tmp_path: Path):
     _kept(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
 
-    Keeper(tmp_path, top=2, every=3).clear()
+    CheckpointWriter(tmp_path, top=2, every=3).clear()
 
     assert _names(tmp_path) == {"notes.txt"}
 
@@ -79,7 +81,7 @@ def test_what_a_killed_run_was_writing_is_swept(tmp_path: Path, going_on: bool):
     resume = load_checkpoint(tmp_path / "last.pt", "test")["resume"]
     (tmp_path / ".best_model.pt.4711.pt").write_bytes(b"half")
 
-    keeper = Keeper(tmp_path, top=2, every=3)
+    keeper = CheckpointWriter(tmp_path, top=2, every=3)
     keeper.restore(resume) if going_on else keeper.clear()
 
     assert not list(tmp_path.glob(".*"))

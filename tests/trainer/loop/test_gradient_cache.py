@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.loop.gradient_cache import ChunkedScores
+from trainer.loop.gradient_cache import GradientCache
 
 
 def _network(dropout: float = 0.0) -> nn.Sequential:
@@ -23,7 +23,7 @@ def _gradients(network: nn.Module, size: int, feature_BD: torch.Tensor, limit: i
             raise torch.OutOfMemoryError("CUDA out of memory")
         return network(rows).squeeze(-1)
 
-    chunks = ChunkedScores(network, score, size)
+    chunks = GradientCache(network, score, size)
     network.zero_grad()
     _loss(chunks.scores(feature_BD)).backward()
     chunks.backward()
@@ -75,7 +75,7 @@ def test_memory_that_runs_out_on_the_way_back_leaves_no_half_gradient():
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return gradient
 
-    chunks = ChunkedScores(
+    chunks = GradientCache(
         network, lambda rows: network[2:](Failing.apply(network[:2](rows))).squeeze(-1), 12
     )
     network.zero_grad()
@@ -96,7 +96,7 @@ def test_one_row_that_does_not_fit_is_told():
 def test_dropout_falls_the_same_way_both_times():
     """The gradient of a piece belongs to the scores that the loss saw."""
     network = _network(dropout=0.5).train()
-    chunks = ChunkedScores(network, lambda rows: network(rows).squeeze(-1), 4)
+    chunks = GradientCache(network, lambda rows: network(rows).squeeze(-1), 4)
     feature_BD = torch.randn(8, 6)
 
     first_B = chunks.scores(feature_BD).detach()

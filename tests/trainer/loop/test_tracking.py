@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.loop.tracking import Tracked, tracking
+from trainer.loop.tracking import TrackedRun, tracking
 
 
 @pytest.mark.slow
@@ -11,7 +11,7 @@ def test_without_a_key_the_run_is_written_offline(tmp_path: Path, monkeypatch: p
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    run = Tracked(directory=tmp_path / "run", project="p", name=None, enabled=True, settings={"seed": 1})
+    run = TrackedRun(directory=tmp_path / "run", project="p", name=None, enabled=True, settings={"seed": 1})
 
     with tracking(run) as tracker:
         for epoch in (1, 2):
@@ -25,7 +25,7 @@ def test_without_a_key_the_run_is_written_offline(tmp_path: Path, monkeypatch: p
 def test_under_tests_tracking_can_be_off(tmp_path: Path):
     """An untracked run has no id and writes nothing."""
     with tracking(
-        Tracked(directory=tmp_path / "run", project="p", name=None, enabled=False, settings={})
+        TrackedRun(directory=tmp_path / "run", project="p", name=None, enabled=False, settings={})
     ) as tracker:
         tracker.log({"x": 1.0}, 1)
 

@@ -4,11 +4,20 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from trainer.errors import NotFaithful
 from trainer.publication import graphs
-from trainer.publication.graphs import compose, export_graph, measure_parity, opened, prove_parity, save_graph
+from trainer.publication.graphs import (
+    compose,
+    export_graph,
+    keep_halves,
+    measure_parity,
+    opened,
+    prove_parity,
+    save_graph,
+)
 from trainer.publication.signature import Signature
 
 pytestmark = pytest.mark.slow
@@ -108,3 +117,47 @@ def test_large_weights_lie_beside_the_graph(
     assert sorted(files) == ["model.onnx", "model.onnx.data"]
     found = graphs.open_graph(files["model.onnx"]).run(sample)["b_BD"]
     assert np.allclose(found, module(torch.ones(2, 64)).detach().numpy(), atol=1e-5)
+
+
+def _product(weight: np.ndarray) -> onnx.ModelProto:
+    width = weight.shape[0]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["feature_BD", "weight"], ["vector_BD"])],
+        "product",
+        [helper.make_tensor_value_info("feature_BD", TensorProto.FLOAT, ["batch", width])],
+        [helper.make_tensor_value_info("vector_BD", TensorProto.FLOAT, ["batch", width])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    return helper.make_product(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+
+
+def _product_of(model: onnx.ModelProto, feature_BD: np.ndarray) -> np.ndarray:
+    with opened(model) as session:
+        return session.run({"feature_BD": feature_BD})["vector_BD"]
+
+
+def test_weights_that_half_precision_holds_take_half_the_bytes_and_give_the_same_bits():
+    """The graph is smaller and computes the same."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(64, 64)).astype(np.float16).astype(np.float32)
+    model, feature_BD = _product(weight), rng.normal(size=(5, 64)).astype(np.float32)
+    before, size = _product_of(model, feature_BD), model.ByteSize()
+
+    kept = keep_halves(model)
+
+    onnx.checker.check_product(kept)
+    assert kept.ByteSize() < 0.6 * size
+    assert np.array_equal(_product_of(kept, feature_BD), before)
+
+
+def test_other_weights_are_left_as_they_are():
+    """Full-precision, too large and too small weights stay."""
+    rng = np.random.default_rng(0)
+    for weight in (
+        rng.normal(size=(64, 64)),
+        np.full((64, 64), 1e6),
+        np.ones((8, 8)),
+    ):
+        model = _product(weight.astype(np.float32))
+        before = model.SerializeToString()
+        assert keep_halves(model).SerializeToString() == before

@@ -5,15 +5,15 @@ import pytest
 from onnx import TensorProto, helper
 
 from model_store.aliases import PRODUCTION
-from model_store.errors import NotFound
+from model_store.errors import NotInStore
 from model_store.manifest import VectorPreprocessing
 from model_store.store import ModelStore
-from trainer.publication.publish import Making, Product, Shelf, publish
+from trainer.publication.publish import GraphSource, PublishableGraph, PublishTarget, publish
 
 pytestmark = pytest.mark.slow
 
 
-def _product(factor: float = 2.0, accepts: tuple[str, ...] = (), **changes: object) -> Product:
+def _product(factor: float = 2.0, accepts: tuple[str, ...] = (), **changes: object) -> PublishableGraph:
     nodes = [
         helper.make_node("Mul", ["feature_BD", "factor"], ["embedding_BD"]),
     ]
@@ -29,10 +29,10 @@ def _product(factor: float = 2.0, accepts: tuple[str, ...] = (), **changes: obje
         "graph": helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10),
         "output": "embedding_BD",
         "golden_inputs": {"feature_BD": np.ones((3, 4), dtype=np.float32)},
-        "making": Making(source="test", trained=True, data_version="d1"),
+        "making": GraphSource(source="test", trained=True, data_version="d1"),
         "about": {"preprocessing": VectorPreprocessing(dimension=4), "accepts": accepts},
     }
-    return Product(**(fields | changes))  # type: ignore[arg-type]
+    return PublishableGraph(**(fields | changes))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def store(tmp_path: Path) -> ModelStore:
 def test_first_version_becomes_production_and_the_next_a_candidate(store: ModelStore):
     """Nothing that is in service changes by publishing."""  # proves M-3
     said: list[str] = []
-    shelf = Shelf(store=store, tell=said.append)
+    target = PublishTarget(store=store, notify=said.append)
 
-    first, second = publish(_product(2.0), shelf), publish(_product(3.0), shelf)
+    first, second = publish(_product(2.0), target), publish(_product(3.0), target)
 
     assert (first.alias, second.alias) == ("production", "candidate")
     assert store.resolve("tiny-head").number == 1
@@ -55,8 +55,8 @@ def test_first_version_becomes_production_and_the_next_a_candidate(store: ModelS
 
 def test_named_alias_is_moved(store: ModelStore):
     """--alias moves that alias and no other."""
-    publish(_product(2.0), Shelf(store=store))
-    published = publish(_product(3.0), Shelf(store=store, alias="production"))
+    publish(_product(2.0), PublishTarget(store=store))
+    published = publish(_product(3.0), PublishTarget(store=store, alias="production"))
 
     assert published.alias == "production"
     assert store.resolve("tiny-head").number == 2
@@ -65,7 +65,7 @@ def test_named_alias_is_moved(store: ModelStore):
 
 def test_same_meaning_is_not_published_again(store: ModelStore):
     """Equal graph, equal promises: the version there is taken, the alias stays."""
-    first, again = (publish(_product(), Shelf(store=store)) for _ in range(2))
+    first, again = (publish(_product(), PublishTarget(store=store)) for _ in range(2))
 
     assert (first.fresh, again.fresh) == (True, False)
     assert again.version.digest == first.version.digest
@@ -74,22 +74,23 @@ def test_same_meaning_is_not_published_again(store: ModelStore):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"accepts": ("a" * 64,)}, {"making": Making(source="test", trained=True, data_version="d2")}]
+    "changes",
+    [{"accepts": ("a" * 64,)}, {"making": GraphSource(source="test", trained=True, data_version="d2")}],
 )
 def test_same_graph_with_another_meaning_is_another_version(store: ModelStore, changes: dict[str, object]):
     """A head for another backbone, or of other data, is not the head that is there."""
-    publish(_product(), Shelf(store=store))
+    publish(_product(), PublishTarget(store=store))
 
-    assert publish(_product(**changes), Shelf(store=store)).version.number == 2
+    assert publish(_product(**changes), PublishTarget(store=store)).version.number == 2
 
 
 def test_damaged_twin_is_published_anew(store: ModelStore):
     """A version whose bytes went bad is no reason not to publish."""
-    version = publish(_product(), Shelf(store=store)).version
+    version = publish(_product(), PublishTarget(store=store)).version
     path = version.path("model.onnx")
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
 
-    again = publish(_product(), Shelf(store=store))
+    again = publish(_product(), PublishTarget(store=store))
 
     assert again.fresh
     assert again.version.number == 2
@@ -97,7 +98,7 @@ def test_damaged_twin_is_published_anew(store: ModelStore):
 
 def test_manifest_tells_where_it_comes_from(store: ModelStore):
     """Source, training, data, tools and the golden set are in the manifest."""  # proves M-2
-    manifest = publish(_product(), Shelf(store=store)).version.manifest
+    manifest = publish(_product(), PublishTarget(store=store)).version.manifest
 
     assert manifest.provenance.trained
     assert manifest.provenance.data_version == "d1"
@@ -111,9 +112,9 @@ def test_manifest_tells_where_it_comes_from(store: ModelStore):
 def test_untrained_is_said_in_the_notes(store: ModelStore):
     """Random weights are called untrained wherever the version is shown."""
     said: list[str] = []
-    product = _product(making=Making(source="test", trained=False))
+    product = _product(making=GraphSource(source="test", trained=False))
 
-    published = publish(product, Shelf(store=store, tell=said.append))
+    published = publish(product, PublishTarget(store=store, notify=said.append))
 
     assert not published.version.manifest.provenance.trained
     assert any("untrained" in note for note in published.version.manifest.provenance.notes)
@@ -125,8 +126,8 @@ def test_refused_graph_leaves_nothing(store: ModelStore):
     product = _product(norm_range=(100.0, 101.0))
 
     with pytest.raises(Exception, match="norm"):
-        publish(product, Shelf(store=store))
+        publish(product, PublishTarget(store=store))
 
     assert store.numbers("tiny-head") == []
-    with pytest.raises(NotFound):
+    with pytest.raises(NotInStore):
         store.resolve("tiny-head")

@@ -11,14 +11,16 @@ import torch
 from torch import nn
 
 from inference import loading
+from inference.child_check import check_in_child
 from inference.errors import RefusedModel
-from inference.golden import check_in_child, write_golden
+from inference.golden import write_golden
 from inference.loading import load_model
 from inference.session import SessionSettings, open_session
 from model_store.manifest import VectorPreprocessing
 from model_store.store import Draft, ModelStore
+from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.config import ArtworkConfig
-from trainer.artwork.export import export_artwork_backbone, export_artwork_encoder, export_artwork_head
+from trainer.artwork.export import export_artwork_encoder, export_artwork_head
 from trainer.artwork.metadata import Artwork
 from trainer.artwork.train import train_artwork
 from trainer.errors import NotFaithful
@@ -27,7 +29,7 @@ from trainer.fashion.config import FashionConfig
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
 from trainer.publication.compatible_versions import serving_versions
 from trainer.publication.graphs import make_graph, opened, prove_parity, save_graph
-from trainer.publication.publish import Shelf
+from trainer.publication.publish import PublishTarget
 from trainer.publication.signature import Signature
 from trainer.workspace import Workspace
 
@@ -103,12 +105,12 @@ def shelves(
 ) -> ModelStore:
     """A store with the same models as ONNX, 1, and as TorchScript, 2."""
     store = ModelStore.at(tmp_path_factory.mktemp("formats") / "models")
-    for shelf in (Shelf(store=store), Shelf(store=store, form="torchscript")):
-        backbone = export_artwork_backbone(artwork_config.backbone, shelf).version
-        head = export_artwork_head(artwork_config, shelf, backbone=backbone).version
-        export_artwork_encoder(backbone, head, shelf)
-        image = export_fashion_image(fashion_config.image, shelf).version
-        export_fashion_attributes(fashion_config, shelf, image=image)
+    for target in (PublishTarget(store=store), PublishTarget(store=store, form="torchscript")):
+        backbone = export_artwork_backbone(artwork_config.backbone, target).version
+        head = export_artwork_head(artwork_config, target, backbone=backbone).version
+        export_artwork_encoder(backbone, head, target)
+        image = export_fashion_image(fashion_config.image, target).version
+        export_fashion_attributes(fashion_config, target, image=image)
     return store
 
 
@@ -157,7 +159,7 @@ def test_the_alias_rule_is_the_same_for_both_formats(shelves: ModelStore):
 
 def test_nothing_is_published_twice(shelves: ModelStore, artwork_config: ArtworkConfig):
     """The same backbone as TorchScript again is the version that is there."""
-    again = export_artwork_backbone(artwork_config.backbone, Shelf(store=shelves, form="torchscript"))
+    again = export_artwork_backbone(artwork_config.backbone, PublishTarget(store=shelves, form="torchscript"))
 
     assert (again.fresh, again.version.number) == (False, 2)
 
@@ -167,10 +169,10 @@ def test_what_was_trained_on_one_format_accepts_its_faithful_twin(shelves: Model
     accepts both; without such a twin it keeps its own."""
     said: list[str] = []
     onnx = shelves.open("artwork-backbone", 1)
-    shelf = Shelf(store=shelves, form="torchscript", tell=said.append)
+    target = PublishTarget(store=shelves, form="torchscript", notify=said.append)
 
-    assert serving_versions(onnx, Shelf(store=shelves)) == (onnx,)
-    assert serving_versions(onnx, shelf) == (shelves.open("artwork-backbone", 2), onnx)
+    assert serving_versions(onnx, PublishTarget(store=shelves)) == (onnx,)
+    assert serving_versions(onnx, target) == (shelves.open("artwork-backbone", 2), onnx)
     assert "artwork-backbone/2 stands in for artwork-backbone/1" in said[0]
 
 
@@ -180,7 +182,9 @@ def test_a_twin_that_differs_is_not_accepted(shelves: ModelStore, monkeypatch: p
     onnx = shelves.open("artwork-backbone", 1)
     monkeypatch.setattr("trainer.publication.graphs.PARITY_TOLERANCE", 0.0)
 
-    assert serving_versions(onnx, Shelf(store=shelves, form="torchscript", tell=said.append)) == (onnx,)
+    assert serving_versions(onnx, PublishTarget(store=shelves, form="torchscript", notify=said.append)) == (
+        onnx,
+    )
     assert "does not stand in" in said[0]
 
 
@@ -219,7 +223,7 @@ def test_a_pass_is_stamped_for_this_torch(
     for _ in range(2):
         load_model(shelves, version, session=HERE, stamps=tmp_path)
     stamp = json.loads(next(tmp_path.iterdir()).read_text())
-    monkeypatch.setattr("inference.torchscript.runtime_version", lambda: "torch-99")
+    monkeypatch.setattr("inference.runtimes.torchscript.runtime_version", lambda: "torch-99")
     load_model(shelves, version, session=HERE, stamps=tmp_path)
 
     assert stamp["runtime"] == f"torch-{torch.__version__}"
@@ -287,7 +291,9 @@ def test_a_trained_head_is_exported_in_the_other_format(
         fused=True,
     )
 
-    published = list(publish_models(wanted, Shelf(store=store, form="torchscript", tell=said.append)))
+    published = list(
+        publish_models(wanted, PublishTarget(store=store, form="torchscript", notify=said.append))
+    )
 
     head = published[0].version.manifest
     spaces = [store.open("artwork-backbone", number).space_id for number in ([2, 1] if twin else [1])]

@@ -1,25 +1,27 @@
 """Trainings of the same garments with other settings, for studies: figures, and no file (F-17, F-21)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from model_store.store import Version
 from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord, split_records
 from trainer.fashion.dataset import GarmentTensors
 from trainer.fashion.encoders import FieldEncoder, restore_encoder
-from trainer.fashion.train import EncoderRun
+from trainer.fashion.train import EncoderTraining, checkpoint_header, open_parts
 from trainer.loop.checkpointing import InMemoryCheckpoints
+from trainer.loop.device import choose_device
 from trainer.loop.progress import Progress
-from trainer.loop.tracking import Tracker
+from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, Untracked
 from trainer.workspace import Workspace
+
+# Settings that decide nothing of a training that writes no file.
+UNDECIDING = (*TRACKING_SETTINGS, "save_every_n_epochs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """Garments opened once for many trainings: none of these touches a pixel."""
+class TrialData:
+    """Garments with their vectors, opened once for many trainings: none of them reads a picture."""
 
     garments: tuple[GarmentRecord, ...]
     image: Version
@@ -30,56 +32,49 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class TrialResult:
     """A training that left no file: the encoder after its last epoch, and the figures of each epoch."""
 
     encoder: FieldEncoder
     history: tuple[dict[str, float], ...]
 
 
-def open_collection(
+def open_trial_data(
     config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version, space: Workspace
-) -> Collection:
+) -> TrialData:
     """The parts that `train_fashion` would train and validate on with the same arguments."""
-    run = EncoderRun(config, garments, image, space)
-    train, val = run.open_parts()
-    return Collection(
-        garments=garments, image=image, space=space, train=train, val=val, device=run.device.type
-    )
+    device = choose_device(config.training.device).type
+    split = split_records(garments, config.training.seed)
+    train, val = open_parts(config, split, image, space)
+    return TrialData(garments=garments, image=image, space=space, train=train, val=val, device=device)
 
 
-def rehearse_fashion(
-    config: FashionConfig, collection: Collection, told: str, tracker: Tracker | None = None
-) -> Rehearsal:
+def train_trial(
+    config: FashionConfig, data: TrialData, label: str, tracker: Tracker | None = None
+) -> TrialResult:
     """Train as `train_fashion` does, both stages to the same bits, and write nothing.
 
-    told: its name for who waits. What the tracker raises ends the training and is raised.
+    label: its name in progress. What the tracker raises ends the training and is raised.
     """
-    space = replace(collection.space, progress=_named(told, collection.space.progress))
-    config = change_settings(config, {"training.device": collection.device})
+    config = change_settings(config, {"training.device": data.device})
     kept = InMemoryCheckpoints()
-    run = EncoderRun(config, collection.garments, collection.image, space, lambda _folder, _every: kept)
-    history = run.fit(collection.train, collection.val, tracker or _Untold())
-    return Rehearsal(encoder=restore_encoder(kept.last), history=tuple(history))
+    training = EncoderTraining(
+        config=config,
+        train=data.train,
+        val=data.val,
+        keep=lambda _stage, _every: kept,
+        progress=_relabelled(label, data.space.progress),
+    )
+    header = checkpoint_header(config, data.garments, data.image)
+    history = training.fit(tracker or Untracked(), header)
+    return TrialResult(encoder=restore_encoder(kept.last), history=tuple(history))
 
 
-class _Untold:
-    """A tracker of one training out of many: the study tells its figures itself."""
+def _relabelled(label: str, progress: Progress) -> Progress:
+    """The same progress under another label; of the two stages it shows the second."""
 
-    run_id: str | None = None
-
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        """Tells nobody."""
-
-    def show(self, name: str, picture: Path, step: int) -> None:
-        """Shows nobody."""
-
-
-def _named(told: str, progress: Progress) -> Progress:
-    """The same progress under another name; of two stages the second is told."""
-
-    def tell(stage: str, done: int, total: int, *note: str) -> None:
+    def show(stage: str, done: int, total: int, *note: str) -> None:
         if "standalone" not in stage:
-            progress(told, done, total, *note)
+            progress(label, done, total, *note)
 
-    return tell
+    return show

@@ -4,7 +4,8 @@ import numpy as np
 from PIL import Image
 
 from trainer.artwork.metadata import Artwork
-from trainer.artwork.samples import CAPTION, COLUMNS, MOST, SIDE, SampleSheet
+from trainer.artwork.report import COLUMNS, MOST, SIDE, SampleSheet
+from trainer.reports.contact_sheet import FOOT, GAP, LINE
 
 COLOURS = ((220, 30, 30), (30, 200, 30), (30, 30, 220))
 
@@ -23,6 +24,10 @@ def _artworks(folder: Path, count: int) -> list[Artwork]:
     return made
 
 
+def _size(columns: int, rows: int) -> tuple[int, int]:
+    return GAP + columns * (SIDE + GAP), GAP + rows * (SIDE + LINE + 2 + GAP) + FOOT
+
+
 def test_the_best_work_comes_first(tmp_path: Path):
     """Tiles follow the scores, not the order of the works."""  # proves A-16
     sheet = SampleSheet(_artworks(tmp_path, 3), seed=1)
@@ -30,9 +35,9 @@ def test_the_best_work_comes_first(tmp_path: Path):
     with Image.open(sheet.draw(np.array([0.1, 2.0, -1.0]), tmp_path / "sheet.png")) as drawn:
         drawn.load()
 
-    middles = [drawn.getpixel((place * SIDE + SIDE // 2, 20)) for place in range(3)]
+    middles = [drawn.getpixel((GAP + place * (SIDE + GAP) + SIDE // 2, GAP + 20)) for place in range(3)]
     assert middles == [COLOURS[1], COLOURS[0], COLOURS[2]]
-    assert drawn.size == (3 * SIDE, SIDE + CAPTION)
+    assert drawn.size == _size(columns=3, rows=1)
 
 
 def test_many_works_make_a_sheet_of_some(tmp_path: Path):
@@ -40,4 +45,4 @@ def test_many_works_make_a_sheet_of_some(tmp_path: Path):
     sheet = SampleSheet(_artworks(tmp_path, MOST + 10), seed=1)
 
     with Image.open(sheet.draw(np.arange(MOST + 10.0), tmp_path / "sheet.png")) as drawn:
-        assert drawn.size == (COLUMNS * SIDE, MOST // COLUMNS * (SIDE + CAPTION))
+        assert drawn.size == _size(COLUMNS, MOST // COLUMNS)

@@ -1,4 +1,4 @@
-"""From checkpoints to a judge: the models, how unsure they are, how their scores are read (A-14, A-18).
+"""Head checkpoints: models, their uncertainty and the calibration of their scores (A-14, A-18).
 
 Shapes: N pictures, D feature, H features of the last layer.
 """
@@ -12,14 +12,20 @@ import numpy as np
 import torch
 
 from model_store.manifest import Calibration
-from trainer.artwork.calibration import fit_calibration, tie_margin
+from trainer.artwork.calibration import fit_calibration, fit_posterior, tie_margin
 from trainer.artwork.config import ArtworkConfig, HeadSettings
-from trainer.artwork.laplace import Posterior, ScoreUncertainty, fit_posterior, unknown_posterior
-from trainer.artwork.model import Judge, PairwiseRankingModel
+from trainer.artwork.metadata import Artwork
+from trainer.artwork.model import (
+    Judge,
+    PairwiseRankingModel,
+    Posterior,
+    ScoreUncertainty,
+    unknown_posterior,
+)
 from trainer.loop.checkpoints import load_checkpoint, restoring
 
 KIND = "artwork-head"
-# What every checkpoint of a head tells, beside its weights.
+# What every checkpoint of a head states, beside its weights.
 FIELDS = ("config", "input_dim", "space_id", "data_version", "seed", "epoch", "metrics", "wandb_run")
 _ROWS = 4096
 
@@ -42,7 +48,7 @@ def calibrate_judge(
     body = {name: value for name, value in bodies[0].items() if name not in ("resume", "schema_version")}
     body |= {
         "members": members[1:],
-        "posteriors": [{"centre": one.centre_H, "factor": one.factor_HH} for one in posteriors],
+        "posteriors": [{"centre": fitted.centre_H, "factor": fitted.factor_HH} for fitted in posteriors],
     }
     score_N, uncertainty_N = judge_features(restore_judge(body), val[0])
     fitted = fit_calibration(score_N, uncertainty_N, val[1], val_artists)
@@ -95,10 +101,10 @@ def restore_judge(body: Mapping[str, Any]) -> Judge:
         model = PairwiseRankingModel.build(_width(body, state), settings)
         model.load_state_dict(state)
         models.append(model)
-    found = body.get("posteriors")
+    stated = body.get("posteriors")
     posteriors = (
-        [Posterior(centre_H=one["centre"], factor_HH=one["factor"]) for one in found]
-        if found
+        [Posterior(centre_H=part["centre"], factor_HH=part["factor"]) for part in stated]
+        if stated
         else [unknown_posterior(settings.score_dim)] * len(models)
     )
     return Judge(models, [ScoreUncertainty(posterior) for posterior in posteriors]).eval()
@@ -125,6 +131,11 @@ def judge_features(judge: Judge, feature_ND: np.ndarray) -> tuple[np.ndarray, np
     return score_N, uncertainty_N
 
 
+def seen_pictures(artworks: Sequence[Artwork]) -> torch.Tensor:
+    """int64 key_N of the pictures that a run sees, for its checkpoints."""
+    return torch.tensor([artwork.picture_key for artwork in artworks], dtype=torch.int64)
+
+
 def _posterior(body: Mapping[str, Any], feature_ND: np.ndarray, rank_N: np.ndarray) -> Posterior:
     judge = restore_judge({**body, "members": (), "posteriors": None})
     model = judge.models[0]
@@ -136,7 +147,7 @@ def _posterior(body: Mapping[str, Any], feature_ND: np.ndarray, rank_N: np.ndarr
 
 
 def _seen(body: Mapping[str, Any]) -> torch.Tensor:
-    """int64 key_N of the pictures that it was trained on; older checkpoints do not tell."""
+    """int64 key_N of the pictures that it was trained on; empty for checkpoints without."""
     seen = body.get("seen", torch.empty(0, dtype=torch.int64))
     if not isinstance(seen, torch.Tensor) or seen.dtype != torch.int64 or seen.ndim != 1:
         raise ValueError("seen is no list of pictures")

@@ -1,0 +1,98 @@
+"""One training run in its folder: claimed, begun or resumed, tracked (A-12, A-14, F-10).
+
+Every kind of training composes it with its own data, module and report.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import InvalidCheckpoint
+from trainer.loop.checkpointing import LastCheckpoint, read_last
+from trainer.loop.checkpoints import restoring
+from trainer.loop.run_folder import claimed
+from trainer.loop.tracking import TRACKING_SETTINGS, TrackedRun, Tracker, TrackingSettings, tracking
+
+# Settings that a resumed run may change: they alter when it stops, not what it has done.
+FREE_SETTINGS = ("max_epochs", "early_stopping_patience", *TRACKING_SETTINGS)
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """A run in `folder`, with its checkpoints in `checkpoints`.
+
+    header: what each of its checkpoints states beside weights and figures; `kind` and `config` among it.
+    identity: the names of those that a resumed run must share.
+    deciding: from a configuration, the settings by dotted name that decide the weights.
+    fields: what a checkpoint must state to be resumed.
+    """
+
+    folder: Path
+    checkpoints: Path
+    training: TrackingSettings
+    header: Mapping[str, Any]
+    identity: Sequence[str]
+    deciding: Callable[[Config], Mapping[str, Any]]
+    fields: Sequence[str] = ()
+
+    @contextmanager
+    def claim(self, resume: bool) -> Iterator[LastCheckpoint | None]:
+        """Hold the folder; yields the last checkpoint of the run to resume, or None for a new run.
+
+        Raises InvalidCheckpoint: if there is no run to resume, or it is another run. The folder is then left
+        as it is. Raises FolderInUse: if another process holds it.
+        """
+        if resume:
+            self._last()
+        with claimed(self.folder):
+            yield self._last() if resume else None
+
+    @contextmanager
+    def track(
+        self, last: LastCheckpoint | None, *, next_step: int = 0, events: Path | None = None
+    ) -> Iterator[Tracker]:
+        """The tracker of this run, or of the run that it resumes."""
+        run = replace(
+            TrackedRun.of(self.training, self.folder, self.header["config"]),
+            run_id=None if last is None else last.body["wandb_run"],
+            next_step=next_step,
+            events=events,
+        )
+        with tracking(run) as tracker:
+            yield tracker
+
+    def _last(self) -> LastCheckpoint:
+        last = read_last(self.checkpoints, self.header["kind"])
+        path, body = last.path, last.body
+        with restoring(path):
+            for name in self.fields:
+                body[name]
+            known = {name: body[name] for name in self.identity}
+            was, asked = self.deciding(body["config"]), self.deciding(self.header["config"])
+        for name, value in known.items():
+            if value != self.header[name]:
+                raise InvalidCheckpoint(f"{path}: the run has {_difference(name, value, self.header[name])}")
+        changed = sorted(name for name in was.keys() | asked.keys() if was.get(name) != asked.get(name))
+        if changed:
+            raise InvalidCheckpoint(f"{path}: the run has other settings of {', '.join(changed)}")
+        return last
+
+
+def settings_by_name(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings of some sections by dotted name, but for those that a resumed run may change."""
+    return {
+        f"{section}.{name}": value
+        for section, settings in sections.items()
+        for name, value in settings.items()
+        if name not in FREE_SETTINGS
+    }
+
+
+def _difference(name: str, was: object, now: object) -> str:
+    if isinstance(was, str) and isinstance(now, str):
+        return f"{name} {was[:12]}, this one {now[:12]}"
+    return f"another {name}"
