@@ -18,7 +18,8 @@ from model_store.manifest import ImagePreprocessing
 from pretraining.photographs import Photograph
 from trainer.errors import InvalidData
 from trainer.loop.progress import Progress
-from trainer.synthetic.garments import Record, draw_garment, word_of
+from trainer.synthetic.garments import draw_garment
+from trainer.synthetic.records import Record, word_of
 
 # Fields of a drawn garment, of which the first word counts.
 ATTRIBUTES = (

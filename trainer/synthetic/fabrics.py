@@ -36,8 +36,8 @@ COLOURS: dict[str, Colour] = {
 MATERIALS = ("데님", "니트", "가죽", "린넨", "실크", "코듀로이", "우븐", "레이스", "패딩", "트위드")
 
 
-def weave(rng: np.random.Generator, size: int, colour: str, printed: str, material: str) -> Image.Image:
-    """A square of cloth, RGB, `size` × `size` pixels. Words that name no cloth here give plain cloth."""
+def draw_cloth(rng: np.random.Generator, size: int, colour: str, printed: str, material: str) -> Image.Image:
+    """A square of cloth, RGB, `size` × `size` pixels. Words that are unknown here give plain grey cloth."""
     base = COLOURS.get(colour, COLOURS["그레이"])
     cloth = Image.new("RGB", (size, size), base)
     draw_print = PRINTS.get(printed)
@@ -54,6 +54,10 @@ def _contrast(base: Colour, rng: np.random.Generator) -> Colour:
     return light[int(rng.integers(len(light)))]
 
 
+def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: Colour) -> None:
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
+
+
 def _stripe(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink: Colour) -> None:
     step = size * rng.uniform(0.045, 0.08)
     upright = rng.random() < 0.3
@@ -66,8 +70,9 @@ def _check(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink: 
     step = size * rng.uniform(0.08, 0.12)
     for at in np.arange(0, size, step):
         for share in (0.0, 0.35):
-            draw.line((at + step * share, 0, at + step * share, size), fill=ink, width=max(2, size // 90))
-            draw.line((0, at + step * share, size, at + step * share), fill=ink, width=max(2, size // 90))
+            middle, width = at + step * share, max(2, size // 90)
+            draw.line((middle, 0, middle, size), fill=ink, width=width)
+            draw.line((0, middle, size, middle), fill=ink, width=width)
 
 
 def _gingham(draw: ImageDraw.ImageDraw, _rng: np.random.Generator, size: int, ink: Colour) -> None:
@@ -82,7 +87,7 @@ def _dot(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink: Co
     step = size * rng.uniform(0.055, 0.085)
     for row, y in enumerate(np.arange(0, size, step)):
         for x in np.arange(step / 2 * (row % 2), size, step):
-            draw.ellipse((x - step * 0.22, y - step * 0.22, x + step * 0.22, y + step * 0.22), fill=ink)
+            _disc(draw, x, y, step * 0.22, ink)
 
 
 def _floral(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink: Colour) -> None:
@@ -92,27 +97,17 @@ def _floral(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink:
         petal = inks[int(rng.integers(len(inks)))]
         draw.ellipse((x - radius * 3, y + radius, x - radius, y + radius * 2), fill=(66, 122, 72))
         for turn in np.linspace(0, 2 * np.pi, 6)[:-1]:
-            px, py = x + np.cos(turn) * radius, y + np.sin(turn) * radius
-            draw.ellipse(
-                (px - radius * 0.8, py - radius * 0.8, px + radius * 0.8, py + radius * 0.8), fill=petal
-            )
-        draw.ellipse(
-            (x - radius * 0.5, y - radius * 0.5, x + radius * 0.5, y + radius * 0.5), fill=(70, 46, 34)
-        )
+            _disc(draw, x + np.cos(turn) * radius, y + np.sin(turn) * radius, radius * 0.8, petal)
+        _disc(draw, x, y, radius * 0.5, (70, 46, 34))
 
 
 def _leopard(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, _ink: Colour) -> None:
     for _ in range(230):
         x, y, radius = rng.random() * size, rng.random() * size, size * rng.uniform(0.012, 0.024)
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(150, 96, 44))
+        _disc(draw, x, y, radius, (150, 96, 44))
         start = float(rng.uniform(0, 360))
-        draw.arc(
-            (x - radius, y - radius, x + radius, y + radius),
-            start,
-            start + 250,
-            fill=(30, 22, 18),
-            width=max(2, size // 110),
-        )
+        box = (x - radius, y - radius, x + radius, y + radius)
+        draw.arc(box, start, start + 250, fill=(30, 22, 18), width=max(2, size // 110))
 
 
 def _zebra(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink: Colour) -> None:
@@ -121,7 +116,7 @@ def _zebra(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink: 
     for at in np.arange(-size * 0.1, size * 1.1, size * 0.06):
         ys = at + np.sin(xs / size * 9 + phase + at / size * 5) * size * 0.04
         width = max(2, round(size * rng.uniform(0.012, 0.026)))
-        draw.line([(float(x), float(y)) for x, y in zip(xs, ys, strict=True)], fill=ink, width=width)
+        draw.line(list(zip(xs.tolist(), ys.tolist(), strict=True)), fill=ink, width=width)
 
 
 def _camouflage(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, _ink: Colour) -> None:
@@ -130,11 +125,10 @@ def _camouflage(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, 
         x, y = rng.random(2) * size
         turns = np.linspace(0, 2 * np.pi, 9)[:-1]
         reach = size * rng.uniform(0.02, 0.07, 8)
-        blob = [
-            (float(x + np.cos(t) * r * 1.5), float(y + np.sin(t) * r))
-            for t, r in zip(turns, reach, strict=True)
-        ]
-        draw.polygon(blob, fill=tones[int(rng.integers(len(tones)))])
+        xs, ys = x + np.cos(turns) * reach * 1.5, y + np.sin(turns) * reach
+        draw.polygon(
+            list(zip(xs.tolist(), ys.tolist(), strict=True)), fill=tones[int(rng.integers(len(tones)))]
+        )
 
 
 def _lettering(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink: Colour) -> None:
@@ -153,12 +147,10 @@ def _lettering(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, i
 
 def _graphic(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: int, ink: Colour) -> None:
     x, y, radius = size * 0.5, size * 0.43, size * 0.1
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
+    _disc(draw, x, y, radius, ink)
     second = (232, 96, 60) if rng.random() < 0.5 else (70, 150, 170)
-    draw.polygon(
-        [(x, y - radius * 0.8), (x + radius * 0.7, y + radius * 0.5), (x - radius * 0.7, y + radius * 0.5)],
-        fill=second,
-    )
+    half, foot = radius * 0.7, y + radius * 0.5
+    draw.polygon([(x, y - radius * 0.8), (x + half, foot), (x - half, foot)], fill=second)
 
 
 def _heart(draw: ImageDraw.ImageDraw, _rng: np.random.Generator, size: int, _ink: Colour) -> None:
@@ -175,11 +167,8 @@ def _argyle(draw: ImageDraw.ImageDraw, _rng: np.random.Generator, size: int, ink
     wide, tall = size * 0.075, size * 0.11
     for row, y in enumerate(np.arange(0, size + tall, tall)):
         for x in np.arange(wide * (row % 2), size + wide, wide * 2):
-            draw.polygon(
-                [(x, y - tall), (x + wide, y), (x, y + tall), (x - wide, y)],
-                fill=ink if row % 2 else None,
-                outline=ink,
-            )
+            corners = [(x, y - tall), (x + wide, y), (x, y + tall), (x - wide, y)]
+            draw.polygon(corners, fill=ink if row % 2 else None, outline=ink)
 
 
 PRINTS: dict[str, Print] = {
@@ -204,22 +193,20 @@ def _texture(cloth: Image.Image, rng: np.random.Generator, material: str) -> Ima
     tone_HW = 1 + _relief(rng, size, material)
     pixels_HWC = np.asarray(cloth).astype(np.float32) * tone_HW[:, :, None]
     if material == "가죽":
-        shine = Image.fromarray(rng.random((9, 9)).astype(np.float32)).resize(
-            (size, size), Image.Resampling.BICUBIC
-        )
-        pixels_HWC += (np.clip(np.asarray(shine) - 0.68, 0, 1) * 380)[:, :, None]
+        shine = Image.fromarray(rng.random((9, 9)).astype(np.float32))
+        shine_HW = np.asarray(shine.resize((size, size), Image.Resampling.BICUBIC))
+        pixels_HWC += (np.clip(shine_HW - 0.68, 0, 1) * 380)[:, :, None]
     return Image.fromarray(np.clip(pixels_HWC, 0, 255).astype(np.uint8))
 
 
 def _relief(rng: np.random.Generator, size: int, material: str) -> Any:
-    """Relative brightness of the material, float (H, W), around 0."""
+    """Relative brightness_HW of the material, around 0."""
     down_HW, across_HW = (np.mgrid[0:size, 0:size] / size).astype(np.float32)
     noise_HW = rng.standard_normal((size, size), dtype=np.float32)
     if material == "데님":
         return 0.1 * np.sin((down_HW + across_HW) * 520) + 0.09 * noise_HW
     if material == "니트":
-        rows = np.sin(down_HW * 260 + 1.2 * np.sin(across_HW * 330))
-        return 0.16 * rows
+        return 0.16 * np.sin(down_HW * 260 + 1.2 * np.sin(across_HW * 330))
     if material == "코듀로이":
         return 0.17 * np.sin(across_HW * 230)
     if material == "트위드":

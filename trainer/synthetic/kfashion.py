@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from trainer.fashion.data.kfashion import LABELS, PICTURES
-from trainer.synthetic.garments import Record, draw_garment
+from trainer.synthetic.garments import draw_garment
 from trainer.synthetic.outlines import BOTTOMS, OUTERS, SKIRTS, TOPS
+from trainer.synthetic.records import Record
 
 GARMENT_SIDE, LOOK_PHOTOGRAPHS = 160, 2
 SECOND_GARMENT, COLOUR_ONLY, DRIFT, NO_POLYGON, NO_AREA, OTHER_RECT, TAKEN_APART = (

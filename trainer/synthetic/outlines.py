@@ -1,4 +1,4 @@
-"""Cuts: the pieces of a garment in the unit square, from category, silhouette, length and sleeve.
+"""Outlines: the pieces of a garment in the unit square, from category, silhouette, length and sleeve.
 
 A piece is a polygon of (x, y) with x, y in [0, 1], y downwards; garments hang centred on x = 0.5.
 """
@@ -40,7 +40,7 @@ SLEEVES = {"민소매": 0.0, "없음": 0.0, "캡": 0.1, "반팔": 0.2, "7부소�
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class Outline:
     """The cloth of a garment and the lines that its details hang on.
 
     `shoulder` and `hem` are its highest and lowest y, `belt` and `front` the y of its waist and of the end
@@ -56,8 +56,8 @@ class Cut:
     opens: bool = False
 
 
-def cut(category: str, silhouette: str, length: str, sleeve: str) -> Cut:
-    """The cut of a garment. Raises ValueError: for a category that nothing here knows how to cut."""
+def outline_of(category: str, silhouette: str, length: str, sleeve: str) -> Outline:
+    """The outline of a garment. Raises ValueError: if there is none for the category, naming it."""
     width = WIDTHS.get(silhouette, 1.0)
     if category in (*TOPS, *OUTERS):
         return _upper(category, width, TOP_HEMS.get(length, 0.66), SLEEVES.get(sleeve, 0.5))
@@ -69,7 +69,7 @@ def cut(category: str, silhouette: str, length: str, sleeve: str) -> Cut:
         return _dress(width, 0.3 + 0.7 * LOWER_HEMS.get(length, 0.7), SLEEVES.get(sleeve, 0.0))
     if category in SUITS:
         return _suit(width, 0.5 + 0.5 * LOWER_HEMS.get(length, 0.9), SLEEVES.get(sleeve, 0.2))
-    raise ValueError(f"no cut for the category {category!r}")
+    raise ValueError(f"no outline for the category {category!r}")
 
 
 def _sleeves(shoulder: float, half: float, reach: float, thick: float) -> tuple[Piece, ...]:
@@ -85,7 +85,7 @@ def _sleeves(shoulder: float, half: float, reach: float, thick: float) -> tuple[
     return right, tuple((1 - x, y) for x, y in right)
 
 
-def _upper(category: str, width: float, hem: float, reach: float) -> Cut:
+def _upper(category: str, width: float, hem: float, reach: float) -> Outline:
     top, half = 0.16, 0.19 * width
     if category == "브라탑":
         hem, reach = 0.36, 0.0
@@ -108,7 +108,7 @@ def _upper(category: str, width: float, hem: float, reach: float) -> Cut:
     if category in ("후드티", "짚업"):
         hood = (((0.38, 0.16), (0.4, 0.06), (0.5, 0.03), (0.6, 0.06), (0.62, 0.16)),)
     opens = category in ("코트", "재킷", "점퍼", "가디건", "베스트", "짚업", "패딩", "셔츠")
-    return Cut(
+    return Outline(
         pieces=(*hood, *_sleeves(top + 0.02, half, reach, thick), body),
         shoulder=top,
         hem=hem,
@@ -119,7 +119,7 @@ def _upper(category: str, width: float, hem: float, reach: float) -> Cut:
     )
 
 
-def _trousers(category: str, width: float, bell: bool, hem: float, top: float) -> Cut:
+def _trousers(category: str, width: float, bell: bool, hem: float, top: float) -> Outline:
     half = 0.15 * (0.7 + 0.3 * width)
     ankle = 0.055 * width * {"조거팬츠": 0.8, "래깅스": 0.7}.get(category, 1.25)
     knee = ankle * (0.8 if bell else 1.1)
@@ -137,7 +137,7 @@ def _trousers(category: str, width: float, bell: bool, hem: float, top: float) -
         (0.5 + 0.006, top + 0.26),
         (0.5 - 0.005, top + 0.26),
     )
-    return Cut(
+    return Outline(
         pieces=(right, tuple((1 - x, y) for x, y in right)),
         shoulder=top,
         hem=hem,
@@ -147,14 +147,14 @@ def _trousers(category: str, width: float, bell: bool, hem: float, top: float) -
     )
 
 
-def _skirt(width: float, hem: float) -> Cut:
+def _skirt(width: float, hem: float) -> Outline:
     top, waist = 0.16, 0.13
     bottom = waist + (hem - top) * 0.34 * width**1.6
     body: Piece = ((0.5 - waist, top), (0.5 + waist, top), (0.5 + bottom, hem), (0.5 - bottom, hem))
-    return Cut(pieces=(body,), shoulder=top, hem=hem, half=waist, belt=top + 0.01, front=hem)
+    return Outline(pieces=(body,), shoulder=top, hem=hem, half=waist, belt=top + 0.01, front=hem)
 
 
-def _dress(width: float, hem: float, reach: float) -> Cut:
+def _dress(width: float, hem: float, reach: float) -> Outline:
     top, half, waist = 0.08, 0.155 * (0.6 + 0.4 * width), 0.11 * width
     bottom = waist + (hem - 0.36) * 0.4 * width
     body: Piece = (
@@ -169,7 +169,7 @@ def _dress(width: float, hem: float, reach: float) -> Cut:
         (0.5 - waist, 0.36),
         (0.5 - half, top + 0.14),
     )
-    return Cut(
+    return Outline(
         pieces=(*_sleeves(top + 0.02, half, reach, 0.09), body),
         shoulder=top,
         hem=hem,
@@ -179,7 +179,7 @@ def _dress(width: float, hem: float, reach: float) -> Cut:
     )
 
 
-def _suit(width: float, hem: float, reach: float) -> Cut:
+def _suit(width: float, hem: float, reach: float) -> Outline:
     legs = _trousers("팬츠", width, False, hem, 0.4)
     half = 0.15 * (0.6 + 0.4 * width)
     bodice: Piece = (
@@ -192,7 +192,7 @@ def _suit(width: float, hem: float, reach: float) -> Cut:
         (0.5 - legs.half, 0.42),
         (0.5 - half, 0.22),
     )
-    return Cut(
+    return Outline(
         pieces=(*_sleeves(0.1, half, reach, 0.09), *legs.pieces, bodice),
         shoulder=0.08,
         hem=hem,

@@ -8,7 +8,8 @@ from inference.attributes import AttributeSchema
 from trainer.fashion.config import read_fashion_config
 from trainer.synthetic.details import DETAILS
 from trainer.synthetic.fabrics import COLOURS, PRINTS
-from trainer.synthetic.garments import STYLES, Record, draw, draw_garment, write_garments
+from trainer.synthetic.garments import draw_garment, draw_record, write_garments
+from trainer.synthetic.records import STYLES, Record
 
 BASE: Record = {
     "category": "드레스",
@@ -20,7 +21,7 @@ BASE: Record = {
 
 
 def _drawn(record: Record) -> np.ndarray:
-    return np.asarray(draw(record, np.random.default_rng(5), 64)).astype(float)
+    return np.asarray(draw_record(record, np.random.default_rng(5), 64)).astype(float)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 
 def test_the_default_set_is_the_one_of_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Every label file to the byte; the pictures themselves are not drawn here."""
-    monkeypatch.setattr(garments, "draw", lambda record, rng, size, ground: Image.new("RGB", (size, size)))
+    monkeypatch.setattr(
+        garments, "draw_record", lambda record, rng, size, ground: Image.new("RGB", (size, size))
+    )
     root = write_kfashion(tmp_path, DEFAULT_PHOTOGRAPHS, DEFAULT_SEED)
 
     assert digest_labels(root) == DEFAULT_LABELS_SHA256
