@@ -95,38 +95,3 @@ def test_a_golden_set_is_whole_when_written(inputs: Any, outputs: Any, tmp_path:
     """Rows that do not match or outputs that are not finite are never written."""
     with pytest.raises(ValueError, match=r"row count|finite"):
         write_golden(tmp_path / "golden.npz", inputs, outputs)
-
-
-@pytest.mark.parametrize(
-    ("kind", "changes", "message"),
-    [
-        ("image", {"inputs": []}, "the graph's inputs are image_BHWC, the manifest's none"),
-        ("image", {"dimension": 17}, "output vector_BD is not a row of 17 numbers"),
-        ("image", {"output": "other"}, "output other is not a row of 16 numbers"),
-        (
-            "image",
-            {"preprocessing": {"kind": "image", "height": 28, "width": 30}},
-            "takes one input \\('uint8', \\(28, 30, 3\\)\\)",
-        ),
-        ("vector", {"preprocessing": {"kind": "vector", "dimension": 9}}, "one float32 row of 9"),
-        ("attributes", {"preprocessing": {"kind": "attributes", "fields": []}}, "these fields takes none"),
-        (
-            "image",
-            {"inputs": [{"name": "image_BHWC", "dtype": "uint8", "shape": [1, 28, 28, 3]}]},
-            "input image_BHWC is uint8\\[B, 28, 28, 3\\] in the graph, uint8\\[1, 28, 28, 3\\] in",
-        ),
-        (
-            "image",
-            {"outputs": [{"name": "vector_BD", "dtype": "float16", "shape": ["B", 16]}]},
-            "output vector_BD is float32\\[B, 16\\] in the graph, float16\\[B, 16\\] in the manifest",
-        ),
-    ],
-)
-def test_tensors_that_the_manifest_does_not_promise_are_refused(
-    kind: str, changes: dict[str, Any], message: str, workshop: Any, tmp_path: Path
-) -> None:
-    """Graph, manifest and preprocessing must tell one story."""
-    directory, manifest = staged(workshop.draft(kind, **changes), tmp_path)
-
-    with pytest.raises(RefusedModel, match=message):
-        check_signature(open_session(directory / "model.onnx", HERE), manifest)

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
 from inference import session as sessions
-from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
-from inference.runtimes.onnx import OnnxGraph
-from inference.session import CPU, CudaDevices, Session, SessionSettings, open_session
+from inference.errors import InferenceError, RefusedModel
+from inference.session import CPU, CudaDevices, SessionSettings, open_session
 
 HERE = SessionSettings(provider="cpu", threads=1)
 
@@ -105,22 +103,6 @@ def test_a_file_that_is_no_graph_is_refused_by_its_name(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_tensor_type_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    """A graph of strings is refused naming its type."""
-    text = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.STRING, [1])
-    out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.STRING, [1])
-    node = onnx.helper.make_node("Identity", ["x"], ["y"])
-    model = onnx.helper.make_model(
-        onnx.helper.make_graph([node], "g", [text], [out]),
-        opset_imports=[onnx.helper.make_opsetid("", 20)],
-        ir_version=10,
-    )
-    onnx.save(model, tmp_path / "model.onnx")
-
-    with pytest.raises(RefusedModel, match=r"tensor x is of type tensor\(string\)"):
-        open_session(tmp_path / "model.onnx", HERE)
-
-
 def test_wrong_inputs_are_an_error_of_one_line(graph: Path) -> None:
     """A shape that the graph does not take is an InferenceError, not a runtime's own class."""
     session = open_session(graph, HERE)
@@ -129,38 +111,3 @@ def test_wrong_inputs_are_an_error_of_one_line(graph: Path) -> None:
         session.run({"image_BHWC": np.zeros((1, 3, 3, 3), np.uint8)})
 
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "[E:onnxruntime] BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer",
-        "CUDA failure 2: out of memory ; GPU=0",
-        "std::bad_alloc",
-    ],
-)
-def test_every_runtime_s_words_for_a_full_device_are_one_error(message: str) -> None:
-    """The runtime has no class for a full device; its words are recognised."""
-
-    class Full:
-        def get_providers(self) -> list[str]:
-            return [CPU]
-
-        def get_inputs(self) -> list[Any]:
-            return []
-
-        def get_outputs(self) -> list[Any]:
-            return []
-
-        def run(self, *_arguments: Any) -> Any:
-            raise RuntimeError(message)
-
-    with pytest.raises(DeviceOutOfMemory):
-        Session(OnnxGraph(Full()), "cpu", fell_back=False).run({})
-
-
-@pytest.mark.parametrize("options", [{"provider": "tpu"}, {"threads": -1}])
-def test_settings_out_of_range_are_refused(options: dict[str, Any]) -> None:
-    """A provider that is unknown or a negative thread count is refused at once."""
-    with pytest.raises(ValueError, match=r"tpu|-1"):
-        SessionSettings(**options)

@@ -198,7 +198,7 @@ def test_without_torch_the_extra_is_named(graph: Path) -> None:
         "except UnsupportedFormat as error:\n"
         "    print(error)\n"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60, check=True
     )

@@ -1,0 +1,77 @@
+"""Unit rows: norm, order, exact search, membership."""
+
+import numpy as np
+import pytest
+
+from tests.vector_index.drawing import brute, draw
+from vector_index.errors import InvalidCount
+from vector_index.rows import Rows, Selection, contains, first, new_rows, sorted_labels, unit_query
+
+
+def test_rows_have_norm_one_in_the_order_of_their_labels():
+    """Whatever the length and order of what is added; each label keeps its vector."""
+    vectors = draw(3) * np.array([[0.001], [1.0], [1000.0]])
+
+    rows = new_rows(np.array([7, 3, 5]), vectors, 16)
+
+    assert rows.labels.tolist() == [3, 5, 7]
+    assert rows.vector_ND.dtype == np.float32
+    assert np.allclose(np.linalg.norm(rows.vector_ND, axis=1), 1, atol=1e-6)
+    assert np.allclose(rows.vector_ND[2], vectors[0] / np.linalg.norm(vectors[0]), atol=1e-6)
+
+
+def test_joined_rows_are_sorted_again():
+    """Parts whose labels interleave become one ascending block, each label with its own vector."""
+    vectors = draw(4)
+    parts = [new_rows(np.array(labels), vectors[np.array(labels) - 1], 16) for labels in ([4, 1], [3, 2])]
+
+    joined = Rows.joined([*parts, Rows.empty(16)])
+
+    assert joined.labels.tolist() == [1, 2, 3, 4]
+    assert np.array_equal(joined.vector_ND, new_rows(np.arange(1, 5), vectors, 16).vector_ND)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
+def test_a_search_under_a_mask_is_brute_force_over_what_it_keeps(share):
+    """Whether the kept rows are gathered first or all are compared, the neighbours are the same."""
+    vectors, query = draw(500), draw(1, seed=7)[0]
+    rows = new_rows(np.arange(1, 501), vectors, 16)
+    kept = np.random.default_rng(0).random(500) < share
+
+    found = rows.nearest(unit_query(query, 16, 10), 10, kept)
+
+    expected, similarity = brute({n + 1: vectors[n] for n in np.flatnonzero(kept)}, query, 10)
+    assert found.labels.tolist() == expected.tolist()
+    assert np.allclose(found.similarities, similarity, atol=1e-6)
+
+
+def test_equal_similarities_are_ordered_by_label():
+    """Of three that tie, the lowest labels come first."""
+    found = first(np.array([9, 2, 5]), np.array([0.5, 0.5, 0.5], np.float32), 2)
+
+    assert found.labels.tolist() == [2, 5]
+
+
+def test_positions_leave_out_labels_that_no_row_has():
+    """Unknown labels have no position and are not held."""
+    rows = new_rows(np.array([2, 4, 6]), draw(3), 16)
+
+    assert rows.positions(np.array([1, 4, 6, 9])).tolist() == [1, 2]
+    assert rows.holds(np.array([1, 4, 9])).tolist() == [False, True, False]
+    assert contains(np.empty(0, np.int64), np.array([1, 2])).tolist() == [False, False]
+
+
+def test_a_selection_allows_and_excludes():
+    """A label must be among the allowed and not among the excluded; None allows every label."""
+    labels = np.array([1, 2, 3])
+
+    both = Selection(allowed=sorted_labels(np.array([3, 2])), excluded=sorted_labels(np.array([2])))
+
+    assert both.accepts(labels).tolist() == [False, False, True]
+    assert Selection(allowed=None, excluded=None).accepts(labels).all()
+
+
+def test_a_count_below_one_is_refused():
+    """The message names the count."""
+    with pytest.raises(InvalidCount, match="count is 0, at least 1 neighbour is needed"):
+        unit_query(draw(1)[0], 16, 0)
