@@ -74,8 +74,8 @@ def tune(
 ) -> None:
     """Find settings in three phases, each from the best of the one before; an interrupted study continues."""
     from trainer.fashion.studies.tuning import Tuning, tune_fashion
-    from trainer.fashion.studies.tuning_spaces import PHASES, capped, shortened
-    from trainer.fashion.studies.tuning_sweeps import Sweep
+    from trainer.fashion.studies.tuning_plan import PHASES, capped, shortened
+    from trainer.fashion.studies.tuning_results import Sweep
 
     wanted = options.wanted_phases()
     config, garments, image = source.read(places.models, changes.overrides())
@@ -118,8 +118,7 @@ def temperature(
     as_json: Json = False,
 ) -> None:
     """Train with eight temperatures on equal budgets and say whether any is better beyond noise."""
-    from trainer.fashion.studies.temperature import study_temperatures
-    from trainer.fashion.studies.temperature_runs import Budget
+    from trainer.fashion.studies.temperature import Budget, study_temperatures
 
     overrides = changes.overrides()
     if epochs is not None:
@@ -151,8 +150,8 @@ def _trial_command(source: TrainingSource, out: Path, places: Places) -> tuple[s
 
 def _print_tuning(body: dict[str, Any], data: Path, out: Path) -> None:
     """The best of each phase, the best of all, and how sure that is."""
-    from trainer.fashion.studies.tuning_markdown import advice_of
-    from trainer.fashion.studies.tuning_spaces import named
+    from trainer.fashion.studies.tuning_plan import named
+    from trainer.fashion.studies.tuning_report import advice_of
 
     rows: list[tuple[object, ...]] = []
     for phase in body["phases"]:

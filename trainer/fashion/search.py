@@ -21,7 +21,6 @@ from trainer.reports.contact_sheet import SheetRow, Tile, save_sheet
 from trainer.reports.json_report import write_report
 
 SEARCH_FOLDER, SEARCH_FILE = "similarity_search", "similarity_search.json"
-MOST_SAMPLES = 100
 # Pixels of a picture on a sheet.
 _SIDE = 128
 

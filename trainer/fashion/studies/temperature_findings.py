@@ -1,20 +1,27 @@
-"""Whether one temperature is better than another, or only luckier (F-17).
+"""Whether a temperature is better than another, or only luckier, and the study's report for people (F-17).
 
 Shapes: T temperatures, S seeds, N queries, G groups of equal queries.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-RESAMPLES = 2000
+from model_store.durable import write_text
+from trainer.reports.bootstrap import RESAMPLES
+from trainer.reports.charts import new_figure, save_figure
+from trainer.reports.markdown import decimals, join_blocks, table
+
+SUMMARY_FILE, CHART_FILE = "temperature_study.md", "temperature_study.png"
 _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """What one figure says.
+class FigureComparison:
+    """The temperatures compared by one figure.
 
     value_T: its mean over queries and seeds. noise: the widest range that temperatures which are equally good
     show by luck, nearly always. alike: the temperatures within it of the best, which is among them.
@@ -26,16 +33,16 @@ class Comparison:
     alike: tuple[float, ...]
 
     @property
-    def tells(self) -> bool:
+    def separates(self) -> bool:
         """Whether any temperature is worse than the best beyond noise."""
         return len(self.alike) < len(self.value_T)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
-    """Which temperature to take, by which figure (none where none tells), and why, in a line."""
+class TemperatureAdvice:
+    """The temperature to take, the figure that decides (None if none separates), and why: `told`, a line."""
 
-    comparisons: Mapping[str, Comparison]
+    comparisons: Mapping[str, FigureComparison]
     decided_by: str | None
     recommended: float
     told: str
@@ -43,31 +50,30 @@ class Recommendation:
 
 def recommend_temperature(
     figures: Mapping[str, np.ndarray], keys: Sequence[str], temperatures: Sequence[float], current: float
-) -> Recommendation:
-    """What the figures (TSN, by name, the weightiest first) say; queries of equal `keys` are one query.
+) -> TemperatureAdvice:
+    """The temperature that the figures (TSN, by name, the weightiest first) recommend.
 
-    The first figure that tells temperatures apart beyond noise decides. The current temperature stays unless
-    it is worse than the best by that figure. The chance of an answer out of nothing is one in twenty over
-    all figures together.
+    Queries of equal `keys` are one query. The first figure that separates temperatures beyond noise decides.
+    The current temperature stays unless it is worse than the best by that figure. The chance of an answer
+    out of nothing is one in twenty over all figures together.
     """
     confidence = 1 - (1 - _CONFIDENCE) / len(figures)
     comparisons = {
         name: _compare(value_TSN, keys, temperatures, confidence) for name, value_TSN in figures.items()
     }
-    silent = [name for name, found in comparisons.items() if not found.tells]
-    decided_by = next((name for name, found in comparisons.items() if found.tells), None)
+    decided_by = next((name for name, each in comparisons.items() if each.separates), None)
     if decided_by is None:
-        noises = ", ".join(f"{name} {found.noise:.3f}" for name, found in comparisons.items())
-        told = f"no difference beyond noise ({noises}): keep {current:g}"
-        return Recommendation(comparisons=comparisons, decided_by=None, recommended=current, told=told)
-    found = comparisons[decided_by]
-    first = list(comparisons).index(decided_by)
-    told = "".join(f"no difference in {name} beyond noise; " for name in silent[:first])
-    return Recommendation(
+        noises = ", ".join(f"{name} {each.noise:.3f}" for name, each in comparisons.items())
+        reason = f"no difference beyond noise ({noises}): keep {current:g}"
+        return TemperatureAdvice(comparisons=comparisons, decided_by=None, recommended=current, told=reason)
+    deciding = comparisons[decided_by]
+    before = list(comparisons)[: list(comparisons).index(decided_by)]
+    undecided = "".join(f"no difference in {name} beyond noise; " for name in before)
+    return TemperatureAdvice(
         comparisons=comparisons,
         decided_by=decided_by,
-        recommended=current if current in found.alike else found.best,
-        told=told + _told(decided_by, found, current),
+        recommended=current if current in deciding.alike else deciding.best,
+        told=undecided + _reason(decided_by, deciding, current),
     )
 
 
@@ -78,7 +84,8 @@ def noise_range(
 
     From drawing groups of equal queries, and seeds, again and again, each time the same for every
     temperature: the range of what the draw changes. It is the range of all, so it holds for whichever pair
-    turns out to be the first and the last. With one seed the luck of another is not in it.
+    turns out to be the first and the last; `trainer.reports.bootstrap` has the interval of a single share.
+    With one seed the luck of another is not in it.
     """
     rng = np.random.default_rng(seed)
     _, group_N = np.unique(np.asarray(keys), return_inverse=True)
@@ -98,10 +105,10 @@ def noise_range(
 
 def _compare(
     value_TSN: np.ndarray, keys: Sequence[str], temperatures: Sequence[float], confidence: float
-) -> Comparison:
+) -> FigureComparison:
     values = value_TSN.mean(axis=(1, 2)).tolist()
     noise = noise_range(value_TSN, keys, confidence)
-    return Comparison(
+    return FigureComparison(
         value_T=tuple(values),
         best=temperatures[values.index(max(values))],
         noise=noise,
@@ -113,13 +120,69 @@ def _compare(
     )
 
 
-def _told(name: str, found: Comparison, current: float) -> str:
-    best = found.best
-    others = [f"{temperature:g}" for temperature in found.alike if temperature != best]
+def _reason(name: str, comparison: FigureComparison, current: float) -> str:
+    best = comparison.best
+    others = [f"{temperature:g}" for temperature in comparison.alike if temperature != best]
     company = f"not told apart from it: {', '.join(others)}" if others else "every other is worse"
-    said = f"best by {name} is {best:g}; {company} (noise {found.noise:.3f})"
+    reason = f"best by {name} is {best:g}; {company} (noise {comparison.noise:.3f})"
     if current == best:
-        return f"{said}: keep {current:g}"
-    if current in found.alike:
-        return f"{said}: keep {current:g}, which is as good"
-    return f"{said}; {current:g} is worse beyond noise: take {best:g}"
+        return f"{reason}: keep {current:g}"
+    if current in comparison.alike:
+        return f"{reason}: keep {current:g}, which is as good"
+    return f"{reason}; {current:g} is worse beyond noise: take {best:g}"
+
+
+def write_summary(out: Path, body: Mapping[str, Any]) -> None:
+    """Write `temperature_study.md` and `temperature_study.png`."""
+    draw_study(out / CHART_FILE, body)
+    write_text(out / SUMMARY_FILE, _markdown(body))
+
+
+def draw_study(path: Path, body: Mapping[str, Any]) -> Path:
+    """Recall@10 and MRR by temperature, the width of the noise below the best, similarities beside them."""
+    temperatures = [row["temperature"] for row in body["temperatures"]]
+    figure = new_figure(16, 4.2)
+    *figures, similarity = figure.subplots(1, 3)
+    for axes, (name, title) in zip(figures, (("recall@10", "Recall@10"), ("mrr", "MRR")), strict=True):
+        values = [row[name] for row in body["temperatures"]]
+        noise = body["recommendation"]["comparisons"][title]["noise"]
+        axes.axhspan(max(values) - noise, max(values), color="C0", alpha=0.15, label="noise")
+        axes.plot(temperatures, values, marker="o")
+        recommended = body["recommendation"]["recommended"]
+        axes.axvline(recommended, color="grey", linestyle="--", linewidth=0.8, label="recommended")
+        axes.set(title=f"{title}, whole gallery", xlabel="temperature", ylabel=title)
+        axes.legend(fontsize=8)
+    for name, label in (("positive_similarity", "own picture"), ("negative_similarity", "others' pictures")):
+        similarity.plot(temperatures, [row[name] for row in body["temperatures"]], marker="o", label=label)
+    similarity.set(title="similarity of records to pictures", xlabel="temperature", ylabel="mean cosine")
+    similarity.legend(fontsize=8)
+    return save_figure(figure, path)
+
+
+def _markdown(body: Mapping[str, Any]) -> str:
+    budget, split = body["budget"], body["split"]
+    columns = ("temperature", "Recall@1", "Recall@5", "Recall@10", "± seeds", "MRR")
+    return join_blocks(
+        "# Temperature study",
+        f"**{body['recommendation']['told']}.**",
+        f"Each temperature: {budget['epochs']} epochs, batches of {budget['batch_size']}, "
+        f"{len(budget['seeds'])} seed(s), nothing stopped early; {split['train']} garments trained on, "
+        f"{split['val']} measured on after the last epoch. "
+        f"Chance at 10 is {body['chance']['10']:.3f}, the tie ceiling {body['tie_ceiling']['10']:.3f}.",
+        "> One seed: how far another would have moved the figures is not in the noise (`--seeds 3`)."
+        if len(budget["seeds"]) == 1
+        else None,
+        table((*columns, "own picture", "others", "seconds"), map(_row, body["temperatures"])),
+        f"![Recall@10 by temperature]({CHART_FILE})",
+    )
+
+
+def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    spread = row["spread_between_seeds"]
+    return (
+        f"{row['temperature']:g}",
+        *(decimals(row[f"recall@{k}"]) for k in (1, 5, 10)),
+        "" if spread is None else decimals(spread),
+        *(decimals(row[name]) for name in ("mrr", "positive_similarity", "negative_similarity")),
+        f"{row['seconds']:.1f}",
+    )

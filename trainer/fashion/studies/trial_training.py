@@ -1,6 +1,7 @@
 """Trainings of the same garments with other settings, for studies: figures, and no file (F-17, F-21)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from model_store.store import Version
 from trainer.configuration import change_settings
@@ -15,8 +16,8 @@ from trainer.loop.progress import Progress
 from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, Untracked
 from trainer.workspace import Workspace
 
-# Settings that decide nothing of a training that writes no file.
-UNDECIDING = (*TRACKING_SETTINGS, "save_every_n_epochs")
+# Settings that a training without files does not use.
+_UNUSED = (*TRACKING_SETTINGS, "save_every_n_epochs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,12 @@ def open_trial_data(
     split = split_records(garments, config.training.seed)
     train, val = open_parts(config, split, image, space)
     return TrialData(garments=garments, image=image, space=space, train=train, val=val, device=device)
+
+
+def deciding_settings(config: FashionConfig) -> dict[str, Any]:
+    """The settings that decide the weights of a trial, as JSON values."""
+    body = config.model_dump(mode="json", exclude={"checkpoint", "image"})
+    return body | {"training": {name: v for name, v in body["training"].items() if name not in _UNUSED}}
 
 
 def train_trial(

@@ -1,39 +1,110 @@
 """Tuning of an attribute encoder in phases, each from the best trial so far (F-21)."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from model_store.store import Version
 from trainer.configuration import change_settings
-from trainer.errors import InvalidConfig
+from trainer.errors import Diverged, InvalidConfig
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord, data_version
-from trainer.fashion.studies.trial_training import Collection, open_collection
-from trainer.fashion.studies.tuning_objective import EncoderObjective
+from trainer.fashion.studies.trial_training import TrialData, deciding_settings, open_trial_data, train_trial
 from trainer.fashion.studies.tuning_optuna import STUDY_FILE, open_searcher
-from trainer.fashion.studies.tuning_plan import Searcher, Trial, best_of, finished
+from trainer.fashion.studies.tuning_plan import (
+    PHASES,
+    Phase,
+    Searcher,
+    Settings,
+    Trial,
+    TrialOutcome,
+    Watch,
+    best_of,
+    finished,
+)
 from trainer.fashion.studies.tuning_results import (
     Findings,
     PhaseFindings,
+    Sweep,
     read_run_id,
     write_results,
     write_summary,
+    write_sweeps,
 )
-from trainer.fashion.studies.tuning_spaces import PHASES, Phase
-from trainer.fashion.studies.tuning_sweeps import Sweep, write_sweeps
 from trainer.loop.run_folder import claimed
 from trainer.loop.tracking import TrackedRun, Tracker, tracking
 from trainer.workspace import Workspace
 
-# What a study may be resumed with otherwise: none of it alters a trial.
-_FREE = ("wandb_enabled", "wandb_project", "wandb_run_name", "save_every_n_epochs")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderObjective:
+    """Trains attribute encoders on the same garments; the value is a full-gallery figure of validation."""
+
+    config: FashionConfig
+    data: TrialData
+    figure: str = "recall@5"
+
+    def __call__(self, settings: Settings, watch: Watch, label: str) -> TrialOutcome:
+        config = change_settings(self.config, settings)
+        epochs = _Epochs(f"val/{self.figure}", watch)
+        try:
+            train_trial(config, self.data, label, epochs)
+        except (_Pruned, Diverged):
+            epochs.ended = False
+        return epochs.outcome()
+
+
+class _Pruned(Exception):
+    pass
+
+
+class _Epochs:
+    """A tracker that keeps the figures of the second stage, and ends a training that is pruned."""
+
+    run_id: str | None = None
+
+    def __init__(self, figure: str, watch: Watch) -> None:
+        self._figure, self._watch = figure, watch
+        self._history: list[Mapping[str, float]] = []
+        self.ended = True
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        del step
+        if self._figure not in figures:
+            return
+        self._history.append(dict(figures))
+        if self._watch(len(self._history), figures[self._figure]):
+            raise _Pruned
+
+    def show(self, name: str, picture: Path, step: int) -> None:
+        """Trials show no pictures."""
+
+    def outcome(self) -> TrialOutcome:
+        """The figures of the epoch that `train_fashion` would keep: by Recall@10, then by loss."""
+        if not self._history:
+            return TrialOutcome(
+                value=0.0, mrr=0.0, loss=math.inf, best_epoch=0, figures={}, curve=(), ended=False
+            )
+        standings = [(row["val/recall@10"], -row["val/loss"]) for row in self._history]
+        best = standings.index(max(standings))
+        row = self._history[best]
+        return TrialOutcome(
+            value=row[self._figure],
+            mrr=row["val/mrr"],
+            loss=row["val/loss"],
+            best_epoch=best + 1,
+            figures={name: value for name, value in row.items() if name.startswith("val/")},
+            curve=tuple(row[self._figure] for row in self._history),
+            ended=self.ended,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What to tune: phases, the numbers of those to run now, the figure to raise, the sweep files."""
+    """A study: its phases, the numbers of those to run now, the figure to raise, the sweep files."""
 
     phases: tuple[Phase, ...] = PHASES
     wanted: tuple[int, ...] = (1, 2, 3)
@@ -48,40 +119,32 @@ def tune_fashion(
     space: Workspace,
     tuning: Tuning,
 ) -> dict[str, Any]:
-    """Run the phases that are wanted and return the body of `tuning_results.json`.
+    """Run the wanted phases and return the body of `tuning_results.json`.
 
     Writes `study.db`, `tuning_results.json` after every trial, then `tuning_results.md`, `tuning.png`,
-    `best.yml` and a sweep file a phase under `space.out`. A study that was broken off goes on, and makes on
-    the CPU the very trials of one that was not. All of it is one tracked run with a step a trial: 45 runs of
-    their own would take longer to start than a trial of theirs, and none is to be looked at alone; the
-    curves of all epochs are in the results. Raises FolderInUse: when another process works on the study.
+    `best.yml` and a sweep file a phase under `space.out`. A study that was interrupted continues, on the CPU
+    with the very trials of an uninterrupted study. It is a single tracked run with a step a trial: 45 runs
+    would take longer to start than to train; the curves of all epochs are in the results.
+    Raises FolderInUse: when another process works on the study.
     Raises InvalidConfig: when a phase varies what this kind of encoder does not have, before any trial.
-    Raises InvalidStudy: when it was begun with other data or settings.
+    Raises InvalidStudy: when the study was begun with other data or settings.
     """
     _check_dimensions(config, tuning)
     with claimed(space.out):
-        run_id = read_run_id(space.out)
-        tracked = TrackedRun(
-            directory=space.out,
-            project=config.training.wandb_project,
-            name=config.training.wandb_run_name,
-            enabled=config.training.wandb_enabled,
-            settings=config.model_dump(mode="json"),
-            run_id=run_id,
-        )
+        run = TrackedRun.of(config.training, space.out, config.model_dump(mode="json"))
+        tracked = replace(run, run_id=read_run_id(space.out))
         identity = study_identity(config, garments, image, tuning.figure)
         with open_searcher(space.out / STUDY_FILE, config.training.seed, identity) as searcher:
-            collection = open_collection(config, garments, image, space)
+            data = open_trial_data(config, garments, image, space)
             with tracking(tracked) as tracker:
-                return _Study(config, collection, tuning, searcher, tracker).run()
+                return _Study(config, data, tuning, searcher, tracker).run()
 
 
 def study_identity(
     config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version, figure: str
 ) -> dict[str, Any]:
-    """What decides every trial: a study goes on only where all of it is the same."""
-    body = config.model_dump(mode="json", exclude={"checkpoint", "image"})
-    body["training"] = {name: value for name, value in body["training"].items() if name not in _FREE}
+    """What decides every trial: a study continues only where all of it is the same."""
+    body = deciding_settings(config)
     return {
         "objective": figure,
         "data_version": data_version(garments),
@@ -107,29 +170,29 @@ class _Study:
     def __init__(
         self,
         config: FashionConfig,
-        collection: Collection,
+        data: TrialData,
         tuning: Tuning,
         searcher: Searcher,
         tracker: Tracker,
     ) -> None:
-        self.config, self.collection, self.tuning = config, collection, tuning
+        self.config, self.data, self.tuning = config, data, tuning
         self.searcher, self.tracker = searcher, tracker
-        self.objective = EncoderObjective(config=config, collection=collection, figure=tuning.figure)
+        self.objective = EncoderObjective(config=config, data=data, figure=tuning.figure)
         self.started = time.monotonic()
 
     def run(self) -> dict[str, Any]:
-        """Each phase in turn; one that is not wanted hands on what it found before."""
+        """Run each wanted phase; any other passes on its earlier trials."""
         self._write()
         for phase in self.tuning.phases:
             if phase.number in self.tuning.wanted:
                 base = next(part.base for part in self._phases() if part.phase == phase)
-                self.searcher.search(phase, base, self.objective, self._told)
+                self.searcher.search(phase, base, self.objective, self._record)
         body = self._write()
-        write_summary(self.collection.space.out, self.config, self._findings(), body)
-        write_sweeps(self.collection.space.out, self.tuning.sweep, self._findings().phases)
+        write_summary(self.data.space.out, self.config, self._findings(), body)
+        write_sweeps(self.data.space.out, self.tuning.sweep, self._findings().phases)
         return body
 
-    def _told(self, trial: Trial) -> None:
+    def _record(self, trial: Trial) -> None:
         self._write()
         if trial.outcome is None:
             return
@@ -146,14 +209,14 @@ class _Study:
         )
 
     def _write(self) -> dict[str, Any]:
-        return write_results(self.collection.space.out, self._findings())
+        return write_results(self.data.space.out, self._findings())
 
     def _findings(self) -> Findings:
         return Findings(
             figure=self.tuning.figure,
             phases=tuple(self._phases()),
-            queries=len(self.collection.val),
-            trained_on=len(self.collection.train),
+            queries=len(self.data.val),
+            trained_on=len(self.data.train),
             seed=self.config.training.seed,
             seconds=time.monotonic() - self.started,
             wandb_run=self.tracker.run_id,

@@ -1,15 +1,115 @@
-"""A trial and what came of it; what searches and what trains meet here and nowhere else (F-21)."""
+"""What tuning tries, and what a trial comes to: what searches and what trains meet here alone (F-21)."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
-from trainer.fashion.studies.tuning_spaces import Phase
+from trainer.loop.schedules import SCHEDULERS
+
+Value = int | float | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """A setting to vary: its name in reports, the setting (as `--set` takes it), its values."""
+
+    name: str
+    setting: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Trials over some dimensions; any other setting is that of the best trial so far."""
+
+    number: int
+    trials: int
+    dimensions: tuple[Dimension, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name in files and tables."""
+        return f"phase{self.number}"
+
+    @property
+    def size(self) -> int:
+        """The number of different trials."""
+        return math.prod(len(dimension.values) for dimension in self.dimensions)
+
+    @property
+    def target(self) -> int:
+        """The number of trials to finish: those planned, at most all that differ."""
+        return min(self.trials, self.size)
+
+
+PHASES = (
+    Phase(
+        number=1,
+        trials=20,
+        dimensions=(
+            Dimension(name="epochs", setting="training.max_epochs", values=(50, 75, 100)),
+            Dimension(name="batch", setting="training.batch_size", values=(64, 96, 128)),
+            Dimension(
+                name="learning rate", setting="training.learning_rate", values=(1e-4, 3e-4, 5e-4, 1e-3)
+            ),
+            Dimension(name="temperature", setting="training.temperature", values=(0.05, 0.07, 0.1)),
+        ),
+    ),
+    Phase(
+        number=2,
+        trials=15,
+        dimensions=(
+            Dimension(name="field width", setting="encoder.field_dim", values=(128, 256, 512, 768)),
+            Dimension(name="hidden", setting="encoder.hidden_dim", values=(256, 512, 1024)),
+            Dimension(name="dropout", setting="encoder.dropout", values=(0.1, 0.2, 0.3)),
+        ),
+    ),
+    Phase(
+        number=3,
+        trials=10,
+        dimensions=(
+            Dimension(name="weight decay", setting="training.weight_decay", values=(1e-5, 1e-4, 1e-3)),
+            Dimension(name="scheduler", setting="training.schedule", values=tuple(SCHEDULERS)),
+            Dimension(name="clip", setting="training.gradient_clip_norm", values=(0.5, 1.0, 2.0)),
+        ),
+    ),
+)
+
+
+def capped(phases: tuple[Phase, ...], trials: int) -> tuple[Phase, ...]:
+    """The phases with at most `trials` trials each."""
+    return tuple(replace(phase, trials=min(phase.trials, trials)) for phase in phases)
+
+
+def shortened(phases: tuple[Phase, ...], epochs: int) -> tuple[Phase, ...]:
+    """The phases with at most `epochs` epochs a trial."""
+    return tuple(
+        replace(phase, dimensions=tuple(_shortened(dimension, epochs) for dimension in phase.dimensions))
+        for phase in phases
+    )
+
+
+def named(tried: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under the names of their dimensions; schedules as torch calls them."""
+    names = {dimension.setting: dimension.name for phase in PHASES for dimension in phase.dimensions}
+    return {
+        names.get(setting, setting): SCHEDULERS.get(value, value) if isinstance(value, str) else value
+        for setting, value in tried.items()
+    }
+
+
+def _shortened(dimension: Dimension, epochs: int) -> Dimension:
+    if dimension.setting != "training.max_epochs":
+        return dimension
+    values = sorted({min(int(value), epochs) for value in dimension.values})
+    return replace(dimension, values=tuple(values))
+
 
 State = Literal["complete", "pruned", "failed"]
 Settings = Mapping[str, Any]
-# Takes an epoch and its figure; whether the trial is to be given up.
+# Takes an epoch and its figure; returns whether to prune the trial.
 Watch = Callable[[int, float], bool]
 
 _LAST_EPOCHS = 5
@@ -17,11 +117,11 @@ _NEARLY = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a training came to.
+class TrialOutcome:
+    """The outcome of a training.
 
     value, mrr, loss: of the epoch that training would keep, a greater value being better. curve: the value
-    of every epoch. ended: whether it came to its own end and was not given up.
+    of every epoch. ended: False for a training that was pruned or diverged.
     """
 
     value: float
@@ -46,7 +146,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One trial. tried: its own settings, by path; settings: those and all that it started from."""
+    """A trial. tried: its own settings, by path; settings: those and all that it started from."""
 
     phase: int
     number: int
@@ -54,13 +154,13 @@ class Trial:
     settings: Settings
     state: State
     seconds: float
-    outcome: Outcome | None
+    outcome: TrialOutcome | None
 
     @property
     def standing(self) -> tuple[float, float]:
-        """Greater is better: the value, then, of equal values, MRR.
+        """Greater is better: the value, and MRR among equal values.
 
-        Not the loss: temperature and batch, which are tried, are what it is measured in.
+        Not the loss: its scale depends on temperature and batch, which are tried.
         """
         return (self.outcome.value, self.outcome.mrr) if self.outcome else (float("-inf"), 0.0)
 
@@ -68,31 +168,31 @@ class Trial:
 class Objective(Protocol):
     """Trains once."""
 
-    def __call__(self, settings: Settings, watch: Watch, told: str) -> Outcome:
-        """What training with `settings` over the usual ones comes to; `told` names it to who waits."""
+    def __call__(self, settings: Settings, watch: Watch, label: str) -> TrialOutcome:
+        """The outcome of training with `settings` over the study's own; `label`: its name in progress."""
 
 
 class Searcher(Protocol):
-    """Chooses what to try next. Optuna is one; one that spreads trials over machines would be another."""
+    """Chooses the next trials; `tuning_optuna` has the searcher that is used."""
 
     def search(
         self, phase: Phase, base: Settings, objective: Objective, after_trial: Callable[[Trial], None]
     ) -> None:
-        """Bring trials to an end until the phase has as many as it is to have, those of earlier calls too."""
+        """Finish trials until the phase has its target, with those of earlier calls."""
 
     def trials(self, phase: Phase, base: Settings) -> tuple[Trial, ...]:
         """Every trial of the phase from that start, oldest first."""
 
     def importance(self, phase: Phase, base: Settings) -> dict[str, float]:
-        """How much each setting of the phase decides, adding up to 1; empty where that cannot be told."""
+        """How much each setting of the phase decides, adding up to 1; empty with too few trials."""
 
 
 def finished(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Trials that were brought to an end: complete or given up, not broken off."""
+    """Trials that were finished: complete or pruned, not interrupted."""
     return tuple(trial for trial in trials if trial.state != "failed")
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The best complete trial; of equal ones the earlier. None where none is complete."""
+    """The best complete trial, the earlier of equals. None where none is complete."""
     complete = [trial for trial in trials if trial.state == "complete"]
     return max(complete, key=lambda trial: trial.standing, default=None)

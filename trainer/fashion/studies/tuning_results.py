@@ -1,20 +1,19 @@
-"""What tuning found, as files: `tuning_results.json`, `.md`, `tuning.png` and `best.yml` (F-21)."""
+"""The results of tuning as files: report, chart, settings, and the phases for `wandb sweep` (F-21)."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
+from model_store.durable import write_text
 from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.studies.tuning_charts import draw_tuning
-from trainer.fashion.studies.tuning_markdown import markdown_of
-from trainer.fashion.studies.tuning_plan import Settings, Trial, finished
-from trainer.fashion.studies.tuning_spaces import Phase, named
+from trainer.fashion.studies.tuning_plan import Phase, Settings, Trial, best_of, finished, named
+from trainer.fashion.studies.tuning_report import draw_tuning, markdown_of
 from trainer.reports.json_report import write_report
 
 RESULTS_FILE, SUMMARY_FILE = "tuning_results.json", "tuning_results.md"
@@ -72,35 +71,35 @@ def write_results(out: Path, findings: Findings) -> dict[str, Any]:
 def write_summary(out: Path, config: FashionConfig, findings: Findings, body: Mapping[str, Any]) -> None:
     """Write Markdown, chart, the settings that all began with and, where a trial is complete, the best."""
     draw_tuning(out, body)
-    _write(out / BASE_FILE, _yaml(config, "What tuning began with; sweep files stand on it."))
-    _write(out / SUMMARY_FILE, markdown_of(body))
+    _write_yaml(out / BASE_FILE, _dump(config), "The settings that tuning began with; sweep files need them.")
+    write_text(out / SUMMARY_FILE, markdown_of(body))
     if findings.best is not None:
-        told = (
+        comment = (
             f"The best of tuning: {body['objective']} {findings.best.standing[0]:.4f}. To train it: atelier\n"
+            "# fashion train --config best.yml --data DIR --out RUN"
         )
-        told += "# fashion train --config best.yml --data DIR --out RUN"
-        _write(out / BEST_FILE, _yaml(change_settings(config, findings.best.settings), told))
+        _write_yaml(out / BEST_FILE, _dump(change_settings(config, findings.best.settings)), comment)
 
 
 def read_run_id(out: Path) -> str | None:
     """The run in wandb that a study is tracked in; None for a new study."""
     try:
-        found = json.loads((out / RESULTS_FILE).read_bytes()).get("wandb_run")
+        run = json.loads((out / RESULTS_FILE).read_bytes()).get("wandb_run")
     except (OSError, ValueError, AttributeError):
         return None
-    return found if isinstance(found, str) else None
+    return run if isinstance(run, str) else None
 
 
 def noise_of(best: Trial, findings: Findings) -> dict[str, Any]:
     """How far two equally good encoders may stand apart on these garments, and how many trials are so near.
 
     The value is a share of queries, each answered rightly or not: the width is that of the difference of
-    two such shares, taken as if they were measured on other garments. It says rather too much than too
-    little, and nothing of the luck of a seed.
+    two shares that are measured on different garments. It is rather too wide than too narrow, and leaves the
+    luck of a seed out.
     """
     value = best.standing[0]
-    # Agresti and Coull (1998): as if two queries more had been answered rightly and two wrongly, so that
-    # a share of all is not taken for certain.
+    # Agresti and Coull (1998): with two more right and two more wrong answers, so that a share of 1 is not
+    # certain.
     share = (value * findings.queries + 2) / (findings.queries + 4)
     width = _WIDTH * math.sqrt(2 * share * (1 - share) / (findings.queries + 4))
     complete = [t for part in findings.phases for t in part.trials if t.state == "complete"]
@@ -110,11 +109,7 @@ def noise_of(best: Trial, findings: Findings) -> dict[str, Any]:
 
 def _phase(part: PhaseFindings) -> dict[str, Any]:
     states = [trial.state for trial in part.trials]
-    best = max(
-        (trial for trial in part.trials if trial.state == "complete"),
-        key=lambda trial: trial.standing,
-        default=None,
-    )
+    best = best_of(part.trials)
     return {
         "phase": part.phase.number,
         "planned": part.phase.target,
@@ -153,12 +148,52 @@ def _body(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _yaml(config: FashionConfig, told: str) -> str:
-    body = yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
-    return f"# {told}\n{body}"
+def _dump(config: FashionConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json")
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _write_yaml(path: Path, body: Mapping[str, Any], comment: str) -> None:
+    text = yaml.safe_dump(dict(body), allow_unicode=True, sort_keys=False)
+    write_text(path, f"# {comment}\n{text}")
+
+
+Method = Literal["grid", "random", "bayes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """How agents search, in which project, for what figure, and the command of a trial.
+
+    command: its words, to which `NAME=VALUE` of each setting is appended.
+    """
+
+    method: Method = "bayes"
+    project: str
+    metric: str
+    command: tuple[str, ...]
+
+
+def write_sweeps(out: Path, sweep: Sweep, phases: Iterable[PhaseFindings]) -> tuple[Path, ...]:
+    """Write `sweep_phase1.yml` and on; each holds its start, the best trial so far, as fixed values."""
+    paths = []
+    for part in phases:
+        path = out / f"sweep_{part.phase.name}.yml"
+        comment = f"wandb sweep {path.name}, then wandb agent SWEEP on any number of machines"
+        _write_yaml(path, sweep_body(sweep, part), comment)
+        paths.append(path)
+    return tuple(paths)
+
+
+def sweep_body(sweep: Sweep, part: PhaseFindings) -> dict[str, Any]:
+    """One phase as the configuration of a sweep."""
+    fixed = {name: {"value": value} for name, value in part.base.items()}
+    varied = {d.setting: {"values": list(d.values)} for d in part.phase.dimensions}
+    return {
+        "name": f"atelier fashion, {part.phase.name}",
+        "project": sweep.project,
+        "method": sweep.method,
+        "metric": {"name": sweep.metric, "goal": "maximize"},
+        "run_cap": part.phase.target,
+        "parameters": {**fixed, **varied},
+        "command": ["${env}", *sweep.command, "${args_no_hyphens}"],
+    }

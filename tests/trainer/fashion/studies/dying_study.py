@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest  # noqa: F401  (a run without tracking is refused except under tests)
 
 from trainer.fashion.module import EncoderModule
-from trainer.fashion.studies.tuning import tune_fashion
-from trainer.fashion.studies.tuning_objective import EncoderObjective
+from trainer.fashion.studies.tuning import EncoderObjective, tune_fashion
 
 
 def main(arguments: Path, trial: int) -> None:

@@ -5,9 +5,8 @@ from PIL import Image
 
 from trainer.configuration import change_settings
 from trainer.fashion.module import EncoderModule
-from trainer.fashion.studies import temperature_runs
-from trainer.fashion.studies.temperature import study_temperatures
-from trainer.fashion.studies.temperature_runs import Budget
+from trainer.fashion.studies import temperature
+from trainer.fashion.studies.temperature import Budget, study_temperatures
 
 pytestmark = pytest.mark.slow
 
@@ -56,13 +55,13 @@ def test_every_temperature_gets_the_same(config, gallery, garments, space, monke
 def test_finished_temperatures_are_not_trained_again(config, gallery, garments, space, monkeypatch):
     """Only what is missing, or was trained otherwise, is trained."""  # proves F-17
     trained = []
-    real = temperature_runs.rehearse_fashion
+    real = temperature.train_trial
 
     def counted(settings, *given):
         trained.append(settings.training.temperature)
         return real(settings, *given)
 
-    monkeypatch.setattr(temperature_runs, "rehearse_fashion", counted)
+    monkeypatch.setattr(temperature, "train_trial", counted)
     image, budget = gallery.image.version, Budget(temperatures=(0.05, 0.1))
     first = study_temperatures(config, garments, image, space, Budget(temperatures=(0.05,)))
     second = study_temperatures(config, garments, image, space, budget)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.fashion.studies.temperature import TEMPERATURES
 from trainer.fashion.studies.temperature_findings import noise_range, recommend_temperature
-from trainer.fashion.studies.temperature_runs import TEMPERATURES, similarities
 
 _KEYS = [str(i) for i in range(300)]
 
@@ -88,21 +88,3 @@ def test_the_same_hits_have_no_noise(temperatures, seeds, seed):
     hit_TSN = np.broadcast_to(hit_N, (temperatures, seeds, 12))
 
     assert noise_range(hit_TSN, _KEYS[:12]) == pytest.approx(0, abs=1e-12)
-
-
-@given(st.integers(2, 12), st.integers(0, 1000))
-def test_similarities_are_those_of_all_pairs(count, seed):
-    """The product of sums is the sum over pairs, ties left out."""  # proves F-17
-    rng = np.random.default_rng(seed)
-    record_ND, picture_ND = rng.normal(size=(2, count, 4))
-    tie_N = np.unique(rng.integers(0, 3, count), return_inverse=True)[1]
-    cosine_NN = record_ND @ picture_ND.T
-    other_NN = tie_N[:, None] != tie_N[None, :]
-
-    positive, negative = similarities(record_ND, picture_ND, tie_N)
-
-    assert positive == pytest.approx(cosine_NN.diagonal().mean())
-    if other_NN.any():
-        assert negative == pytest.approx(cosine_NN[other_NN].mean())
-    else:
-        assert np.isnan(negative)

@@ -3,10 +3,8 @@ import os
 import pytest
 
 from trainer.errors import FolderInUse, InvalidStudy
-from trainer.fashion.studies.tuning_optuna import WARMUP_EPOCHS, open_searcher
-from trainer.fashion.studies.tuning_plan import Outcome
-from trainer.fashion.studies.tuning_sampling import STARTUP_TRIALS
-from trainer.fashion.studies.tuning_spaces import PHASES, capped
+from trainer.fashion.studies.tuning_optuna import STARTUP_TRIALS, WARMUP_EPOCHS, open_searcher
+from trainer.fashion.studies.tuning_plan import PHASES, TrialOutcome, capped
 from trainer.loop.run_folder import claimed
 
 pytestmark = pytest.mark.slow
@@ -38,7 +36,7 @@ class _Landscape:
 
 def _outcome(curve, *, ended):
     best = max(curve)
-    return Outcome(
+    return TrialOutcome(
         value=best,
         mrr=best,
         loss=1 - best,

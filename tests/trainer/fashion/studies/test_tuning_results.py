@@ -4,9 +4,8 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 
 from trainer.configuration import change_settings, parse_settings
 from trainer.fashion.config import read_fashion_config
-from trainer.fashion.studies.tuning_results import PhaseFindings
-from trainer.fashion.studies.tuning_spaces import PHASES
-from trainer.fashion.studies.tuning_sweeps import Sweep, write_sweeps
+from trainer.fashion.studies.tuning_plan import PHASES
+from trainer.fashion.studies.tuning_results import PhaseFindings, Sweep, write_sweeps
 
 _SWEEP = Sweep(method="grid", project="p", metric="val/recall@10", command=("atelier", "fashion", "trial"))
 _BASE = {"training.learning_rate": 1e-4, "training.schedule": "cosine"}
