@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from inference.signature import graph_file
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest
 from model_store.store import ModelStore, Version
 from services.embedder.device import Device
-from services.embedder.errors import ModelRefused, WrongKind
+from services.embedder.errors import ModelRefused
 
 # A loaded graph takes its weights once as published and about once more as packed by the runtime.
 MEMORY_FACTOR: Final = 2.0
@@ -32,6 +32,9 @@ class LoadedSpace:
     lone_encoder: the same graph on every core, for an input that has the device to itself; or None.
     memory_bytes: the estimate that it was admitted with.
     view: keeps vectors of another provider or runtime than the device's own apart in the cache; else empty.
+    cost: of one input, known before it is decoded, in patches of 14 × 14 pixels; of a record, 1.
+    held_bytes: that one decoded input holds until it is computed.
+    takes_pictures: whether inputs are encoded pictures; else attribute records.
     """
 
     version: Version
@@ -41,45 +44,23 @@ class LoadedSpace:
     view: str = ""
     holders: int = 0
     asked_at: float = 0.0
+    space_id: str = field(init=False)
+    cost: int = field(init=False, default=1)
+    held_bytes: int = field(init=False, default=_RECORD_BYTES)
+    takes_pictures: bool = field(init=False, default=False)
 
-    @property
-    def space_id(self) -> str:
-        return self.version.space_id
-
-    @property
-    def manifest(self) -> Manifest:
-        return self.version.manifest
+    def __post_init__(self) -> None:
+        self.space_id = self.version.space_id
+        preprocessing = self.version.manifest.preprocessing
+        if isinstance(preprocessing, ImagePreprocessing):
+            area = preprocessing.height * preprocessing.width
+            self.cost, self.held_bytes = math.ceil(area / _PATCH_PIXELS), area * 3
+            self.takes_pictures = True
 
     @property
     def session(self) -> Session:
+        """What runs the graph."""
         return self.encoder.model.session
-
-    @property
-    def cost(self) -> int:
-        """Cost of one input, known before it is decoded, in patches of 14 × 14 pixels; of a record, 1."""
-        match self.manifest.preprocessing:
-            case ImagePreprocessing(height=height, width=width):
-                return math.ceil(height * width / _PATCH_PIXELS)
-            case _:
-                return 1
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes that one decoded input holds until it is computed."""
-        match self.manifest.preprocessing:
-            case ImagePreprocessing(height=height, width=width):
-                return height * width * 3
-            case _:
-                return _RECORD_BYTES
-
-    def check_kind(self, content: Content) -> None:
-        """Raises WrongKind: for a picture when the model takes attributes and the other way round."""
-        wants_picture = isinstance(self.manifest.preprocessing, ImagePreprocessing)
-        if isinstance(content, bytes) == wants_picture:
-            return
-        kinds = ("a picture", "an attribute record")
-        given, taken = kinds[::-1] if wants_picture else kinds
-        raise WrongKind(f"the input is {given}, {self.version} takes {taken}")
 
 
 def check_embeddable(version: Version) -> None:

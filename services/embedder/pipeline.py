@@ -304,16 +304,16 @@ def _embedded(keys: Sequence[str | Exception], values: Mapping[str, Any], times:
 
 def _of_kind(job: EmbedJob) -> list[Input]:
     """The inputs, with an exception in the place of each that the model does not take."""
-    checked: list[Input] = []
-    for content in job.inputs:
-        try:
-            if not isinstance(content, Exception):
-                job.space.check_kind(content)
-        except WrongKind as error:
-            checked.append(error)
-        else:
-            checked.append(content)
-    return checked
+    space = job.space
+    given, taken = "a picture", "an attribute record"
+    if space.takes_pictures:
+        given, taken = taken, given
+    return [
+        content
+        if isinstance(content, Exception) or isinstance(content, bytes) == space.takes_pictures
+        else WrongKind(f"the input is {given}, {space.version} takes {taken}")
+        for content in job.inputs
+    ]
 
 
 def _held_bytes(space: LoadedSpace, inputs: Sequence[Input]) -> int:
