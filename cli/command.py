@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 from typer import Option
 
-from cli.errors import reported, training_extra
+from cli.errors import CommandError, reported, training_extra
+from model_store.aliases import PRODUCTION
+from model_store.errors import NotInStore
 from model_store.store import ModelStore, Version
 
 if TYPE_CHECKING:
@@ -99,10 +101,16 @@ def training_command(
 def resolve_version(models: ModelStore, reference: str) -> Version:
     """The version that MODEL@ALIAS means; without an alias that in production.
 
-    Raises NotInStore: if the store has no version of that name and alias.
+    Raises CommandError: if the store has no version of that name and alias.
     """
     name, _, alias = reference.partition("@")
-    return models.resolve(name, alias or "production")
+    try:
+        return models.resolve(name, alias or PRODUCTION)
+    except NotInStore as error:
+        raise CommandError(
+            f"{error} in the store {models.place}",
+            "`atelier models list --store DIR` shows what a store holds",
+        ) from error
 
 
 def _register(

@@ -118,7 +118,7 @@ def copy(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Copy a version, with what it was derived from or composed of, into another store."""
-    from inference.golden import check_in_child
+    from inference.child_check import check_in_child
     from model_store.transfer import copy_version
 
     to.mkdir(parents=True, exist_ok=True)

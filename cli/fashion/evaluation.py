@@ -34,7 +34,7 @@ def evaluate(
 ) -> None:
     """Judge a trained encoder: whole gallery, both directions, per style and garment, groups of queries."""
     from trainer.fashion.evaluation.markdown import rows_of
-    from trainer.fashion.evaluation.run import evaluate_run
+    from trainer.fashion.evaluation.report import evaluate_run
     from trainer.fashion.trained_run import open_runs
 
     trained = open_runs(run, places.models)

@@ -2,14 +2,16 @@
 
 import csv
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from trainer.backbones.dinov2 import save_untrained_dinov2
-from trainer.checkpoints import load_checkpoint
+from tests.trainer.backbones.untrained import save_untrained_dinov2
+from trainer.loop.checkpoints import load_checkpoint
 from trainer.synthetic.artworks import write_artworks
 
 pytestmark = pytest.mark.slow
@@ -120,3 +122,82 @@ def test_a_table_is_not_overwritten_by_what_is_made_of_it(
     assert run.exit_code == 1
     assert f"{name} is read and would be overwritten" in run.stderr
     assert (tmp_path / name).read_text() == text
+
+
+def test_a_split_is_printed_by_parts(runner: CliRunner, options: list[str], tmp_path: Path) -> None:
+    """Each part has its artworks, artists, share and tiers; another seed gives another split (A-2)."""
+    digests = set()
+    for seed in ("1", "2"):
+        run = runner.invoke(
+            app, ["artwork", "split", *options, "--out", str(tmp_path / seed), "--seed", seed]
+        )
+        assert run.exit_code == 0, run.output
+        assert all(part in run.stdout for part in ("train", "val", "test", "S 0."))
+        assert f", seed {seed}" in run.stdout
+        digests.add(run.stdout.split()[1])
+    assert len(digests) == 2
+
+
+def test_pictures_of_ones_own_are_graded(
+    runner: CliRunner, tmp_path: Path, jpeg: Callable[..., bytes]
+) -> None:
+    """`--images` grades each picture once in every tier, as many as --count allows (A-1)."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for number in range(3):
+        (mine / f"{number}.jpg").write_bytes(jpeg(size=(64, 48 + number)))
+    words = ["artwork", "synthesise", "--images", str(mine), "--count", "8"]
+
+    run = runner.invoke(app, [*words, "--out", str(tmp_path / "graded")])
+
+    assert run.exit_code == 0, run.output
+    with (tmp_path / "graded" / "metadata.csv").open(newline="") as stream:
+        tiers = Counter(row["tier"] for row in csv.DictReader(stream))
+    assert tiers == dict.fromkeys("SABC", 2)
+
+
+def test_graded_pictures_do_not_go_among_their_sources(
+    runner: CliRunner, tmp_path: Path, jpeg: Callable[..., bytes]
+) -> None:
+    """The folder that is read is not written into."""
+    (tmp_path / "1.jpg").write_bytes(jpeg(size=(64, 48)))
+
+    run = runner.invoke(app, ["artwork", "synthesise", "--images", str(tmp_path), "--out", str(tmp_path)])
+
+    assert run.exit_code == 1
+    assert "give another --out" in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "training.nothing=1"], "training.nothing"),
+        (["--config", "nowhere.yml"], "nowhere.yml"),
+        (["--backbone", "artwork-head@production"], "artwork-head"),
+        (["--backbone", ""], "--backbone is empty"),
+        (["--images", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_one_line(
+    runner: CliRunner, options: list[str], tmp_path: Path, words: list[str], message: str
+) -> None:
+    """The value that is wrong is named, with exit code 1; nothing is written."""
+    store = ["--store", str(tmp_path / "models"), "--out", str(tmp_path / "out")]
+
+    run = runner.invoke(app, ["artwork", "train", *options, *store, *words])
+
+    assert run.exit_code == 1
+    assert message in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "--epochs", "0"], ["train", "--batch-size", "1"], ["synthesise", "--count", "3"]]
+)
+def test_a_number_out_of_bounds_is_a_usage_error(runner: CliRunner, tmp_path: Path, words: list[str]) -> None:
+    """It exits with 2 before anything is read."""
+    run = runner.invoke(app, ["artwork", *words, "--out", str(tmp_path / "out")], env={"COLUMNS": "200"})
+
+    assert run.exit_code == 2
+    assert "greater than or equal to" in run.stderr or "Missing option" in run.stderr

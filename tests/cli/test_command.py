@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from cli import command as commands
 from cli.command import Json, Places, TrainingChanges, command, resolve_version, training_command
 from cli.errors import CommandError
-from model_store.errors import NotInStore
 from model_store.store import ModelStore
 from trainer.errors import TrainerError
 
@@ -147,7 +146,7 @@ def test_a_reference_means_a_version(store: ModelStore) -> None:
     assert resolve_version(store, "artwork-head@production").number == 2
     assert resolve_version(store, "artwork-head@trial").number == 3
     for unknown in ("artwork-head@nothing", "nothing@production"):
-        with pytest.raises(NotInStore, match="nothing"):
+        with pytest.raises(CommandError, match=f"nothing.* in the store {store.place}"):
             resolve_version(store, unknown)
 
 

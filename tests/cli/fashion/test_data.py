@@ -8,8 +8,6 @@ from typer.testing import CliRunner
 
 from cli.main import app
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def kfashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -22,6 +20,7 @@ def _records(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "garments.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_drawn_photographs_with_everything_odd_are_prepared(
     runner: CliRunner, kfashion: Path, tmp_path: Path
 ) -> None:
@@ -52,6 +51,7 @@ def test_drawn_photographs_with_everything_odd_are_prepared(
     assert set(report["excluded"]) <= {"no polygon and no rectangle"}
 
 
+@pytest.mark.slow
 def test_another_root_is_one_line(runner: CliRunner, tmp_path: Path) -> None:
     """The path that was looked in, and what was expected there."""  # proves F-1
     run = runner.invoke(
@@ -63,6 +63,7 @@ def test_another_root_is_one_line(runner: CliRunner, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -81,6 +82,7 @@ def test_half_a_question_is_asked_back(
     assert said in " ".join(run.output.split())
 
 
+@pytest.mark.slow
 def test_augmentation_is_seen_before_it_is_trained(runner: CliRunner, tmp_path: Path) -> None:
     """A sheet of pictures with their views, and the records before and after."""  # proves F-22
     from trainer.synthetic.garments import write_garments
@@ -96,3 +98,73 @@ def test_augmentation_is_seen_before_it_is_trained(runner: CliRunner, tmp_path: 
     assert run.exit_code == 0, run.output
     assert (tmp_path / "out" / "results" / "augmentation_samples.png").exists()
     assert run.output.count("before  category: ") == 8
+
+
+@pytest.mark.slow
+def test_a_shop_is_prepared(runner: CliRunner, tmp_path: Path) -> None:
+    """The table's rows become garments with their own words; the next step is printed (F-2)."""
+    from trainer.synthetic.garments import write_garments
+
+    write_garments(tmp_path / "drawn", 12, seed=1)
+    rows = [json.loads(line) for line in (tmp_path / "drawn" / "garments.jsonl").read_text().splitlines()]
+    table = tmp_path / "shop.jsonl"
+    table.write_text("".join(json.dumps({"image": row["path"], **row["attributes"]}) + "\n" for row in rows))
+    out = tmp_path / "out"
+    words = ["--attributes", str(table), "--images", str(tmp_path / "drawn"), "--out", str(out)]
+
+    run = runner.invoke(app, ["fashion", "prepare", *words])
+
+    assert run.exit_code == 0, run.output
+    assert len(_records(out)) == 12
+    assert "tie ceiling at 10" in run.stdout
+    assert f"to train: atelier fashion train --data {out} --out RUN\n" in run.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("styles", "code"), [("레트로", 0), ("레트로, 로맨틱", 0), ("펑키레트로", 1)])
+def test_styles_are_chosen_by_name(
+    runner: CliRunner, kfashion: Path, tmp_path: Path, styles: str, code: int
+) -> None:
+    """`--styles` takes names separated by commas; a name that K-Fashion does not have is an error (F-1)."""
+    words = ["--kfashion", str(kfashion), "--styles", styles, "--out", str(tmp_path / "out"), "--json"]
+
+    run = runner.invoke(app, ["fashion", "prepare", *words])
+
+    assert run.exit_code == code, run.output
+    if code == 0:
+        wanted = {word.strip() for word in styles.split(",")}
+        assert set(json.loads(run.stdout)["by_style_folder"]) <= wanted
+    else:
+        assert styles in run.stderr
+
+
+def test_drawings_depend_on_their_seed(runner: CliRunner, tmp_path: Path) -> None:
+    """The same seed draws the same garments, another seed others; the path is printed."""
+    words = ["fashion", "synthesise", "--count", "4"]
+    for name, seed in (("one", "1"), ("again", "1"), ("other", "2")):
+        run = runner.invoke(app, [*words, "--out", str(tmp_path / name), "--seed", seed])
+        assert run.exit_code == 0, run.output
+        assert str(tmp_path / name) in run.stdout
+
+    one, again, other = (
+        (tmp_path / name / "garments.jsonl").read_text() for name in ("one", "again", "other")
+    )
+    assert one == again != other
+    assert len(_records(tmp_path / "one")) == 4
+
+
+@pytest.mark.slow
+def test_photographs_of_k_fashion_are_drawn(runner: CliRunner, tmp_path: Path) -> None:
+    """`--kfashion` draws photographs with label files instead; `--count` is theirs."""
+    run = runner.invoke(app, ["fashion", "synthesise", "--kfashion", "--count", "6", "--out", str(tmp_path)])
+
+    assert run.exit_code == 0, run.output
+    assert len(list(tmp_path.rglob("*.json"))) == 6
+
+
+def test_one_garment_is_too_few(runner: CliRunner, tmp_path: Path) -> None:
+    """The least `--count` is 2: with one garment nothing could be found among others."""
+    run = runner.invoke(app, ["fashion", "synthesise", "--count", "1", "--out", str(tmp_path / "out")])
+
+    assert run.exit_code == 2
+    assert not (tmp_path / "out").exists()

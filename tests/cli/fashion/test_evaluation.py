@@ -7,9 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 import defaults
+from cli.fashion.evaluation import _print_checks, _print_groups, _print_probes, _print_searches
 from cli.main import app
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +39,7 @@ def _paths(folder: Path) -> list[str]:
     return ["--data", str(folder / "data"), "--store", str(defaults.STORE), "--cache", str(folder / "cache")]
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_printed_and_written(runner: CliRunner, folder: Path) -> None:
     """A table for people, JSON for machines; chance and ceiling beside every recall."""  # proves F-12, F-13
     shown = runner.invoke(app, ["fashion", "evaluate", *_paths(folder), "--run", str(folder / "run")])
@@ -55,6 +55,7 @@ def test_an_evaluation_is_printed_and_written(runner: CliRunner, folder: Path) -
     assert body["gallery"]["image_to_record"]["gallery_size"] == body["garments"]
 
 
+@pytest.mark.slow
 def test_samples_and_a_record_of_ones_own_are_searched(runner: CliRunner, folder: Path) -> None:
     """`--samples` and `--k` are bounded; pictures lie beside the run."""  # proves F-20
     command = ["fashion", "search", *_paths(folder), "--run", str(folder / "run")]
@@ -76,6 +77,7 @@ def test_samples_and_a_record_of_ones_own_are_searched(runner: CliRunner, folder
         assert reason in refused.output
 
 
+@pytest.mark.slow
 def test_a_search_without_a_run_says_what_to_do(runner: CliRunner, folder: Path, tmp_path: Path) -> None:
     """One line, no trace."""
     refused = runner.invoke(app, ["fashion", "search", *_paths(folder), "--run", str(tmp_path)])
@@ -85,6 +87,7 @@ def test_a_search_without_a_run_says_what_to_do(runner: CliRunner, folder: Path,
     assert "Traceback" not in refused.output
 
 
+@pytest.mark.slow
 def test_a_sane_build_says_so(runner: CliRunner, tmp_path: Path) -> None:
     """Without data, without a store of one's own."""  # proves F-19
     command = ["fashion", "sanity", "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
@@ -95,6 +98,7 @@ def test_a_sane_build_says_so(runner: CliRunner, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "temp_logs" / "sanity_check_results.json").read_text())["passed"]
 
 
+@pytest.mark.slow
 def test_an_unsound_build_fails_by_name(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,3 +111,63 @@ def test_an_unsound_build_fails_by_name(
 
     assert done.exit_code == 1
     assert "SANITY CHECK FAIL: norm, field processing" in done.stdout
+
+
+def test_a_failed_check_is_named_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each check has its figure; the verdict lists those that failed (F-19)."""
+    checks = {"norm": {"passed": True, "found": "1.0"}, "loss": {"passed": False, "found": "rises"}}
+
+    _print_checks({"garments": 8, "seconds": 1.5, "checks": checks}, Path("out/results.json"))
+
+    out = capsys.readouterr().out
+    assert "8 garments, 1.5 s" in out
+    assert "│ loss  │ FAIL │ rises │" in out
+    assert out.endswith("written: out/results.json\nSANITY CHECK FAIL: loss\n")
+
+
+def test_samples_show_their_nearest_and_a_query_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """A sample is a row with the place of its own picture; a record of one's own lists what it finds."""
+    found = [{"item_id": "a", "similarity": 0.9}, {"item_id": "b", "similarity": 0.8}]
+    body = {"gallery_size": 16, "k": 2, "own_found": 1, "samples": 1}
+    sample = {"item_id": "x", "own_place": 3, "found": found}
+    query = {"item_id": None, "own_place": None, "found": found}
+
+    _print_searches({**body, "searches": [sample]}, sampled=True)
+    sampled = capsys.readouterr().out
+    _print_searches({**body, "searches": [query]}, sampled=False)
+    queried = capsys.readouterr().out
+
+    assert "│ x     │         3 │ a     │      0.900 │" in sampled
+    assert "own picture among the first 2: 1 of 1" in sampled
+    assert "0.800" not in sampled
+    assert "│ query │           │ b     │      0.800 │" in queried
+
+
+def test_groups_have_intervals_and_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    """A share is shown with its 95 % interval; the comparison of anchors with all others is below (F-15)."""
+    share = {"value": 0.5, "low": 0.4, "high": 0.6}
+    comparison = {"recall@10": {"verdict": "no difference"}}
+
+    _print_groups({"all": {"queries": 9, "top1": share}, "anchors_against_others": comparison})
+
+    out = capsys.readouterr().out
+    assert "0.500 [0.400, 0.600]" in out
+    assert "anchors against all others: recall@10 no difference" in out
+
+
+def test_a_figure_of_the_probes_may_be_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Agreement that no query allows is "none"; the encoder's share stands below each figure."""
+    probes = {
+        "words": 7,
+        "recall": {"10": 0.25},
+        "agreement": {"precision": {}},
+        "share": {"recall@10": 0.8, "agreement@10": None},
+    }
+
+    _print_probes(probes)
+
+    out = capsys.readouterr().out
+    assert "7 linear probes" in out
+    assert out.count("none") == 2
+    assert "0.250" in out
+    assert "0.800" in out
