@@ -89,7 +89,7 @@ def measure_rescoring(features: int) -> dict[str, float]:
 
 def measure_epoch(images: int) -> dict[str, float]:
     """One epoch over features, beside a loop that sends both pictures of each pair through the backbone."""
-    from pretraining.artwork_backbone import build_backbone
+    from pretraining import artwork_backbone
     from pretraining.config import read_pretraining_settings
 
     rank_N = torch.from_numpy(_ranks(images))
@@ -112,7 +112,7 @@ def measure_epoch(images: int) -> dict[str, float]:
 
     seconds, pairs = _timed(epoch)
     settings = read_pretraining_settings().artwork
-    backbone = build_backbone(settings).eval()
+    backbone = artwork_backbone.build(settings).eval()
     image_PCHW = torch.randn(2 * LOOP_PAIRS, 3, settings.size, settings.size)
     widen = torch.nn.Linear(settings.hidden, DIMENSION)
 

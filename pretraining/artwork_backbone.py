@@ -73,7 +73,7 @@ def _pooled(token_BND: torch.Tensor) -> torch.Tensor:
     return torch.cat((token_BND[:, 0], patch_BND.mean(1), std_BD), -1)
 
 
-def build_backbone(settings: ArtworkEncoderSettings) -> Any:
+def build(settings: ArtworkEncoderSettings) -> Any:
     """A DINOv2 of that size, randomly initialised but for its patch embedding, which starts from cosines."""
     from transformers import Dinov2Config, Dinov2Model
 
@@ -97,7 +97,7 @@ def build_backbone(settings: ArtworkEncoderSettings) -> Any:
     return model
 
 
-def train_artwork_encoder(
+def train(
     pictures: WorseningPictures,
     teacher_NV: np.ndarray,
     settings: ArtworkEncoderSettings,
@@ -124,9 +124,7 @@ class ArtworkObjective:
         self._device = choose_device(settings.device)
         # What all pictures have in common teaches nothing and is most of every vector.
         self._teacher_NV = functional.normalize(torch.from_numpy(teacher_NV - teacher_NV.mean(0)), dim=-1)
-        self.network = ArtworkNetwork(
-            build_backbone(settings), pictures.strength_NF.shape[1], teacher_NV.shape[1]
-        )
+        self.network = ArtworkNetwork(build(settings), pictures.strength_NF.shape[1], teacher_NV.shape[1])
         self.network.to(self._device)
         self.steps_per_epoch = len(pictures.image_NSSC) // LEVELS // settings.chains_a_batch
         self.loss_weights: Mapping[str, float] = {
@@ -180,14 +178,14 @@ def order_loss(score_B: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def backbone_vectors(model: Any, image_NSSC: np.ndarray) -> np.ndarray:
+def encode(model: Any, image_NSSC: np.ndarray) -> np.ndarray:
     """float32 feature_ND of uint8 pictures."""
     network = ArtworkNetwork(model, 1, 1).eval()
     starts = range(0, len(image_NSSC), 32)
     return torch.cat([network.features(torch.from_numpy(image_NSSC[i : i + 32])) for i in starts]).numpy()
 
 
-def save_artwork_encoder(directory: Path, model: Any) -> None:
+def save(model: Any, directory: Path) -> None:
     """Write the backbone as transformers expects it; a card of earlier weights is removed first."""
     drop_card(directory)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".artwork-backbone-") as place, hushed():

@@ -67,7 +67,7 @@ class FashionNetwork(nn.Module):
         return self.scale * vector_BD @ functional.normalize(self.labels.weight, dim=-1).T
 
 
-def build_tower(settings: FashionEncoderSettings) -> Any:
+def build(settings: FashionEncoderSettings) -> Any:
     """An open_clip tower over a timm trunk, randomly initialised."""
     from open_clip.timm_model import TimmModel
 
@@ -95,7 +95,7 @@ class _Batch:
     word_MF: torch.Tensor
 
 
-def train_fashion_encoder(
+def train(
     corpus: FashionCorpus,
     settings: FashionEncoderSettings,
     progress: Progress,
@@ -140,7 +140,7 @@ class FashionObjective:
         photographs = corpus.photographs
         self._weight_N = sender_weights(photographs.sender_N, settings.sender_balance)
         self.network = FashionNetwork(
-            build_tower(settings),
+            build(settings),
             len(photographs.labels),
             tuple(len(words) for words in corpus.garments.words),
             settings.scale,
@@ -243,7 +243,7 @@ class FashionObjective:
 
 
 @torch.inference_mode()
-def tower_vectors(tower: nn.Module, image_NSSC: np.ndarray, size: int) -> np.ndarray:
+def encode(tower: nn.Module, size: int, image_NSSC: np.ndarray) -> np.ndarray:
     """float32 vector_ND of length 1 of uint8 pictures."""
     network = FashionNetwork(tower, 1, (), 1.0).eval()
     parts = [
@@ -253,7 +253,7 @@ def tower_vectors(tower: nn.Module, image_NSSC: np.ndarray, size: int) -> np.nda
     return torch.cat(parts).numpy()
 
 
-def save_fashion_encoder(directory: Path, tower: nn.Module, settings: FashionEncoderSettings) -> None:
+def save(tower: nn.Module, settings: FashionEncoderSettings, directory: Path) -> None:
     """Write the tower as open_clip's `local-dir:` expects it; a card of earlier weights is removed first."""
     from open_clip.model import CLIP
     from safetensors.torch import save_file

@@ -23,7 +23,7 @@ BatchT = TypeVar("BatchT")
 AfterEpoch = Callable[[int, nn.Module, Mapping[str, float]], None]
 
 
-class EncoderObjective(Protocol[BatchT]):
+class PretrainingObjective(Protocol[BatchT]):
     """A network, the batches that it sees and the losses that it is to lower.
 
     loss_weights: of each loss in the sum that is minimised. clip_norm: upper bound of the gradient's norm.
@@ -45,7 +45,7 @@ class EncoderObjective(Protocol[BatchT]):
 
 
 def train_network(
-    objective: EncoderObjective[Any],
+    objective: PretrainingObjective[Any],
     settings: OptimiserSettings,
     model_name: str,
     progress: Progress,
@@ -81,7 +81,7 @@ def train_network(
 
 
 def _descend(
-    objective: EncoderObjective[Any], batch: Any, step: int, optimiser: torch.optim.Optimizer
+    objective: PretrainingObjective[Any], batch: Any, step: int, optimiser: torch.optim.Optimizer
 ) -> dict[str, float]:
     """Take one step down the weighted sum of the losses, and return them."""
     losses = objective.losses(batch, step)

@@ -12,12 +12,7 @@ import torch
 from PIL import Image
 
 from model_store.store import Version
-from pretraining.artwork_backbone import (
-    backbone_vectors,
-    build_backbone,
-    save_artwork_encoder,
-    train_artwork_encoder,
-)
+from pretraining import artwork_backbone, fashion_image
 from pretraining.benchmark import (
     Benchmark,
     Encode,
@@ -29,13 +24,6 @@ from pretraining.benchmark import (
 )
 from pretraining.config import ArtworkEncoderSettings, BenchmarkSettings, FashionEncoderSettings
 from pretraining.corpus import cut_garments, decode_photographs, draw_garments, open_photograph
-from pretraining.fashion_image import (
-    FashionCorpus,
-    build_tower,
-    save_fashion_encoder,
-    tower_vectors,
-    train_fashion_encoder,
-)
 from pretraining.optimiser import round_to_half
 from pretraining.photographs import (
     Photograph,
@@ -105,19 +93,19 @@ def train_fashion_image(task: PretrainingTask, settings: FashionEncoderSettings)
         # Before the training, so that a photograph which cannot be read is named at once.
         benchmark = build_benchmark(split, settings.test_size, task.benchmark, task.progress)
         count, side = settings.garments, settings.source_size
-        corpus = FashionCorpus(
+        corpus = fashion_image.FashionCorpus(
             photographs=decode_photographs(split.members, labels, side, task.progress),
             garments=draw_garments(count, GARMENT_SEED, side, task.progress),
             cut_outs=cut_garments(count, GARMENT_SEED, side, labels, task.progress),
         )
         run = _Run("fashion-image", task, settings)
-        tower = train_fashion_encoder(corpus, settings, task.progress, run.record)
+        tower = fashion_image.train(corpus, settings, task.progress, run.record)
         round_to_half(tower)
-        save_fashion_encoder(run.directory, tower, settings)
-        untrained = _seeded(partial(build_tower, settings))
+        fashion_image.save(tower, settings, run.directory)
+        untrained = _seeded(partial(fashion_image.build, settings))
         spaces: dict[str, Encode] = {
-            "trained": lambda image_NSSC: tower_vectors(tower, image_NSSC, settings.test_size),
-            "untrained": lambda image_NSSC: tower_vectors(untrained, image_NSSC, settings.test_size),
+            "trained": partial(fashion_image.encode, tower, settings.test_size),
+            "untrained": partial(fashion_image.encode, untrained, settings.test_size),
         }
         return run.finish(split, benchmark, spaces)
 
@@ -143,13 +131,13 @@ def train_artwork_backbone(
         )
         teacher_NV = _teacher_vectors(pictures.image_NSSC, teacher, task.progress)
         run = _Run("artwork-backbone", task, settings)
-        model = train_artwork_encoder(pictures, teacher_NV, settings, task.progress, run.record)
+        model = artwork_backbone.train(pictures, teacher_NV, settings, task.progress, run.record)
         round_to_half(model)
-        save_artwork_encoder(run.directory, model)
-        untrained = _seeded(partial(build_backbone, settings))
+        artwork_backbone.save(model, run.directory)
+        untrained = _seeded(partial(artwork_backbone.build, settings))
         spaces: dict[str, Encode] = {
-            "trained": partial(backbone_vectors, model),
-            "untrained": partial(backbone_vectors, untrained),
+            "trained": partial(artwork_backbone.encode, model),
+            "untrained": partial(artwork_backbone.encode, untrained),
         }
         return run.finish(split, benchmark, spaces)
 

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pretraining.artwork_backbone import (
-    ArtworkObjective,
-    backbone_vectors,
-    build_backbone,
-    order_loss,
-    save_artwork_encoder,
-    train_artwork_encoder,
-)
+from pretraining import artwork_backbone
+from pretraining.artwork_backbone import ArtworkObjective, order_loss
 from pretraining.config import ArtworkEncoderSettings, read_pretraining_settings
 from pretraining.descriptors import cosine_filters
 from pretraining.worsening import LEVELS, WorseningPictures
@@ -70,7 +64,7 @@ def test_the_same_seed_trains_the_same_weights(settings: ArtworkEncoderSettings)
     """Twice on the CPU gives the same tensors, and losses fall."""
     gradient_losses: list[float] = []
     one, two = (
-        train_artwork_encoder(
+        artwork_backbone.train(
             _pictures(),
             _teacher(),
             settings,
@@ -88,7 +82,7 @@ def test_the_same_seed_trains_the_same_weights(settings: ArtworkEncoderSettings)
 def test_the_patch_embedding_starts_from_cosines(settings: ArtworkEncoderSettings):
     """Whatever the seed, the first layer is the filters times their gain; the rest is random."""
     with torch.random.fork_rng(devices=[]):
-        one, other = (build_backbone(settings) for _ in range(2))
+        one, other = (artwork_backbone.build(settings) for _ in range(2))
 
     kernels = [model.embeddings.patch_embeddings.projection.weight.detach() for model in (one, other)]
     assert torch.equal(*kernels)
@@ -101,17 +95,17 @@ def test_a_saved_backbone_computes_the_same_features(settings: ArtworkEncoderSet
     """transformers reads it back; a card of earlier weights is gone, and nothing else is left beside it."""
     from transformers import Dinov2Model
 
-    model = build_backbone(settings).eval()
+    model = artwork_backbone.build(settings).eval()
     directory = tmp_path / "artwork-backbone"
     directory.mkdir()
     (directory / CARD_FILE).write_text("{}")
     image_NSSC = _pictures().image_NSSC[:3, :28, :28]
 
-    save_artwork_encoder(directory, model)
+    artwork_backbone.save(model, directory)
 
     read = Dinov2Model.from_pretrained(directory).eval()
-    feature_ND = backbone_vectors(read, image_NSSC)
+    feature_ND = artwork_backbone.encode(read, image_NSSC)
     assert feature_ND.shape == (3, 3 * settings.hidden)
-    assert np.array_equal(feature_ND, backbone_vectors(model, image_NSSC))
+    assert np.array_equal(feature_ND, artwork_backbone.encode(model, image_NSSC))
     assert not (directory / CARD_FILE).exists()
     assert [path.name for path in tmp_path.iterdir()] == ["artwork-backbone"]

@@ -11,10 +11,9 @@ from inference.pixels import open_upright
 from model_store.durable import replacing
 from trainer.errors import InvalidData
 from trainer.synthetic.degradations import TIERS, degrade
-from trainer.synthetic.paintings import artist, paint
+from trainer.synthetic.paintings import WORKS_PER_ARTIST, draw_painting
 
 METADATA_FILE = "metadata.csv"
-WORKS_PER_ARTIST = 3
 LONGEST_SIDE = 320
 COLUMNS = ("image_id", "path", "tier", "artist")
 
@@ -25,13 +24,12 @@ def write_artworks(directory: Path, count: int, seed: int = 42, size: int = 192)
     """Paint `count` pictures into `directory` and return the path of their metadata (A-1).
 
     Each painting appears once a tier, so `count` is rounded down to a multiple of four.
-    Raises InvalidData: when there are metadata of something else.
+    Raises InvalidData: if the directory holds metadata of other pictures.
     """
 
     def motifs() -> Iterable[Motif]:
         for work in range(count // len(TIERS)):
-            number = work // WORKS_PER_ARTIST
-            yield f"artist-{number:03d}", paint(artist(seed, number), seed, work, size)
+            yield f"artist-{work // WORKS_PER_ARTIST:03d}", draw_painting(seed, work, size)
 
     return _write(directory, motifs(), seed)
 
@@ -40,7 +38,8 @@ def write_graded(directory: Path, pictures: Sequence[Path], seed: int = 42) -> P
     """Grade given pictures into `directory` and return the path of their metadata (A-1).
 
     Each appears once a tier, at most `LONGEST_SIDE` pixels wide or high, and is its own artist.
-    Raises InvalidData: for a picture that cannot be read, and for one that lies in `directory` itself.
+    Raises InvalidData: if a picture cannot be read or lies in `directory` itself, or if the directory holds
+    metadata of other pictures.
     """
     inside = [path for path in pictures if path.resolve().is_relative_to(directory.resolve())]
     if inside:
@@ -59,7 +58,7 @@ def write_graded(directory: Path, pictures: Sequence[Path], seed: int = 42) -> P
 
 
 def _write(directory: Path, motifs: Iterable[Motif], seed: int) -> Path:
-    """Pictures first, then what lists them: a list without its pictures is never there."""
+    """Write the pictures, then their list: a list whose pictures are missing is never left behind."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / METADATA_FILE
     _check_own(path)
@@ -77,6 +76,6 @@ def _write(directory: Path, motifs: Iterable[Motif], seed: int) -> Path:
 
 
 def _check_own(path: Path) -> None:
-    """Raises InvalidData: when the metadata that are there list other pictures than those written here."""
+    """Raises InvalidData: if the directory holds metadata that were not written here."""
     if path.exists() and not path.read_bytes().startswith(f"{','.join(COLUMNS)}\r\nwork-0000-".encode()):
         raise InvalidData(f"{path} lists pictures that were not made here: give another --out")

@@ -1,4 +1,4 @@
-"""Pictures made worse by degrees: the check of the ranking machinery, not of taste.
+"""Pictures made worse by degrees: they test whether a ranker can rank, not whether it has taste.
 
 Tier S is the picture as it is; A, B and C are the same faults at rising strength.
 """
@@ -93,7 +93,7 @@ def _scratch(picture: Image.Image, strength: float, rng: np.random.Generator) ->
     return scratched
 
 
-# What tiers are made of, and what encoders are trained to see.
+# Faults of which tiers are made and which encoders are trained to see.
 NAMED_FAULTS: dict[str, Fault] = {
     "blur": _blur,
     "contrast": _fade,
@@ -102,6 +102,6 @@ NAMED_FAULTS: dict[str, Fault] = {
     "jpeg": _compress,
 }
 FAULTS: tuple[Fault, ...] = tuple(NAMED_FAULTS.values())
-# What no encoder is trained on: how far a probe carries. The first is the one that goals are about.
+# Faults that no encoder is trained on: they show how far a probe generalises.
 UNSEEN_FAULTS: dict[str, Fault] = {"pixelate": _pixelate, "scratch": _scratch}
 ALL_FAULTS: dict[str, Fault] = NAMED_FAULTS | UNSEEN_FAULTS

@@ -1,8 +1,8 @@
-"""Drawn garments in the shape of K-Fashion: photographs, label files, and what is odd about the real ones.
+"""Drawn garments in the form of K-Fashion: photographs and label files, with the oddities of the real set.
 
 Polygon keys are out of order, empty parts are a list of one empty mapping, some garments have a colour and
-nothing else, names are partly taken apart (NFD) or spelt otherwise, rectangles have no area or disagree,
-photographs of one look share a name, and a photograph may show several garments.
+nothing else, names are partly decomposed (NFD) or spelt otherwise, rectangles have no area or disagree with
+the polygon, photographs of one look share a name, and a photograph may show several garments.
 """
 
 import hashlib
@@ -22,15 +22,16 @@ from trainer.synthetic.outlines import BOTTOMS, OUTERS, SKIRTS, TOPS
 from trainer.synthetic.records import Record
 
 GARMENT_SIDE, LOOK_PHOTOGRAPHS = 160, 2
-SECOND_GARMENT, COLOUR_ONLY, DRIFT, NO_POLYGON, NO_AREA, OTHER_RECT, TAKEN_APART = (
-    0.35, 0.03, 0.15, 0.06, 0.02, 0.03, 0.3,
-)  # fmt: skip
+TRAINING_SHARE = 0.8
+# How often each oddity occurs.
+SECOND_GARMENT, COLOUR_ONLY, OTHER_SPELLING, DECOMPOSED = 0.35, 0.03, 0.15, 0.3
+NO_POLYGON, NO_AREA, OTHER_RECT = 0.06, 0.02, 0.03
 KEYS = {
     "category": "카테고리", "silhouette": "핏", "colour": "색상", "length": "기장", "sleeve": "소매기장",
     "neckline": "넥라인", "collar": "옷깃", "material": "소재", "detail": "디테일", "print": "프린트",
 }  # fmt: skip
-# What the real files write for what is meant.
-DRIFTED = {
+# What the real files write instead of a word of the vocabulary.
+SPELLINGS = {
     "노멀": "노말",
     "홀터넥": "홀토넥",
     "원숄더": "원 숄더",
@@ -38,15 +39,15 @@ DRIFTED = {
     "하운즈투스": "하운즈\u00a0투스",
     "하트": "♥",
 }
-# The set that figures are told of: 1,600 photographs, more than 2,000 garments. Its digest was
-# fixed before the figures in docs/fashion.md were taken.
+# The set that published figures are measured on: 1,600 photographs, more than 2,000 garments. Its digest was
+# fixed before the figures were taken.
 DEFAULT_PHOTOGRAPHS, DEFAULT_SEED = 1_600, 42
 DEFAULT_LABELS_SHA256 = "5582a326572968ec8b7df0fdda3b6e4632c8b58002c43e706376356a48a3b19b"
 PARTS = ("아우터", "하의", "원피스", "상의")
 
 
 def write_kfashion(root: Path, photographs: int, seed: int = 42) -> Path:
-    """Write so many photographs with their label files under `root`, four fifths as Training; returns `root`.
+    """Write photographs with their label files under `root`, four fifths as Training, and return `root`.
 
     A look is two photographs that lie under one style.
     """
@@ -54,7 +55,7 @@ def write_kfashion(root: Path, photographs: int, seed: int = 42) -> Path:
         # Both photographs of a look draw the same style and partition.
         look = number // LOOK_PHOTOGRAPHS
         rng, own = (np.random.default_rng([seed, kind, n]) for kind, n in ((11, look), (12, number)))
-        partition = "Training" if rng.random() < 0.8 else "Validation"
+        partition = "Training" if rng.random() < TRAINING_SHARE else "Validation"
         garments = [draw_garment(seed, number * 2, GARMENT_SIDE)]
         if own.random() < SECOND_GARMENT:
             garments.append(draw_garment(seed, number * 2 + 1, GARMENT_SIDE))
@@ -97,7 +98,6 @@ def _arrange(
 def _label(
     number: int, name: str, size: tuple[int, int], style: str, rng: np.random.Generator
 ) -> dict[str, Any]:
-    empty: dict[str, list[dict[str, Any]]] = {part: [{}] for part in PARTS}
     styles = [{"스타일": style}] if rng.random() < 0.9 else [{}]
     return {
         "이미지 정보": {
@@ -108,12 +108,16 @@ def _label(
             "파일 번호": number,
             "파일 이름": name,
             "데이터셋 상세설명": {
-                "렉트좌표": _copy(empty),
-                "폴리곤좌표": _copy(empty),
-                "라벨링": {"스타일": styles, **_copy(empty)},
+                "렉트좌표": _empty_parts(),
+                "폴리곤좌표": _empty_parts(),
+                "라벨링": {"스타일": styles, **_empty_parts()},
             },
         },
     }  # fmt: skip
+
+
+def _empty_parts() -> dict[str, list[dict[str, Any]]]:
+    return {part: [{}] for part in PARTS}
 
 
 def _add(
@@ -128,7 +132,7 @@ def _add(
         rect["가로"] = 0
     elif polygon and rng.random() < OTHER_RECT:
         rect["X좌표"] += 25
-    attributes = {KEYS[name]: _drifted(value, rng) for name, value in record.items() if name in KEYS}
+    attributes = {KEYS[name]: _respelt(value, rng) for name, value in record.items() if name in KEYS}
     if rng.random() < COLOUR_ONLY:
         attributes = {"색상": attributes["색상"]}
     for lists, entry in (("라벨링", attributes), ("폴리곤좌표", polygon), ("렉트좌표", rect)):
@@ -162,11 +166,11 @@ def _rect(box: tuple[int, int, int, int], polygon: Mapping[str, float]) -> dict[
     }
 
 
-def _drifted(value: str | list[str], rng: np.random.Generator) -> str | list[str]:
+def _respelt(value: str | list[str], rng: np.random.Generator) -> str | list[str]:
     if isinstance(value, list):
-        return [str(_drifted(word, rng)) for word in value]
-    word = DRIFTED.get(value, value) if rng.random() < DRIFT else value
-    return unicodedata.normalize("NFD", word) if rng.random() < TAKEN_APART else word
+        return [str(_respelt(word, rng)) for word in value]
+    word = SPELLINGS.get(value, value) if rng.random() < OTHER_SPELLING else value
+    return unicodedata.normalize("NFD", word) if rng.random() < DECOMPOSED else word
 
 
 def _part(category: str) -> str:
@@ -187,14 +191,9 @@ def _write(
 ) -> None:
     """The photograph and its label; folders of Validation have names as macOS copies them."""
     form: Literal["NFC", "NFD"] = "NFD" if base.name == "Validation" else "NFC"
-    folders = [base / unicodedata.normalize(form, kind) for kind in (LABELS, PICTURES)]
+    labels, pictures = (base / unicodedata.normalize(form, f"{kind}/{style}") for kind in (LABELS, PICTURES))
     stem = str(number) if rng.random() < 0.9 else f"({number})IMG_1"
-    for folder in folders:
-        (folder / unicodedata.normalize(form, style)).mkdir(parents=True, exist_ok=True)
-    labels, pictures = (folder / unicodedata.normalize(form, style) for folder in folders)
+    for folder in (labels, pictures):
+        folder.mkdir(parents=True, exist_ok=True)
     picture.save(pictures / f"{stem}.jpg", quality=92)
     (labels / f"{stem}.json").write_text(json.dumps(label, ensure_ascii=False), encoding="utf-8")
-
-
-def _copy(lists: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    return {part: [dict(entry) for entry in entries] for part, entries in lists.items()}

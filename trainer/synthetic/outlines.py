@@ -75,14 +75,25 @@ def outline_of(category: str, silhouette: str, length: str, sleeve: str) -> Outl
 def _sleeves(shoulder: float, half: float, reach: float, thick: float) -> tuple[Piece, ...]:
     if reach <= 0:
         return ()
-    drop = reach * 0.95
-    right: Piece = (
+    wrist, cuff = 0.5 + half + reach * 0.42, shoulder + reach * 0.95
+    return _both_sides(
         (0.5 + half * 0.94, shoulder),
-        (0.5 + half + reach * 0.42, shoulder + drop),
-        (0.5 + half + reach * 0.42 - thick, shoulder + drop + 0.03),
+        (wrist, cuff),
+        (wrist - thick, cuff + 0.03),
         (0.5 + half * 0.9, shoulder + 0.2),
     )
+
+
+def _both_sides(*right: Point) -> tuple[Piece, Piece]:
+    """A piece on the right and its mirror image."""
     return right, tuple((1 - x, y) for x, y in right)
+
+
+def _symmetric(*edge: Point) -> Piece:
+    """A piece from its right edge, downwards: (distance from the middle, y)."""
+    right = [(0.5 + across, y) for across, y in edge]
+    left = [(0.5 - across, y) for across, y in reversed(edge)]
+    return (*right, *left)
 
 
 def _upper(category: str, width: float, hem: float, reach: float) -> Outline:
@@ -94,28 +105,17 @@ def _upper(category: str, width: float, hem: float, reach: float) -> Outline:
     thick = {"패딩": 0.16, "코트": 0.13, "니트웨어": 0.12}.get(category, 0.1) * (0.6 + 0.4 * width)
     strap = 0.5 if category in ("탑", "브라탑") else 0.94
     flare = {"코트": 1.16, "블라우스": 1.1}.get(category, 1.0)
-    body: Piece = (
-        (0.5 - half * strap, top + 0.02),
-        (0.5 - 0.07, top - 0.02),
-        (0.5 + 0.07, top - 0.02),
-        (0.5 + half * strap, top + 0.02),
-        (0.5 + half, top + 0.2),
-        (0.5 + half * flare, hem),
-        (0.5 - half * flare, hem),
-        (0.5 - half, top + 0.2),
-    )
-    hood: tuple[Piece, ...] = ()
-    if category in ("후드티", "짚업"):
-        hood = (((0.38, 0.16), (0.4, 0.06), (0.5, 0.03), (0.6, 0.06), (0.62, 0.16)),)
-    opens = category in ("코트", "재킷", "점퍼", "가디건", "베스트", "짚업", "패딩", "셔츠")
+    body = _symmetric((0.07, top - 0.02), (half * strap, top + 0.02), (half, top + 0.2), (half * flare, hem))
+    hood: Piece = ((0.38, 0.16), (0.4, 0.06), (0.5, 0.03), (0.6, 0.06), (0.62, 0.16))
+    hoods = (hood,) if category in ("후드티", "짚업") else ()
     return Outline(
-        pieces=(*hood, *_sleeves(top + 0.02, half, reach, thick), body),
+        pieces=(*hoods, *_sleeves(top + 0.02, half, reach, thick), body),
         shoulder=top,
         hem=hem,
         half=half,
         belt=hem - 0.12,
         front=hem,
-        opens=opens,
+        opens=category in (*OUTERS, "셔츠"),
     )
 
 
@@ -126,7 +126,7 @@ def _trousers(category: str, width: float, bell: bool, hem: float, top: float) -
     end = ankle * (2.0 if bell else 1.0)
     middle = top + (hem - top) * 0.55
     leg = 0.5 + half * 0.72
-    right: Piece = (
+    legs = _both_sides(
         (0.5 - 0.005, top),
         (0.5 + half, top),
         (0.5 + half * 1.15, top + 0.16),
@@ -138,7 +138,7 @@ def _trousers(category: str, width: float, bell: bool, hem: float, top: float) -
         (0.5 - 0.005, top + 0.26),
     )
     return Outline(
-        pieces=(right, tuple((1 - x, y) for x, y in right)),
+        pieces=legs,
         shoulder=top,
         hem=hem,
         half=half,
@@ -150,25 +150,14 @@ def _trousers(category: str, width: float, bell: bool, hem: float, top: float) -
 def _skirt(width: float, hem: float) -> Outline:
     top, waist = 0.16, 0.13
     bottom = waist + (hem - top) * 0.34 * width**1.6
-    body: Piece = ((0.5 - waist, top), (0.5 + waist, top), (0.5 + bottom, hem), (0.5 - bottom, hem))
+    body = _symmetric((waist, top), (bottom, hem))
     return Outline(pieces=(body,), shoulder=top, hem=hem, half=waist, belt=top + 0.01, front=hem)
 
 
 def _dress(width: float, hem: float, reach: float) -> Outline:
     top, half, waist = 0.08, 0.155 * (0.6 + 0.4 * width), 0.11 * width
     bottom = waist + (hem - 0.36) * 0.4 * width
-    body: Piece = (
-        (0.5 - half * 0.9, top + 0.02),
-        (0.5 - 0.06, top),
-        (0.5 + 0.06, top),
-        (0.5 + half * 0.9, top + 0.02),
-        (0.5 + half, top + 0.14),
-        (0.5 + waist, 0.36),
-        (0.5 + bottom, hem),
-        (0.5 - bottom, hem),
-        (0.5 - waist, 0.36),
-        (0.5 - half, top + 0.14),
-    )
+    body = _symmetric((0.06, top), (half * 0.9, top + 0.02), (half, top + 0.14), (waist, 0.36), (bottom, hem))
     return Outline(
         pieces=(*_sleeves(top + 0.02, half, reach, 0.09), body),
         shoulder=top,
@@ -182,16 +171,7 @@ def _dress(width: float, hem: float, reach: float) -> Outline:
 def _suit(width: float, hem: float, reach: float) -> Outline:
     legs = _trousers("팬츠", width, False, hem, 0.4)
     half = 0.15 * (0.6 + 0.4 * width)
-    bodice: Piece = (
-        (0.5 - half * 0.9, 0.1),
-        (0.5 - 0.06, 0.08),
-        (0.5 + 0.06, 0.08),
-        (0.5 + half * 0.9, 0.1),
-        (0.5 + half, 0.22),
-        (0.5 + legs.half, 0.42),
-        (0.5 - legs.half, 0.42),
-        (0.5 - half, 0.22),
-    )
+    bodice = _symmetric((0.06, 0.08), (half * 0.9, 0.1), (half, 0.22), (legs.half, 0.42))
     return Outline(
         pieces=(*_sleeves(0.1, half, reach, 0.09), *legs.pieces, bodice),
         shoulder=0.08,
