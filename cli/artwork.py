@@ -27,9 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="Train which artwork is better.")
 class ArtworkTable:
     """The artworks that a command reads."""
 
-    metadata: Annotated[
-        Path, Option(help="CSV or JSON file with the columns image_id, path, tier and artist.")
-    ]
+    metadata: Annotated[Path, Option(help="CSV or JSON file: columns image_id, path, tier, artist.")]
     images: Annotated[Path, Option(help="Folder that the paths in --metadata are relative to.")]
 
     def read(self) -> "tuple[Artwork, ...]":
@@ -47,25 +45,9 @@ class ArtworkRun:
     config: Annotated[Path | None, Option(help="File of settings, YAML. Default: config/artwork.yml.")] = None
     backbone: Annotated[
         str,
-        Option(
-            help="Published backbone as MODEL@ALIAS; or a directory or hub id of a DINOv2 to publish first."
-        ),
+        Option(help="Backbone as MODEL@ALIAS, or a directory or hub id of a DINOv2 to publish first."),
     ] = "artwork-backbone@production"
-    wandb_project: Annotated[
-        str | None, Option(help="Project in wandb. Default: the setting in --config.")
-    ] = None
-    wandb_run_name: Annotated[
-        str | None, Option(help="Name of the run in wandb. Default: the setting in --config.")
-    ] = None
     resume: Resume = False
-
-    def settings(self, changes: Mapping[str, Any]) -> "ArtworkConfig":
-        """The settings in --config with `changes` and this run's own options."""
-        from trainer.artwork.config import read_artwork_config
-
-        tracking = {"wandb_project": self.wandb_project, "wandb_run_name": self.wandb_run_name}
-        given = {f"training.{name}": value for name, value in tracking.items() if value is not None}
-        return read_artwork_config(self.config, {**changes, **given})
 
 
 @training_command(app)
@@ -73,11 +55,12 @@ def train(
     table: ArtworkTable, run: ArtworkRun, changes: TrainingChanges, places: Places, as_json: Json = False
 ) -> None:
     """Train a projector and score head on features of a frozen backbone; publish them with export.py."""
+    from trainer.artwork.config import read_artwork_config
     from trainer.artwork.train import FILES, train_artwork
     from trainer.loop.run_folder import check_apart
 
     overrides = changes.overrides()
-    settings = run.settings(overrides)
+    settings = read_artwork_config(run.config, overrides)
     artworks = table.read()
     check_apart([run.out / name for name in FILES], [table.metadata])
     version, settings = _backbone(run.backbone, settings, places.models, overrides)
@@ -162,11 +145,9 @@ def evaluate(
 def synthesise(
     out: Annotated[Path, Option(help="Folder to write pictures and metadata.csv into.")],
     images: Annotated[
-        Path | None, Option(help="Folder of pictures to grade. Default: pictures are painted.")
+        Path | None, Option(help="Folder of pictures to grade. Default: drawn paintings.")
     ] = None,
-    count: Annotated[
-        int, Option(min=4, help="Number of pictures; each motif appears once in every tier.")
-    ] = 240,
+    count: Annotated[int, Option(min=4, help="Number of pictures; each motif is drawn once a tier.")] = 240,
     seed: Annotated[int, Option(min=0, help="Random seed of the pictures and their faults.")] = 42,
 ) -> None:
     """Write a graded set: the same motif as tier S and, worse by degrees, as A, B and C.

@@ -27,7 +27,7 @@ SplitSeed = Annotated[int, Option(min=0, help="Random seed of the split.")]
 Resume = Annotated[bool, Option("--resume", help="Continue the run in the folder --out.")]
 Change = Annotated[
     list[str] | None,
-    Option("--set", help="Override a setting of --config, as in training.seed=7. May be repeated."),
+    Option("--set", help="Setting to override, as in training.seed=7. May be repeated."),
 ]
 
 
@@ -60,19 +60,23 @@ class TrainingChanges:
     """Settings of a training that the command line overrides."""
 
     change: Change = None
-    epochs: Annotated[
-        int | None, Option(min=1, help="Largest number of epochs. Default: the setting in --config.")
-    ] = None
-    batch_size: Annotated[
-        int | None, Option(min=2, help="Items in a batch. Default: the setting in --config.")
-    ] = None
+    epochs: Annotated[int | None, Option(min=1, help="Most epochs to train. Default: as in --config.")] = None
+    batch_size: Annotated[int | None, Option(min=2, help="Items in a batch. Default: as in --config.")] = None
+
+    wandb_project: Annotated[str | None, Option(help="Project in wandb. Default: as in --config.")] = None
+    wandb_run_name: Annotated[str | None, Option(help="Run name in wandb. Default: as in --config.")] = None
 
     def overrides(self) -> dict[str, Any]:
         """Values by dotted name of the setting. Raises InvalidConfig: for a --set that is not NAME=VALUE."""
         from trainer.configuration import parse_settings
 
-        options = {"training.max_epochs": self.epochs, "training.batch_size": self.batch_size}
-        given = {name: value for name, value in options.items() if value is not None}
+        options = {
+            "max_epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "wandb_project": self.wandb_project,
+            "wandb_run_name": self.wandb_run_name,
+        }
+        given = {f"training.{name}": value for name, value in options.items() if value is not None}
         return parse_settings(self.change or ()) | given
 
 

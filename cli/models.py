@@ -1,6 +1,7 @@
 """`atelier models …`: what is published, and which version an alias means."""
 
 import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +33,7 @@ _COLUMNS = (
 @command(app, "list")
 def list_models(store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """List every version with the aliases that mean it."""
-    versions = [_summary(opened, aliases) for opened, aliases in _versions(ModelStore.at(store))]
+    versions = list(_summaries(ModelStore.at(store)))
     if as_json:
         print_json(versions)
     else:
@@ -43,7 +44,7 @@ def list_models(store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
 def show(
     name: Model,
     version: Annotated[
-        int | None, Argument(help="Number of a version. Default: the version in production.")
+        int | None, Argument(help="Version number. Default: the version in production.")
     ] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
@@ -81,9 +82,7 @@ def promote(
     name: Model,
     version: Annotated[int, Argument(help="Number of the version that the alias will mean.")],
     alias: AliasName = PRODUCTION,
-    expect: Annotated[
-        int | None, Option(help="Fail unless the alias means this version now. 0: the alias is unset.")
-    ] = None,
+    expect: Annotated[int | None, Option(help="Version that the alias must mean now; 0: no version.")] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Verify a version and make an alias mean it. Services follow the alias without a restart."""
@@ -104,16 +103,12 @@ def copy(
     name: Model,
     to: Annotated[Path, Option(help="Directory of the store to copy into. Created if missing.")],
     version: Annotated[
-        int | None, Option(min=1, help="Number of the version. Default: the version in production.")
+        int | None, Option(min=1, help="Version number. Default: the version in production.")
     ] = None,
-    alias: Annotated[
-        str | None, Option(help="Alias to move in the other store. Default: no alias is moved.")
-    ] = None,
+    alias: Annotated[str | None, Option(help="Alias to move in the store --to. Default: none.")] = None,
     origin: Annotated[
         bool,
-        Option(
-            "--origin/--no-origin", help="Also copy the version that an eight-bit version was derived from."
-        ),
+        Option("--origin/--no-origin", help="Copy the origin of an eight-bit version, too."),
     ] = True,
     store: Store = DEFAULT_STORE,
 ) -> None:
@@ -152,7 +147,7 @@ def gc(
     store: Store = DEFAULT_STORE,
     keep_days: Annotated[float, Option(min=0.0, help="Age in days up to which a version is kept.")] = 7.0,
     dry_run: Annotated[
-        bool, Option("--dry-run", help="List what would be removed and why the rest is kept.")
+        bool, Option("--dry-run", help="List what would be removed, and why the rest is kept.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -191,14 +186,12 @@ def _open(models: ModelStore, name: str, number: int | None) -> Version:
     return models.resolve(name) if number is None else models.open(name, number)
 
 
-def _versions(models: ModelStore) -> list[tuple[Version, list[str]]]:
-    versions = []
+def _summaries(models: ModelStore) -> Iterator[dict[str, Any]]:
     for name in models.names():
         aliases = models.aliases.list(name)
         for number in models.numbers(name):
             meaning = sorted(alias for alias, read in aliases.items() if read.target.version == number)
-            versions.append((models.open(name, number), meaning))
-    return versions
+            yield _summary(models.open(name, number), meaning)
 
 
 def _summary(version: Version, aliases: list[str]) -> dict[str, Any]:

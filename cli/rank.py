@@ -32,12 +32,10 @@ def rank(
         Option(
             min=0.5,
             max=1.0,
-            help="Probability below which the order of two neighbours is marked with a question mark.",
+            help="Least probability of an order; a lower one is marked with a question mark.",
         ),
     ] = None,
-    save: Annotated[
-        Path | None, Option(help="PNG file to save the ranking to, as a sheet of pictures.")
-    ] = None,
+    save: Annotated[Path | None, Option(help="PNG file to draw the ranking into.")] = None,
     deadline: Annotated[float, Option(help="Seconds to wait for the answer.")] = 300.0,
     as_json: Json = False,
 ) -> None:

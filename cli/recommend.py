@@ -40,12 +40,8 @@ class Query:
     """What to recommend by: exactly one of a picture, items and a record."""
 
     image: Annotated[Path | None, Option(help="Picture to find similar items to.")] = None
-    item: Annotated[
-        list[str] | None, Option(help="Identifier of an item to find neighbours of. May be repeated.")
-    ] = None
-    attributes: Annotated[
-        str | None, Option(help="Attribute record to find items for: a JSON object, or @FILE with one.")
-    ] = None
+    item: Annotated[list[str] | None, Option(help="Item to find neighbours of. May be repeated.")] = None
+    attributes: Annotated[str | None, Option(help="Record to find items for: JSON, or @FILE.")] = None
 
     def request(self) -> recommender_pb2.RecommendRequest:
         """The query as a request. Raises CommandError: unless exactly one option was given."""
@@ -68,9 +64,7 @@ def recommend(
     query: Query,
     target: CollectionAddress,
     count: Annotated[int, Option(help="Number of items to return, 1 to 1,000.")] = 10,
-    save: Annotated[
-        Path | None, Option(help="PNG file to save the query and its results to, as pictures.")
-    ] = None,
+    save: Annotated[Path | None, Option(help="PNG file to draw query and results into.")] = None,
     as_json: Json = False,
 ) -> None:
     """Recommend items of a collection by a picture, by items or by attributes."""

@@ -75,7 +75,7 @@ def create_token(
         Option(help="Token file of the services. Created if missing.", envvar="ATELIER_TOKENS_FILE"),
     ],
     scope: Annotated[
-        ScopeName, Option(help="What the token allows. Each scope includes those before it.")
+        ScopeName, Option(help="Rights of the token; each includes those before it.")
     ] = ScopeName.READ,
     as_json: Json = False,
 ) -> None:

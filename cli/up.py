@@ -42,9 +42,7 @@ def specs(store: Path, data: Path, *, any_port: bool = False) -> list[ServiceSpe
 def up(
     store: Store = DEFAULT_STORE,
     data: Annotated[Path, Option(help="Directory of the cache, the catalog and the logs.")] = Path("var"),
-    any_port: Annotated[
-        bool, Option("--any-port", help="Let each service choose a free port instead of its own.")
-    ] = False,
+    any_port: Annotated[bool, Option("--any-port", help="Let every service choose a free port.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
     """Run embedder, ranker and recommender until Ctrl-C; restart a service that dies."""

@@ -42,14 +42,12 @@ class Stopwatch:
 
 
 def demo(
-    images: Annotated[
-        Path | None, Option(help="Folder of your photographs. Default: pictures drawn by the demo.")
-    ] = None,
+    images: Annotated[Path | None, Option(help="Folder of photographs. Default: drawn pictures.")] = None,
     out: Annotated[Path, Option(help="Folder of models, pictures, logs and summary.json.")] = Path(
         "var/demo"
     ),
     limit: Annotated[
-        int, Option(min=8, help="Largest number of photographs to use, in the order of their names.")
+        int, Option(min=8, help="Largest number of photographs, in the order of their names.")
     ] = DEFAULT_LIMIT,
     as_json: Annotated[bool, Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:

@@ -18,7 +18,7 @@ def prepare(
     out: Annotated[Path, Option(help=f"Folder to write pictures and {RECORDS_FILE} into.")],
     kfashion: Annotated[
         Path | None,
-        Option(help="Root folder of K-Fashion: label files by style, photographs beside them."),
+        Option(help="Root folder of K-Fashion, with its label files."),
     ] = None,
     attributes: Annotated[
         Path | None,
@@ -26,7 +26,7 @@ def prepare(
     ] = None,
     images: Annotated[Path | None, Option(help="Folder with the pictures that --attributes names.")] = None,
     styles: Annotated[
-        str, Option(help="Styles of K-Fashion to take, separated by commas, or all.")
+        str, Option(help="Styles of K-Fashion: comma-separated, or all.")
     ] = "레트로,로맨틱,리조트",
     strict: Annotated[
         bool, Option("--strict", help="Fail on a bad record instead of leaving it out.")
@@ -72,7 +72,7 @@ def synthesise(
     ] = None,
     seed: Annotated[int, Option(min=0, help="Random seed of the drawings.")] = 42,
     kfashion: Annotated[
-        bool, Option("--kfashion", help="Write photographs with label files, as K-Fashion has them.")
+        bool, Option("--kfashion", help="Draw photographs with label files, as in K-Fashion.")
     ] = False,
 ) -> None:
     """Draw garments whose pictures depend on their attributes."""

@@ -11,24 +11,17 @@ from cli.command import Change, Json, Places, resolve_version, training_command
 from cli.errors import FAILED
 from cli.fashion.options import IMAGE, Config, Data, ImageModel, Part, app
 from cli.output import print_json, print_line, print_table
+from trainer.reports.markdown import decimals
 
 
 @training_command(app)
 def evaluate(
     *,
     data: Data,
-    run: Annotated[
-        list[Path], Option(help="Folder of a trained run. Several runs are judged as one ensemble.")
-    ],
-    out: Annotated[
-        Path | None, Option(help="Folder to write results/ into. Default: the folder of the run.")
-    ] = None,
-    split: Annotated[
-        Part, Option(help="Part of the split whose garments are both the queries and the gallery.")
-    ] = "val",
-    probes: Annotated[
-        bool, Option(help="Compare with linear probes on the same image vectors, for --split val.")
-    ] = True,
+    run: Annotated[list[Path], Option(help="Folder of a run. Several runs are one ensemble.")],
+    out: Annotated[Path | None, Option(help="Folder to write results/ into. Default: the run.")] = None,
+    split: Annotated[Part, Option(help="Part of the split that gives queries and gallery.")] = "val",
+    probes: Annotated[bool, Option(help="Compare with linear probes, for --split val.")] = True,
     places: Places,
     as_json: Json = False,
 ) -> None:
@@ -64,13 +57,11 @@ def search(
         ),
     ] = None,
     samples: Annotated[
-        int, Option(min=1, max=100, help="Number of garments whose records are the queries.")
+        int, Option(min=1, max=100, help="Number of garments whose records are queries.")
     ] = 20,
     k: Annotated[int, Option("--k", min=1, max=1000, help="Number of pictures to find for each query.")] = 5,
     split: Annotated[Part, Option(help="Part of the split whose garments are the gallery.")] = "val",
-    fast: Annotated[
-        bool, Option("--fast", "--quick", help="Train the run first, for two short epochs.")
-    ] = False,
+    fast: Annotated[bool, Option("--fast", "--quick", help="Train the run first, for two epochs.")] = False,
     image: ImageModel = IMAGE,
     places: Places,
     as_json: Json = False,
@@ -110,9 +101,7 @@ def search(
 @training_command(app)
 def sanity(
     *,
-    data: Annotated[
-        Path | None, Option(help="Folder of prepared garments. Default: garments are drawn.")
-    ] = None,
+    data: Annotated[Path | None, Option(help="Folder of prepared garments. Default: drawn garments.")] = None,
     out: Annotated[Path, Option(help="Folder to write runs and results into.")] = Path("var/sanity"),
     config: Config = None,
     change: Change = None,
@@ -162,10 +151,10 @@ def _print_groups(groups: dict[str, Any]) -> None:
 def _print_probes(probes: dict[str, Any]) -> None:
     share = probes["share"]
     rows = [
-        ("Recall@10 of linear probes", _number(probes["recall"]["10"])),
-        ("  the encoder's share of it", _number(share["recall@10"])),
-        ("agreement@10 of linear probes", _number(probes["agreement"]["precision"].get("10"))),
-        ("  the encoder's share of it", _number(share["agreement@10"])),
+        ("Recall@10 of linear probes", decimals(probes["recall"]["10"])),
+        ("  the encoder's share of it", decimals(share["recall@10"])),
+        ("agreement@10 of linear probes", decimals(probes["agreement"]["precision"].get("10"))),
+        ("  the encoder's share of it", decimals(share["agreement@10"])),
     ]
     title = f"compared with {probes['words']} linear probes on the image vectors"
     print_table(title, ("figure", "#value"), rows)
@@ -191,10 +180,6 @@ def _print_checks(body: dict[str, Any], results: Path) -> None:
     print_line(f"written: {results}")
     failed = [name for name, outcome in body["checks"].items() if not outcome["passed"]]
     print_line(f"SANITY CHECK {'FAIL: ' + ', '.join(failed) if failed else 'PASS'}")
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
 
 
 def _interval(share: dict[str, float] | None) -> str:

@@ -25,7 +25,7 @@ class StudyChanges:
         int | None,
         Option(
             min=0,
-            help="Random seed of the split, the weights and the search. Default: the setting in --config.",
+            help="Random seed of split, weights and search. Default: as in --config.",
         ),
     ] = None
     quick: Annotated[bool, Option("--quick", help="Try the machinery: 2 epochs for each training.")] = False
@@ -45,7 +45,7 @@ class TuningOptions:
     out: Annotated[Path, Option(help="Folder of the study. An interrupted study continues there.")]
     phases: Annotated[str, Option(help="Phases to run, of 1, 2 and 3, separated by commas.")] = "1,2,3"
     trials: Annotated[
-        int | None, Option(min=1, help="Largest number of trials in a phase. Default: all of them.")
+        int | None, Option(min=1, help="Largest number of trials in a phase. Default: all.")
     ] = None
     objective: Annotated[
         Literal["recall@1", "recall@5", "recall@10", "mrr"],
@@ -105,13 +105,11 @@ def tune(
 def temperature(
     *,
     source: TrainingSource,
-    out: Annotated[
-        Path, Option(help="Folder of the study. Trainings that are finished there are not repeated.")
-    ],
+    out: Annotated[Path, Option(help="Folder of the study; it keeps finished trainings.")],
     changes: StudyChanges,
     epochs: Annotated[
         int | None,
-        Option(min=1, help="Epochs of each training. Default: the setting in --config."),
+        Option(min=1, help="Epochs of each training. Default: as in --config."),
     ] = None,
     seeds: Annotated[int, Option(min=1, help="Number of trainings for each temperature.")] = 1,
     places: Places,

@@ -123,7 +123,9 @@ def test_options_override_settings_by_name() -> None:
 
     assert changes.overrides() == {"training.seed": 7, "training.max_epochs": 2}
     assert TrainingChanges().overrides() == {}
-    assert TrainingChanges(batch_size=4).overrides() == {"training.batch_size": 4}
+    assert TrainingChanges(batch_size=4, wandb_project="p", wandb_run_name="r").overrides() == {
+        "training.batch_size": 4, "training.wandb_project": "p", "training.wandb_run_name": "r",
+    }  # fmt: skip
     with pytest.raises(TrainerError, match="seed"):
         TrainingChanges(change=["seed"]).overrides()
 
