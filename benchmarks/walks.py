@@ -25,8 +25,10 @@ import grpc
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 
 from benchmarks.report import run
+from services.client.health import await_serving
 
 ROOMS = ("cli", "inference", "model_store", "services", "trainer", "vector_index")
+RECOMMENDER = "atelier.recommender.v1.RecommenderService"
 RECORDER = """
 import atexit, json, os, signal, sys, threading
 files, state = set(), {"on": os.environ.get("WALK_RECORD") == "all"}
@@ -220,6 +222,7 @@ def label(walk: Walk, store: Path) -> dict[str, set[str]]:
     with walk.services(store, records["serve"], "all") as addresses:
         query = json.loads((garments / "garments.jsonl").read_text().splitlines()[0])["attributes"]
         address = addresses["recommender"]
+        await_serving(address, RECOMMENDER, timeout_s=60)
         walk.run("catalog", "import", str(garments), "--address", address)
         walk.run("recommend", "--attributes", json.dumps(query), "--address", address)
     return {name: recorded(folder) for name, folder in records.items()}
