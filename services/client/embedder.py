@@ -192,6 +192,8 @@ def _all_failed(
 
 def _merged(parts: Sequence[embedder_pb2.EmbedResponse]) -> embedder_pb2.EmbedResponse:
     """One reply of several: results in the order of all inputs, times added up."""
+    if len(parts) == 1:
+        return parts[0]
     whole = embedder_pb2.EmbedResponse()
     for part in parts:
         offset = len(whole.results)

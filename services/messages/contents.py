@@ -118,7 +118,11 @@ def read_embedded(
     """
     if len(reply.results) != input_count:
         raise Internal(f"the embedder answered {len(reply.results)} results for {input_count} inputs")
-    return tuple(_read_result(result, version) for result in reply.results)
+    outcomes = [_read_result(result, version) for result in reply.results]
+    vectors = [outcome for outcome in outcomes if isinstance(outcome, np.ndarray)]
+    if not vectors or np.isfinite(np.concatenate(vectors)).all():
+        return tuple(outcomes)
+    return tuple(map(_unless_not_finite, outcomes))
 
 
 def _read_result(result: embedder_pb2.EmbedResult, version: Version) -> np.ndarray | ServiceError:
@@ -130,7 +134,10 @@ def _read_result(result: embedder_pb2.EmbedResult, version: Version) -> np.ndarr
             f"the embedder answered {count} components of space {space_id[:12]}, "
             f"{version} makes {version.manifest.dimension} of {version.space_id[:12]}"
         )
-    vector_D = np.array(result.vector.values, dtype=np.float32)
-    if not np.isfinite(vector_D).all():
-        return Internal("the embedder answered a vector that is not finite", reason="BAD_OUTPUT")
-    return vector_D
+    return np.array(result.vector.values, dtype=np.float32)
+
+
+def _unless_not_finite(outcome: np.ndarray | ServiceError) -> np.ndarray | ServiceError:
+    if isinstance(outcome, ServiceError) or np.isfinite(outcome).all():
+        return outcome
+    return Internal("the embedder answered a vector that is not finite", reason="BAD_OUTPUT")

@@ -1,7 +1,7 @@
 """The two stages of the pipeline: what they run, and what they are measured to take."""
 
 import time
-from types import SimpleNamespace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -29,9 +29,13 @@ class Doubling:
         return [BadOutput("negative") if vector[0] < 0 else None for vector in vector_BD]
 
 
-def space(**changes):
-    fields = {"encoder": Doubling(), "lone_encoder": None, "cost": 4}
-    return SimpleNamespace(**{**fields, **changes})
+@dataclass(eq=False)
+class Lane:
+    """As much of a loaded space as the stages look at."""
+
+    encoder: Doubling = field(default_factory=Doubling)
+    lone_encoder: Doubling | None = None
+    cost: int = 4
 
 
 @pytest.mark.parametrize(("alone", "runs"), [(True, (0, 1)), (False, (1, 0))])
@@ -39,7 +43,7 @@ def test_an_input_that_is_alone_gets_every_core(alone, runs):
     """The lone session runs what has the device to itself, the shared one everything else."""
     shared, lone = Doubling(), Doubling("lone")
 
-    (vector_D,) = run(space(encoder=shared, lone_encoder=lone), [3.0], alone=alone)
+    (vector_D,) = run(Lane(encoder=shared, lone_encoder=lone), [3.0], alone=alone)
 
     assert vector_D.tolist() == [6.0]
     assert (shared.runs, lone.runs) == runs
@@ -49,13 +53,13 @@ def test_without_a_lone_session_the_shared_one_runs_all():
     """Where memory was short for a second session, the first runs lone inputs too."""
     only = Doubling()
 
-    assert run(space(encoder=only), [1.0], alone=True)[0].tolist() == [2.0]
+    assert run(Lane(encoder=only), [1.0], alone=True)[0].tolist() == [2.0]
     assert only.runs == 1
 
 
 def test_a_bad_vector_is_replaced_by_its_error():
     """The other vectors of the batch are untouched (S-9)."""
-    good, bad = run(space(), [1.0, -1.0], alone=False)
+    good, bad = run(Lane(), [1.0, -1.0], alone=False)
 
     assert good.tolist() == [2.0]
     assert isinstance(bad, BadOutput)
@@ -63,13 +67,13 @@ def test_a_bad_vector_is_replaced_by_its_error():
 
 def test_inputs_are_decoded_in_order():
     """One decoded input for each content."""
-    assert decode(space(), [b"1", b"2"], alone=False) == [1.0, 2.0]
+    assert decode(Lane(), [b"1", b"2"], alone=False) == [1.0, 2.0]
 
 
 def test_a_cost_takes_as_long_as_the_slower_stage():
     """Nothing is known before the first run, and nothing once a space is forgotten."""
     device = Device(provider="cpu", cores=1, workers=1, batch_cost=8, lone=False)
-    reports, stages, lane = [], Stages(device, lambda report: reports.append(report.engine)), space()
+    reports, stages, lane = [], Stages(device, lambda report: reports.append(report.engine)), Lane()
 
     def submit(engine, payload, cost):
         done = []
