@@ -1,4 +1,4 @@
-"""Is this build sound? A small run taken through everything that a real one goes through (F-19)."""
+"""Whether this build works: a small run through every step of a real run, and checks of it (F-19)."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from trainer.errors import TrainerError
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import open_garments, split_records
 from trainer.fashion.studies.quick import quick_garments
-from trainer.fashion.studies.sanity_checks import CHECKS, Bench, Unsound
+from trainer.fashion.studies.sanity_checks import CHECKS, CheckedRun, CheckFailed
 from trainer.fashion.train import train_fashion
 from trainer.reports.json_report import write_report
 from trainer.synthetic.garments import write_garments
@@ -22,11 +22,19 @@ from vector_index.errors import VectorIndexError
 
 RESULTS_FOLDER, RESULTS_FILE = "temp_logs", "sanity_check_results.json"
 _GARMENTS, _BATCH_SIZE = 64, 8
-# Steps of the run: enough for a loss to fall, however few the garments.
+# Steps of the run: enough for the loss to fall on few garments.
 _STEPS = 24
 
-# What a check may meet that is a finding, not a mistake in the check.
-_FINDINGS = (Unsound, TrainerError, InferenceError, StoreError, VectorIndexError, ValueError, RuntimeError)
+# Errors that fail a check; any other is a defect of the check itself.
+_FAILURES = (
+    CheckFailed,
+    TrainerError,
+    InferenceError,
+    StoreError,
+    VectorIndexError,
+    ValueError,
+    RuntimeError,
+)
 
 
 def check_sanity(
@@ -34,22 +42,22 @@ def check_sanity(
 ) -> dict[str, Any]:
     """The outcome of every check, as written to `temp_logs/sanity_check_results.json`; `passed` if all did.
 
-    Drawn garments are used without `data`. A check that fails names itself and what was wrong; those after it
-    are made all the same. Raises TrainerError: when there is nothing to check on: no garments, no training.
+    Without `data`, garments are drawn. A failed check does not stop the others. Raises TrainerError: when
+    the garments cannot be read or the run cannot be trained.
     """
     started = time.monotonic()
     if data is None:
         data = space.out / "garments"
         write_garments(data, _GARMENTS, config.training.seed)
-    bench = _prepare(config, image, space, data)
+    checked = _train_run(config, image, space, data)
     outcomes: dict[str, dict[str, Any]] = {}
     for name, check in CHECKS.items():
-        outcomes[name] = _outcome(check, bench)
+        outcomes[name] = _outcome(check, checked)
         space.progress("sanity check", len(outcomes), len(CHECKS), name)
     body = {
         "passed": all(outcome["passed"] for outcome in outcomes.values()),
         "data": "drawn" if data == space.out / "garments" else "given",
-        "garments": len(bench.garments),
+        "garments": len(checked.garments),
         "image": str(image),
         "checks": outcomes,
         "seconds": round(time.monotonic() - started, 2),
@@ -57,8 +65,8 @@ def check_sanity(
     return write_report(space.out / RESULTS_FOLDER / RESULTS_FILE, body)
 
 
-def _prepare(config: FashionConfig, image: Version, space: Workspace, data: Path) -> Bench:
-    """A short run on few garments, and everything that the checks look at."""
+def _train_run(config: FashionConfig, image: Version, space: Workspace, data: Path) -> CheckedRun:
+    """A short run on few garments."""
     config, garments = open_garments(data, config)
     garments = quick_garments(garments)
     split = split_records(garments, config.training.seed)
@@ -72,18 +80,11 @@ def _prepare(config: FashionConfig, image: Version, space: Workspace, data: Path
     config = config.model_copy(update={"training": config.training.model_copy(update=training)})
     run = replace(space, out=space.out / "run")
     report = train_fashion(config, garments, image, run)
-    return Bench(
-        config=config,
-        garments=garments,
-        split=split,
-        image=image,
-        space=run,
-        report=report,
-    )
+    return CheckedRun(config=config, garments=garments, image=image, space=run, report=report)
 
 
-def _outcome(check: Callable[[Bench], str], bench: Bench) -> dict[str, Any]:
+def _outcome(check: Callable[[CheckedRun], str], checked: CheckedRun) -> dict[str, Any]:
     try:
-        return {"passed": True, "found": check(bench)}
-    except _FINDINGS as error:
+        return {"passed": True, "found": check(checked)}
+    except _FAILURES as error:
         return {"passed": False, "found": f"{type(error).__name__}: {error}".splitlines()[0]}
