@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.errors import InvalidConfig
 
 # The setting that names the variant of the settings beside it.
 _KIND = "kind"
+Positive = Annotated[int, Field(ge=1)]
 CONFIG_DIRECTORY = Path(__file__).resolve().parents[1] / "config"
 
 
@@ -18,6 +19,22 @@ class Settings(BaseModel):
     """Frozen; a misspelt field is refused, and so is a number that is not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TrainingSettings(Settings):
+    """Settings of every training: how it steps, when it ends, where it runs and where it is tracked."""
+
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    gradient_clip_norm: float = Field(1.0, gt=0)
+    max_epochs: Positive = 100
+    early_stopping_patience: Positive = 10
+    save_every_n_epochs: Positive = 5
+    wandb_enabled: bool = True
+    wandb_project: str
+    wandb_run_name: str | None = None
+    device: Literal["cuda", "cpu"] = "cuda"
+    seed: int = Field(42, ge=0, lt=1 << 63)
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

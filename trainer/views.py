@@ -8,28 +8,29 @@ Shapes: N pictures, V views with the picture itself before them, D vector.
 
 import io
 from collections.abc import Iterable
-from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
+from pydantic import Field
 
 from inference.pixels import open_upright
+from trainer.configuration import Settings
 
 
-class Changes(Protocol):
-    """How far a view may go from its picture: `rotation` in degrees, `colour` as a share of each factor."""
+class ViewSettings(Settings):
+    """Views of the training pictures that are encoded beside the pictures themselves (A-20, F-22).
 
-    @property
-    def rotation(self) -> float: ...
+    `views`: how many of each picture. They differ from it by `rotation` degrees at most, by a mirroring at
+    even odds (`flip`), and by `colour` at most, as a share of brightness, contrast and saturation.
+    """
 
-    @property
-    def flip(self) -> bool: ...
+    views: int = Field(0, ge=0, le=64)
+    rotation: float = Field(8.0, ge=0, le=180)
+    flip: bool = True
+    colour: float = Field(0.1, ge=0, lt=1)
 
-    @property
-    def colour(self) -> float: ...
 
-
-def augment_picture(picture: bytes, changes: Changes, seed: int) -> bytes:
+def augment_picture(picture: bytes, changes: ViewSettings, seed: int) -> bytes:
     """One view as PNG, the same for the same picture, changes and seed.
 
     Raises InvalidImage: when the picture cannot be read.
@@ -37,7 +38,7 @@ def augment_picture(picture: bytes, changes: Changes, seed: int) -> bytes:
     return as_png(change(open_upright(picture), changes, np.random.default_rng(seed)))
 
 
-def change(view: Image.Image, changes: Changes, rng: np.random.Generator) -> Image.Image:
+def change(view: Image.Image, changes: ViewSettings, rng: np.random.Generator) -> Image.Image:
     """Mirrored at even odds, turned about its middle, with other brightness, contrast and saturation.
 
     All three colour factors are the same for every channel, so that hue stays.

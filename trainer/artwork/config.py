@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from trainer.artwork.batches import Loader
-from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
+from trainer.configuration import CONFIG_DIRECTORY, Positive, Settings, TrainingSettings, read_settings
+from trainer.views import ViewSettings
 
-Positive = Annotated[int, Field(ge=1)]
 Width = Annotated[int, Field(ge=1, le=8192)]
 
 
@@ -33,16 +33,7 @@ class HeadSettings(Settings):
     depth: int = Field(2, ge=2, le=4)
 
 
-class AugmentationSettings(Settings):
-    """Views of the training pictures that are encoded beside the pictures themselves (A-20)."""
-
-    views: int = Field(0, ge=0, le=64)
-    rotation: float = Field(8.0, ge=0, le=180)
-    flip: bool = True
-    colour: float = Field(0.1, ge=0, lt=1)
-
-
-class TrainingConfig(Settings):
+class TrainingConfig(TrainingSettings):
     """How a head is trained."""
 
     loader: Loader = "in_batch"
@@ -53,22 +44,12 @@ class TrainingConfig(Settings):
     keep_top: Positive = 3
     ensemble: Positive = 1
     tie_probability: float = Field(0.55, ge=0.5, lt=1)
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
     margin: float = Field(1.0, gt=0)
     batch_size: int = Field(32, ge=2, le=1 << 20)
-    max_epochs: Positive = 100
-    gradient_clip_norm: float = Field(1.0, gt=0)
-    early_stopping_patience: Positive = 10
     scheduler_t_max: Positive = 100
     scheduler_eta_min: float = Field(1e-6, ge=0)
     checkpoint_dir: str = "checkpoints"
-    save_every_n_epochs: Positive = 5
-    wandb_enabled: bool = True
     wandb_project: str = "mirip-ranking"
-    wandb_run_name: str | None = None
-    device: Literal["cuda", "cpu"] = "cuda"
-    seed: int = Field(42, ge=0, lt=1 << 63)
 
     @field_validator("checkpoint_dir")
     @classmethod
@@ -99,7 +80,7 @@ class ArtworkConfig(Settings):
     checkpoint: str | None = None
     backbone: BackboneSettings = BackboneSettings()
     head: HeadSettings = HeadSettings()
-    augmentation: AugmentationSettings = AugmentationSettings()
+    augmentation: ViewSettings = ViewSettings()
     training: TrainingConfig = TrainingConfig()
 
 

@@ -3,6 +3,7 @@
 Shapes: N artworks, P pairs.
 """
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -71,13 +72,12 @@ def write_pairs(pairs: Pairs, image_ids: Sequence[str], path: Path) -> None:
     """Write the pairs as CSV `img_a,img_b,label`, a million rows at a time."""
     names = np.asarray(image_ids, dtype=object)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        stream.write("img_a,img_b,label\n")
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("img_a", "img_b", "label"))
         for start in range(0, len(pairs), _CHUNK):
             part = slice(start, start + _CHUNK)
-            rows = zip(
-                names[pairs.first[part]], names[pairs.second[part]], pairs.label[part].tolist(), strict=True
-            )
-            stream.write("".join(f"{_quoted(a)},{_quoted(b)},{label}\n" for a, b, label in rows))
+            first_C, second_C = names[pairs.first[part]], names[pairs.second[part]]
+            writer.writerows(zip(first_C, second_C, pairs.label[part].tolist(), strict=True))
 
 
 def _cross(better_M: np.ndarray, worse_N: np.ndarray, out: Sequence[np.ndarray]) -> None:
@@ -90,7 +90,3 @@ def _cross(better_M: np.ndarray, worse_N: np.ndarray, out: Sequence[np.ndarray])
             one, other = other, one
         first_MN[field], second_MN[field] = one, other
         label_MN[field] = 1 if row == column else -1
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"' if any(sign in name for sign in ',"\n\r') else name

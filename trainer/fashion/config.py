@@ -15,11 +15,11 @@ from pydantic_core import PydanticCustomError
 
 from inference.attributes import normalise_text
 from model_store.manifest import AttributeField, AttributePreprocessing
-from trainer.configuration import CONFIG_DIRECTORY, Settings, read_settings
+from trainer.configuration import CONFIG_DIRECTORY, Positive, Settings, TrainingSettings, read_settings
 from trainer.errors import InvalidConfig
 from trainer.loop.schedules import Schedule
+from trainer.views import ViewSettings
 
-Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 # By field, then by word: the words of that field that may stand for it or beside it.
 Lexicon = dict[str, dict[str, tuple[str, ...]]]
@@ -110,15 +110,13 @@ EncoderSettings = Annotated[
 _ENCODER: TypeAdapter[PooledSettings | AttentionSettings | ResidualSettings] = TypeAdapter(EncoderSettings)
 
 
-class AugmentationSettings(Settings):
+class AugmentationSettings(ViewSettings):
     """What training sees beside pictures and records as they are (F-22, F-24).
 
     Shares of `mixup` and `cutmix` are of the views; rates are of the fields or words of each record drawn.
     """
 
-    views: int = Field(0, ge=0, le=64)
     rotation: float = Field(15.0, ge=0, le=180)
-    flip: bool = True
     colour: float = Field(0.2, ge=0, lt=1)
     crop: float = Field(0.8, gt=0, le=1)
     autoaugment: bool = False
@@ -138,11 +136,9 @@ class AugmentationSettings(Settings):
         return self
 
 
-class FashionTraining(Settings):
+class FashionTraining(TrainingSettings):
     """How an attribute encoder is trained."""
 
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
     batch_size: int = Field(64, ge=2)
     max_epochs: Positive = 10
     schedule: Schedule = "constant"
@@ -152,16 +148,9 @@ class FashionTraining(Settings):
     temperature: float = Field(0.1, gt=0)
     exclude_ties: bool = True
     standalone_epochs: int = Field(5, ge=0)
-    save_every_n_epochs: Positive = 5
     field_dropout: float = Field(0.2, ge=0, lt=1)
     unknown_rate: float = Field(0.02, ge=0, lt=1)
-    gradient_clip_norm: float = Field(1.0, gt=0)
-    early_stopping_patience: Positive = 10
-    wandb_enabled: bool = True
     wandb_project: str = "atelier-fashion"
-    wandb_run_name: str | None = None
-    device: Literal["cuda", "cpu"] = "cuda"
-    seed: int = Field(42, ge=0)
 
 
 class FashionConfig(Settings):

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
 
+from trainer.configuration import TrainingSettings
 from trainer.errors import InvalidConfig
 
 _log = logging.getLogger(__name__)
@@ -20,19 +21,6 @@ _ONLINE_TIMEOUT_S = 20
 
 # Settings that say where a run is tracked; they alter nothing of it.
 TRACKING_SETTINGS = ("wandb_enabled", "wandb_project", "wandb_run_name")
-
-
-class TrackingSettings(Protocol):
-    """The settings of a training that say where it is tracked."""
-
-    @property
-    def wandb_enabled(self) -> bool: ...
-
-    @property
-    def wandb_project(self) -> str: ...
-
-    @property
-    def wandb_run_name(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +41,7 @@ class TrackedRun:
     events: Path | None = None
 
     @classmethod
-    def of(cls, training: TrackingSettings, directory: Path, settings: Mapping[str, Any]) -> "TrackedRun":
+    def of(cls, training: TrainingSettings, directory: Path, settings: Mapping[str, Any]) -> "TrackedRun":
         """The run of a training in `directory`; `settings` are recorded with it."""
         return cls(
             directory=directory,

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainer.configuration import TrainingSettings
 from trainer.errors import InvalidCheckpoint
 from trainer.loop.checkpointing import LastCheckpoint, read_last
 from trainer.loop.checkpoints import restoring
 from trainer.loop.run_folder import claimed
-from trainer.loop.tracking import TRACKING_SETTINGS, TrackedRun, Tracker, TrackingSettings, tracking
+from trainer.loop.tracking import TRACKING_SETTINGS, TrackedRun, Tracker, tracking
 
 # Settings that a resumed run may change: they alter when it stops, not what it has done.
 FREE_SETTINGS = ("max_epochs", "early_stopping_patience", *TRACKING_SETTINGS)
@@ -33,7 +34,7 @@ class TrainingRun:
 
     folder: Path
     checkpoints: Path
-    training: TrackingSettings
+    training: TrainingSettings
     header: Mapping[str, Any]
     identity: Sequence[str]
     deciding: Callable[[Config], Mapping[str, Any]]

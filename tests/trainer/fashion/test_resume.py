@@ -67,7 +67,7 @@ def test_another_run_is_not_resumed(gallery, fashion_config, garments, space):
         train_fashion(fashion_config, garments, gallery.image.version, space, resume=True)
     train_fashion(_with(fashion_config, max_epochs=1), garments, gallery.image.version, space)
 
-    with pytest.raises(InvalidCheckpoint, match="another data_version"):
+    with pytest.raises(InvalidCheckpoint, match="the run has data_version"):
         train_fashion(fashion_config, garments[:-3], gallery.image.version, space, resume=True)
     other = _with(fashion_config, temperature=0.07)
     with pytest.raises(InvalidCheckpoint, match=r"training\.temperature"):
