@@ -56,6 +56,17 @@ def test_a_graph_that_falls_short_is_replaced_by_comparing(part, monkeypatch):
     assert found.labels.tolist() == brute(rows, query, 5)[0].tolist()
 
 
+def test_dead_rows_around_the_query_hide_no_living_one(part):
+    """Where every candidate of the graph is dead, the living rows are compared."""
+    query, rows = draw(1, seed=3)[0], {n + 1: row for n, row in enumerate(draw(ROWS))}
+    dead = brute(rows, query, ROWS // 2)[0]
+
+    found = part.without(dead).nearest(unit_query(query, 16, 5), 5, ALL, exact=False)
+
+    living = {label: row for label, row in rows.items() if label not in set(dead.tolist())}
+    assert found.labels.tolist() == brute(living, query, 5)[0].tolist()
+
+
 def test_more_candidates_than_the_graph_reaches_are_none(segment):
     """hnswlib raises for a count above its rows; the caller compares instead."""
     assert segment.candidates(unit_query(draw(1)[0], 16, 1), ROWS + 1) is None

@@ -7,10 +7,12 @@ from inference.head import Head
 from inference.loading import load_model
 from inference.session import SessionSettings
 from trainer.artwork.backbone import export_artwork_backbone
+from trainer.artwork.evaluate import Evaluator, evaluate_scores
 from trainer.artwork.export import export_artwork_encoder, export_artwork_head
 from trainer.artwork.head_checkpoint import restore_judge
 from trainer.artwork.train import train_artwork
 from trainer.errors import InvalidCheckpoint
+from trainer.features import vectors_of_files
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.publication.publish import PublishTarget
 
@@ -130,6 +132,27 @@ def test_trained_head_scores_as_its_checkpoint(trained, target, artwork_config):
     assert version.manifest.provenance.trained
     assert version.manifest.provenance.data_version == body["data_version"]
     assert version.manifest.metrics["val/accuracy"] == body["metrics"]["val/accuracy"]
+
+
+def test_the_figures_of_an_evaluation_are_those_of_the_head_that_serves(
+    trained, target, artwork_config, artworks, space
+):
+    """Accuracy, probabilities and confusion of the published head are those that an evaluation reports."""
+    # proves A-17
+    evaluated = Evaluator(trained, space).evaluate(artworks)
+    backbone = target.store.resolve("artwork-backbone")
+    feature_ND = vectors_of_files([a.path for a in artworks], backbone, space, "artwork test")
+    version = export_artwork_head(artwork_config, target, checkpoint=trained).version
+
+    served = Head(_load(target, version)).judge(feature_ND)
+
+    assert served.bad == {}
+    np.testing.assert_allclose(served.scores, evaluated.score_N, atol=1e-4)
+    figures = evaluate_scores(served.scores, artworks, version.manifest.calibration, served.uncertainties)
+    for name in ("pairwise_accuracy", "confusion", "pair_count", "accuracy_by_gap"):
+        assert figures[name] == evaluated.figures[name]
+    expected = evaluated.figures["calibration"]["error"]
+    assert figures["calibration"]["error"] == pytest.approx(expected, abs=1e-3)
 
 
 def test_checkpoint_of_another_space_is_refused(trained, artwork_config, tmp_path):
