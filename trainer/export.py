@@ -45,7 +45,7 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the command line asks for."""
+    """The options of the command line."""
 
     family: Family
     backbone: str | None
@@ -64,31 +64,41 @@ class Wanted:
 
 
 def export(
-    family: Annotated[Family, typer.Argument(help="Which models.")] = Family.ALL,
+    family: Annotated[Family, typer.Argument(help="Models to publish.")] = Family.ALL,
     backbone: Annotated[
-        str | None, typer.Option(help="Hub name or directory; that of the configuration by default.")
+        str | None,
+        typer.Option(help="Hub name or directory of the frozen network. Default: that of the settings."),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Trained head or attribute encoder; that of the configuration by default."),
+        typer.Option(help="Trained head or attribute encoder. Default: that of the settings."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings; those of config/ by default.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings file, YAML. Default: config/artwork.yml and config/fashion.yml."),
+    ] = None,
     change: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting over the file: backbone.height=518.")
+        list[str] | None,
+        typer.Option("--set", help="Setting that overrides the file, NAME=VALUE: backbone.height=518."),
     ] = None,
-    store: Annotated[Path, typer.Option(help="Model store.", envvar="ATELIER_STORE")] = Path("var/models"),
+    store: Annotated[Path, typer.Option(help="Directory of the model store.", envvar="ATELIER_STORE")] = Path(
+        "var/models"
+    ),
     alias: Annotated[
-        str | None, typer.Option(help="Alias to move; else production where unset, or candidate.")
+        str | None,
+        typer.Option(help="Alias to set. Default: production for a model without one, else candidate."),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="What graphs are written as.")] = Form.ONNX,
+    form: Annotated[Form, typer.Option("--format", help="Format of the graphs.")] = Form.ONNX,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            "--int8", help="Folder of pictures: frozen networks in eight bits too, calibrated on them."
+            "--int8", help="Folder of pictures to calibrate eight-bit versions of the frozen networks with."
         ),
     ] = None,
-    fused: Annotated[bool, typer.Option(help="Publish artwork-encoder, backbone and head as one.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was published as JSON.")] = False,
+    fused: Annotated[
+        bool, typer.Option(help="Also publish artwork-encoder, backbone and head as one graph.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the published versions as JSON.")] = False,
 ) -> None:
     """Publish every model to the model store."""
     if family == Family.ALL and (backbone or checkpoint or config or change):

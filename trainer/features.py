@@ -85,10 +85,8 @@ class DINOv2FeatureExtractor:
 
     def extract(self, picture: bytes) -> np.ndarray:
         """float32 feature_D of one encoded picture. Raises InvalidInput: when it is not readable."""
-        row = encode(self._encoder, [picture], cache=self._cache)[0]
-        if isinstance(row, InferenceError):
-            raise row
-        return row
+        feature_D: np.ndarray = self.extract_batch([picture])[0]
+        return feature_D
 
     def extract_batch(self, pictures: Sequence[bytes]) -> np.ndarray:
         """float32 feature_ND. Raises InvalidInput: for the first picture that is not readable."""

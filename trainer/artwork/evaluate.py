@@ -16,7 +16,7 @@ from scipy.stats import kendalltau, spearmanr
 from model_store.manifest import Calibration
 from trainer.artwork.backbone import BACKBONE
 from trainer.artwork.calibration import measure_reliability
-from trainer.artwork.head_checkpoint import judge_features, open_judge
+from trainer.artwork.head_checkpoint import judge_features, open_head
 from trainer.artwork.metadata import RANKS, TIERS, Artwork, data_version
 from trainer.artwork.splits import split_artworks
 from trainer.errors import InvalidData
@@ -47,7 +47,7 @@ class Evaluator:
     """
 
     def __init__(self, checkpoint: Path, space: Workspace) -> None:
-        self._trained, self._space = open_judge(checkpoint), space
+        self._trained, self._space = open_head(checkpoint), space
         self._body = self._trained.body
         self._backbone = trained_against(space.store, BACKBONE, str(self._body["space_id"]), checkpoint)
 

@@ -13,7 +13,7 @@ from model_store.manifest import Calibration, ImagePreprocessing, VectorPreproce
 from model_store.store import ModelStore, Version
 from trainer.artwork.backbone import BACKBONE, FEATURE, IMAGE
 from trainer.artwork.config import ArtworkConfig
-from trainer.artwork.head_checkpoint import fresh_judge, open_judge
+from trainer.artwork.head_checkpoint import fresh_judge, open_head
 from trainer.errors import NotFaithful
 from trainer.publication.compatible_versions import relatives, serving_versions
 from trainer.publication.golden_inputs import golden_pictures
@@ -58,7 +58,7 @@ def export_artwork_head(
         module, calibration = fresh_judge(config, backbone.manifest.dimension), Calibration()
         source = _untrained(config)
     else:
-        trained = open_judge(checkpoint)
+        trained = open_head(checkpoint)
         body = trained.body
         accepted = serving_versions(
             trained_against(target.store, BACKBONE, body["space_id"], checkpoint), target

@@ -65,7 +65,7 @@ def calibrate_judge(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
+class TrainedHead:
     """A checkpoint that scores: its body, its judge and how the scores are read."""
 
     body: dict[str, Any]
@@ -73,7 +73,7 @@ class Trained:
     calibration: Calibration
 
 
-def open_judge(path: Path) -> Trained:
+def open_head(path: Path) -> TrainedHead:
     """The judge of a checkpoint file, tried once.
 
     Raises InvalidCheckpoint: when it is no artwork head, or lacks or mistakes a part of one.
@@ -85,7 +85,7 @@ def open_judge(path: Path) -> Trained:
         body["seen"] = _seen(body)
         judge, calibration = restore_judge(body), read_calibration(body)
         judge_features(judge, np.zeros((1, int(body["input_dim"])), dtype=np.float32))
-    return Trained(body=body, judge=judge, calibration=calibration)
+    return TrainedHead(body=body, judge=judge, calibration=calibration)
 
 
 def restore_judge(body: Mapping[str, Any]) -> Judge:

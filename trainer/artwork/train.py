@@ -37,7 +37,7 @@ SAMPLE_FILE, REPORT_FILE, MARKDOWN_FILE = "samples.png", "report.json", "report.
 # What a run writes beside its checkpoints.
 FILES = (SPLIT_FILE, SAMPLE_FILE, REPORT_FILE, MARKDOWN_FILE, CHART_FILE)
 # Sections of the settings that decide the weights.
-DECIDING = ("head", "augmentation", "training")
+_DECIDING = ("head", "augmentation", "training")
 _log = logging.getLogger(__name__)
 
 
@@ -100,9 +100,7 @@ class _Training:
             },
             identity=("data_version", "space_id"),
             # What the backbone was made with is part of its space, which is compared by itself.
-            deciding=lambda body: settings_by_name(
-                {p: body[p] for p in ("head", "augmentation", "training")}
-            ),
+            deciding=lambda body: settings_by_name({name: body[name] for name in _DECIDING}),
             fields=FIELDS,
         )
 

@@ -31,17 +31,13 @@ def save_checkpoint(path: Path, body: Mapping[str, Any]) -> None:
 
 def copy_checkpoint(source: Path, target: Path) -> None:
     """The same checkpoint under a second name. Files are only ever replaced, so the two may share bytes."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
+    # Its content is on the disk already, under the first name.
+    with replacing(target, sync=False) as temporary:
         try:
             os.link(source, temporary)
         except OSError:
             # A file system without links.
             shutil.copyfile(source, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ _DRAWN = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Proportion:
     """A share of right answers with its 95 % bootstrap interval and how many answers it is of."""
 
     value: float
@@ -23,7 +23,7 @@ class Share:
     count: int
 
 
-def share_right(right_N: np.ndarray, groups: Sequence[str] | np.ndarray, seed: int = 0) -> Share:
+def proportion_right(right_N: np.ndarray, groups: Sequence[str] | np.ndarray, seed: int = 0) -> Proportion:
     """The share of True with an interval from drawing whole groups again and again.
 
     Answers about one sender's pictures stand or fall together, so senders are drawn, not pictures.
@@ -33,14 +33,14 @@ def share_right(right_N: np.ndarray, groups: Sequence[str] | np.ndarray, seed: i
     count_S = np.bincount(group_N, minlength=len(names))
     share_R = _drawn_shares(right_S, count_S, np.random.default_rng(seed))
     low, high = np.percentile(share_R, (2.5, 97.5))
-    return Share(value=float(np.mean(right_N)), low=float(low), high=float(high), count=len(right_N))
+    return Proportion(value=float(np.mean(right_N)), low=float(low), high=float(high), count=len(right_N))
 
 
 def difference_interval(
     one_N: np.ndarray, other_N: np.ndarray, groups: Sequence[str] | np.ndarray, seed: int = 0
 ) -> tuple[float, float]:
     """The 95 % interval of mean(one) − mean(other), of two ways to answer the same questions."""
-    share = share_right(one_N - other_N, groups, seed)
+    share = proportion_right(one_N - other_N, groups, seed)
     return share.low, share.high
 
 

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from trainer.reports import bootstrap
-from trainer.reports.bootstrap import difference_interval, share_right
+from trainer.reports.bootstrap import difference_interval, proportion_right
 
 
 def test_the_interval_is_of_senders_and_holds_the_share():
     """Answers that stand or fall together make the interval wide."""
     right_N = np.array([True] * 50 + [False] * 50)
 
-    together = share_right(right_N, ["a"] * 50 + ["b"] * 50)
-    alone = share_right(right_N, [str(number) for number in range(100)])
+    together = proportion_right(right_N, ["a"] * 50 + ["b"] * 50)
+    alone = proportion_right(right_N, [str(number) for number in range(100)])
 
     assert together.value == alone.value == 0.5
     assert (together.low, together.high) == (0.0, 1.0)
@@ -22,11 +22,11 @@ def test_the_interval_does_not_depend_on_how_many_are_drawn_at_once(monkeypatch:
     """Memory is bounded; the figures are those of one great draw."""
     right_N = np.arange(60) % 3 == 0
     groups = [str(number // 2) for number in range(60)]
-    whole = share_right(right_N, groups)
+    whole = proportion_right(right_N, groups)
 
     monkeypatch.setattr(bootstrap, "_DRAWN", 64)
 
-    assert share_right(right_N, groups) == whole
+    assert proportion_right(right_N, groups) == whole
 
 
 def test_a_difference_between_two_ways_to_answer():
