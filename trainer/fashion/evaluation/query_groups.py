@@ -14,7 +14,7 @@ import numpy as np
 from inference.attributes import Normalised
 from trainer.fashion.evaluation.encoded import Encoded, rows_by_word
 from trainer.fashion.evaluation.retrieval import Standings, tie_ceilings
-from trainer.reports.bootstrap import share_right
+from trainer.reports.bootstrap import proportion_right
 
 ANCHOR_SHARE = 0.1
 
@@ -105,7 +105,7 @@ def evaluate_groups(
     for name, rows in groups.items():
         body: dict[str, Any] = {"queries": len(rows)}
         for k in _KS if len(rows) else ():
-            share = share_right(standings.part(rows).hits(k), looks[rows])
+            share = proportion_right(standings.part(rows).hits(k), looks[rows])
             body[_label(k)] = {**asdict(share), "tie_ceiling": float(ceiling_N[k][rows].mean())}
         report[name] = body
     anchor_N = np.isin(np.arange(len(encoded)), groups[ANCHOR])

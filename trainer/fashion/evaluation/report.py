@@ -17,7 +17,6 @@ from model_store.durable import write_text
 from trainer.errors import InvalidData
 from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.encoders import DIMENSION
-from trainer.fashion.evaluation.agreement import choose_queries, evaluate_agreement
 from trainer.fashion.evaluation.charts import draw_evaluation
 from trainer.fashion.evaluation.encoded import CATEGORY, STYLE, TO_IMAGE, TO_RECORD, Encoded, rows_by_word
 from trainer.fashion.evaluation.markdown import markdown_of
@@ -31,6 +30,8 @@ from trainer.fashion.evaluation.query_groups import (
 from trainer.fashion.evaluation.retrieval import (
     KS,
     best_columns,
+    choose_queries,
+    evaluate_agreement,
     evaluate_in_batch,
     evaluate_retrieval,
     nearest,

@@ -1,4 +1,4 @@
-"""Does the first stage help? The second one again without it, and what each finds (F-9).
+"""Whether the first stage helps: the second stage again without it, and the retrieval of both (F-9).
 
 Shapes: N garments.
 """
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from model_store.store import Version
+from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord, split_records
 from trainer.fashion.evaluation.retrieval import Standings, rank_own
@@ -26,13 +27,11 @@ def ablate_standalone(
 ) -> dict[str, Any]:
     """Train without the first stage under `ablation/`; both runs' figures on the validation garments.
 
-    The run with it is the one that lies in the space's folder. The intervals are of the difference, drawing
-    photographs and looks: whether it is above 0 is the verdict. Writes `results/ablation.json`.
+    The run with it is the run in the folder of the space. The intervals are of the difference, drawing
+    photographs and looks; the verdict is whether that of MRR excludes 0. Writes `results/ablation.json`.
     """
     without = replace(space, out=space.out / ABLATION_FOLDER)
-    plain = config.model_copy(
-        update={"training": config.training.model_copy(update={"standalone_epochs": 0})}
-    )
+    plain = change_settings(config, {"training.standalone_epochs": 0})
     train_fashion(plain, garments, image, without)
     one, groups = _standings(garments, space)
     other, _ = _standings(garments, without)

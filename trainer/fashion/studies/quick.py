@@ -1,8 +1,9 @@
-"""A run to try things on: two short epochs on few garments, within half a minute on the CPU (F-20)."""
+"""A run to try the machinery: two short epochs on few garments, in half a minute on the CPU (F-20)."""
 
 from pathlib import Path
 
 from model_store.store import Version
+from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord, open_garments
 from trainer.fashion.train import CHECKPOINTS, FashionReport, train_fashion
@@ -13,13 +14,13 @@ GARMENTS, EPOCHS, BATCH_SIZE = 64, 2, 4
 
 
 def quick_settings(config: FashionConfig) -> FashionConfig:
-    """The settings with so few epochs and so small batches."""
+    """The settings with 2 epochs and batches of 4."""
     training = {"max_epochs": EPOCHS, "standalone_epochs": 1, "batch_size": BATCH_SIZE}
-    return config.model_copy(update={"training": config.training.model_copy(update=training)})
+    return change_settings(config, {f"training.{name}": value for name, value in training.items()})
 
 
 def quick_garments(garments: tuple[GarmentRecord, ...]) -> tuple[GarmentRecord, ...]:
-    """The first garments of each part, so that both have some; 64 at most."""
+    """The first garments of each part, 64 at most."""
     by_part: dict[str, list[GarmentRecord]] = {}
     for garment in garments:
         by_part.setdefault(garment.part, []).append(garment)
@@ -30,7 +31,7 @@ def quick_garments(garments: tuple[GarmentRecord, ...]) -> tuple[GarmentRecord, 
 def train_quickly(
     data: Path, image: Version, space: Workspace, config: FashionConfig
 ) -> FashionReport | None:
-    """Train in the run's folder unless a run is there already; None then."""
+    """Train in the run's folder; None if it has a run already."""
     if (space.out / CHECKPOINTS / BEST).exists():
         return None
     config, garments = open_garments(data, quick_settings(config))

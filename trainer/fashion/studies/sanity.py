@@ -1,29 +1,64 @@
-"""Whether this build works: a small run through every step of a real run, and checks of it (F-19)."""
+"""Whether this build works: a small run through every step of a real run, and checks of it by name (F-19).
 
+Shapes: N garments, D vector, K results.
+"""
+
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import torch
+
+from inference.attributes import Normalised
+from inference.child_check import check_in_child
+from inference.encoder import encode, open_encoder
 from inference.errors import InferenceError
+from inference.loading import load_model
 from model_store.errors import StoreError
-from model_store.store import Version
+from model_store.store import ModelStore, Version
+from model_store.transfer import copy_version
+from trainer.configuration import change_settings
 from trainer.errors import TrainerError
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.data.prepared_data import open_garments, split_records
+from trainer.fashion.contrast import info_nce
+from trainer.fashion.data.prepared_data import GarmentRecord, open_garments, split_records
+from trainer.fashion.encoders import DIMENSION, build_encoder
+from trainer.fashion.evaluation.encoded import Encoded
+from trainer.fashion.evaluation.report import NORM_TOLERANCE
+from trainer.fashion.evaluation.retrieval import nearest
+from trainer.fashion.export import export_fashion_attributes
+from trainer.fashion.search import search_samples
 from trainer.fashion.studies.quick import quick_garments
-from trainer.fashion.studies.sanity_checks import CHECKS, CheckedRun, CheckFailed
-from trainer.fashion.train import train_fashion
+from trainer.fashion.train import FashionReport, train_fashion
+from trainer.fashion.trained_run import TrainedRun, encode_garments, encode_records, open_run
+from trainer.publication.publish import PublishTarget
 from trainer.reports.json_report import write_report
 from trainer.synthetic.garments import write_garments
 from trainer.workspace import Workspace
 from vector_index.errors import VectorIndexError
+from vector_index.exact import ExactIndex
+from vector_index.segmented import SegmentedIndex
 
 RESULTS_FOLDER, RESULTS_FILE = "temp_logs", "sanity_check_results.json"
 _GARMENTS, _BATCH_SIZE = 64, 8
 # Steps of the run: enough for the loss to fall on few garments.
 _STEPS = 24
+
+SAME = 1e-5
+_K = 5
+
+
+class CheckFailed(Exception):
+    """A check failed; the message names the value and what it has to be."""
+
 
 # Errors that fail a check; any other is a defect of the check itself.
 _FAILURES = (
@@ -35,6 +70,41 @@ _FAILURES = (
     ValueError,
     RuntimeError,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedRun:
+    """A short run with everything that it was made of."""
+
+    config: FashionConfig
+    garments: tuple[GarmentRecord, ...]
+    image: Version
+    space: Workspace
+    report: FashionReport
+
+    @cached_property
+    def run(self) -> TrainedRun:
+        """The run, opened again from its checkpoint."""
+        return open_run(self.space.out, self.space.store)
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        """All garments through the trained encoder and the image model."""
+        return encode_garments(self.run.encoder, self.run, self.garments, self.space)
+
+    @property
+    def records(self) -> list[Normalised]:
+        """The attribute records of the garments."""
+        return [garment.attributes for garment in self.garments]
+
+    @property
+    def vectors(self) -> Mapping[str, np.ndarray]:
+        """The vectors of records and of pictures, by what they are called in messages."""
+        return {"record": self.encoded.record_ND, "image": self.encoded.picture_ND}
+
+    def encode(self, records: Sequence[Normalised]) -> np.ndarray:
+        """float32 record_ND by the trained encoder."""
+        return encode_records(self.run.encoder, self.run.preprocessing, records)
 
 
 def check_sanity(
@@ -71,13 +141,8 @@ def _train_run(config: FashionConfig, image: Version, space: Workspace, data: Pa
     garments = quick_garments(garments)
     split = split_records(garments, config.training.seed)
     epochs = -(-_STEPS // -(-len(split.train) // _BATCH_SIZE))
-    training = {
-        "max_epochs": epochs,
-        "standalone_epochs": 1,
-        "batch_size": _BATCH_SIZE,
-        "learning_rate": 1e-3,
-    }
-    config = config.model_copy(update={"training": config.training.model_copy(update=training)})
+    changed = {"max_epochs": epochs, "standalone_epochs": 1, "batch_size": _BATCH_SIZE, "learning_rate": 1e-3}
+    config = change_settings(config, {f"training.{name}": value for name, value in changed.items()})
     run = replace(space, out=space.out / "run")
     report = train_fashion(config, garments, image, run)
     return CheckedRun(config=config, garments=garments, image=image, space=run, report=report)
@@ -88,3 +153,152 @@ def _outcome(check: Callable[[CheckedRun], str], checked: CheckedRun) -> dict[st
         return {"passed": True, "found": check(checked)}
     except _FAILURES as error:
         return {"passed": False, "found": f"{type(error).__name__}: {error}".splitlines()[0]}
+
+
+def check_dimension(checked: CheckedRun) -> str:
+    """Vectors of records and of pictures are 512 numbers."""
+    for name, vector_ND in checked.vectors.items():
+        width = vector_ND.shape[1]
+        _expect(width == DIMENSION, f"{name} vectors have {width} numbers, not {DIMENSION}")
+    return f"{DIMENSION} numbers"
+
+
+def check_norm(checked: CheckedRun) -> str:
+    """Their length is 1 ± 1e-5, all numbers finite."""
+    for name, vector_ND in checked.vectors.items():
+        # Eight-bit image models are normalised in float32 within the graph.
+        _expect_unit_length(vector_ND, f"{name} vectors")
+    return f"1 within {NORM_TOLERANCE:.0e}"
+
+
+def check_loss(checked: CheckedRun) -> str:
+    """The loss falls over the epochs of the run."""
+    losses = [epoch["train/loss"] for epoch in checked.report.body["epochs"]]
+    # Of few garments each epoch sees other batches: the later half has an epoch below the first.
+    lowest = min(losses[len(losses) // 2 :])
+    _expect(lowest < losses[0], f"the loss went from {losses[0]:.3f} to {lowest:.3f}")
+    return f"{losses[0]:.3f} to {lowest:.3f}"
+
+
+def check_gradients(checked: CheckedRun) -> str:
+    """One step of InfoNCE reaches every layer with finite gradients."""
+    torch.manual_seed(0)
+    encoder = build_encoder(checked.run.preprocessing.fields, checked.config.encoder).train()
+    tensors = checked.run.schema.tensors(checked.records)
+    record_ND = encoder(*(torch.from_numpy(tensors[name]) for name in encoder.inputs))
+    picture_ND = torch.from_numpy(checked.encoded.picture_ND)
+    loss = info_nce(record_ND, picture_ND, checked.config.training.temperature)
+    names, parameters = zip(*encoder.named_parameters(), strict=True)
+    for name, gradient in zip(names, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+        _expect(gradient is not None, f"no gradient reaches {name}")
+        _expect(bool(torch.isfinite(gradient).all()), f"the gradient of {name} is not finite")
+        _expect(bool(gradient.any()), f"the gradient of {name} is zero")
+    return f"{len(names)} tensors"
+
+
+def check_batches(checked: CheckedRun) -> str:
+    """A record's vector is the same alone and among others."""
+    together_ND = checked.encode(checked.records)
+    alone_ND = np.concatenate([checked.encode([record]) for record in checked.records])
+    off = float(np.abs(together_ND - alone_ND).max())
+    _expect(off <= SAME, f"vectors differ by up to {off:.1e} between alone and together")
+    return f"within {SAME:.0e}"
+
+
+def check_fields(checked: CheckedRun) -> str:
+    """Any two fields missing, unknown words, empty lists and NFD text all give vectors of length 1."""
+    whole = max(checked.records, key=lambda record: sum(map(bool, record.values())))
+    records: list[Normalised] = [{}, dict.fromkeys(whole, ("?",))]
+    records += [whole | dict.fromkeys(missing, ()) for missing in combinations(whole, 2)]
+    _expect_unit_length(checked.encode(records), "vectors of records with fields missing")
+    decomposed = {
+        name: tuple(unicodedata.normalize("NFD", word) for word in words) for name, words in whole.items()
+    }
+    composed_D, decomposed_D = checked.encode([whole, decomposed])
+    _expect(bool(np.array_equal(composed_D, decomposed_D)), "decomposed text (NFD) has another vector")
+    return f"{len(records) + 1} records"
+
+
+def check_image_model(checked: CheckedRun) -> str:
+    """Training left the image model byte for byte as it was."""
+    checked.space.store.verify(checked.image)
+    _expect(
+        checked.run.image.digest == checked.image.digest, "the run was trained against another image model"
+    )
+    return checked.image.digest[:12]
+
+
+def check_search(checked: CheckedRun) -> str:
+    """Results are the nearest pictures of the whole gallery, nearest first."""
+    for search in search_samples(checked.encoded, np.arange(len(checked.garments)), _K):
+        similarity_K = np.array(search.similarity_K)
+        _expect(bool((np.diff(similarity_K) <= SAME).all()), "results are not in the order of similarity")
+        assert search.own_row is not None
+        all_N = checked.encoded.picture_ND @ checked.encoded.record_ND[search.own_row]
+        best = float(np.sort(all_N)[-_K:][0]) if len(all_N) >= _K else float(all_N.min())
+        _expect(float(similarity_K[-1]) >= best - SAME, "a nearer picture is not among the results")
+    return f"{len(checked.garments)} queries, {_K} each"
+
+
+def check_recommendation(checked: CheckedRun) -> str:
+    """Encoded by the exported ONNX graph and searched in an index, records retrieve what search retrieves."""
+    with tempfile.TemporaryDirectory() as folder:
+        vector_ND = _served_vectors(checked, Path(folder))
+    off = float(np.abs(vector_ND - checked.encoded.record_ND).max())
+    _expect(off <= 1e-4, f"the ONNX graph's vectors differ from torch's by up to {off:.1e}")
+    picture_ND = checked.encoded.picture_ND
+    expected_NK = nearest(vector_ND, picture_ND, _K)
+    expected = np.sort(np.take_along_axis(vector_ND @ picture_ND.T, expected_NK, axis=1), axis=1)[:, ::-1]
+    labels = np.arange(1, len(picture_ND) + 1)
+    for index in (ExactIndex(DIMENSION), SegmentedIndex(DIMENSION)):
+        try:
+            index.update(labels, picture_ND, revision=1)
+            similarity_NK = np.stack([index.view().search(one_D, _K).similarities for one_D in vector_ND])
+        finally:
+            index.close()
+        name = type(index).__name__
+        _expect(
+            bool(np.allclose(similarity_NK, expected, atol=1e-4)),
+            f"{name} recommends other garments than search",
+        )
+    return f"{len(vector_ND)} queries, exact and segmented index"
+
+
+def _served_vectors(checked: CheckedRun, folder: Path) -> np.ndarray:
+    """float32 record_ND by the exported graph, in a store that is deleted afterwards."""
+    store = ModelStore.at(folder)
+    copy_version(checked.image, store, check_in_child)
+    published = export_fashion_attributes(
+        checked.config, PublishTarget(store=store), checkpoint=checked.report.checkpoint
+    )
+    model = load_model(store, published.version, session=checked.space.session, stamps=None)
+    results = encode(open_encoder(model), checked.records)
+    for result in results:
+        if isinstance(result, InferenceError):
+            raise result
+    return np.stack([result for result in results if isinstance(result, np.ndarray)])
+
+
+def _expect_unit_length(vector_ND: np.ndarray, what: str) -> None:
+    off = float(np.abs(np.linalg.norm(vector_ND.astype(np.float64), axis=1) - 1).max())
+    _expect(off <= NORM_TOLERANCE, f"{what} are up to {off:.1e} off length 1")
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise CheckFailed(otherwise)
+
+
+CHECKS: Mapping[str, Callable[[CheckedRun], str]] = MappingProxyType(
+    {
+        "dimension": check_dimension,
+        "norm": check_norm,
+        "loss falls": check_loss,
+        "gradients flow": check_gradients,
+        "batch consistency": check_batches,
+        "field processing": check_fields,
+        "image model unchanged": check_image_model,
+        "search": check_search,
+        "recommendation": check_recommendation,
+    }
+)

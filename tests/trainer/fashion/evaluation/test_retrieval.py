@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 from tests.trainer.fashion.evaluation.drawn_garments import draw_garments
 from trainer.fashion.evaluation import retrieval
 from trainer.fashion.evaluation.retrieval import (
+    Agreement,
+    choose_queries,
+    evaluate_agreement,
     evaluate_in_batch,
     evaluate_retrieval,
     mean_similarities,
@@ -157,3 +160,45 @@ def test_ceilings_of_queries_have_the_ceiling_as_their_mean():
     """Of two tied queries and another, the first two find their own in half of the draws (F-13)."""
     assert tie_ceilings(["a", "b", "a"], 1).tolist() == [0.5, 1.0, 0.5]
     assert tie_ceiling(["a", "b", "a"], 1) == pytest.approx(2 / 3)
+
+
+RECORDS = (
+    {"category": ("스커트",), "material": ("데님", "니트"), "detail": ()},
+    {"category": ("스커트",), "material": ("데님",), "detail": ("단추",)},
+    {"category": ("셔츠",), "material": ("니트", "데님"), "detail": ()},
+    {"category": (), "material": (), "detail": ()},
+)
+
+
+def test_agreement_is_over_the_fields_that_the_query_fills():
+    """One word is right or wrong, lists agree as far as they overlap, open fields are not asked about."""
+    # proves F-13
+    agree_QN = Agreement(RECORDS).of(np.arange(4))
+
+    assert agree_QN[0].tolist() == pytest.approx([1.0, (1 + 0.5) / 2, (0 + 1) / 2, 0.0])
+    assert agree_QN[1].tolist() == pytest.approx([(1 + 0.5 + 0) / 3, 1.0, (0 + 0.5 + 0) / 3, 0.0])
+    assert agree_QN[3].tolist() == [0.0] * 4
+
+
+def test_the_ideal_order_scores_one_and_the_worst_less():
+    """Precision reaches the ceiling, nDCG one."""  # proves F-13
+    agree_QN = Agreement(RECORDS).of(np.array([0]))
+    ideal = np.argsort(-agree_QN, axis=1)
+
+    best = evaluate_agreement(np.array([0]), ideal, RECORDS, (1, 3))
+    worst = evaluate_agreement(np.array([0]), ideal[:, ::-1], RECORDS, (1, 3))
+
+    assert best["precision"] == best["ceiling"]
+    assert best["ndcg"] == {"1": pytest.approx(1.0), "3": pytest.approx(1.0)}
+    assert worst["precision"]["1"] == 0.0
+    assert worst["ndcg"]["3"] < 1.0
+    assert best["chance"] == pytest.approx((1 + 0.75 + 0.5 + 0) / 4)
+
+
+def test_a_great_gallery_is_asked_by_two_thousand():
+    """Always the same ones."""
+    chosen = choose_queries(5_000)
+
+    assert len(np.unique(chosen)) == 2_000
+    assert chosen.tolist() == choose_queries(5_000).tolist()
+    assert choose_queries(7).tolist() == list(range(7))

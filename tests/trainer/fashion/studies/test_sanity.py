@@ -5,9 +5,15 @@ import pytest
 import torch
 
 from tests.trainer.fashion.conftest import read_json
-from trainer.fashion.studies import sanity_checks
-from trainer.fashion.studies.sanity import RESULTS_FILE, RESULTS_FOLDER, check_sanity
-from trainer.fashion.studies.sanity_checks import CHECKS, CheckedRun, CheckFailed
+from trainer.fashion.studies import sanity
+from trainer.fashion.studies.sanity import (
+    CHECKS,
+    RESULTS_FILE,
+    RESULTS_FOLDER,
+    CheckedRun,
+    CheckFailed,
+    check_sanity,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +59,7 @@ def _break_gradients(bench, monkeypatch):
     def cut_off(record_ND, picture_ND, temperature, key_B=None):
         return (record_ND[:, :256] * 0).sum() + picture_ND.sum()
 
-    monkeypatch.setattr(sanity_checks, "info_nce", cut_off)
+    monkeypatch.setattr(sanity, "info_nce", cut_off)
     return bench
 
 
@@ -62,8 +68,8 @@ def _break_batches(bench, monkeypatch):
         vector_ND = encode(encoder, preprocessing, records)
         return vector_ND + 0.01 * len(records)
 
-    encode = sanity_checks.encode_records
-    monkeypatch.setattr(sanity_checks, "encode_records", among_mates)
+    encode = sanity.encode_records
+    monkeypatch.setattr(sanity, "encode_records", among_mates)
     return bench
 
 
@@ -73,8 +79,8 @@ def _break_fields(bench, monkeypatch):
         vector_ND[[not any(record.values()) for record in records]] = 0
         return vector_ND
 
-    encode = sanity_checks.encode_records
-    monkeypatch.setattr(sanity_checks, "encode_records", lost)
+    encode = sanity.encode_records
+    monkeypatch.setattr(sanity, "encode_records", lost)
     return bench
 
 
@@ -86,8 +92,8 @@ def _break_search(bench, monkeypatch):
     def farthest(encoded, row_Q, k):
         return search(replace(encoded, picture_ND=-encoded.picture_ND), row_Q, k)
 
-    search = sanity_checks.search_samples
-    monkeypatch.setattr(sanity_checks, "search_samples", farthest)
+    search = sanity.search_samples
+    monkeypatch.setattr(sanity, "search_samples", farthest)
     return bench
 
 
@@ -95,8 +101,8 @@ def _break_recommendation(bench, monkeypatch):
     def shuffled(index, labels, vector_ND, *, removed=None, revision):
         return update(index, labels, np.roll(vector_ND, 1, axis=1), removed=removed, revision=revision)
 
-    update = sanity_checks.SegmentedIndex.update
-    monkeypatch.setattr(sanity_checks.SegmentedIndex, "update", shuffled)
+    update = sanity.SegmentedIndex.update
+    monkeypatch.setattr(sanity.SegmentedIndex, "update", shuffled)
     return bench
 
 
@@ -130,7 +136,7 @@ def test_each_check_fails_by_its_name_when_what_it_checks_is_broken(bench, monke
 
 def test_a_broken_check_does_not_stop_the_others(fashion_config, gallery, tmp_path, house, monkeypatch):
     """The report names it and the value; the other checks are reported too."""  # proves F-19
-    monkeypatch.setattr(sanity_checks, "DIMENSION", 511)
+    monkeypatch.setattr(sanity, "DIMENSION", 511)
 
     body = check_sanity(fashion_config, gallery.image.version, replace(house.space, out=tmp_path), house.data)
 
