@@ -178,7 +178,7 @@ async def watch_engines(
                 },
             )
             await set_serving(False)
-            await asyncio.sleep(poll_s)  # whoever watches health hears of it first
+            await asyncio.sleep(poll_s)  # health watchers see it first
             exit_process(STUCK_EXIT)
             return
 

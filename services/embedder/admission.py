@@ -1,7 +1,7 @@
-"""The door: a whole request is accepted or refused at once, before any of it is decoded.
+"""Admission control: accepts or rejects a whole request before any of it is decoded.
 
-What counts is what was accepted and is not finished: its cost for the engine, and the bytes that it
-holds in memory. Bulk work may fill half of either, so that someone who waits still finds room.
+The bound is on accepted, unfinished work: its cost for the engine, and the bytes that it holds in
+memory. Bulk work may fill half of either, which leaves room for interactive requests.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Load:
 
 
 class Reservation:
-    """A place in the queue. Given back piece by piece, the rest of it when the `with` block ends."""
+    """Accepted work. Given back piece by piece, the rest of it when the `with` block ends."""
 
     def __init__(self, admission: "Admission", request: Request, load: Load) -> None:
         self._admission = admission
@@ -39,7 +39,7 @@ class Reservation:
         self.left = load
 
     def give_back(self, cost: int) -> None:
-        """Return the cost of an input that is finished. Thread-safe."""
+        """Release the cost of an input that is finished. Thread-safe."""
         self._admission.release(self, cost)
 
     def __enter__(self) -> "Reservation":
@@ -66,7 +66,7 @@ class Admission:
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
 
     def admit(self, request: Request, load: Load, now: float) -> Reservation:
-        """A place for the whole load.
+        """A reservation of the whole load.
 
         Raises RequestTooDear: when the load alone passes the bound, naming both.
         Raises QueueFull: when it passes the bound together with what is accepted, or when it would not
@@ -83,7 +83,7 @@ class Admission:
             return self._book(request, load)
 
     async def admit_in_turn(self, request: Request, load: Load) -> Reservation:
-        """A place for the whole load, waited for: the flow control of streams.
+        """A reservation of the whole load, waited for: the flow control of streams.
 
         Raises RequestTooDear: when the load alone passes the bound.
         """
@@ -100,7 +100,7 @@ class Admission:
             await freed
 
     def release(self, reservation: Reservation, cost: int | None) -> None:
-        """Take back part of a reservation, or all that is left of it when `cost` is None."""
+        """Release part of a reservation, or all that is left of it when `cost` is None."""
         request = reservation.request
         with self._lock:
             left = reservation.left

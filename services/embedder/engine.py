@@ -1,7 +1,7 @@
 """The engine: workers that run what is queued, `take → run → deliver`, with no timer between.
 
-When a worker frees it takes what waits for one lane, up to a cost budget. Nothing here knows of models:
-an engine deals in a `run` callable, in costs and in tasks.
+A free worker takes what waits for one lane, up to a cost budget. An engine knows no models: it deals in a
+`run` callable, in costs and in tasks.
 """
 
 import logging
@@ -21,7 +21,7 @@ _MEMORY: Final = 0.8  # weight of the past in a moving average
 
 
 class Run(Protocol):
-    """Computes a batch: one result an input, in order; a failed input has an exception in its place."""
+    """Computes a batch: a result for each input, in order; a failed input has an exception in its place."""
 
     def __call__(self, lane: Any, payloads: Sequence[Any], /, *, alone: bool) -> Sequence[Any]:
         """alone: nothing else runs or waits on this engine, so the whole device is free.
@@ -120,7 +120,7 @@ class Engine:
         return len(self._threads)
 
     def submit(self, task: Task) -> None:
-        """Queue a task. Its `done` is called exactly once, with a result or with what went wrong."""
+        """Queue a task. Its `done` is called exactly once, with a result or an exception."""
         with self._changed:
             if not self._closed:
                 self._schedule.add(task)
@@ -146,7 +146,7 @@ class Engine:
             return self._schedule.waiting(priority)
 
     def stuck(self, floor_s: float) -> Stuck | None:
-        """A run past ten times its expected time and past `floor_s`, if there is one (S-9)."""
+        """A run past ten times its expected time and past `floor_s`; None without (S-9)."""
         now = time.monotonic()
         with self._changed:
             running = tuple(self._running.values())
@@ -158,7 +158,7 @@ class Engine:
         return None
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Finish the running batches, give up the waiting tasks and end the threads."""
+        """Finish the running batches, abandon the waiting tasks and end the threads."""
         with self._changed:
             self._closed = True
             left = self._schedule.clear()
@@ -268,5 +268,5 @@ def _call(task: Task, outcome: TaskOutcome) -> None:
 def _guarded(receiver: Callable[[Any], None], value: Any) -> None:
     try:
         receiver(value)
-    except Exception:  # noqa: BLE001  # a receiver's mistake must not end a worker
+    except Exception:  # noqa: BLE001  # an error of the receiver must not end a worker
         _log.exception("a receiver of results failed")

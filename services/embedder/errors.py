@@ -14,11 +14,11 @@ class QueueFull(EmbedderError):
 
 
 class RequestTooDear(EmbedderError):
-    """The request alone is dearer than the whole queue, so it can never be accepted."""
+    """The request alone costs more than the whole queue holds, so it can never be accepted."""
 
 
 class DeadlineUnmeetable(EmbedderError):
-    """At the measured speed the work alone takes longer than the time that is left."""
+    """At the measured speed the work alone takes longer than the deadline allows."""
 
 
 class Expired(EmbedderError):
@@ -26,19 +26,19 @@ class Expired(EmbedderError):
 
 
 class Abandoned(EmbedderError):
-    """The caller went away while the work waited; it was not computed."""
+    """The caller cancelled while the work waited; it was not computed."""
 
 
 class ModelNotLoaded(EmbedderError):
-    """The space is not in memory; preparing it makes it so."""
+    """The space is not in memory; PrepareModel loads it."""
 
 
 class UnknownModel(EmbedderError):
-    """No alias reaches such a model or space."""
+    """No alias reaches the model or space."""
 
 
 class InvalidModelName(EmbedderError):
-    """What a caller gave for a model's or an alias's name cannot be one."""
+    """The name of a model or alias does not have the form of a name."""
 
 
 class ModelRefused(EmbedderError):

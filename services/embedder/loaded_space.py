@@ -92,7 +92,7 @@ class SpaceLoader:
         return (2 * alone, alone) if self.device.lone else (alone,)
 
     def load(self, version: Version, memory_bytes: int) -> LoadedSpace:
-        """A verified, warm space of one of the `sizes`. Raises what `inference.loading.load_model` raises."""
+        """A verified, warm space of one of the `sizes`. Raises RefusedModel: naming version and file."""
         model = load_model(self.store, version, session=self.requested, stamps=self.stamps)
         lone = self._lone(model) if memory_bytes > self.sizes(version.manifest)[-1] else None
         return LoadedSpace(

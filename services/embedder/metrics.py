@@ -1,4 +1,4 @@
-"""What the embedder counts and times, for Prometheus."""
+"""The embedder's metrics for Prometheus."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -38,7 +38,7 @@ class _LoadedCollector(Collector):
 
 
 class EmbedderMetrics:
-    """Counters, and gauges that look at the parts they are shown."""
+    """Counters and histograms, and gauges that read the parts given to `show`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -118,5 +118,5 @@ class EmbedderMetrics:
         self._bad_outputs.labels(space.version.name).inc()
 
     def refused(self, reason: str) -> None:
-        """Count one request that found no room."""
+        """Count one request that admission refused."""
         self._refused.labels(reason).inc()

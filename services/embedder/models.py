@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from inference.errors import RefusedModel
 from model_store.aliases import PRODUCTION
 from model_store.errors import CorruptVersion, InvalidName, NotInStore, StoreError, UnsupportedSchema
-from model_store.manifest import Manifest
 from model_store.store import ModelStore, Version
 from services.embedder.errors import (
     InvalidModelName,
@@ -24,7 +23,7 @@ from services.embedder.errors import (
     UnknownModel,
 )
 from services.embedder.listing import ModelListing, find_space, list_models, list_version
-from services.embedder.loaded_space import LoadedSpace, check_embeddable
+from services.embedder.loaded_space import LoadedSpace, SpaceLoader, check_embeddable
 
 T = TypeVar("T")
 
@@ -38,19 +37,6 @@ REFUSED_S: Final = 5.0  # a refused version is not hashed again for every caller
 _UNREADABLE: Final = "the model store cannot be read"
 
 _log = logging.getLogger(__name__)
-
-
-class Loader(Protocol):
-    """Turns versions into spaces. Blocking."""
-
-    def sizes(self, manifest: Manifest) -> tuple[int, ...]:
-        """Estimated memory of a loaded version, in bytes, in the ways it may be loaded; the best first."""
-
-    def load(self, version: Version, memory_bytes: int) -> LoadedSpace:
-        """A verified, warm space of one of the `sizes`.
-
-        Raises RefusedModel: naming the version and the file.
-        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +60,7 @@ class LoadedModels:
     def __init__(
         self,
         store: ModelStore,
-        loader: Loader,
+        loader: SpaceLoader,
         retention: Retention,
         *,
         dropped: Callable[[LoadedSpace], None] = lambda _: None,
@@ -204,7 +190,7 @@ class LoadedModels:
             task = asyncio.create_task(self._prepare(space_id, find))
             task.add_done_callback(lambda done: self._prepared(space_id, done))
             self._preparing[space_id] = task
-        # Shielded: a caller that gives up doesn't take the model away from the others.
+        # Shielded: a caller that cancels does not cancel the load for the others.
         return await asyncio.shield(task)
 
     async def _prepare(self, space_id: str, find: Callable[[], Awaitable[Version]]) -> LoadedSpace:

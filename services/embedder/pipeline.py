@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from inference.errors import BadOutput, DeviceOutOfMemory, InvalidInput
-from inference.vector_cache import cache_key
+from inference.vector_cache import VectorCache, cache_key
 from services.embedder.admission import Admission, Load, Reservation
 from services.embedder.device import Device
 from services.embedder.engine import Engine, RunReport
@@ -30,23 +30,13 @@ from services.messages.replies import StageTimes
 
 _INLINE_BYTES: Final = 1 << 18  # hashed faster than another thread is woken
 _MOST_WRITES: Final = 64
-_WORD_BYTES: Final = 16  # about what one word of a record takes
+_WORD_BYTES: Final = 16  # about the bytes of one word of a record
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Vector = np.ndarray
 Input = Content | Exception
-
-
-class Cache(Protocol):
-    """Vectors by key; see `inference.vector_cache`."""
-
-    def get_many(self, keys: Sequence[str]) -> Mapping[str, np.ndarray]:
-        """The vectors that are known, by key."""
-
-    def put_many(self, vectors: Mapping[str, np.ndarray]) -> None:
-        """Remember vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +110,7 @@ class Pipeline:
     """Runs jobs. `embed` and `embed_in_turn` belong to the event loop."""
 
     def __init__(
-        self, stages: Stages, admission: Admission, cache: Cache | None, metrics: EmbedderMetrics
+        self, stages: Stages, admission: Admission, cache: VectorCache | None, metrics: EmbedderMetrics
     ) -> None:
         self._stages = stages
         self._admission = admission
@@ -322,7 +312,7 @@ def _held_bytes(space: LoadedSpace, inputs: Sequence[Input]) -> int:
 
 
 def _weight(content: Input) -> int:
-    """About how many bytes an input hashes to."""
+    """About how many bytes of an input are hashed."""
     if isinstance(content, bytes):
         return len(content)
     if isinstance(content, Exception):

@@ -1,4 +1,4 @@
-"""Who is served next: two classes, and fairness between requests rather than between inputs.
+"""The order of waiting work: two classes, and fairness between requests rather than between inputs.
 
 A plain data structure without threads or time of its own. The interactive class goes first; while bulk
 work waits, each second of interactive compute lends it a ninth of a second, so that it gets at least a
@@ -28,7 +28,7 @@ class Request:
 
     lane: what its inputs run on; inputs of one lane may share a batch.
     deadline: monotonic seconds after which nothing of it is worth computing.
-    abandoned: set once, when its caller went away; whoever reads it late only computes in vain.
+    abandoned: set once, when its caller is gone; reading it late only wastes the computation.
     """
 
     lane: Hashable
@@ -37,7 +37,7 @@ class Request:
     abandoned: bool = False
 
     def over(self, now: float) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether no caller waits for the answer any more."""
         return self.abandoned or self.deadline <= now
 
 
@@ -54,7 +54,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
-    """What became of a task: a value, or the exception in its place.
+    """The end of a task: a value, or the exception in its place.
 
     run: number of the batch that carried it, or None when it never ran.
     """
@@ -67,7 +67,7 @@ class TaskOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextBatch:
-    """The next batch, all of one lane and one class, and what was found dead on the way to it."""
+    """The next batch, all of one lane and one class, and the tasks that were over before their turn."""
 
     lane: Hashable = None
     priority: Priority = Priority.INTERACTIVE
@@ -127,7 +127,7 @@ class Schedule:
         self._queues[task.request.priority].add(task)
 
     def take(self, budget_of: Callable[[Hashable], int], now: float, *, free: int = 1) -> NextBatch | None:
-        """The next batch, at most its lane's budget dear, or one task; None when nothing waits.
+        """The next batch: tasks up to their lane's budget, at least one; None when nothing waits.
 
         free: engines' workers that wait for work, this one included. A short queue is split evenly
         between them, so that none idles while another runs a large batch.
@@ -155,7 +155,7 @@ class Schedule:
             self._credit_s = min(self._credit_s, 0.0)
 
     def clear(self) -> list[Task]:
-        """Take everything out, for an engine that closes."""
+        """Remove and return every task, for an engine that closes."""
         tasks = [t for queue in self._queues.values() for tasks in queue.turns.values() for t in tasks]
         for queue in self._queues.values():
             queue.turns.clear()

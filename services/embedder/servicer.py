@@ -1,4 +1,5 @@
 """The five calls of EmbedderService."""
+# ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -46,7 +47,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self._default_deadline_s = default_deadline_s
         self._stream_window = stream_window
 
-    async def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:  # noqa: ARG002, N802
+    async def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:
         """A vector or an error an input, in order."""
         call = await self._pipeline.off_loop(
             partial(wire.read_embed, request, self._limits), wire.record_bytes(request, self._limits)
@@ -62,7 +63,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             embedded.times.note(model=str(space.version), input_count=len(call.inputs))
             return wire.write_embedded(call, embedded, space.space_id, version or space.version)
 
-    async def EmbedStream(self, request_iterator: Messages, context: Any) -> Responses:  # noqa: ARG002, N802
+    async def EmbedStream(self, request_iterator: Messages, context: Any) -> Responses:
         """One response an input, as each is done; at most a window of them is unfinished or unsent."""
         first = await anext(request_iterator, None)
         if first is None:
@@ -89,10 +90,8 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             async for response in as_they_finish(inputs, answer, self._stream_window):
                 yield response
 
-    async def PrepareModel(  # noqa: N802
-        self,
-        request: embedder_pb2.PrepareModelRequest,
-        context: Any,  # noqa: ARG002
+    async def PrepareModel(
+        self, request: embedder_pb2.PrepareModelRequest, context: Any
     ) -> embedder_pb2.PrepareModelResponse:
         """The model of a space, once it is in memory."""
         if not request.space_id:
@@ -101,19 +100,15 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         model = write_model(space.version, "serving", session=space.session)
         return embedder_pb2.PrepareModelResponse(model=model)
 
-    async def ListModels(  # noqa: N802
-        self,
-        request: embedder_pb2.ListModelsRequest,  # noqa: ARG002
-        context: Any,  # noqa: ARG002
+    async def ListModels(
+        self, request: embedder_pb2.ListModelsRequest, context: Any
     ) -> embedder_pb2.ListModelsResponse:
         """The models that aliases reach, and those in memory."""
         listings = await self._models.listings()
         return embedder_pb2.ListModelsResponse(models=[wire.write_listing(listing) for listing in listings])
 
-    async def GetLimits(  # noqa: N802
-        self,
-        request: embedder_pb2.GetLimitsRequest,  # noqa: ARG002
-        context: Any,  # noqa: ARG002
+    async def GetLimits(
+        self, request: embedder_pb2.GetLimitsRequest, context: Any
     ) -> embedder_pb2.GetLimitsResponse:
         """The bounds of every hop."""
         return embedder_pb2.GetLimitsResponse(limits=to_message(self._limits, self._default_deadline_s))

@@ -10,7 +10,7 @@ MIB = 1 << 20
 
 
 class EmbedderSettings(ServiceSettings):
-    """What all services share, and the embedder's own. Zeros stand for defaults chosen for the machine."""
+    """The embedder's own settings beside those of every service. Where noted, 0 means: fit the machine."""
 
     embedder_port: int = Field(default=50051, ge=0, le=65_535)
     embedder_metrics_port: int = Field(default=9464, ge=-1, le=65_535)
@@ -30,9 +30,9 @@ class EmbedderSettings(ServiceSettings):
     embedder_queue_bytes: int = Field(default=1024 * MIB, ge=1)
     # Inputs of one stream that are unfinished or unsent.
     embedder_stream_window: int = Field(default=32, ge=1)
-    # A model that nobody asked for in this time and nobody uses leaves memory.
+    # A model that is not in use leaves memory after this time without a request.
     embedder_idle_s: float = Field(default=600.0, gt=0)
     # A refused version is not tried again within this time.
     embedder_refused_s: float = Field(default=5.0, ge=0)
-    # A run is never taken for stuck before this time.
+    # The shortest time after which a run counts as stuck.
     embedder_stuck_floor_s: float = Field(default=120.0, gt=0)

@@ -195,7 +195,7 @@ def write_embedded(
 def write_result(
     index: int, item_id: str, outcome: Vector | Exception, space_id: str
 ) -> embedder_pb2.EmbedResult:
-    """One result: a vector of the space, or the status of what went wrong."""
+    """One result: a vector of the space, or the status of its error."""
     if isinstance(outcome, Exception):
         error = to_status(to_service_error(outcome, ERRORS))
         return embedder_pb2.EmbedResult(index=index, id=item_id, error=error)
@@ -203,7 +203,7 @@ def write_result(
 
 
 def write_listing(listing: ModelListing) -> types_pb2.ServedModel:
-    """A model with its state here; of one that cannot be read, what its alias says."""
+    """A model with its state here; without a readable manifest, only what its alias names."""
     if listing.version is None:
         return types_pb2.ServedModel(
             identity=types_pb2.ModelIdentity(

@@ -29,7 +29,7 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """What equal scores are ordered by: the id, then the content."""
+        """The order of equal scores: by the id, then by the content."""
         return f"{self.id}\0{self.digest}"
 
 

@@ -16,7 +16,7 @@ from model_store.manifest import Calibration
 
 
 class InvalidScores(Exception):
-    """Scores or the margin cannot be ordered by."""
+    """A score or the tie margin is not a number to order by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

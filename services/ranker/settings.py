@@ -1,4 +1,4 @@
-"""What the ranker is told by its environment."""
+"""Settings of the ranker; read once, in `__main__`, from ATELIER_ variables."""
 
 from pathlib import Path
 from typing import Literal

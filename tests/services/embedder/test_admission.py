@@ -71,7 +71,7 @@ def test_a_request_dearer_than_the_whole_queue_is_named_with_the_bound():
 
 
 def test_a_full_queue_says_when_to_come_back():
-    """Overload is refused with a time that follows from the measured speed."""  # proves S-4
+    """Overload is refused with a time that follows from the measured speed (S-4)."""
     admission = Admission(BOUND, second_a_ten)
     admission.admit(PERSON, Load(cost=80), 0.0)
 
@@ -91,7 +91,7 @@ def test_bulk_leaves_room_for_those_who_wait():
 
 
 def test_a_deadline_that_the_queue_cannot_keep_is_refused_at_once():
-    """With ten seconds of work ahead, one that has five left is told when to come back."""  # proves S-7
+    """With ten seconds of work ahead, one that has five left is told when to come back (S-7)."""
     admission = Admission(BOUND, second_a_ten)
     admission.admit(PERSON, Load(cost=50), 0.0)
     hurried = Request(lane="x", deadline=6.0)

@@ -126,7 +126,7 @@ def test_every_task_gets_its_own_result_exactly_once(shape, workers, batch_cost,
 
 
 def test_a_batch_too_large_for_the_device_is_halved(engine, device):
-    """Out of memory halves the batch, and later batches stay at the size that fitted."""  # proves S-9
+    """Out of memory halves the batch, and later batches stay at the size that fitted (S-9)."""
     device.gate.clear()
     device.holds = 2
     futures = [submit(engine, 0, Request(lane="x"))]
@@ -139,7 +139,7 @@ def test_a_batch_too_large_for_the_device_is_halved(engine, device):
 
 
 def test_an_input_that_fits_nowhere_fails_alone(engine, device):
-    """An input for which memory is too short by itself fails; the engine goes on."""  # proves S-9
+    """An input for which memory is too short by itself fails; the engine goes on (S-9)."""
     device.holds = 0
     failed = values([submit(engine, 1, Request(lane="x"))])
     device.holds = 9
@@ -149,7 +149,7 @@ def test_an_input_that_fits_nowhere_fails_alone(engine, device):
 
 
 def test_expired_and_abandoned_work_is_not_computed(engine, device):
-    """What nobody waits for any more is dropped before it reaches the device."""  # proves S-7
+    """What nobody waits for any more is dropped before it reaches the device (S-7)."""
     device.gate.clear()
     first = submit(engine, 0, Request(lane="x"))
     device.started.acquire(timeout=20)
@@ -182,8 +182,7 @@ def test_a_lone_input_is_told_that_the_device_is_free():
 
 
 def test_a_run_far_past_its_time_is_found(engine, device):
-    """A run past ten times its expected time and past the floor is reported; one within is not."""
-    # proves S-9
+    """A run past ten times its expected time and past the floor is reported; one within is not (S-9)."""
     values([submit(engine, 1, Request(lane="x"))])
     assert engine.stuck(0.0) is None
     device.gate.clear()

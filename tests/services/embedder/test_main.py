@@ -23,8 +23,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 
 
 def test_the_service_serves_as_soon_as_the_store_can_be_read(place, caplog):
-    """Without a store the process lives, names it in the log and waits; when it comes, it serves."""
-    # proves S-8
+    """Without a store the process lives, names it in the log and waits; when it comes, it serves (S-8)."""
     gone = place.root.with_name("gone")
     place.root.rename(gone)
 
@@ -47,8 +46,7 @@ def test_the_service_serves_as_soon_as_the_store_can_be_read(place, caplog):
 
 
 def test_a_stuck_run_ends_the_process_after_health_has_told_it():
-    """A run far past its time: NOT_SERVING first, then an exit code that a supervisor restarts on."""
-    # proves S-9
+    """A run far past its time: NOT_SERVING first, then an exit code that a supervisor restarts on (S-9)."""
     gate, begun, told = threading.Event(), threading.Event(), []
 
     def run(lane, payloads, *, alone):
@@ -103,8 +101,7 @@ def test_the_metrics_tell_of_queues_batches_and_models(place):
 
 @pytest.mark.slow
 def test_the_process_starts_answers_and_drains(place, tmp_path):
-    """`python -m services.embedder` writes its ready file, answers, and ends with 0 on SIGTERM."""
-    # proves S-1
+    """`python -m services.embedder` writes its ready file, answers, and ends with 0 on SIGTERM (S-1)."""
     ready = tmp_path / "ready.json"
     environment = {
         **os.environ,

@@ -52,8 +52,7 @@ async def listed(served):
 
 @pytest.mark.parametrize("file", ["manifest.json", "model.onnx", "golden.npz"])
 def test_a_flipped_byte_is_refused_by_name_while_the_version_before_serves(place, file):
-    """One flipped byte in any file of a new version refuses it, naming the file; the old one answers on."""
-    # proves M-4
+    """A flipped byte in any file of a new version refuses it, naming the file; the old one answers (M-4)."""
     old = place.version(PICTURES)
     new = publish(place.store, PICTURES, image_graph(2), IMAGE_FIELDS, place.cache / "new")
     path = new.path(file)
@@ -102,8 +101,7 @@ def test_the_list_tells_what_aliases_reach_and_its_state_here(place):
 
 
 def test_a_damaged_alias_takes_no_other_model_away(place):
-    """Another model is listed and loaded; the damaged alias is listed as refused, with the reason."""
-    # proves S-8
+    """Another model is listed and loaded; the damaged alias is listed as refused, with the reason (S-8)."""
     (place.root / ATTRIBUTES / "aliases" / "production.json").write_bytes(b"garbage")
 
     async def scene():
@@ -155,8 +153,7 @@ def test_a_space_that_nothing_reaches_is_not_loaded(place):
 
 @pytest.mark.slow
 def test_a_flood_of_unknown_spaces_is_refused_quickly(place):
-    """Only so many spaces are looked for at once; the others are told to come back, and pictures go on."""
-    # proves S-4
+    """Only so many spaces are looked for at once; other calls get a retry time, and pictures go on (S-4)."""
 
     async def scene():
         async with place.serving() as served:
@@ -177,8 +174,7 @@ def test_a_flood_of_unknown_spaces_is_refused_quickly(place):
 @pytest.mark.parametrize("listing", [False, True])
 def test_calls_that_wait_for_the_store_are_bounded(place, listing):
     """A store that hangs is waited for by so many calls at most, the next one is told to come back; once it
-    answers all that waited are answered."""
-    # proves S-4
+    answers all that waited are answered (S-4)."""
     gate, bound = threading.Event(), MOST_LISTING if listing else MOST_RESOLVING
 
     class Hanging:
@@ -212,8 +208,7 @@ def test_calls_that_wait_for_the_store_are_bounded(place, listing):
 
 
 def test_an_alias_that_moves_back_finds_the_earlier_version_again(place):
-    """After promotion and rollback each call is answered by the version that the alias then means."""
-    # proves S-3
+    """After promotion and rollback each call is answered by the version that the alias then means (S-3)."""
     publish(place.store, PICTURES, image_graph(2), IMAGE_FIELDS, place.cache / "new")
 
     async def scene():
@@ -270,8 +265,7 @@ def test_a_model_that_nobody_asks_for_leaves_memory(place):
 
 
 def test_a_store_that_goes_away_leaves_what_is_loaded_in_service(place):
-    """Without a store, what is in memory answers; what is not says that the store is missing."""
-    # proves S-8
+    """Without a store, what is in memory answers; what is not says that the store is missing (S-8)."""
 
     async def scene():
         async with place.serving() as served:
@@ -317,8 +311,7 @@ class HeldLoader:
 
 
 def test_callers_that_ask_at_once_share_one_load(place):
-    """Twenty prepares of one space load it once; a caller that gives up takes it from nobody."""
-    # proves S-3
+    """Twenty prepares of one space load it once; a caller that gives up takes it from nobody (S-3)."""
 
     async def scene():
         loader = HeldLoader()

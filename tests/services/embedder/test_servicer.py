@@ -64,8 +64,7 @@ def vectors(reply):
 
 
 def test_pictures_become_unit_vectors_with_their_provenance(place):
-    """Each input gets a unit vector in order, with its id, its space, its model and the times."""
-    # proves S-2
+    """Each input gets a unit vector in order, with its id, its space, its model and the times (S-2)."""
 
     async def scene():
         async with place.serving() as served:
@@ -107,8 +106,7 @@ def test_attribute_records_become_vectors(place):
 
 @pytest.mark.parametrize("kind", BAD_PICTURES)
 def test_a_bad_picture_fails_alone(place, kind):
-    """A bad picture carries its own status; its neighbours are answered and the server lives on."""
-    # proves S-5
+    """A bad picture carries its own status; its neighbours are answered and the server lives on (S-5)."""
 
     async def scene():
         async with place.serving() as served:
@@ -133,8 +131,7 @@ def test_a_bad_picture_fails_alone(place, kind):
 
 @pytest.mark.parametrize("kind", BAD_RECORDS)
 def test_a_bad_record_fails_alone(place, kind):
-    """A record that does not fit the schema carries its own status; the others are answered."""
-    # proves S-5
+    """A record that does not fit the schema carries its own status; the others are answered (S-5)."""
 
     async def scene():
         async with place.serving() as served:
@@ -148,8 +145,7 @@ def test_a_bad_record_fails_alone(place, kind):
 
 
 def test_a_message_full_of_words_is_read_beside_the_event_loop(place, monkeypatch):
-    """What takes long to read is read on another thread, so that others are answered meanwhile."""
-    # proves S-4
+    """What takes long to read is read on another thread, so that others are answered meanwhile (S-4)."""
     readers = []
     read = wire.read_embed
     monkeypatch.setattr(wire, "read_embed", lambda *a: (readers.append(threading.get_ident()), read(*a))[1])
@@ -176,8 +172,7 @@ def test_a_message_full_of_words_is_read_beside_the_event_loop(place, monkeypatc
     ],
 )
 def test_an_input_of_the_wrong_kind_fails_alone_and_names_both_sides(place, model, good, wrong):
-    """A picture for a model of attributes is refused by itself, and the other way round; so is nothing."""
-    # proves S-5
+    """A picture for a model of attributes fails alone, and the other way round; so does no content (S-5)."""
 
     async def scene():
         async with place.serving() as served:
@@ -195,8 +190,7 @@ def test_an_input_of_the_wrong_kind_fails_alone_and_names_both_sides(place, mode
 
 
 def test_when_every_input_fails_so_does_the_call(place):
-    """The call fails with the first input's code; its details carry the failure of each input."""
-    # proves S-5
+    """The call fails with the first input's code; its details carry the failure of each input (S-5)."""
 
     async def scene():
         async with place.serving() as served:
@@ -226,8 +220,7 @@ def test_when_every_input_fails_so_does_the_call(place):
     ],
 )
 def test_a_malformed_request_is_refused_as_a_whole(place, message, words):
-    """Without a target, without inputs or with too many, the call is refused and both sides are named."""
-    # proves S-5 S-7
+    """Without a target, without inputs or with too many, a call is refused, naming both sides (S-5, S-7)."""
 
     async def scene():
         async with place.serving() as served:
@@ -261,8 +254,7 @@ def test_a_model_that_cannot_answer_is_named(place, name, code, reason):
 
 
 def test_a_space_is_served_once_it_is_prepared(place):
-    """A space that is not in memory is refused; after PrepareModel it answers; preparing again is free."""
-    # proves S-3
+    """A space that is not in memory is refused; once prepared it answers; preparing again is free (S-3)."""
     space_id = place.version(PICTURES).space_id
 
     async def scene():
@@ -283,8 +275,7 @@ def test_a_space_is_served_once_it_is_prepared(place):
 
 
 def test_vectors_are_bit_equal_whatever_the_batch_mates(place):
-    """Alone on every core, in a crowd on one, in any order and through the cache: the same bits."""
-    # proves A-7
+    """Alone on every core, in a crowd on one, in any order and through the cache: the same bits (A-7)."""
     pictures = [picture(n) for n in range(24)]
     records = [{"category": "코트", "material": ["니트", "셔츠"][: n % 3]} for n in range(9)]
 
@@ -346,8 +337,7 @@ def test_large_pictures_are_looked_up_like_small_ones(place):
 
 
 def test_a_message_beyond_the_byte_bound_is_refused_naming_both(place):
-    """The bound on a message is told by name, with the size that came."""
-    # proves S-7
+    """The bound on a message is told by name, with the size that came (S-7)."""
 
     async def scene():
         async with place.serving(limits={"message_bytes": 5000}) as served:
@@ -401,8 +391,7 @@ def test_a_vector_is_remembered_unless_the_caller_forbids_it(place):
 
 
 def test_a_bad_output_is_withheld_counted_and_never_cached(place):
-    """A vector out of its norm range is an INTERNAL failure of its input alone, each time anew."""
-    # proves S-9
+    """A vector out of its norm range is an INTERNAL failure of its input alone, each time anew (S-9)."""
 
     async def scene():
         async with place.serving() as served:
@@ -429,8 +418,7 @@ def slow(place, seconds_an_input=0.03):
 
 @pytest.mark.slow
 def test_overload_is_refused_quickly_and_accepted_work_is_finished(place):
-    """Beyond the queue's bound calls get RESOURCE_EXHAUSTED with a time to retry; health stays SERVING."""
-    # proves S-4
+    """Beyond the queue's bound calls get RESOURCE_EXHAUSTED and a retry time; health stays SERVING (S-4)."""
     slow(place)
 
     async def scene():
@@ -462,8 +450,7 @@ def test_overload_is_refused_quickly_and_accepted_work_is_finished(place):
 
 
 def test_a_request_dearer_than_the_queue_names_the_bound(place):
-    """What could never be accepted is INVALID_ARGUMENT rather than worth a retry."""
-    # proves S-4
+    """What could never be accepted is INVALID_ARGUMENT rather than worth a retry (S-4)."""
 
     async def scene():
         async with place.serving(embedder_queue_cost=7) as served:
@@ -478,8 +465,7 @@ def test_a_request_dearer_than_the_queue_names_the_bound(place):
 
 @pytest.mark.slow
 def test_what_a_caller_abandons_is_not_computed(place):
-    """After a cancelled call the engine drops what was not yet running, and the queue is free again."""
-    # proves S-7
+    """After a cancelled call the engine drops what was not yet running, and the queue is free again (S-7)."""
     slow(place)
 
     async def scene():
@@ -506,8 +492,7 @@ def test_what_a_caller_abandons_is_not_computed(place):
 
 @pytest.mark.slow
 def test_a_deadline_that_cannot_be_met_is_refused_at_once(place):
-    """With the speed measured, 128 slow inputs in half a second are refused before any is computed."""
-    # proves S-7
+    """With the speed measured, 128 slow inputs in half a second are refused before any is computed (S-7)."""
     slow(place)
 
     async def scene():
@@ -559,8 +544,7 @@ def test_a_stream_answers_every_input_with_its_index(place):
 
 @pytest.mark.slow
 def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
-    """After a cancelled stream nothing of it is computed any more, and the queue is empty."""
-    # proves S-7
+    """After a cancelled stream nothing of it is computed any more, and the queue is empty (S-7)."""
     slow(place)
 
     async def scene():
@@ -617,8 +601,7 @@ def test_a_first_message_may_only_name_the_model(place):
 
 
 def test_an_interactive_call_is_answered_while_a_stream_runs(place):
-    """A long stream does not keep a person waiting for its end."""
-    # proves S-4
+    """A long stream does not keep a person waiting for its end (S-4)."""
 
     async def scene():
         async with place.serving() as served:
@@ -643,8 +626,7 @@ def test_an_interactive_call_is_answered_while_a_stream_runs(place):
 
 
 def test_the_limits_are_published(place):
-    """GetLimits tells the bounds of this service's settings."""
-    # proves S-7
+    """GetLimits tells the bounds of this service's settings (S-7)."""
 
     async def scene():
         async with place.serving() as served:

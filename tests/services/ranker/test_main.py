@@ -95,7 +95,7 @@ async def load(it: Ranking, stop: asyncio.Event, replies: list[ranker_pb2.RankRe
 
 @pytest.mark.slow
 def test_promotion_and_rollback_under_load_fail_no_request(serve: Serve, gallery: Gallery) -> None:
-    """Callers see the new head, then the old one; every answer is of one head throughout."""  # proves S-3
+    """Callers see the new head, then the old one; every answer is of one head throughout (S-3)."""
 
     async def scenario() -> list[ranker_pb2.RankResponse]:
         replies: list[ranker_pb2.RankResponse] = []
@@ -128,7 +128,7 @@ def test_promotion_and_rollback_under_load_fail_no_request(serve: Serve, gallery
 
 
 def test_a_request_keeps_the_release_that_it_began_with(serve: Serve, gallery: Gallery) -> None:
-    """A promotion in the middle of a call, even of a stream, does not change its head."""  # proves S-3
+    """A promotion in the middle of a call, even of a stream, does not change its head (S-3)."""
 
     async def scenario() -> tuple[int, int]:
         async with serve() as it:
@@ -158,7 +158,7 @@ async def _called(it: Ranking, count: int) -> bool:
 
 
 def test_a_head_that_is_refused_leaves_the_present_one_in_service(serve: Serve, gallery: Gallery) -> None:
-    """A damaged version is never served; ListModels says why, and a later move heals it."""  # proves M-4
+    """A damaged version is never served; ListModels says why, and a later move heals it (M-4)."""
 
     async def scenario() -> None:
         async with serve() as it:
@@ -184,7 +184,7 @@ def test_a_head_that_is_refused_leaves_the_present_one_in_service(serve: Serve, 
 
 
 def test_without_a_release_calls_are_told_to_come_back(serve: Serve, gallery: Gallery) -> None:
-    """Alive and NOT_SERVING until a store is there; serving then, also when it goes."""  # proves S-8
+    """Alive and NOT_SERVING until a store is there; serving then, also when it goes (S-8)."""
     elsewhere = gallery.root / "elsewhere"
     (gallery.root / "models").rename(elsewhere)
 
@@ -212,7 +212,7 @@ def test_without_a_release_calls_are_told_to_come_back(serve: Serve, gallery: Ga
 
 @pytest.mark.slow
 def test_the_embedder_may_come_late_go_and_come_back(serve: Serve, gallery: Gallery) -> None:
-    """Features are ranked throughout; pictures fail in 1 s and work again in 2 s."""  # proves S-8
+    """Features are ranked throughout; pictures fail in 1 s and work again in 2 s (S-8)."""
     address = free_address()
     port = int(address.rpartition(":")[2])
 
@@ -252,7 +252,7 @@ def test_the_embedder_may_come_late_go_and_come_back(serve: Serve, gallery: Gall
 
 
 def test_a_release_whose_backbone_finds_no_room_waits(serve: Serve, gallery: Gallery) -> None:
-    """The embedder is full: the present release serves on and says what it waits for."""  # proves S-8
+    """The embedder is full: the present release serves on and says what it waits for (S-8)."""
 
     async def scenario() -> None:
         async with serve() as it:
@@ -288,7 +288,7 @@ def test_the_pinned_backbone_is_kept_in_memory(serve: Serve) -> None:
 
 @pytest.mark.slow
 def test_as_a_process_it_starts_alone_and_stops_when_told(gallery: Gallery, tmp_path: Path) -> None:
-    """Without an embedder it serves features; SIGTERM ends it with 0."""  # proves S-8
+    """Without an embedder it serves features; SIGTERM ends it with 0 (S-8)."""
     ready = tmp_path / "ready.json"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("ATELIER_")},

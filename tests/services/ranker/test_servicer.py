@@ -58,7 +58,7 @@ def ask(serve: Serve, question: Callable[[Ranking], Awaitable[Any]], **changes: 
 
 
 def test_rank_orders_pictures_by_the_heads_score(serve: Serve, gallery: Gallery) -> None:
-    """Best first, with places, groups, probabilities and the models that made them."""  # proves S-2
+    """Best first, with places, groups, probabilities and the models that made them (S-2)."""
     request = ranker_pb2.RankRequest(
         candidates=pictures(*range(12)), options=ranker_pb2.RankOptions(include_pairwise=True)
     )
@@ -163,7 +163,7 @@ def test_a_stream_embeds_equal_pictures_once_over_all_its_messages(serve: Serve)
 
 
 def test_bad_candidates_fail_alone(serve: Serve, gallery: Gallery) -> None:
-    """Each has its index, id, code and reason; the others are placed."""  # proves S-5
+    """Each has its index, id, code and reason; the others are placed (S-5)."""
     space_id = gallery.backbone.space_id
     candidates = [
         picture(b"bad jpeg", "torn"),
@@ -219,7 +219,7 @@ def test_a_feature_that_is_not_finite_fails_alone(serve: Serve) -> None:
 
 
 def test_when_all_are_bad_the_call_fails_with_every_item(serve: Serve, gallery: Gallery) -> None:
-    """The first one's code and reason; the failures of all inside."""  # proves S-5
+    """The first one's code and reason; the failures of all inside (S-5)."""
     candidates = [
         feature("c" * 64, [0.0] * WIDTH, "strange"),
         picture(b"bad one", "torn"),
@@ -268,7 +268,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
 
 
 def test_a_request_out_of_bounds_is_refused_by_name(serve: Serve) -> None:
-    """Both numbers, or the field, are in the message; nothing is embedded."""  # proves S-5
+    """Both numbers, or the field, are in the message; nothing is embedded (S-5)."""
 
     async def question(it: Ranking) -> Any:
         answers = [await refused(it.stub.Rank(ranker_pb2.RankRequest(**fields))) for fields, _ in WRONG]
@@ -335,7 +335,7 @@ def test_the_first_message_of_a_stream_may_bring_the_options_alone(serve: Serve)
 
 
 def test_a_stream_keeps_the_bounds_over_all_its_messages(serve: Serve) -> None:
-    """1,000 candidates in all, ids once in all, 128 pictures a message, and never none."""  # proves S-5
+    """1,000 candidates in all, ids once in all, 128 pictures a message, and never none (S-5)."""
     many = [feature("a" * 64, [0.0])] * 501
 
     def message(candidates: list[ranker_pb2.Candidate]) -> ranker_pb2.RankStreamRequest:
@@ -384,8 +384,7 @@ def test_compare_is_the_same_from_both_sides(serve: Serve) -> None:
 
 
 def test_a_head_that_states_uncertainties_is_believed(serve: Serve, gallery: Gallery) -> None:
-    """Every answer tells them, and probabilities are what both scores and uncertainties make them."""
-    # proves S-2
+    """Every answer tells them, and probabilities are what both scores and uncertainties make them (S-2)."""
     gallery.promote(gallery.heads[1])
 
     async def question(it: Ranking) -> Any:
@@ -491,7 +490,7 @@ def test_a_probability_out_of_range_is_refused(serve: Serve, least: float) -> No
 
 
 def test_compare_fails_when_either_side_cannot_be_read(serve: Serve) -> None:
-    """The message names the side."""  # proves S-5
+    """The message names the side (S-5)."""
     good, bad = picture(PICTURES[0]), picture(b"bad")
 
     async def question(it: Ranking) -> Any:
@@ -532,7 +531,7 @@ def test_score_keeps_the_order_of_the_request(serve: Serve, gallery: Gallery) ->
 
 
 def test_the_bounds_and_the_models_are_told(serve: Serve, gallery: Gallery) -> None:
-    """GetLimits is the one table; ListModels names head and backbone with their state."""  # proves S-7
+    """GetLimits is the one table; ListModels names head and backbone with their state (S-7)."""
 
     async def question(it: Ranking) -> Any:
         limits = await it.stub.GetLimits(ranker_pb2.GetLimitsRequest())
