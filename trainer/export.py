@@ -44,7 +44,7 @@ class Family(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ExportOptions:
     """The options of the command line."""
 
     family: Family
@@ -114,7 +114,7 @@ def export(
         if alias is not None:
             # Before anything is published that no alias would name.
             check_name(alias, "alias")
-        wanted = Wanted(
+        options = ExportOptions(
             family=family,
             backbone=backbone,
             checkpoint=checkpoint,
@@ -125,33 +125,33 @@ def export(
         target = PublishTarget(
             store=ModelStore.at(store), alias=alias, form=form.value, calibration=calibration, notify=_notify
         )
-        published = list(publish_models(wanted, target))
+        published = list(publish_models(options, target))
     if as_json:
         print(json.dumps([_summary(model) for model in published], indent=2))
 
 
-def publish_models(wanted: Wanted, target: "PublishTarget") -> Iterator["Published"]:
+def publish_models(options: ExportOptions, target: "PublishTarget") -> Iterator["Published"]:
     """Each model as it is published: what a head stands on before the head."""
-    if wanted.family != Family.FASHION:
-        yield from _artwork(wanted, target)
-    if wanted.family != Family.ARTWORK:
-        yield from _fashion(wanted, target)
+    if options.family != Family.FASHION:
+        yield from _artwork(options, target)
+    if options.family != Family.ARTWORK:
+        yield from _fashion(options, target)
 
 
-def _artwork(wanted: Wanted, target: "PublishTarget") -> Iterator["Published"]:
+def _artwork(options: ExportOptions, target: "PublishTarget") -> Iterator["Published"]:
     from trainer.artwork import export as artwork
     from trainer.artwork.backbone import export_artwork_backbone
     from trainer.artwork.config import read_artwork_config
 
-    settings = read_artwork_config(wanted.config, _over(wanted, "backbone.source"))
-    checkpoint, backbone = wanted.checkpoint_of(settings), None
-    if wanted.exports_backbone(checkpoint):
+    settings = read_artwork_config(options.config, _over(options, "backbone.source"))
+    checkpoint, backbone = options.checkpoint_of(settings), None
+    if options.exports_backbone(checkpoint):
         made = export_artwork_backbone(settings.backbone, target)
         backbone = made.version
         yield made
     head = artwork.export_artwork_head(settings, target, checkpoint=checkpoint, backbone=backbone)
     yield head
-    if wanted.fused:
+    if options.fused:
         stands_on = artwork.backbone_of(target.store, head.version)
         if stands_on.manifest.format == head.version.manifest.format:
             yield artwork.export_artwork_encoder(stands_on, head.version, target)
@@ -159,21 +159,21 @@ def _artwork(wanted: Wanted, target: "PublishTarget") -> Iterator["Published"]:
             target.notify(f"{artwork.ENCODER} left out: {stands_on} and {head.version} are of two formats")
 
 
-def _fashion(wanted: Wanted, target: "PublishTarget") -> Iterator["Published"]:
+def _fashion(options: ExportOptions, target: "PublishTarget") -> Iterator["Published"]:
     from trainer.fashion import export as fashion
     from trainer.fashion.config import read_fashion_config
 
-    settings = read_fashion_config(wanted.config, _over(wanted, "image.source"))
-    checkpoint, image = wanted.checkpoint_of(settings), None
-    if wanted.exports_backbone(checkpoint):
+    settings = read_fashion_config(options.config, _over(options, "image.source"))
+    checkpoint, image = options.checkpoint_of(settings), None
+    if options.exports_backbone(checkpoint):
         made = fashion.export_fashion_image(settings.image, target)
         image = made.version
         yield made
     yield fashion.export_fashion_attributes(settings, target, checkpoint=checkpoint, image=image)
 
 
-def _over(wanted: Wanted, source: str) -> dict[str, Any]:
-    return wanted.settings | ({source: wanted.backbone} if wanted.backbone else {})
+def _over(options: ExportOptions, source: str) -> dict[str, Any]:
+    return options.settings | ({source: options.backbone} if options.backbone else {})
 
 
 def _summary(published: "Published") -> dict[str, Any]:

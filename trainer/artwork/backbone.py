@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from inference.pixels import PIXEL_PATH
 from model_store.aliases import PRODUCTION
 from model_store.errors import NoStore
@@ -15,7 +13,7 @@ from trainer.backbones.dinov2 import DINOv2, DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import InvalidConfig
 from trainer.publication.golden_inputs import golden_pictures
-from trainer.publication.graphs import PARITY_BATCHES, make_graph, prove_parity
+from trainer.publication.graphs import make_proven_graph
 from trainer.publication.int8 import publish_frozen
 from trainer.publication.publish import GraphSource, PublishableGraph, Published, PublishTarget
 from trainer.publication.signature import Signature
@@ -70,9 +68,7 @@ def export_artwork_backbone(
     signature = Signature(inputs=(IMAGE,), outputs=(FEATURE,), axes={IMAGE: {0: "batch"}})
     pictures = golden_pictures(settings.height, settings.width)
     target.notify(f"exporting {BACKBONE}")
-    graph = make_graph(module, {IMAGE: pictures[:2]}, signature, target.form)
-    batches = [{IMAGE: np.resize(pictures, (count, *pictures.shape[1:]))} for count in PARITY_BATCHES]
-    parity = prove_parity(module, graph, batches, signature)
+    graph, parity = make_proven_graph(module, {IMAGE: pictures}, signature, target.form)
     model = PublishableGraph(
         name=BACKBONE,
         graph=graph,

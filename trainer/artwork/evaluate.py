@@ -4,7 +4,7 @@ Shapes: N artworks, G artists, R resamples, T tiers.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -109,14 +109,14 @@ def evaluate_scores(
     rank_N = np.array([artwork.rank for artwork in artworks])
     artists = [artwork.artist for artwork in artworks]
     _, tied, total = _counted(score_N, rank_N)
-    gaps = _by_gap(score_N, rank_N)
+    gaps = _accuracies(score_N, rank_N, _tier_pairs(rank_N))
     reliability = measure_reliability(score_N, rank_N, calibration or Calibration(), uncertainty_N)
     return {
         "pairwise_accuracy": compute_pairwise_accuracy(score_N, rank_N),
         "interval": accuracy_interval(score_N, rank_N, artists),
         "accuracy_by_gap": gaps,
         "accuracy_of_neighbours": _mean([gaps[name] for name in NEIGHBOURS if name in gaps]),
-        "accuracy_by_department": _by_department(score_N, rank_N, artworks),
+        "accuracy_by_department": _accuracies(score_N, rank_N, _departments(artworks)),
         "confusion": tier_confusion(score_N, rank_N).tolist(),
         **_correlations(score_N, rank_N),
         "calibration": asdict(reliability),
@@ -166,24 +166,27 @@ def tier_confusion(score_N: np.ndarray, rank_N: np.ndarray) -> np.ndarray:
     return confusion_TT
 
 
-def _by_gap(score_N: np.ndarray, rank_N: np.ndarray) -> dict[str, float]:
-    gaps = {}
-    for better, worse in combinations(TIERS, 2):
-        chosen_N = np.isin(rank_N, (RANKS[better], RANKS[worse]))
-        if len(np.unique(rank_N[chosen_N])) == 2:
-            gaps[f"{better}-{worse}"] = compute_pairwise_accuracy(score_N[chosen_N], rank_N[chosen_N])
-    return gaps
+def _tier_pairs(rank_N: np.ndarray) -> dict[str, np.ndarray]:
+    """Which works are of each two tiers."""
+    return {
+        f"{better}-{worse}": np.isin(rank_N, (RANKS[better], RANKS[worse]))
+        for better, worse in combinations(TIERS, 2)
+    }
 
 
-def _by_department(score_N: np.ndarray, rank_N: np.ndarray, artworks: Sequence[Artwork]) -> dict[str, float]:
-    """The accuracy within each department that has two tiers."""
+def _departments(artworks: Sequence[Artwork]) -> dict[str, np.ndarray]:
+    """Which works are of each department."""
     department_N = np.array([artwork.department or "" for artwork in artworks])
-    accuracies = {}
-    for department in sorted(set(department_N.tolist()) - {""}):
-        chosen_N = department_N == department
-        if len(np.unique(rank_N[chosen_N])) > 1:
-            accuracies[department] = compute_pairwise_accuracy(score_N[chosen_N], rank_N[chosen_N])
-    return accuracies
+    return {name: department_N == name for name in sorted(set(department_N.tolist()) - {""})}
+
+
+def _accuracies(score_N: np.ndarray, rank_N: np.ndarray, parts: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The accuracy within each part that has two tiers."""
+    return {
+        name: compute_pairwise_accuracy(score_N[part_N], rank_N[part_N])
+        for name, part_N in parts.items()
+        if len(np.unique(rank_N[part_N])) > 1
+    }
 
 
 def _correlations(score_N: np.ndarray, rank_N: np.ndarray) -> dict[str, float | None]:

@@ -21,11 +21,10 @@ from trainer.publication.graphs import (
     PARITY_BATCHES,
     Graph,
     compose,
-    make_graph,
+    make_proven_graph,
     measure_parity,
     open_graph,
     opened,
-    prove_parity,
 )
 from trainer.publication.publish import GraphSource, PublishableGraph, Published, PublishTarget, publish
 from trainer.publication.signature import Signature
@@ -68,8 +67,7 @@ def export_artwork_head(
     features = _golden_features(backbone)
     signature = Signature(inputs=(FEATURE,), outputs=JUDGED, axes={FEATURE: {0: "batch"}})
     target.notify(f"exporting {HEAD}")
-    graph = make_graph(module, {FEATURE: features[:2]}, signature, target.form)
-    parity = prove_parity(module, graph, [{FEATURE: features[:count]} for count in PARITY_BATCHES], signature)
+    graph, parity = make_proven_graph(module, {FEATURE: features}, signature, target.form)
     model = PublishableGraph(
         name=HEAD,
         graph=graph,

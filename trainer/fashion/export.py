@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from inference.pixels import PIXEL_PATH
@@ -17,7 +16,7 @@ from trainer.fashion.trained_run import IMAGE_MODEL
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.publication.compatible_versions import relatives, serving_versions
 from trainer.publication.golden_inputs import golden_pictures, golden_records
-from trainer.publication.graphs import PARITY_BATCHES, make_graph, prove_parity
+from trainer.publication.graphs import make_proven_graph
 from trainer.publication.int8 import publish_frozen
 from trainer.publication.publish import (
     UNIT_NORM,
@@ -45,8 +44,7 @@ def export_fashion_image(settings: ImageSettings, target: PublishTarget) -> Publ
     signature = Signature(inputs=(IMAGE,), outputs=(VECTOR,), axes={IMAGE: {0: "batch"}})
     pictures = golden_pictures(clip.size, clip.size)
     target.notify(f"exporting {IMAGE_MODEL}")
-    graph = make_graph(module, {IMAGE: pictures[:2]}, signature, target.form)
-    parity = prove_parity(module, graph, [{IMAGE: pictures[:count]} for count in PARITY_BATCHES], signature)
+    graph, parity = make_proven_graph(module, {IMAGE: pictures}, signature, target.form)
     model = PublishableGraph(
         name=IMAGE_MODEL,
         graph=graph,
@@ -105,8 +103,7 @@ def export_fashion_attributes(
     records = golden_records(preprocessing)
     signature = encoder_signature(encoder)
     target.notify(f"exporting {ATTRIBUTE_MODEL}")
-    graph = make_graph(encoder, _first(records, 2), signature, target.form)
-    parity = prove_parity(encoder, graph, [_first(records, count) for count in PARITY_BATCHES], signature)
+    graph, parity = make_proven_graph(encoder, records, signature, target.form)
     model = PublishableGraph(
         name=ATTRIBUTE_MODEL,
         graph=graph,
@@ -136,7 +133,3 @@ def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return build_encoder(preprocessing.fields, config.encoder).eval()
-
-
-def _first(records: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-    return {name: array[:count] for name, array in records.items()}

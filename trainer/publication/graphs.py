@@ -49,6 +49,21 @@ def make_graph(module: nn.Module, sample: Arrays, signature: Signature, form: Fo
     return export_graph(module, sample, signature)
 
 
+def make_proven_graph(
+    module: nn.Module, inputs: Arrays, signature: Signature, form: Format
+) -> tuple[Graph, dict[str, float]]:
+    """The graph of `module`, and the largest difference of each output for the first rows of `inputs`.
+
+    Raises NotFaithful: see `make_graph` and `measure_parity`.
+    """
+
+    def rows(count: int) -> Arrays:
+        return {name: array[:count] for name, array in inputs.items()}
+
+    graph = make_graph(module, rows(2), signature, form)
+    return graph, prove_parity(module, graph, [rows(count) for count in PARITY_BATCHES], signature)
+
+
 def format_of(graph: Graph) -> Format:
     """The format of a graph."""
     return "torchscript" if isinstance(graph, TorchScriptFile) else "onnx"

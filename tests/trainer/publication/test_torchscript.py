@@ -24,7 +24,7 @@ from trainer.artwork.export import export_artwork_encoder, export_artwork_head
 from trainer.artwork.metadata import Artwork
 from trainer.artwork.train import train_artwork
 from trainer.errors import NotFaithful
-from trainer.export import Family, Wanted, publish_models
+from trainer.export import ExportOptions, Family, publish_models
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
 from trainer.publication.compatible_versions import serving_versions
@@ -282,7 +282,7 @@ def test_a_trained_head_is_exported_in_the_other_format(
     backbone = store.open("artwork-backbone", 1)
     trained = train_artwork(artwork_config, artworks, backbone, replace(space, store=store))
     said: list[str] = []
-    wanted = Wanted(
+    wanted = ExportOptions(
         family=Family.ARTWORK,
         backbone=None,
         checkpoint=None,

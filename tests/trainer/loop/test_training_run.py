@@ -1,0 +1,118 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.configuration import TrainingSettings
+from trainer.errors import FolderInUse, InvalidCheckpoint
+from trainer.loop.checkpoints import save_checkpoint
+from trainer.loop.training_run import TrainingRun, settings_by_name
+
+
+class Settings(TrainingSettings):
+    wandb_project: str = "tests"
+
+
+def _run(folder: Path, space: str = "s" * 64, schema: object = 1, **training: object) -> TrainingRun:
+    settings = Settings.model_validate({"wandb_enabled": False, **training})
+    return TrainingRun(
+        folder=folder,
+        checkpoints=folder / "checkpoints",
+        training=settings,
+        header={
+            "kind": "test",
+            "config": {"training": settings.model_dump(mode="json")},
+            "space_id": space,
+            "schema": schema,
+        },
+        identity=("space_id", "schema"),
+        deciding=lambda config: settings_by_name({"training": config["training"]}),
+        fields=("epoch",),
+    )
+
+
+def _leave(run: TrainingRun, **changed: Any) -> Path:
+    path = run.checkpoints / "last.pt"
+    save_checkpoint(path, {**run.header, "epoch": 3, "wandb_run": "abc", **changed})
+    return path
+
+
+def test_a_new_run_has_no_last_checkpoint(tmp_path: Path):
+    """A run that does not resume begins without one, even where one lies in its folder (A-14)."""
+    run = _run(tmp_path)
+    _leave(run)
+
+    with run.claim(resume=False) as last:
+        assert last is None
+
+
+def test_a_resumed_run_gets_its_last_checkpoint(tmp_path: Path):
+    """The same data and settings go on; when it stops and where it is tracked may change (A-14)."""
+    path = _leave(_run(tmp_path))
+    later = _run(tmp_path, max_epochs=7, early_stopping_patience=3, wandb_run_name="again")
+
+    with later.claim(resume=True) as last:
+        assert last is not None
+        assert (last.path, last.body["epoch"]) == (path, 3)
+
+
+def test_a_run_holds_its_folder(tmp_path: Path):
+    """No second run writes into the folder of one that is under way."""
+    with (
+        _run(tmp_path).claim(resume=False),
+        pytest.raises(FolderInUse, match="is writing here"),
+        _run(tmp_path).claim(resume=False),
+    ):
+        pass
+
+
+def test_nothing_to_resume_leaves_the_folder_alone(tmp_path: Path):
+    """A folder without a run is refused before it is made or claimed."""
+    none = _run(tmp_path / "none")
+
+    with pytest.raises(InvalidCheckpoint, match="no run to resume"), none.claim(resume=True):
+        pass
+
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"space": "t" * 64}, "the run has space_id ssssssssssss, this one tttttttttttt"),
+        ({"schema": 2}, "the run has another schema"),
+        ({"learning_rate": 0.5, "seed": 7}, r"other settings of training\.learning_rate, training\.seed"),
+    ],
+)
+def test_another_run_is_not_resumed(tmp_path: Path, other: dict[str, Any], message: str):
+    """Other data or settings would give weights of no single run; the error names them (A-14)."""
+    _leave(_run(tmp_path))
+
+    with pytest.raises(InvalidCheckpoint, match=message), _run(tmp_path, **other).claim(resume=True):
+        pass
+
+
+@pytest.mark.parametrize("part", ["epoch", "space_id", "config"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, part: str):
+    """A checkpoint that lacks a part is refused with its path and the part."""
+    run = _run(tmp_path)
+    path = run.checkpoints / "last.pt"
+    save_checkpoint(path, {k: v for k, v in {**run.header, "epoch": 3}.items() if k != part})
+
+    with pytest.raises(InvalidCheckpoint, match=rf"last\.pt: damaged.*no {part}"), run.claim(resume=True):
+        pass
+
+
+def test_an_untracked_run_has_no_id(tmp_path: Path):
+    """The tracker of a run takes its settings from the run (A-13)."""
+    run = _run(tmp_path)
+
+    with run.track(None) as tracker:
+        assert tracker.run_id is None
+
+
+def test_settings_that_alter_nothing_are_left_out():
+    """Settings are named by section; when a run stops and where it is tracked decide no weights."""
+    named = settings_by_name({"head": {"depth": 2}, "training": {"seed": 1, "max_epochs": 9}})
+
+    assert named == {"head.depth": 2, "training.seed": 1}
