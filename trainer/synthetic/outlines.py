@@ -1,6 +1,7 @@
 """Outlines: the pieces of a garment in the unit square, from category, silhouette, length and sleeve.
 
-A piece is a polygon of (x, y) with x, y in [0, 1], y downwards; garments hang centred on x = 0.5.
+A piece is a polygon of (x, y) in shares of the side, y downwards; garments hang centred on x = 0.5.
+The widest skirts reach over the edge and are cut off there.
 """
 
 from dataclasses import dataclass

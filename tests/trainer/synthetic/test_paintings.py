@@ -1,6 +1,12 @@
-import numpy as np
+"""Paintings: functions of their arguments, with the hand of their artist."""
 
-from trainer.synthetic.paintings import artist, paint
+import colorsys
+
+import numpy as np
+import pytest
+
+from trainer.synthetic.paintings import WORKS_PER_ARTIST, artist, draw_painting, paint
+from trainer.synthetic.scenes import SCENES
 
 
 def test_same_arguments_give_the_same_pixels():
@@ -26,3 +32,51 @@ def test_paintings_have_colour_and_detail():
         pixels = np.asarray(paint(artist(1, work), 1, work, 64)).astype(float)
 
         assert pixels.std(axis=(0, 1)).min() > 8
+
+
+@pytest.mark.parametrize("size", [16, 61, 256])
+def test_a_painting_is_a_square_of_the_asked_size(size: int):
+    """In RGB."""
+    painting = draw_painting(3, 0, size)
+
+    assert painting.size == (size, size)
+    assert painting.mode == "RGB"
+
+
+def test_artists_follow_seed_and_number():
+    """The same numbers give the same artist; others differ; each has three scenes of all."""
+    assert artist(5, 2) == artist(5, 2)
+    assert len({(one.hue, one.stroke_angle) for one in (artist(5, 2), artist(5, 3), artist(6, 2))}) == 3
+    for number in range(30):
+        scenes = artist(5, number).scenes
+        assert len(set(scenes)) == 3
+        assert set(scenes) <= set(SCENES)
+
+
+def test_all_scenes_are_painted_by_somebody():
+    """Thirty artists leave none out."""
+    assert {scene for number in range(30) for scene in artist(5, number).scenes} == set(SCENES)
+
+
+def test_every_three_works_of_a_collection_share_an_artist():
+    """So that a split by artist has something to keep together."""
+    for work in range(2 * WORKS_PER_ARTIST):
+        drawn = np.asarray(draw_painting(8, work, 32))
+        painted = np.asarray(paint(artist(8, work // WORKS_PER_ARTIST), 8, work, 32))
+
+        assert np.array_equal(drawn, painted)
+
+
+def test_works_of_one_artist_share_their_colours():
+    """Hues of one artist's works are closer to each other than those of different artists, on average."""
+
+    def hue(number: int, work: int) -> complex:
+        """The mean hue as a point of the plane, so that red is near red."""
+        pixels = np.asarray(paint(artist(2, number), 2, work, 32)).reshape(-1, 3) / 255
+        hsv = np.array([colorsys.rgb_to_hsv(*pixel) for pixel in pixels.tolist()])
+        return complex(np.mean(hsv[:, 1] * np.exp(2j * np.pi * hsv[:, 0])))
+
+    hues = np.array([[hue(number, 3 * number + work) for work in range(3)] for number in range(8)])
+
+    within = np.abs(hues - hues.mean(1, keepdims=True)).mean()
+    assert within < np.abs(hues - hues.mean()).mean()
