@@ -17,7 +17,7 @@ from inference.pixels import open_upright
 from trainer.configuration import Settings
 
 
-class ViewSettings(Settings):
+class PictureChanges(Settings):
     """Views of the training pictures that are encoded beside the pictures themselves (A-20, F-22).
 
     `views`: how many of each picture. They differ from it by `rotation` degrees at most, by a mirroring at
@@ -30,7 +30,7 @@ class ViewSettings(Settings):
     colour: float = Field(0.1, ge=0, lt=1)
 
 
-def augment_picture(picture: bytes, changes: ViewSettings, seed: int) -> bytes:
+def augment_picture(picture: bytes, changes: PictureChanges, seed: int) -> bytes:
     """One view as PNG, the same for the same picture, changes and seed.
 
     Raises InvalidImage: when the picture cannot be read.
@@ -38,7 +38,7 @@ def augment_picture(picture: bytes, changes: ViewSettings, seed: int) -> bytes:
     return as_png(change(open_upright(picture), changes, np.random.default_rng(seed)))
 
 
-def change(view: Image.Image, changes: ViewSettings, rng: np.random.Generator) -> Image.Image:
+def change(view: Image.Image, changes: PictureChanges, rng: np.random.Generator) -> Image.Image:
     """Mirrored at even odds, turned about its middle, with other brightness, contrast and saturation.
 
     All three colour factors are the same for every channel, so that hue stays.

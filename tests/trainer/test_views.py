@@ -7,9 +7,9 @@ from PIL import Image
 
 from inference.errors import InvalidImage
 from trainer.synthetic.paintings import artist, paint
-from trainer.views import ViewSettings, augment_picture, join_views, view_names
+from trainer.views import PictureChanges, augment_picture, join_views, view_names
 
-SETTINGS = ViewSettings(views=2, rotation=10.0, flip=True, colour=0.2)
+SETTINGS = PictureChanges(views=2, rotation=10.0, flip=True, colour=0.2)
 
 
 def _picture() -> bytes:
@@ -35,7 +35,7 @@ def test_a_view_is_the_same_for_the_same_seed_and_another_for_another():
 
 def test_without_changes_the_view_is_the_picture():
     """Every change is a setting."""  # proves A-20
-    still = ViewSettings(views=1, rotation=0.0, flip=False, colour=0.0)
+    still = PictureChanges(views=1, rotation=0.0, flip=False, colour=0.0)
 
     assert np.array_equal(_pixels(augment_picture(_picture(), still, 7)), _pixels(_picture()))
 
@@ -44,7 +44,7 @@ def test_turning_brings_no_black_corners():
     """What comes in at a corner is the picture's own border."""
     white = io.BytesIO()
     Image.new("RGB", (64, 48), "white").save(white, "PNG")
-    turning = ViewSettings(views=1, rotation=30.0, flip=False, colour=0.0)
+    turning = PictureChanges(views=1, rotation=30.0, flip=False, colour=0.0)
 
     for seed in range(5):
         assert _pixels(augment_picture(white.getvalue(), turning, seed)).min() >= 250
@@ -60,7 +60,7 @@ def test_hue_stays_and_light_changes():
     """Brightness, contrast and saturation are the same for every channel."""  # proves F-22
     plain = io.BytesIO()
     Image.new("RGB", (32, 32), (150, 100, 60)).save(plain, "PNG")
-    lit = ViewSettings(views=1, rotation=0.0, flip=False, colour=0.2)
+    lit = PictureChanges(views=1, rotation=0.0, flip=False, colour=0.2)
     hue, light = colorsys.rgb_to_hls(150 / 255, 100 / 255, 60 / 255)[:2]
 
     found = [

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from trainer.artwork.batches import Loader
 from trainer.configuration import CONFIG_DIRECTORY, Positive, Settings, TrainingSettings, read_settings
-from trainer.views import ViewSettings
+from trainer.views import PictureChanges
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 
@@ -80,7 +80,7 @@ class ArtworkConfig(Settings):
     checkpoint: str | None = None
     backbone: BackboneSettings = BackboneSettings()
     head: HeadSettings = HeadSettings()
-    augmentation: ViewSettings = ViewSettings()
+    augmentation: PictureChanges = PictureChanges()
     training: TrainingConfig = TrainingConfig()
 
 

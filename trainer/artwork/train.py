@@ -30,7 +30,7 @@ from trainer.loop.device import choose_device
 from trainer.loop.run_folder import check_apart
 from trainer.loop.training_run import TrainingRun, settings_by_name
 from trainer.reports.json_report import write_report
-from trainer.views import ViewSettings, augment_picture, join_views, view_names, view_seed
+from trainer.views import PictureChanges, augment_picture, join_views, view_names, view_seed
 from trainer.workspace import Workspace
 
 SAMPLE_FILE, REPORT_FILE, MARKDOWN_FILE = "samples.png", "report.json", "report.md"
@@ -200,7 +200,7 @@ class _Training:
         return Graded(feature_NVD=torch.from_numpy(feature_NVD).to(self.device), rank_N=rank_N)
 
 
-def _views(artworks: Sequence[Artwork], settings: ViewSettings) -> Iterator[bytes]:
+def _views(artworks: Sequence[Artwork], settings: PictureChanges) -> Iterator[bytes]:
     for artwork in artworks:
         picture = artwork.path.read_bytes()
         for view in range(settings.views):

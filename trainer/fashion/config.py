@@ -18,10 +18,10 @@ from model_store.manifest import AttributeField, AttributePreprocessing
 from trainer.configuration import CONFIG_DIRECTORY, Positive, Settings, TrainingSettings, read_settings
 from trainer.errors import InvalidConfig
 from trainer.loop.schedules import Schedule
-from trainer.views import ViewSettings
+from trainer.views import PictureChanges
 
 Share = Annotated[float, Field(ge=0, le=1)]
-# By field, then by word: the words of that field that may stand for it or beside it.
+# By field, then by word: the words of that field that may replace it or stand beside it.
 Lexicon = dict[str, dict[str, tuple[str, ...]]]
 
 
@@ -70,7 +70,7 @@ class PooledSettings(Settings):
 
 
 class AttentionSettings(Settings):
-    """The encoder whose fields look at each other; each of `dim` divides into each of `heads`."""
+    """The encoder with attention between fields; each of `dim` divides into each of `heads`."""
 
     kind: Literal["attention"] = "attention"
     dim: Literal[128, 256, 512] = 128
@@ -86,7 +86,7 @@ def _tenths(value: float) -> float:
 
 
 class ResidualSettings(Settings):
-    """The encoder whose blocks each add to what came before."""
+    """The encoder of residual blocks."""
 
     kind: Literal["residual"] = "residual"
     field_dim: Positive = 128
@@ -110,10 +110,10 @@ EncoderSettings = Annotated[
 _ENCODER: TypeAdapter[PooledSettings | AttentionSettings | ResidualSettings] = TypeAdapter(EncoderSettings)
 
 
-class AugmentationSettings(ViewSettings):
-    """What training sees beside pictures and records as they are (F-22, F-24).
+class AugmentationSettings(PictureChanges):
+    """How pictures and records of the training part are varied (F-22, F-24).
 
-    Shares of `mixup` and `cutmix` are of the views; rates are of the fields or words of each record drawn.
+    Shares of `mixup` and `cutmix` are of the views; rates are of the fields or words of each record.
     """
 
     rotation: float = Field(15.0, ge=0, le=180)
@@ -165,15 +165,12 @@ class FashionConfig(Settings):
 
 
 def known_tables(augmentation: AugmentationSettings, attributes: AttributeSettings) -> AugmentationSettings:
-    """The same settings with those fields and words of the tables that a catalogue has."""
+    """The same settings with those fields and words of the tables that a shop's vocabulary has."""
     known = {field.name: {normalise_text(word, {}) for word in field.words} for field in attributes.fields}
 
     def kept(lexicon: Lexicon) -> Lexicon:
-        return {
-            name: found
-            for name, words in lexicon.items()
-            if (found := _known_words(words, known.get(name, set())))
-        }
+        tables = {name: _known_words(words, known.get(name, set())) for name, words in lexicon.items()}
+        return {name: words for name, words in tables.items() if words}
 
     within = tuple(name for name in augmentation.mixing_within if name in known)
     return augmentation.model_copy(
@@ -186,12 +183,12 @@ def known_tables(augmentation: AugmentationSettings, attributes: AttributeSettin
 
 
 def _known_words(words: Mapping[str, tuple[str, ...]], known: set[str]) -> dict[str, tuple[str, ...]]:
-    found = {
+    pairs = {
         word: tuple(other for other in others if normalise_text(other, {}) in known)
         for word, others in words.items()
         if normalise_text(word, {}) in known
     }
-    return {word: others for word, others in found.items() if others}
+    return {word: others for word, others in pairs.items() if others}
 
 
 def read_fashion_config(
@@ -208,30 +205,28 @@ def read_fashion_config(
 
 
 def _check_tables(augmentation: AugmentationSettings, attributes: AttributeSettings) -> None:
-    """Every word of the tables is one of its field: a misspelt one would never be drawn.
+    """Refuse a word of the tables that is not of its field: misspelt, it would never be drawn.
 
-    Asked of the file alone. A catalogue brings its own words, and those of the tables that it has are drawn.
+    For the settings in a file alone: a shop brings its own words, and the tables are reduced to them.
     """
     fields = {field.name: field for field in attributes.fields}
-    for name in augmentation.mixing_within:
-        _known_field(fields, name, "mixing_within")
-    for what, lexicon in (("synonyms", augmentation.synonyms), ("emphasis", augmentation.emphasis)):
+    tables = {"synonyms": augmentation.synonyms, "emphasis": augmentation.emphasis}
+    used = {"mixing_within": augmentation.mixing_within, **tables}
+    for what, names in used.items():
+        for name in names:
+            if name not in fields:
+                raise ValueError(f"{what}: there is no field {name!r}")
+    for what, lexicon in tables.items():
         for name, words in lexicon.items():
-            _check_words(_known_field(fields, name, what), words, what)
+            _check_words(fields[name], words, what)
 
 
 def read_encoder_settings(body: Mapping[str, Any]) -> EncoderSettings:
-    """The settings of an encoder as a checkpoint keeps them; without a `kind` they are the default's.
+    """The settings of an encoder as a checkpoint has them; without a `kind`, those of the default kind.
 
-    Raises pydantic's ValidationError: when they are of no encoder that this build knows.
+    Raises pydantic's ValidationError: when this build has no encoder for them.
     """
     return _ENCODER.validate_python(body)
-
-
-def _known_field(fields: Mapping[str, FieldSettings], name: str, what: str) -> FieldSettings:
-    if name not in fields:
-        raise ValueError(f"{what}: there is no field {name!r}")
-    return fields[name]
 
 
 def _check_words(field: FieldSettings, words: Mapping[str, tuple[str, ...]], what: str) -> None:

@@ -1,12 +1,13 @@
 """Training of an attribute encoder against vectors of the published image model (F-9, F-10, F-13, F-22)."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 
 from model_store.store import Version
 from trainer.fashion.augmentation.records import RecordVariants
@@ -18,7 +19,6 @@ from trainer.fashion.dataset import GarmentTensors, make_tensors
 from trainer.fashion.encoders import build_encoder, encode_tensors, restore_encoder
 from trainer.fashion.evaluation.retrieval import evaluate_in_batch, evaluate_retrieval
 from trainer.fashion.module import EncoderModule, Stage
-from trainer.fashion.summary import draw_training, summarise
 from trainer.features import vectors_of_files
 from trainer.loop.checkpointing import BEST, CheckpointKeeper, CheckpointWriter, LastCheckpoint
 from trainer.loop.checkpoints import load_checkpoint
@@ -27,6 +27,7 @@ from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.progress import Progress
 from trainer.loop.tracking import Tracker
 from trainer.loop.training_run import TrainingRun, settings_by_name
+from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
@@ -108,8 +109,8 @@ def train_fashion(
             "seconds": round(time.monotonic() - started, 2),
         }
         results = space.out / RESULTS
-        draw_training(results / CHARTS_FILE, history)
-        write_report(results / SUMMARY_FILE, summarise(body))
+        _draw_history(results / CHARTS_FILE, history)
+        write_report(results / SUMMARY_FILE, _summary(body))
         return FashionReport(checkpoint=folder / BEST, body=write_report(results / RESULTS_FILE, body))
 
 
@@ -219,3 +220,55 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
         # The cosine reaches its end with the last epoch: other epochs are other rates all along.
         settings["training.max_epochs"] = training["max_epochs"]
     return settings
+
+
+def _summary(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader asks first: the headline beside chance and ceiling, when it was reached, on what."""
+    val, epochs = body["val"], body["epochs"]
+    return {
+        "image": body["image"]["version"],
+        "garments": body["split"],
+        "epochs": len(epochs),
+        "best_epoch": body["best_epoch"],
+        "final_train_loss": epochs[-1]["train/loss"] if epochs else None,
+        "top1": val["recall"]["1"],
+        "top5": val["recall"]["5"],
+        "recall@10": val["recall"]["10"],
+        "chance@10": val["chance"]["10"],
+        "tie_ceiling@10": val["tie_ceiling"]["10"],
+        "mrr": val["mrr"],
+        "in_batch_top5": body["val_in_batch"]["recall"].get("5"),
+        "in_batch_chance5": body["val_in_batch"]["chance"].get("5"),
+        "seconds": body["seconds"],
+    }
+
+
+def _draw_history(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
+    """Loss, Top-1 and Top-5, similarities and the learning rate over the epochs, as one PNG."""
+    figure = new_figure(10, 7)
+    (loss, top), (similarity, rate) = figure.subplots(2, 2)
+    _draw(loss, history, "loss", {"train": "train/loss", "validation": "val/loss"})
+    _draw(
+        top,
+        history,
+        "found among the first, whole gallery",
+        {"first": "val/recall@1", "first five": "val/recall@5"},
+    )
+    _draw(
+        similarity,
+        history,
+        "similarity",
+        {"own picture": "val/positive_similarity", "other pictures": "val/negative_similarity"},
+    )
+    _draw(rate, history, "learning rate", {"": "train/lr"})
+    return save_figure(figure, path)
+
+
+def _draw(axes: Axes, history: Sequence[Mapping[str, float]], title: str, lines: Mapping[str, str]) -> None:
+    epochs = [figures["epoch"] for figures in history]
+    marker = "." if len(epochs) < 30 else ""
+    for label, name in lines.items():
+        axes.plot(epochs, [figures[name] for figures in history], label=label, marker=marker)
+    axes.set(title=title, xlabel="epoch")
+    if len(lines) > 1:
+        axes.legend()
