@@ -76,19 +76,19 @@ def search(
         write_searches,
     )
     from trainer.fashion.studies.quick import train_quickly
-    from trainer.fashion.trained_run import encode_garments, encode_records, open_run, read_prepared
+    from trainer.fashion.trained_run import open_run, read_prepared
 
     with places.workspace(run) as workspace:
         if fast:
             train_quickly(data, resolve_version(places.models, image), workspace, read_fashion_config())
         trained = open_run(run, places.models)
         gallery = read_prepared(data, trained).part(split)
-        encoded = encode_garments(trained.encoder, trained, gallery, workspace)
+        encoded = trained.encode_garments(gallery, workspace)
     if query is None:
         searches = search_samples(encoded, choose_samples(encoded.words("style"), samples), k)
     else:
         record = trained.schema.normalise(read_query(query))
-        vector_D = encode_records(trained.encoder, trained.preprocessing, [record])[0]
+        vector_D = trained.encode_records([record])[0]
         searches = (search_record(record, vector_D, encoded, k),)
     body = write_searches(run, searches, encoded.garments)
     if as_json:

@@ -1,11 +1,11 @@
-"""What records find, as files to look at: a picture a style, and all of it as JSON (F-20).
+"""Search results as files to look at: a picture a style, and all of it as JSON (F-20).
 
-Shapes: N garments, D vector, K found.
+Shapes: N garments, Q queries, D vector, K results.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,10 @@ _SIDE = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A query's record, the rows found, nearest first, how near; the row of its own garment if it has one."""
+    """A query's record and its results: rows of the gallery, nearest first, with their cosines.
+
+    own_row, own_place: row and rank of the query's own garment; None for a record without a garment.
+    """
 
     record: Normalised
     row_K: tuple[int, ...]
@@ -45,28 +48,25 @@ def choose_samples(styles: Sequence[str], count: int, seed: int = 0) -> np.ndarr
 
 
 def search_samples(encoded: Encoded, row_Q: np.ndarray, k: int) -> tuple[Search, ...]:
-    """What the records of some garments find among all of them."""
-    found_QK = nearest(encoded.record_ND[row_Q], encoded.picture_ND, k)
-    standings = rank_own(encoded.record_ND, encoded.picture_ND).part(row_Q)
+    """The k pictures nearest to the record of each garment in row_Q, among all garments."""
+    before_Q = rank_own(encoded.record_ND, encoded.picture_ND).before_N[row_Q]
     return tuple(
-        Search(
-            record=encoded.garments[row].attributes,
-            row_K=tuple(map(int, found_K)),
-            similarity_K=_similarities(encoded.record_ND[row], encoded.picture_ND[found_K]),
+        replace(
+            search_record(encoded.garments[row].attributes, encoded.record_ND[row], encoded, k),
             own_row=int(row),
             own_place=int(before) + 1,
         )
-        for row, found_K, before in zip(row_Q, found_QK, standings.before_N, strict=True)
+        for row, before in zip(row_Q, before_Q, strict=True)
     )
 
 
 def search_record(record: Normalised, record_D: np.ndarray, encoded: Encoded, k: int) -> Search:
-    """What a record of the customer's own finds."""
-    found_K = nearest(record_D[None], encoded.picture_ND, k)[0]
+    """The k pictures nearest to a record, which need not be that of a garment."""
+    row_K = nearest(record_D[None], encoded.picture_ND, k)[0]
     return Search(
         record=record,
-        row_K=tuple(map(int, found_K)),
-        similarity_K=_similarities(record_D, encoded.picture_ND[found_K]),
+        row_K=tuple(row_K.tolist()),
+        similarity_K=tuple((encoded.picture_ND[row_K] @ record_D).astype(float).tolist()),
     )
 
 
@@ -82,9 +82,9 @@ def write_searches(
         by_style.setdefault(next(iter(search.record.get(STYLE, ())), "query"), []).append(search)
     pictures = {
         style: save_sheet(
-            folder / f"{_file_name(style)}.png", [_row(one, garments) for one in found], side=_SIDE
+            folder / f"{_file_name(style)}.png", [_row(search, garments) for search in group], side=_SIDE
         ).name
-        for style, found in by_style.items()
+        for style, group in by_style.items()
     }
     placed = [search.own_place for search in searches if search.own_place is not None]
     body = {
@@ -93,12 +93,12 @@ def write_searches(
         "pictures": pictures,
         "own_found": sum(place <= len(searches[0].row_K) for place in placed),
         "samples": len(placed),
-        "searches": [_told(search, garments) for search in searches],
+        "searches": [_body(search, garments) for search in searches],
     }
     return write_report(folder / SEARCH_FILE, body)
 
 
-def _told(search: Search, garments: Sequence[GarmentRecord]) -> Mapping[str, Any]:
+def _body(search: Search, garments: Sequence[GarmentRecord]) -> Mapping[str, Any]:
     return {
         "query": {name: list(words) for name, words in search.record.items() if words},
         "item_id": None if search.own_row is None else garments[search.own_row].item_id,
@@ -112,9 +112,9 @@ def _told(search: Search, garments: Sequence[GarmentRecord]) -> Mapping[str, Any
 
 def _row(search: Search, garments: Sequence[GarmentRecord]) -> SheetRow:
     words = [f"{name}: {', '.join(values)}" for name, values in search.record.items() if values]
-    own = "" if search.own_place is None else f"own picture: place {search.own_place}"
+    own = () if search.own_place is None else (f"own picture: place {search.own_place}",)
     return SheetRow(
-        heading=(*words, own) if own else tuple(words),
+        heading=(*words, *own),
         tiles=[
             Tile(
                 picture=garments[row].path.read_bytes(),
@@ -124,10 +124,6 @@ def _row(search: Search, garments: Sequence[GarmentRecord]) -> SheetRow:
             for row, similarity in zip(search.row_K, search.similarity_K, strict=True)
         ],
     )
-
-
-def _similarities(one_D: np.ndarray, other_KD: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in other_KD @ one_D)
 
 
 def _file_name(style: str) -> str:

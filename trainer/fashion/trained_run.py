@@ -1,4 +1,4 @@
-"""A trained run opened again: its encoder, and garments seen through it (F-12).
+"""A trained run read from its folder: its encoder, and the vectors of garments by it (F-12).
 
 Shapes: N garments, D vector.
 """
@@ -46,7 +46,7 @@ class TrainedRun:
 
     @property
     def schema(self) -> AttributeSchema:
-        """The fields and words that its records are read by."""
+        """The fields and words of its records."""
         return AttributeSchema(self.preprocessing)
 
     @property
@@ -54,6 +54,20 @@ class TrainedRun:
         """The fields of a query record."""
         fields = self.body["config"]["attributes"]["fields"]
         return tuple(field["name"] for field in fields if field["core"])
+
+    def encode_garments(self, garments: Sequence[GarmentRecord], space: Workspace) -> Encoded:
+        """Both vectors of each garment. Raises InvalidData: listing every picture that cannot be encoded."""
+        paths = [garment.path for garment in garments]
+        return Encoded(
+            garments=garments,
+            record_ND=self.encode_records([garment.attributes for garment in garments]),
+            picture_ND=vectors_of_files(paths, self.image, space, "fashion vectors"),
+        )
+
+    def encode_records(self, records: Sequence[Mapping[str, object]]) -> np.ndarray:
+        """float32 record_ND. Raises InvalidAttributes: as `AttributeSchema.normalise`."""
+        arrays = self.schema.tensors(records)
+        return encode_tensors(self.encoder, {name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def open_run(folder: Path, store: ModelStore) -> TrainedRun:
@@ -67,7 +81,8 @@ def open_run(folder: Path, store: ModelStore) -> TrainedRun:
 def open_runs(folders: Sequence[Path], store: ModelStore) -> TrainedRun:
     """The best checkpoints of runs; several answer as one encoder and must share schema and space (F-23).
 
-    What else is told is of the first one. Raises InvalidCheckpoint: as `open_run`, and when two differ.
+    Everything but the encoder is that of the first. Raises InvalidCheckpoint: as `open_run`, and when two
+    differ.
     """
     bodies = {str(folder / CHECKPOINTS / BEST): _best(folder) for folder in folders}
     checkpoint, body = next(iter(bodies.items()))
@@ -111,13 +126,15 @@ def _origin(checkpoint: Mapping[str, Any]) -> Iterator[str]:
 def _best(folder: Path) -> dict[str, Any]:
     checkpoint = folder / CHECKPOINTS / BEST
     if not checkpoint.exists():
-        raise InvalidCheckpoint(f"{checkpoint}: not there; train first: atelier fashion train --out {folder}")
+        raise InvalidCheckpoint(
+            f"{checkpoint} does not exist; train first: atelier fashion train --out {folder}"
+        )
     return load_checkpoint(checkpoint, KIND)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedGarments:
-    """The garments of a prepared folder, by part; `trained_on`: whether the run was trained on just them."""
+    """The garments of a prepared folder, by part; `trained_on`: whether they are those of the run."""
 
     train: tuple[GarmentRecord, ...]
     val: tuple[GarmentRecord, ...]
@@ -135,24 +152,3 @@ def read_prepared(data: Path, run: TrainedRun) -> PreparedGarments:
     return PreparedGarments(
         train=split.train, val=split.val, trained_on=data_version(garments) == run.body["data_version"]
     )
-
-
-def encode_garments(
-    encoder: RecordEncoder, run: TrainedRun, garments: Sequence[GarmentRecord], space: Workspace
-) -> Encoded:
-    """Both vectors of each garment. Raises InvalidData: listing every picture that cannot be encoded."""
-    return Encoded(
-        garments=garments,
-        record_ND=encode_records(encoder, run.preprocessing, [garment.attributes for garment in garments]),
-        picture_ND=vectors_of_files(
-            [garment.path for garment in garments], run.image, space, "fashion vectors"
-        ),
-    )
-
-
-def encode_records(
-    encoder: RecordEncoder, preprocessing: AttributePreprocessing, records: Sequence[Mapping[str, object]]
-) -> np.ndarray:
-    """float32 record_ND. Raises InvalidAttributes: as `AttributeSchema.normalise`."""
-    arrays = AttributeSchema(preprocessing).tensors(records)
-    return encode_tensors(encoder, {name: torch.from_numpy(array) for name, array in arrays.items()})

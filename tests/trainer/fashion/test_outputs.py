@@ -10,10 +10,10 @@ from PIL import Image
 
 from tests.trainer.fashion.conftest import read_json
 from trainer.errors import InvalidCheckpoint, InvalidData
-from trainer.fashion.evaluation.run import evaluate_run
+from trainer.fashion.evaluation.report import evaluate_run
 from trainer.fashion.studies.quick import GARMENTS, quick_garments, quick_settings, train_quickly
 from trainer.fashion.train import train_fashion
-from trainer.fashion.trained_run import encode_records, open_run, open_runs, read_prepared
+from trainer.fashion.trained_run import open_run, open_runs, read_prepared
 
 pytestmark = pytest.mark.slow
 
@@ -138,6 +138,6 @@ def test_several_runs_answer_as_one(house, gallery, tmp_path):
     assert body["vectors"]["record"]["ok"]
     members = [open_run(folder, house.space.store) for folder in (house.space.out, other.out)]
     records = [garment.attributes for garment in house.garments[:5]]
-    one_ND, other_ND, mean_ND = (encode_records(r.encoder, r.preprocessing, records) for r in (*members, run))
+    one_ND, other_ND, mean_ND = (r.encode_records(records) for r in (*members, run))
     middle_ND = one_ND + other_ND
     assert np.allclose(mean_ND, middle_ND / np.linalg.norm(middle_ND, axis=1, keepdims=True), atol=1e-5)

@@ -14,7 +14,7 @@ from trainer.fashion.search import (
     search_samples,
     write_searches,
 )
-from trainer.fashion.trained_run import encode_garments, encode_records, open_run
+from trainer.fashion.trained_run import open_run
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def encoded(house):
     run = open_run(house.space.out, house.space.store)
-    return encode_garments(run.encoder, run, house.garments, house.space)
+    return run.encode_garments(house.garments, house.space)
 
 
 def test_samples_are_of_every_style_in_turn():
@@ -71,7 +71,7 @@ def test_a_record_of_ones_own_is_asked(encoded, house, tmp_path: Path):
     """Any subset of fields, any k up to the whole gallery."""  # proves F-20
     run = open_run(house.space.out, house.space.store)
     record = run.schema.normalise(read_query('{"category": "스커트", "colour": "레드"}'))
-    vector_D = encode_records(run.encoder, run.preprocessing, [record])[0]
+    vector_D = run.encode_records([record])[0]
 
     found = search_record(record, vector_D, encoded, 1_000)
     body = write_searches(tmp_path, [found], encoded.garments)

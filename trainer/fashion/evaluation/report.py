@@ -39,7 +39,7 @@ from trainer.fashion.evaluation.retrieval import (
     recall_by,
 )
 from trainer.fashion.train import RESULTS
-from trainer.fashion.trained_run import TrainedRun, encode_garments, read_prepared
+from trainer.fashion.trained_run import TrainedRun, read_prepared
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
@@ -69,11 +69,11 @@ def evaluate_run(
     garments = prepared.part(split)
     if len(garments) < 2:
         raise InvalidData(f"{data}: {split} holds {len(garments)} garments; retrieval needs 2 or more")
-    encoded = encode_garments(run.encoder, run, garments, space)
+    encoded = run.encode_garments(garments, space)
     baseline = None
     # On the garments that they were fitted on, probes would look too good.
     if probes and split == "val":
-        learnt = encode_garments(run.encoder, run, prepared.train, space)
+        learnt = run.encode_garments(prepared.train, space)
         baseline = ProbeBaseline(garments=prepared.train, picture_ND=learnt.picture_ND)
     body: dict[str, Any] = {
         "split": split,

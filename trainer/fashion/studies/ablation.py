@@ -14,7 +14,7 @@ from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord, split_records
 from trainer.fashion.evaluation.retrieval import Standings, rank_own
 from trainer.fashion.train import RESULTS, train_fashion
-from trainer.fashion.trained_run import encode_garments, open_run
+from trainer.fashion.trained_run import open_run
 from trainer.reports.bootstrap import difference_interval
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
@@ -53,7 +53,7 @@ def ablate_standalone(
 def _standings(garments: tuple[GarmentRecord, ...], space: Workspace) -> tuple[Standings, tuple[str, ...]]:
     run = open_run(space.out, space.store)
     val = split_records(garments, int(run.body["seed"])).val
-    encoded = encode_garments(run.encoder, run, val, space)
+    encoded = run.encode_garments(val, space)
     return rank_own(encoded.record_ND, encoded.picture_ND), encoded.groups
 
 

@@ -6,7 +6,7 @@ Shapes: N garments, D vector, K results.
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -38,7 +38,7 @@ from trainer.fashion.export import export_fashion_attributes
 from trainer.fashion.search import search_samples
 from trainer.fashion.studies.quick import quick_garments
 from trainer.fashion.train import FashionReport, train_fashion
-from trainer.fashion.trained_run import TrainedRun, encode_garments, encode_records, open_run
+from trainer.fashion.trained_run import TrainedRun, open_run
 from trainer.publication.publish import PublishTarget
 from trainer.reports.json_report import write_report
 from trainer.synthetic.garments import write_garments
@@ -90,7 +90,7 @@ class CheckedRun:
     @cached_property
     def encoded(self) -> Encoded:
         """All garments through the trained encoder and the image model."""
-        return encode_garments(self.run.encoder, self.run, self.garments, self.space)
+        return self.run.encode_garments(self.garments, self.space)
 
     @property
     def records(self) -> list[Normalised]:
@@ -101,10 +101,6 @@ class CheckedRun:
     def vectors(self) -> Mapping[str, np.ndarray]:
         """The vectors of records and of pictures, by what they are called in messages."""
         return {"record": self.encoded.record_ND, "image": self.encoded.picture_ND}
-
-    def encode(self, records: Sequence[Normalised]) -> np.ndarray:
-        """float32 record_ND by the trained encoder."""
-        return encode_records(self.run.encoder, self.run.preprocessing, records)
 
 
 def check_sanity(
@@ -198,8 +194,8 @@ def check_gradients(checked: CheckedRun) -> str:
 
 def check_batches(checked: CheckedRun) -> str:
     """A record's vector is the same alone and among others."""
-    together_ND = checked.encode(checked.records)
-    alone_ND = np.concatenate([checked.encode([record]) for record in checked.records])
+    together_ND = checked.run.encode_records(checked.records)
+    alone_ND = np.concatenate([checked.run.encode_records([record]) for record in checked.records])
     off = float(np.abs(together_ND - alone_ND).max())
     _expect(off <= SAME, f"vectors differ by up to {off:.1e} between alone and together")
     return f"within {SAME:.0e}"
@@ -210,11 +206,11 @@ def check_fields(checked: CheckedRun) -> str:
     whole = max(checked.records, key=lambda record: sum(map(bool, record.values())))
     records: list[Normalised] = [{}, dict.fromkeys(whole, ("?",))]
     records += [whole | dict.fromkeys(missing, ()) for missing in combinations(whole, 2)]
-    _expect_unit_length(checked.encode(records), "vectors of records with fields missing")
+    _expect_unit_length(checked.run.encode_records(records), "vectors of records with fields missing")
     decomposed = {
         name: tuple(unicodedata.normalize("NFD", word) for word in words) for name, words in whole.items()
     }
-    composed_D, decomposed_D = checked.encode([whole, decomposed])
+    composed_D, decomposed_D = checked.run.encode_records([whole, decomposed])
     _expect(bool(np.array_equal(composed_D, decomposed_D)), "decomposed text (NFD) has another vector")
     return f"{len(records) + 1} records"
 

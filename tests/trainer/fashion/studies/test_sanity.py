@@ -14,6 +14,7 @@ from trainer.fashion.studies.sanity import (
     CheckFailed,
     check_sanity,
 )
+from trainer.fashion.trained_run import TrainedRun
 
 pytestmark = pytest.mark.slow
 
@@ -64,23 +65,23 @@ def _break_gradients(bench, monkeypatch):
 
 
 def _break_batches(bench, monkeypatch):
-    def among_mates(encoder, preprocessing, records):
-        vector_ND = encode(encoder, preprocessing, records)
+    def among_mates(run, records):
+        vector_ND = encode(run, records)
         return vector_ND + 0.01 * len(records)
 
-    encode = sanity.encode_records
-    monkeypatch.setattr(sanity, "encode_records", among_mates)
+    encode = TrainedRun.encode_records
+    monkeypatch.setattr(TrainedRun, "encode_records", among_mates)
     return bench
 
 
 def _break_fields(bench, monkeypatch):
-    def lost(encoder, preprocessing, records):
-        vector_ND = encode(encoder, preprocessing, records)
+    def lost(run, records):
+        vector_ND = encode(run, records)
         vector_ND[[not any(record.values()) for record in records]] = 0
         return vector_ND
 
-    encode = sanity.encode_records
-    monkeypatch.setattr(sanity, "encode_records", lost)
+    encode = TrainedRun.encode_records
+    monkeypatch.setattr(TrainedRun, "encode_records", lost)
     return bench
 
 
