@@ -1,4 +1,4 @@
-"""Finding pictures on the command line: files as given, folders by their pictures."""
+"""Pictures named on the command line: files as given, folders by the pictures in them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
     Raises CommandError: for a path that is not there and for a folder without pictures.
     """
-    found: dict[Path, None] = {}
+    images: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not inside:
                 raise CommandError(f"no JPEG, PNG or WEBP in {path}", code=USAGE)
-            found.update(dict.fromkeys(inside))
+            images.update(dict.fromkeys(inside))
         elif path.is_file():
-            found[path] = None
+            images[path] = None
         else:
             raise CommandError(f"no such file or folder: {path}", code=USAGE)
-    return list(found)
+    return list(images)
 
 
 def item_ids(paths: Sequence[Path], folder: Path) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Runs the services as child processes: starts, waits, restarts what dies, stops all cleanly."""
+"""Runs the services as child processes: starts them, waits, restarts those that die, stops all in order."""
 
 import ctypes
 import json
@@ -67,8 +67,8 @@ class Supervisor:
     def start(self, timeout_s: float = 60.0) -> dict[str, Address]:
         """Start every service and return where each listens.
 
-        Raises CommandError: when one exits or does not listen within `timeout_s`; all are stopped then.
-        Also when another supervisor holds the directory: nothing is started then.
+        Raises CommandError: if a service exits or does not listen within `timeout_s`, after stopping all; if
+        another supervisor holds the directory, before starting any.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         self._claim()

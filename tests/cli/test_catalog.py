@@ -88,13 +88,13 @@ def test_a_refused_item_is_listed_and_fails(
     """The others are kept; the exit code is 1, and JSON names the item with its reason."""
     (pictures / "bad.jpg").write_bytes(jpeg())
 
-    told = runner.invoke(app, ["catalog", "import", str(pictures)])
+    shown = runner.invoke(app, ["catalog", "import", str(pictures)])
     listed = runner.invoke(app, ["catalog", "import", str(pictures), "--json"])
 
-    assert (told.exit_code, listed.exit_code) == (1, 1)
-    assert "not imported: bad: no picture" in told.stdout
-    assert "imported 2 of 3" in told.stdout
-    assert "error: 1 of 3 items were not imported" in told.stderr
+    assert (shown.exit_code, listed.exit_code) == (1, 1)
+    assert "not imported: bad: no picture" in shown.stdout
+    assert "imported 2 of 3" in shown.stdout
+    assert "error: 1 of 3 items were not imported" in shown.stderr
     (failed,) = json.loads(listed.stdout)["failed"]
     assert (failed["item_id"], failed["error"]["message"]) == ("bad", "no picture")
 

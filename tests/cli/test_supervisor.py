@@ -1,5 +1,6 @@
 """Services as child processes: claimed, stopped in order, restarted later each time."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -40,6 +41,9 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("embedder", "ranker"):
         (package / f"{name}.py").write_text(SERVICE)
     (package / "broken.py").write_text("raise SystemExit(3)")
+    (package / "silent.py").write_text(
+        "print('waiting for nothing', flush=True)\nimport time; time.sleep(60)"
+    )
     monkeypatch.chdir(tmp_path / "code")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
     return tmp_path / "notes"
@@ -74,14 +78,30 @@ def test_a_directory_has_one_supervisor(notes: Path, tmp_path: Path) -> None:
     second = Supervisor([spec("embedder", notes)], tmp_path / "run")
     first.start()
     try:
-        with pytest.raises(CommandError, match="services already run over"):
+        with pytest.raises(CommandError, match="services already run over") as caught:
             second.start()
+
+        assert str(caught.value).endswith(f"{tmp_path / 'run'}, started by process {os.getpid()}")
+        assert caught.value.hint == "stop them first, or pass another --data"
 
         assert (tmp_path / "run" / "embedder.ready.json").exists()
     finally:
         first.stop()
     second.start()
     assert second.stop() == {"embedder": 0}
+
+
+def test_a_service_that_does_not_listen_is_named(notes: Path, tmp_path: Path) -> None:
+    """The hint ends with the last lines of its log; whatever was started is stopped."""
+    running = Supervisor([spec("embedder", notes), spec("silent", notes)], tmp_path / "run")
+
+    with pytest.raises(CommandError, match="silent did not listen in time") as caught:
+        running.start(timeout_s=1.0)
+
+    assert "silent.log" in caught.value.hint
+    assert caught.value.hint.endswith("waiting for nothing")
+    with pytest.raises(ProcessLookupError):
+        os.kill(running.process_id("embedder"), 0)
 
 
 def test_a_directory_is_free_again_after_a_failed_start(notes: Path, tmp_path: Path) -> None:

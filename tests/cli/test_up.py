@@ -79,7 +79,7 @@ def test_a_service_that_does_not_serve_exits_with_three(runner: CliRunner, addre
 
 
 def test_health_without_an_answer_exits_with_three(runner: CliRunner) -> None:
-    """An address where nobody listens is not healthy."""
+    """An address without a server is not healthy."""
     run = runner.invoke(app, ["health", "127.0.0.1:1"])
 
     assert run.exit_code == 3
