@@ -57,26 +57,7 @@ def recommender_service(settings: RecommenderSettings, catalog: Catalog) -> Serv
     @asynccontextmanager
     async def build(server: ServerContext) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            executors = Executors()
-            stack.callback(executors.close)
-            client = AsyncEmbedderClient(
-                settings.embedder_address, security=settings.client_security(), hops=server.hops
-            )
-            stack.push_async_callback(client.close)
-            embedder = PinnedModels(client)
-            collections = _collections(settings, catalog, executors, embedder)
-            for collection in collections:
-                stack.push_async_callback(collection.close)
-                await collection.start()
-            register_metrics(server.registry, catalog, settings.catalogue, collections)
-            retriever = Retriever(catalog, executors, embedder)
-            writer = CatalogWriter(catalog, executors, embedder)
-            _add_servicers(
-                server,
-                RecommenderServicer(collections, retriever, embedder, executors, settings),
-                CatalogServicer(collections, catalog, writer, executors, settings),
-                IndexServicer(collections, catalog, executors),
-            )
+            collections = await _start(server, settings, catalog, stack)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = [tasks.create_task(collection.run()) for collection in collections]
             running += [tasks.create_task(_report_health(server, collections, settings.poll_s))]
@@ -92,6 +73,33 @@ def recommender_service(settings: RecommenderSettings, catalog: Catalog) -> Serv
         metrics_port=settings.recommender_metrics_port,
         errors=ERRORS,
     )
+
+
+async def _start(
+    server: ServerContext, settings: RecommenderSettings, catalog: Catalog, stack: AsyncExitStack
+) -> Collections:
+    """The collections, serving what they served before; `stack` closes what they need."""
+    executors = Executors()
+    stack.callback(executors.close)
+    client = AsyncEmbedderClient(
+        settings.embedder_address, security=settings.client_security(), hops=server.hops
+    )
+    stack.push_async_callback(client.close)
+    embedder = PinnedModels(client)
+    collections = _collections(settings, catalog, executors, embedder)
+    for collection in collections:
+        stack.push_async_callback(collection.close)
+        await collection.start()
+    register_metrics(server.registry, catalog, settings.catalogue, collections)
+    retriever = Retriever(catalog, executors, embedder)
+    writer = CatalogWriter(catalog, executors, embedder)
+    _add_servicers(
+        server,
+        RecommenderServicer(collections, retriever, embedder, executors, settings),
+        CatalogServicer(collections, catalog, writer, executors, settings),
+        IndexServicer(collections, catalog, executors),
+    )
+    return collections
 
 
 def _collections(

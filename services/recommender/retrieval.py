@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from inference.attributes import AttributeSchema
 from inference.errors import InvalidInput
 from services.client.pinned_models import EmbeddedInputs, PinnedModels
 from services.messages.contents import CallerVector
@@ -133,18 +132,9 @@ class Retriever:
         records = {
             index: content.attributes for index, content in enumerate(contents) if isinstance(content, Record)
         }
-        if records and release.models.schema is None:
-            refused = FailedPrecondition(
-                f"the collection {release.index.collection} follows {release.models.lead.name}, "
-                "which reads no attributes",
-                reason="NO_ATTRIBUTES",
-            )
-            outcomes[:] = [refused if index in records else outcome for index, outcome in enumerate(outcomes)]
-            records = {}
-        if records and release.models.schema is not None:
-            # A record that the schema refuses needs no call of the embedder.
-            schema = release.models.schema
-            for index, error in (await self._executors.read(lambda: _refused(records, schema))).items():
+        if records:
+            refused = await self._executors.read(lambda: _refused(records, release))
+            for index, error in refused.items():
                 outcomes[index] = error
                 del records[index]
         parts = await asyncio.gather(
@@ -158,13 +148,19 @@ class Retriever:
         return max(parts, key=lambda part: part.times.total_ms)
 
 
-def _refused(records: Mapping[int, Mapping[str, Any]], schema: AttributeSchema) -> dict[int, ServiceError]:
-    """The errors of records that the schema refuses."""
-    errors: dict[int, ServiceError] = {}
+def _refused(records: Mapping[int, Mapping[str, Any]], release: CollectionRelease) -> dict[int, ServiceError]:
+    """The errors of records that the lead cannot read, found without a call of the embedder."""
+    schema, errors = release.models.schema, dict[int, ServiceError]()
     for index, record in records.items():
         try:
+            if schema is None:
+                raise FailedPrecondition(
+                    f"the collection {release.index.collection} follows {release.models.lead.name}, "
+                    "which reads no attributes",
+                    reason="NO_ATTRIBUTES",
+                )
             schema.normalise(record)
-        except InvalidInput as error:
+        except (ServiceError, InvalidInput) as error:
             errors[index] = to_service_error(error, ERRORS)
     return errors
 

@@ -78,12 +78,7 @@ class ServerContext:
             errors=service.errors,
             default_deadline_s=settings.default_deadline_s,
             metrics=self._calls,
-            bodies=BodyAdmission(
-                BodyBounds(
-                    held_bytes=settings.held_bytes, receiving=settings.receiving, streams=settings.streams
-                ),
-                self.registry,
-            ),
+            bodies=_admission(settings, self.registry),
         )
         self._server = grpc.aio.server(
             interceptors=[self._interceptor, *([self._authorization] if self._authorization else [])],
@@ -131,12 +126,12 @@ class ServerContext:
             _log.warning("listening beyond this machine without TLS", extra={"host": self.settings.host})
         return self._server.add_insecure_port(address)
 
-    async def stop(self, hurry: asyncio.Event) -> None:
-        """Refuse new calls, finish accepted ones within `drain_s` or until `hurry`, close the port."""
+    async def stop(self, end_drain: asyncio.Event) -> None:
+        """Refuse new calls, finish accepted ones within `drain_s` or until `end_drain`, close the port."""
         await self._set_health(serving=False)
         self._draining = True
         _log.info("draining")
-        waits = [asyncio.create_task(self._interceptor.drain()), asyncio.create_task(hurry.wait())]
+        waits = [asyncio.create_task(self._interceptor.drain()), asyncio.create_task(end_drain.wait())]
         await asyncio.wait(waits, timeout=self.settings.drain_s, return_when=asyncio.FIRST_COMPLETED)
         finished = waits[0].done()
         for task in waits:
@@ -152,7 +147,7 @@ class ServerContext:
 
 @asynccontextmanager
 async def running(
-    settings: ServiceSettings, service: Service, hurry: asyncio.Event | None = None
+    settings: ServiceSettings, service: Service, end_drain: asyncio.Event | None = None
 ) -> AsyncIterator[ServerContext]:
     """The service, listening; drained and stopped on leaving."""
     context = ServerContext(settings, service)
@@ -163,7 +158,7 @@ async def running(
             try:
                 yield context
             finally:
-                await context.stop(hurry or asyncio.Event())
+                await context.stop(end_drain or asyncio.Event())
 
 
 def run_service(settings: ServiceSettings, service: Service) -> int:
@@ -187,14 +182,14 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def _until_signal(settings: ServiceSettings, service: Service) -> None:
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    stop, end_drain = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
-        (hurry if stop.is_set() else stop).set()
+        (end_drain if stop.is_set() else stop).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    async with running(settings, service, hurry):
+    async with running(settings, service, end_drain):
         await stop.wait()
 
 
@@ -238,6 +233,13 @@ def _ready_file(context: ServerContext, name: str) -> Iterator[None]:
     finally:
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def _admission(settings: ServiceSettings, registry: CollectorRegistry) -> BodyAdmission:
+    bounds = BodyBounds(
+        held_bytes=settings.held_bytes, receiving=settings.receiving, streams=settings.streams
+    )
+    return BodyAdmission(bounds, registry)
 
 
 def _options(message_bytes: int) -> list[tuple[str, Any]]:

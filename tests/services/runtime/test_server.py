@@ -210,7 +210,7 @@ def test_draining_finishes_accepted_calls_and_refuses_new_ones(descriptor: Servi
 
 @pytest.mark.parametrize("hurried", [False, True])
 def test_a_drain_ends_by_its_time_or_by_a_second_signal(descriptor: ServiceDescriptor, hurried: bool) -> None:
-    """A call that never ends does not keep the process: `drain_s`, or `hurry`, ends it."""
+    """A call that never ends does not keep the process: `drain_s`, or `end_drain`, ends it."""
     entered = asyncio.Event()
 
     async def endless(request: Any, context: Any) -> AsyncIterator[TEXT]:
@@ -220,19 +220,19 @@ def test_a_drain_ends_by_its_time_or_by_a_second_signal(descriptor: ServiceDescr
             await asyncio.sleep(0.01)
 
     async def scenario() -> float:
-        hurry = asyncio.Event()
+        end_drain = asyncio.Event()
         settings = ServiceSettings(drain_s=30.0 if hurried else 0.3)
         service = shape_service(descriptor, {"UnaryStream": endless})
         async with (
-            running(settings, service, hurry) as server,
+            running(settings, service, end_drain) as server,
             grpc.aio.insecure_channel(server.address) as channel,
         ):
             replies = aiter(shape_stub(channel).UnaryStream(TEXT()))
             await anext(replies)
             started = time.monotonic()
             if hurried:
-                hurry.set()
-            await server.stop(hurry)
+                end_drain.set()
+            await server.stop(end_drain)
             return time.monotonic() - started
 
     took_s = asyncio.run(scenario())
