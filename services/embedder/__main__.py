@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -64,6 +64,33 @@ def embedder_service(settings: EmbedderSettings, *, exit_process: Callable[[int]
 async def _build(
     settings: EmbedderSettings, exit_process: Callable[[int], Any], context: ServerContext
 ) -> AsyncIterator[None]:
+    device, metrics = _device(settings), EmbedderMetrics(context.registry)
+    async with AsyncExitStack() as stack:
+        stages = stack.enter_context(closing(Stages(device, metrics.ran)))
+        cache = _open_cache(settings, device)
+        if cache is not None:
+            stack.callback(cache.close)
+        bound = Load(cost=settings.embedder_queue_cost, byte_count=settings.embedder_queue_bytes)
+        admission = Admission(bound, stages.seconds)
+        pipeline = stack.enter_context(closing(Pipeline(stages, admission, cache, metrics)))
+        models = _models(settings, device, stages)
+        stack.push_async_callback(models.close)
+        metrics.show(stages, admission, models)
+        context.add(
+            embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"],
+            embedder_pb2_grpc.add_EmbedderServiceServicer_to_server,
+            EmbedderServicer(models, pipeline, settings),
+        )
+        for watch in (
+            watch_store(models, context.set_serving, settings.poll_s),
+            watch_engines(stages, settings.embedder_stuck_floor_s, context.set_serving, exit_process),
+            watch_idle(models, min(_IDLE_POLL_S, settings.embedder_idle_s)),
+        ):
+            stack.push_async_callback(_end, asyncio.create_task(watch))
+        yield
+
+
+def _device(settings: EmbedderSettings) -> Device:
     device = choose_device(
         settings.provider,
         threads=settings.threads,
@@ -72,37 +99,7 @@ async def _build(
         lone=settings.embedder_lone_session,
     )
     _log.info("device chosen", extra={"provider": device.provider, "workers": device.workers})
-    async with AsyncExitStack() as stack:
-        metrics = EmbedderMetrics(context.registry)
-        stages = Stages(device, metrics.ran)
-        stack.callback(stages.close)
-        cache = _open_cache(settings, device)
-        if cache is not None:
-            stack.callback(cache.close)
-        bound = Load(cost=settings.embedder_queue_cost, byte_count=settings.embedder_queue_bytes)
-        admission = Admission(bound, stages.seconds)
-        pipeline = Pipeline(stages, admission, cache, metrics)
-        stack.callback(pipeline.close)
-        models = _models(settings, device, stages)
-        stack.push_async_callback(models.close)
-        metrics.show(stages, admission, models)
-        servicer = EmbedderServicer(
-            models,
-            pipeline,
-            settings.limits,
-            default_deadline_s=settings.default_deadline_s,
-            stream_window=settings.embedder_stream_window,
-        )
-        descriptor = embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"]
-        context.add(descriptor, embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, servicer)
-        floor_s = settings.embedder_stuck_floor_s
-        for watch in (
-            watch_store(models, context.set_serving, settings.poll_s),
-            watch_engines(stages, floor_s, context.set_serving, exit_process),
-            watch_idle(models, min(_IDLE_POLL_S, settings.embedder_idle_s)),
-        ):
-            stack.push_async_callback(_end, asyncio.create_task(watch))
-        yield
+    return device
 
 
 def _open_cache(settings: EmbedderSettings, device: Device) -> VectorCache | None:

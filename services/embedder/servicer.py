@@ -2,7 +2,7 @@
 # ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -15,37 +15,28 @@ from services.embedder.loaded_space import LoadedSpace
 from services.embedder.models import LoadedModels
 from services.embedder.pipeline import EmbedJob, Pipeline
 from services.embedder.schedule import Priority, Request
+from services.embedder.settings import EmbedderSettings
 from services.messages.replies import StageTimes, write_identity, write_model
 from services.runtime.context import note, present_call
 from services.runtime.errors import InvalidArgument
-from services.runtime.limits import Limits, to_message
+from services.runtime.limits import to_message
 
 Messages = AsyncIterator[embedder_pb2.EmbedStreamRequest]
 Responses = AsyncIterator[embedder_pb2.EmbedStreamResponse]
 S = TypeVar("S")
 T = TypeVar("T")
 
-STREAM_WINDOW: Final = 32
 _END: Final = object()
 
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     """Reads messages, asks models and pipeline, writes messages. The interceptor maps exceptions."""
 
-    def __init__(
-        self,
-        models: LoadedModels,
-        pipeline: Pipeline,
-        limits: Limits,
-        *,
-        default_deadline_s: float,
-        stream_window: int = STREAM_WINDOW,
-    ) -> None:
+    def __init__(self, models: LoadedModels, pipeline: Pipeline, settings: EmbedderSettings) -> None:
         self._models = models
         self._pipeline = pipeline
-        self._limits = limits
-        self._default_deadline_s = default_deadline_s
-        self._stream_window = stream_window
+        self._settings = settings
+        self._limits = settings.limits
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:
         """A vector or an error an input, in order."""
@@ -87,7 +78,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
 
             StageTimes().note(model=str(space.version), input_count=0)
             inputs = _inputs(first, request_iterator)
-            async for response in as_they_finish(inputs, answer, self._stream_window):
+            async for response in as_they_finish(inputs, answer, self._settings.embedder_stream_window):
                 yield response
 
     async def PrepareModel(
@@ -111,7 +102,9 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self, request: embedder_pb2.GetLimitsRequest, context: Any
     ) -> embedder_pb2.GetLimitsResponse:
         """The bounds of every hop."""
-        return embedder_pb2.GetLimitsResponse(limits=to_message(self._limits, self._default_deadline_s))
+        return embedder_pb2.GetLimitsResponse(
+            limits=to_message(self._limits, self._settings.default_deadline_s)
+        )
 
     async def _version(self, target: wire.ModelTarget) -> Version | None:
         """The version behind an alias, loaded when needed; None for a target that is a space."""
@@ -175,7 +168,7 @@ async def _inputs(
 
 
 async def as_they_finish(
-    source: AsyncIterator[S], handle: Callable[[S], Awaitable[T]], window: int
+    source: AsyncIterator[S], handle: Callable[[S], Coroutine[Any, Any, T]], window: int
 ) -> AsyncIterator[T]:
     """The result of `handle` for each item, in the order of finishing.
 
@@ -184,9 +177,6 @@ async def as_they_finish(
 
     async def read() -> Any:
         return await anext(source, _END)
-
-    async def work(item: S) -> T:
-        return await handle(item)
 
     running: set[asyncio.Task[T]] = set()
     reading: asyncio.Task[Any] | None = asyncio.create_task(read())
@@ -198,7 +188,7 @@ async def as_they_finish(
                 item, reading = reading.result(), None
                 ended = item is _END
                 if not ended:
-                    running.add(asyncio.create_task(work(item)))
+                    running.add(asyncio.create_task(handle(item)))
             for task in running & done:
                 running.discard(task)
                 yield task.result()

@@ -3,8 +3,9 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
@@ -14,7 +15,7 @@ from inference.session import SessionSettings
 from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
 from services.client.pinned_models import PinnedModels
-from services.ranker.models import ModelPreparation
+from services.ranker.models import ModelPreparation, RankerModels
 from services.ranker.servicer import RankerServicer
 from services.ranker.settings import RankerSettings
 from services.ranker.wire import ERRORS
@@ -33,58 +34,68 @@ def main() -> int:
 
 def ranker_service(settings: RankerSettings) -> Service:
     """The ranker, built when it is started."""
-
-    @asynccontextmanager
-    async def build(server: ServerContext) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            loading = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="load"))
-            compute = stack.enter_context(ThreadPoolExecutor(_COMPUTE_THREADS, thread_name_prefix="judge"))
-            embedder = AsyncEmbedderClient(
-                settings.embedder_address, security=settings.client_security(), hops=server.hops
-            )
-            stack.push_async_callback(embedder.close)
-            store, pinned = ModelStore.at(settings.store), PinnedModels(embedder)
-            preparation = ModelPreparation(
-                store,
-                pinned,
-                loading,
-                session=SessionSettings(provider=settings.head_provider, threads=settings.head_threads),
-                stamps=settings.cache / "stamps",
-            )
-            keeper = ReleaseKeeper(
-                store,
-                settings.ranker_model,
-                settings.ranker_alias,
-                preparation.prepare,
-                preparation.retire,
-                settings.poll_s,
-            )
-            stack.push_async_callback(keeper.close)
-            server.registry.register(ReleaseCollector(lambda: {settings.ranker_model: keeper.status}))
-            server.add(
-                ranker_pb2.DESCRIPTOR.services_by_name["RankerService"],
-                ranker_pb2_grpc.add_RankerServiceServicer_to_server,
-                RankerServicer(keeper, pinned, compute, settings, server.registry),
-            )
-
-            async def serve() -> None:
-                await keeper.wait_first()
-                await server.set_serving(True)
-                await preparation.keep_alive(keeper, settings.keep_alive_s)
-
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            running = [tasks.create_task(keeper.run()), tasks.create_task(serve())]
-            yield
-            for task in running:
-                task.cancel()
-
     return Service(
         name="ranker",
-        build=build,
+        build=partial(_build, settings),
         port=settings.ranker_port,
         metrics_port=settings.ranker_metrics_port,
         errors=ERRORS,
     )
+
+
+@asynccontextmanager
+async def _build(settings: RankerSettings, server: ServerContext) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        loading = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="load"))
+        compute = stack.enter_context(ThreadPoolExecutor(_COMPUTE_THREADS, thread_name_prefix="judge"))
+        embedder = AsyncEmbedderClient(
+            settings.embedder_address, security=settings.client_security(), hops=server.hops
+        )
+        stack.push_async_callback(embedder.close)
+        pinned = PinnedModels(embedder)
+        preparation, keeper = _following(settings, pinned, loading)
+        stack.push_async_callback(keeper.close)
+        server.registry.register(ReleaseCollector(lambda: {settings.ranker_model: keeper.status}))
+        server.add(
+            ranker_pb2.DESCRIPTOR.services_by_name["RankerService"],
+            ranker_pb2_grpc.add_RankerServiceServicer_to_server,
+            RankerServicer(keeper, pinned, compute, settings, server.registry),
+        )
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        following = tasks.create_task(keeper.run())
+        serving = tasks.create_task(_serve(server, keeper, preparation, settings.keep_alive_s))
+        yield
+        following.cancel()
+        serving.cancel()
+
+
+def _following(
+    settings: RankerSettings, pinned: PinnedModels, loading: Executor
+) -> tuple[ModelPreparation, ReleaseKeeper[RankerModels]]:
+    store = ModelStore.at(settings.store)
+    preparation = ModelPreparation(
+        store,
+        pinned,
+        loading,
+        session=SessionSettings(provider=settings.head_provider, threads=settings.head_threads),
+        stamps=settings.cache / "stamps",
+    )
+    name, alias = settings.ranker_model, settings.ranker_alias
+    return preparation, ReleaseKeeper(
+        store, name, alias, preparation.prepare, preparation.retire, settings.poll_s
+    )
+
+
+async def _serve(
+    server: ServerContext,
+    keeper: ReleaseKeeper[RankerModels],
+    preparation: ModelPreparation,
+    keep_alive_s: float,
+) -> None:
+    """SERVING from the first release on, whose backbone is then kept in the embedder's memory."""
+    await keeper.wait_first()
+    await server.set_serving(True)
+    await preparation.keep_alive(keeper, keep_alive_s)
 
 
 if __name__ == "__main__":
