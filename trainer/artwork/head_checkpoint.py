@@ -16,6 +16,7 @@ from trainer.artwork.calibration import fit_calibration, fit_posterior, tie_marg
 from trainer.artwork.config import ArtworkConfig, HeadSettings
 from trainer.artwork.metadata import Artwork
 from trainer.artwork.model import (
+    ROWS_AT_ONCE,
     Judge,
     PairwiseRankingModel,
     Posterior,
@@ -27,7 +28,6 @@ from trainer.loop.checkpoints import load_checkpoint, restoring
 KIND = "artwork-head"
 # What every checkpoint of a head states, beside its weights.
 FIELDS = ("config", "input_dim", "space_id", "data_version", "seed", "epoch", "metrics", "wandb_run")
-_ROWS = 4096
 
 
 def calibrate_judge(
@@ -163,4 +163,4 @@ def _width(body: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> int:
 
 
 def _split(feature_ND: np.ndarray) -> list[np.ndarray]:
-    return [feature_ND[start : start + _ROWS] for start in range(0, len(feature_ND), _ROWS)]
+    return [feature_ND[start : start + ROWS_AT_ONCE] for start in range(0, len(feature_ND), ROWS_AT_ONCE)]

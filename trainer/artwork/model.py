@@ -16,6 +16,9 @@ from torch import nn
 
 from trainer.artwork.config import HeadSettings
 
+# Rows that are scored at once outside training: memory does not grow with the data.
+ROWS_AT_ONCE = 4096
+
 
 class Projector(nn.Module):
     """feature_BD → embedding_BE: Linear, LayerNorm, GELU, Dropout, …, Linear, LayerNorm.

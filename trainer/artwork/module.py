@@ -14,14 +14,12 @@ from trainer.artwork.batches import Batches, PairBatch, mean_margin_loss, open_b
 from trainer.artwork.calibration import fit_temperature
 from trainer.artwork.config import ArtworkConfig, TrainingConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy
-from trainer.artwork.model import PairwiseRankingModel
+from trainer.artwork.model import ROWS_AT_ONCE, PairwiseRankingModel
 from trainer.loop.checkpointing import CheckpointKeeper
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.gradient_cache import GradientCache
 from trainer.loop.module import EpochBatches, EpochModule
 from trainer.loop.schedules import cosine_rate
-
-_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +154,10 @@ def scores_of(model: PairwiseRankingModel, part: Graded) -> np.ndarray:
     training = model.training
     model.eval()
     try:
-        parts = [model.forward_single(rows_CVD[:, 0])[1] for rows_CVD in torch.split(part.feature_NVD, _ROWS)]
+        parts = [
+            model.forward_single(rows_CVD[:, 0])[1]
+            for rows_CVD in torch.split(part.feature_NVD, ROWS_AT_ONCE)
+        ]
     finally:
         model.train(training)
     return torch.cat(parts).float().cpu().numpy()
