@@ -1,4 +1,4 @@
-"""Files that earlier builds wrote are read, and those of later builds are told by both versions (S-10)."""
+"""Files of earlier builds are read; those of later builds are refused naming both versions (S-10)."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def copied(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.parametrize("copied", names("store"), indirect=True)
 def test_a_store(copied: Path) -> None:
-    """Every kept manifest and alias is read; a newer one is refused naming both.  # proves S-10"""
+    """Every kept manifest and alias is read; a newer one is refused naming both (S-10)."""
     store = ModelStore.at(copied)
     store.verify(store.resolve("fashion-image"))
     assert manifests.SCHEMA_VERSION == 1, "keep the store that schema 1 wrote, and add the new one"
@@ -59,7 +59,7 @@ def test_a_store(copied: Path) -> None:
 @pytest.mark.parametrize("copied", names("catalogue"), indirect=True)
 def test_a_catalog(copied: Path) -> None:
     """Items, attributes, pictures and vectors of every schema are there after migration; a newer schema is
-    refused naming both.  # proves S-10"""
+    refused naming both (S-10)."""
     catalog = Catalog(copied)
     item = catalog.find("fashion", ["knit-1"])["knit-1"]
     assert item.attributes == {"category": ["니트웨어"]}
@@ -77,9 +77,7 @@ def test_a_catalog(copied: Path) -> None:
 
 @pytest.mark.parametrize("copied", names("cache"), indirect=True)
 def test_a_cache(copied: Path) -> None:
-    """Vectors of this schema are found again, bit by bit; a cache of another schema is made anew.
-
-    # proves S-10"""
+    """Vectors of this schema are read bit by bit; a cache of another schema is started anew (S-10)."""
     wanted = {f"key-{n}": vector for n, vector in enumerate(vectors())}
     cache = VectorCache.open(copied, 1 << 20, RUNTIME)
     found = cache.get_many(wanted)
@@ -100,9 +98,7 @@ def test_a_cache(copied: Path) -> None:
 
 @pytest.mark.parametrize("copied", names("index"), indirect=True)
 def test_an_index(copied: Path) -> None:
-    """A segment of this schema is loaded; one of another is removed and told, for the catalog to rebuild.
-
-    # proves S-10"""
+    """A segment of this schema is loaded; one of another schema is reported and removed (S-10)."""
     loaded = SegmentDirectory(copied, space=SPACE, dimension=8).load()
     assert loaded.problems == ()
     assert loaded.segments[0].rows.labels.tolist() == list(range(1, 13))
@@ -116,7 +112,7 @@ def test_an_index(copied: Path) -> None:
 
 @pytest.mark.parametrize("copied", names("checkpoint"), indirect=True)
 def test_a_checkpoint(copied: Path) -> None:
-    """Weights of this schema are loaded; another is refused naming both.  # proves S-10"""
+    """Weights of this schema are loaded; another is refused naming both (S-10)."""
     body = load_checkpoint(copied / "head.pt", "golden")
     assert torch.equal(body["weights"]["w"], torch.arange(3))
 

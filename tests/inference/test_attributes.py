@@ -39,7 +39,7 @@ SCHEMA = AttributeSchema(
     ],
 )
 def test_text_is_nfc_trimmed_and_respelt_whole(text: str, expected: str) -> None:
-    """Spelling is mended by the map alone, invisible characters included."""  # proves F-4
+    """Spelling is mended by the map alone, invisible characters included (F-4)."""
     assert normalise_text(text, SCHEMA.spelling) == expected
 
 
@@ -53,7 +53,7 @@ def test_map_and_vocabulary_may_be_decomposed() -> None:
 
 
 def test_every_field_is_there_and_words_count_once() -> None:
-    """Missing, null and empty are (); words that are spelt alike are one."""  # proves F-3
+    """Missing, null and empty are (); words that are spelt alike are one (F-3)."""
     found = SCHEMA.normalise({"category": None, "print": ["♥", "하트", "", "무지", "하운즈\u00a0투스"]})
 
     assert found == {"category": (), "print": ("하트", "무지", "하운즈투스")}
@@ -79,7 +79,7 @@ def test_every_field_is_there_and_words_count_once() -> None:
     ],
 )
 def test_a_record_that_does_not_fit_is_refused_naming_both_sides(record: Any, message: str) -> None:
-    """The message names the field, what it is and what was expected."""  # proves S-5
+    """The message names the field, what it is and what was expected (S-5)."""
     with pytest.raises(InvalidAttributes) as caught:
         SCHEMA.normalise(record)
 
@@ -99,7 +99,7 @@ def test_unknown_fields_are_kept_or_dropped_on_request() -> None:
 
 
 def test_indices_are_missing_unknown_or_the_word_s_place() -> None:
-    """0 is missing, 1 unknown, position + 2 a word; lists carry a mask."""  # proves F-4
+    """0 is missing, 1 unknown, position + 2 a word; lists carry a mask (F-4)."""
     tensors = SCHEMA.tensors(
         [{"category": "스커트", "print": ["무지", "♥"]}, {"category": "모자"}, {"print": ["체크"]}]
     )
@@ -148,7 +148,7 @@ def test_the_order_of_a_list_changes_no_tensor(words: list[str], seed: Any) -> N
     )
 )
 def test_no_record_raises_anything_but_a_refusal(record: dict[str, Any]) -> None:
-    """Whatever JSON a caller sends, the answer is tensors or InvalidAttributes."""  # proves S-5
+    """Whatever JSON a caller sends, the answer is tensors or InvalidAttributes (S-5)."""
     record = {**record, **({"print": next(iter(record.values()))} if record else {})}
     try:
         tensors = SCHEMA.tensors([record])

@@ -20,7 +20,7 @@ check = functools.partial(check_in_child, threads=1)
 
 @pytest.mark.slow
 def test_publishing_checks_a_draft_in_a_child(workshop: Any) -> None:
-    """A good draft, its weights beside it, passes the check and is published."""  # proves M-1 M-4
+    """A good draft, its weights beside it, passes the check and is published (M-1, M-4)."""
     version = workshop.store.publish(workshop.draft("image", external=True), check)
 
     assert version.number == 1

@@ -128,7 +128,7 @@ def test_limits_are_those_of_the_caller(loaded: Loaded, picture: Callable[..., b
     ],
 )
 def test_a_bad_vector_is_found_alone(value: float, message: str, loaded: Loaded) -> None:
-    """NaN, infinity or a norm out of range condemns its own row and no other."""  # proves S-9
+    """NaN, infinity or a norm out of range condemns its own row and no other (S-9)."""
     vector_BD = np.full((3, 16), 0.25, np.float32)
     vector_BD[1] = value
 
@@ -146,7 +146,7 @@ def nan_model(workshop: Any) -> LoadedModel:
 def test_a_vector_of_nan_is_that_item_s_error_and_never_cached(
     nan_model: LoadedModel, picture: Callable[..., bytes], draw: Any, encode_as: Any, tmp_path: Path
 ) -> None:
-    """One bad output leaves its batch mates good, and is neither returned nor kept."""  # proves S-9
+    """One bad output leaves its batch mates good, and is neither returned nor kept (S-9)."""
     black = encode_as(draw(20, 20).point(lambda _: 0))
     contents = [picture(0), black, picture(1)]
     cache = VectorCache.open(tmp_path / "cache", 1 << 20, "cpu")
@@ -162,7 +162,7 @@ def test_a_vector_of_nan_is_that_item_s_error_and_never_cached(
 
 
 def test_a_full_device_halves_the_batch(loaded: Loaded, picture: Callable[..., bytes]) -> None:
-    """A batch that does not fit is halved until it does; the answers stay the same."""  # proves S-9
+    """A batch that does not fit is halved until it does; the answers stay the same (S-9)."""
     inner = open_encoder(loaded["image"])
     narrow = Narrow(inner, room=2)
     prepared = [inner.decode(picture(seed)) for seed in range(7)]
@@ -174,7 +174,7 @@ def test_a_full_device_halves_the_batch(loaded: Loaded, picture: Callable[..., b
 
 
 def test_an_input_that_fails_alone_carries_the_error(loaded: Loaded, picture: Callable[..., bytes]) -> None:
-    """A device without room for one input fails each input, not the run."""  # proves S-9
+    """A device without room for one input fails each input, not the run (S-9)."""
     narrow = Narrow(open_encoder(loaded["image"]), room=0)
 
     results = encode(narrow, [picture(0), picture(1), b"no picture"])
@@ -205,7 +205,7 @@ def test_encode_keeps_order_and_makes_equal_inputs_once(
 
 
 def test_a_second_run_reads_the_cache(loaded: Loaded, picture: Callable[..., bytes], tmp_path: Path) -> None:
-    """What was made once is not decoded again, and has the same bits."""  # proves A-15
+    """What was made once is not decoded again, and has the same bits (A-15)."""
     contents = [picture(seed) for seed in range(5)]
     cache = VectorCache.open(tmp_path / "cache", 1 << 20, "cpu")
     first = encode(open_encoder(loaded["image"]), contents, cache=cache)
@@ -219,7 +219,7 @@ def test_a_second_run_reads_the_cache(loaded: Loaded, picture: Callable[..., byt
 
 
 def test_records_are_encoded_with_the_errors_in_their_places(loaded: Loaded) -> None:
-    """Records that do not fit, or are no JSON, fail alone."""  # proves S-5
+    """Records that do not fit, or are no JSON, fail alone (S-5)."""
     results = encode(
         open_encoder(loaded["attributes"]), [RECORDS[0], {"category": 3}, {"category": object()}, RECORDS[1]]
     )

@@ -18,7 +18,7 @@ HERE = SessionSettings(provider="cpu", threads=1)
 
 @pytest.mark.parametrize("kind", ["image", "attributes", "vector"])
 def test_a_graph_gives_its_golden_outputs(kind: str, workshop: Any, tmp_path: Path) -> None:
-    """A good graph of each kind passes, and the report says by how much."""  # proves M-4
+    """A good graph of each kind passes, and the report says by how much (M-4)."""
     directory, manifest = staged(workshop.draft(kind), tmp_path)
     session = open_session(directory / "model.onnx", HERE)
 
@@ -30,7 +30,7 @@ def test_a_graph_gives_its_golden_outputs(kind: str, workshop: Any, tmp_path: Pa
 
 
 def test_a_graph_that_answers_otherwise_is_refused_with_both_figures(workshop: Any, tmp_path: Path) -> None:
-    """The message names the file, the row, the output, the difference and its bound."""  # proves M-4
+    """The message names the file, the row, the output, the difference and its bound (M-4)."""
     directory, manifest = staged(workshop.draft("image"), tmp_path)
     other = open_session(workshop.draft("image", seed=1).graph["model.onnx"], HERE)
 

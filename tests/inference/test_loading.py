@@ -33,7 +33,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_a_pass_is_stamped_and_the_child_not_repeated(
     workshop: Any, tmp_path: Path, children: list[Path]
 ) -> None:
-    """The first load checks in a child, the next ones do not; another space is checked anew."""  # proves M-4
+    """The first load checks in a child, the next ones do not; another space is checked anew (M-4)."""
     first, second = workshop.publish("image"), workshop.publish("image", seed=1)
     stamps = tmp_path / "cache" / "stamps"
 
@@ -83,7 +83,7 @@ def test_a_stamp_path_that_is_a_file_costs_only_time(workshop: Any, tmp_path: Pa
 @pytest.mark.parametrize("file", ["model.onnx", "model.onnx.data", "golden.npz", "manifest.json"])
 @pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
 def test_one_flipped_byte_refuses_the_version_naming_the_file(file: str, place: float, workshop: Any) -> None:
-    """Whichever file is damaged, its name is in the message."""  # proves M-4
+    """Whichever file is damaged, its name is in the message (M-4)."""
     version = workshop.publish("image", external=True)
     path = version.path(file)
     data = bytearray(path.read_bytes())
@@ -118,7 +118,7 @@ def test_a_missing_file_refuses_the_version_naming_it(workshop: Any) -> None:
 def test_a_version_that_cannot_be_served_is_refused_by_name(
     changes: dict[str, Any], error: type[Exception], message: str, workshop: Any
 ) -> None:
-    """The message names the model, the version and both sides of what does not fit."""  # proves M-6
+    """The message names the model, the version and both sides of what does not fit (M-6)."""
     version = workshop.publish("image", **changes)
 
     with pytest.raises(error, match=message):

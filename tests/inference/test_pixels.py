@@ -194,7 +194,7 @@ def test_only_the_first_frame_of_an_animation_is_read(kind: str, draw: Draw, enc
 
 
 def test_inspection_reads_the_header_alone() -> None:
-    """A PNG without valid pixels still tells its format and size."""
+    """A PNG without valid pixels still gives its format and size."""
     info = inspect_image(png(300, 200, b""))
 
     assert (info.format, info.width, info.height) == ("PNG", 300, 200)
@@ -286,7 +286,7 @@ def refusal(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> str:
 
 
 def test_refusals_are_one_plain_line(draw: Draw, encode_as: Encode) -> None:
-    """Each kind of bad file is refused in words that a caller can act upon."""  # proves S-5
+    """Each kind of bad file is refused in words that a caller can act upon (S-5)."""
     gif = encode_as(draw(9, 9), "GIF", save_all=True, append_images=[draw(9, 9, 1)])
 
     assert refusal(b"") == "0 bytes"

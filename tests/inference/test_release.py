@@ -34,7 +34,7 @@ class Part:
 
 
 class Consumer:
-    """Prepares and retires parts as a service does, and fails when it is told to."""
+    """Prepares and retires parts as a service does, and fails on demand."""
 
     def __init__(self) -> None:
         self.prepared: list[int] = []
@@ -110,7 +110,7 @@ def serving(keeper: Keeper, number: int) -> Callable[[], bool]:
 
 
 def test_the_first_release_is_waited_for(play: Any, workshop: Any, versions: list[Version]) -> None:
-    """Before the alias there is nothing, with the reason; then its version serves."""  # proves S-3
+    """Before the alias there is nothing, with the reason; then its version serves (S-3)."""
 
     async def story(keeper: Keeper, consumer: Consumer) -> None:
         await until(lambda: "no alias" in keeper.status.detail, "a look at the alias")
@@ -134,7 +134,7 @@ def test_the_first_release_is_waited_for(play: Any, workshop: Any, versions: lis
 def test_a_missing_store_is_named_and_waited_for(
     play: Any, workshop: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A store that is not there yet is named in the log, not to callers, and found once it is there."""
+    """A missing store is named in the log, not to callers, and is used once it appears."""
     # proves S-8
 
     async def story(keeper: Keeper, consumer: Consumer) -> None:
@@ -175,7 +175,7 @@ def test_a_swap_waits_for_the_holders_of_the_old(play: Any, workshop: Any, versi
 def test_many_callers_see_no_failed_request_through_swaps_and_rollbacks(
     play: Any, workshop: Any, versions: list[Version]
 ) -> None:
-    """Under load, every request is answered by one live release from its start to its end."""  # proves S-3
+    """Under load, every request is answered by one live release from its start to its end (S-3)."""
 
     async def story(keeper: Keeper, consumer: Consumer) -> None:
         workshop.promote(versions[0])
@@ -208,7 +208,7 @@ def test_many_callers_see_no_failed_request_through_swaps_and_rollbacks(
 def test_a_refused_version_leaves_the_present_one_and_is_not_hammered(
     play: Any, workshop: Any, versions: list[Version]
 ) -> None:
-    """A version that fails its checks is tried once, reported, and the one before serves on."""  # proves M-4
+    """A version that fails its checks is tried once, reported, and the one before serves on (M-4)."""
 
     async def story(keeper: Keeper, consumer: Consumer) -> None:
         workshop.promote(versions[0])
@@ -256,7 +256,7 @@ def test_a_rollback_from_a_refused_version_is_serving_again(
 def test_a_version_whose_manifest_is_damaged_is_refused(
     play: Any, workshop: Any, versions: list[Version]
 ) -> None:
-    """Damage found before anything is prepared is a refusal too, naming the file."""  # proves M-4
+    """Damage detected before anything is prepared is a refusal too, naming the file (M-4)."""
 
     async def story(keeper: Keeper, consumer: Consumer) -> None:
         workshop.promote(versions[0])
@@ -293,7 +293,7 @@ def test_another_version_under_the_same_number_is_refused(
 def test_a_passing_failure_is_tried_again_until_it_heals(
     play: Any, workshop: Any, versions: list[Version]
 ) -> None:
-    """A dependency that is down is asked again after a short back-off; its return is found."""  # proves S-8
+    """A dependency that is down is asked again after a short back-off; its return is noticed (S-8)."""
 
     async def story(keeper: Keeper, consumer: Consumer) -> None:
         consumer.failure = ConnectionError("embedder at 127.0.0.1:1 does not answer")
@@ -514,7 +514,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, make_workshop: Any) -> Any:
 def test_an_alias_that_cannot_be_read_is_told_without_its_path(
     play: Any, workshop: Any, versions: list[Version], tmp_path: Path
 ) -> None:
-    """What the disk says of a file is told, where the file lies is not: callers read this."""
+    """The error of the disk is stated without the path of the file, since callers read it."""
 
     async def story(keeper: Keeper, consumer: Consumer) -> None:
         workshop.promote(versions[0])

@@ -42,7 +42,7 @@ HERE = SessionSettings(provider="cpu", threads=1)
 def test_tensors_that_the_manifest_does_not_promise_are_refused(
     kind: str, changes: dict[str, Any], message: str, workshop: Any, tmp_path: Path
 ) -> None:
-    """Graph, manifest and preprocessing must tell one story."""
+    """Graph, manifest and preprocessing must agree."""
     directory, manifest = staged(workshop.draft(kind, **changes), tmp_path)
 
     with pytest.raises(RefusedModel, match=message):

@@ -89,7 +89,7 @@ def test_a_later_vector_replaces_an_earlier_one(cache: VectorCache) -> None:
 
 
 def test_vectors_that_are_not_finite_are_never_kept(cache: VectorCache) -> None:
-    """NaN and infinity are left out, their neighbours are not."""  # proves S-9
+    """NaN and infinity are left out, their neighbours are not (S-9)."""
     good = vectors(1)
     bad = {"nan": np.array([np.nan, 1], np.float32), "inf": np.array([np.inf], np.float32)}
 
@@ -214,7 +214,7 @@ def test_a_damaged_entry_is_dropped_and_made_again(cache: VectorCache) -> None:
 
 @pytest.mark.parametrize("damage", ["garbage", "cut", "empty", "schema", "table"])
 def test_a_broken_file_is_discarded(damage: str, tmp_path: Path) -> None:
-    """Whatever happened to the file, the cache opens, forgets and works."""  # proves S-10
+    """Whatever happened to the file, the cache opens, forgets and works (S-10)."""
     cache = VectorCache.open(tmp_path, MEBI, RUNTIME)
     cache.put_many(vectors(500))
     cache.close()

@@ -22,7 +22,7 @@ def published(store: ModelStore, make_draft: Callable[..., Draft]) -> ModelStore
 
 
 def test_promotions_are_remembered_newest_first(published: ModelStore) -> None:
-    """After 1, 2, 3 the alias means 3 and its history is 2, 1.  # proves M-3"""
+    """After 1, 2, 3 the alias means 3 and its history is 2, 1 (M-3)."""
     for version in (1, 2, 3):
         alias = published.aliases.move("fashion-image", "production", version, DIGEST)
 
@@ -39,7 +39,7 @@ def test_moving_to_the_same_version_changes_nothing(published: ModelStore) -> No
 
 
 def test_rollback_means_the_version_before_and_can_be_repeated(published: ModelStore) -> None:
-    """Two rollbacks after 1, 2, 3 lead to 1; a third says there is nothing earlier.  # proves M-3"""
+    """Two rollbacks after 1, 2, 3 lead to 1; a third says there is nothing earlier (M-3)."""
     for version in (1, 2, 3):
         published.aliases.move("fashion-image", "production", version, DIGEST)
 
@@ -50,7 +50,7 @@ def test_rollback_means_the_version_before_and_can_be_repeated(published: ModelS
 
 
 def test_an_expectation_that_does_not_hold_changes_nothing(published: ModelStore) -> None:
-    """`expect` names both versions when it fails; 0 expects an unset alias.  # proves M-7"""
+    """`expect` names both versions when it fails; 0 expects an unset alias (M-7)."""
     published.aliases.move("fashion-image", "production", 1, DIGEST, expect=0)
 
     with pytest.raises(AliasConflict, match="means version 1, expected 5"):
@@ -59,7 +59,7 @@ def test_an_expectation_that_does_not_hold_changes_nothing(published: ModelStore
 
 
 def test_of_many_writers_with_one_expectation_one_wins(published: ModelStore) -> None:
-    """Eight concurrent moves that expect version 1: one succeeds, seven conflict.  # proves M-7"""
+    """Eight concurrent moves that expect version 1: one succeeds, seven conflict (M-7)."""
     published.aliases.move("fashion-image", "production", 1, DIGEST)
 
     def attempt(version: int) -> bool:

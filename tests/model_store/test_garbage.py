@@ -42,7 +42,7 @@ def kept(storage: LocalStorage) -> dict[tuple[str, int], str]:
 def test_what_aliases_mean_and_meant_stays(
     store: ModelStore, storage: LocalStorage, make_draft: Callable[..., Draft]
 ) -> None:
-    """The target and the last three before it are kept, those before are not.  # proves M-7"""
+    """The target and the last three before it are kept, those before are not (M-7)."""
     for n in range(6):
         publish(store, make_draft(graph=b"%d" % n), alias="production")
     publish(store, make_draft(graph=b"never aliased"))
@@ -59,7 +59,7 @@ def test_what_aliases_mean_and_meant_stays(
 def test_what_a_kept_manifest_names_stays(
     store: ModelStore, storage: LocalStorage, make_draft: Callable[..., Draft]
 ) -> None:
-    """The space that a head accepts, and what a version was derived from, however far.  # proves M-7"""
+    """The space that a head accepts, and what a version was derived from, however far (M-7)."""
     origin = store.open("fashion-image", publish(store, make_draft(graph=b"fp32")))
     reference = {"name": origin.name, "version": origin.number, "digest": origin.digest}
     small = store.open("fashion-image", publish(store, make_draft(graph=b"int8", derived_from=reference)))
@@ -79,7 +79,7 @@ def test_what_a_kept_manifest_names_stays(
 def test_what_was_published_lately_stays(
     store: ModelStore, storage: LocalStorage, make_draft: Callable[..., Draft]
 ) -> None:
-    """A version whose alias may be on its way is left alone, with what it names.  # proves M-7"""
+    """A version whose alias may be on its way is left alone, with what it names (M-7)."""
     publish(store, make_draft())
 
     assert [finding.kept_because for finding in collect(storage)] == ["published lately"]
@@ -89,7 +89,7 @@ def test_what_was_published_lately_stays(
 def test_numbers_are_never_used_again(
     store: ModelStore, storage: LocalStorage, make_draft: Callable[..., Draft]
 ) -> None:
-    """After every version of a model has gone, the next is a new one.  # proves M-7"""
+    """After every version of a model has gone, the next is a new one (M-7)."""
     for n in range(3):
         publish(store, make_draft(graph=b"%d" % n))
 
@@ -102,7 +102,7 @@ def test_numbers_are_never_used_again(
 def test_an_alias_that_cannot_be_read_stops_everything(
     store: ModelStore, storage: LocalStorage, make_draft: Callable[..., Draft]
 ) -> None:
-    """Nobody knows what a damaged alias reaches, so nothing is removed.  # proves M-7"""
+    """Nobody knows what a damaged alias reaches, so nothing is removed (M-7)."""
     publish(store, make_draft(), alias="production")
     publish(store, make_draft(graph=b"unreached"))
     (storage.root / "fashion-image" / "aliases" / "production.json").write_text("{")

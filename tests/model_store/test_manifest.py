@@ -22,7 +22,7 @@ def make(**changes: object) -> Manifest:
 
 
 def test_a_manifest_comes_back_as_it_was_written() -> None:
-    """`decode` undoes `encode`, metrics and Korean words included.  # proves M-2"""
+    """`decode` undoes `encode`, metrics and Korean words included (M-2)."""
     manifest = make(metrics={"recall@10": 0.25, "note": "스커트"})
 
     assert decode(encode(manifest), "x/1") == manifest
@@ -31,7 +31,7 @@ def test_a_manifest_comes_back_as_it_was_written() -> None:
 @settings(max_examples=200)
 @given(st.data())
 def test_any_flipped_byte_is_found(data: st.DataObject) -> None:
-    """Changing one byte of manifest.json makes it unreadable, whatever the byte.  # proves M-4"""
+    """Changing one byte of manifest.json makes it unreadable, whatever the byte (M-4)."""
     written = bytearray(encode(make(metrics={"a": 1.5})))
     position = data.draw(st.integers(0, len(written) - 1))
     written[position] ^= data.draw(st.integers(1, 255))
@@ -41,7 +41,7 @@ def test_any_flipped_byte_is_found(data: st.DataObject) -> None:
 
 
 def test_a_newer_schema_is_refused_naming_both() -> None:
-    """Schema version 9 says 9 and 1.  # proves S-10"""
+    """Schema version 9 says 9 and 1 (S-10)."""
     body = json.loads(encode(make()))
     body["schema_version"] = 9
 

@@ -34,7 +34,7 @@ def test_an_address_of_another_kind_is_refused_by_its_scheme(address: str) -> No
 
 
 def test_the_leavings_of_a_dead_publisher_are_swept(storage: LocalStorage) -> None:
-    """The next staging removes directories whose lock nobody holds, and their lock files (M-1)."""
+    """The next staging removes directories whose lock is free, and their lock files (M-1)."""
     left = storage.root / ".staging" / "dead"
     left.mkdir(parents=True)
     (left / "model.onnx").write_bytes(b"half")
@@ -88,7 +88,7 @@ def test_every_file_reaches_the_disk_before_its_version_appears(
     assert [name for name, there in synced if there] == ["fashion-image", "store"]
 
 
-def test_an_alias_changes_only_for_whoever_read_its_present_content(storage: LocalStorage) -> None:
+def test_an_alias_changes_only_against_its_present_content(storage: LocalStorage) -> None:
     """A stamp of an earlier content, or none where there is content, is a conflict (M-3)."""
     number = commit(storage)
     storage.swap_alias("fashion-image", "production", b"one", None, number)

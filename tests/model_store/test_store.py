@@ -25,7 +25,7 @@ def root_of(store: ModelStore) -> Path:
 def test_versions_count_from_one_and_hold_what_was_published(
     store: ModelStore, make_draft: Callable[..., Draft]
 ) -> None:
-    """Two publishes give versions 1 and 2, each with its own bytes.  # proves M-1"""
+    """Two publishes give versions 1 and 2, each with its own bytes (M-1)."""
     first = store.publish(make_draft(graph=b"one"), accept)
     second = store.publish(make_draft(graph=b"two"), accept)
 
@@ -39,7 +39,7 @@ def test_versions_count_from_one_and_hold_what_was_published(
 def test_one_flipped_byte_is_refused_with_the_file_named(
     store: ModelStore, make_draft: Callable[..., Draft], file: str
 ) -> None:
-    """Whichever file is damaged, opening and verifying names it.  # proves M-4"""
+    """Whichever file is damaged, opening and verifying names it (M-4)."""
     version = store.publish(make_draft(), accept)
     path = version.path(file)
     damaged = bytearray(path.read_bytes())
@@ -60,7 +60,7 @@ def test_a_missing_file_is_refused_with_its_name(store: ModelStore, make_draft: 
 
 
 def test_a_refused_draft_leaves_nothing(store: ModelStore, make_draft: Callable[..., Draft]) -> None:
-    """When validation raises, no version and no staging directory remains.  # proves M-1"""
+    """When validation raises, no version and no staging directory remains (M-1)."""
 
     def refuse(_directory: Path, _manifest: Manifest) -> None:
         raise ValueError("fails its golden inputs")
@@ -87,7 +87,7 @@ def test_a_version_of_another_content_under_an_alias_is_refused(
 
 
 def test_a_deleted_number_is_never_reused(store: ModelStore, make_draft: Callable[..., Draft]) -> None:
-    """After version 2 is removed the next is 3.  # proves M-7"""
+    """After version 2 is removed the next is 3 (M-7)."""
     for graph in (b"one", b"two"):
         store.publish(make_draft(graph=graph), accept)
     folder = root_of(store) / "fashion-image" / "2"
@@ -101,7 +101,7 @@ def test_a_deleted_number_is_never_reused(store: ModelStore, make_draft: Callabl
 def test_concurrent_publishers_get_numbers_of_their_own(
     store: ModelStore, make_draft: Callable[..., Draft]
 ) -> None:
-    """Eight publishers at once make versions 1 to 64, all whole, and leave no staging.  # proves M-1"""
+    """Eight publishers at once make versions 1 to 64, all whole, and leave no staging (M-1)."""
     draft = make_draft()
     with ThreadPoolExecutor(8) as pool:
         versions = list(pool.map(lambda _: store.publish(draft, accept), range(64)))
@@ -138,10 +138,10 @@ def test_the_last_three_before_the_present_stay_reachable(
     assert sorted(version.number for version in store.reachable()) == [3, 4, 5, 6]
 
 
-def test_a_damaged_alias_stands_in_nobody_elses_way(
+def test_a_damaged_alias_does_not_hide_the_others(
     store: ModelStore, make_draft: Callable[..., Draft]
 ) -> None:
-    """What other aliases reach is found; the damaged one is told to whoever reads it."""  # proves M-3
+    """What other aliases reach stays available; reading the damaged one raises (M-3)."""
     for name in ("artwork-head", "fashion-image"):
         version = store.publish(make_draft(name, name.encode()), accept)
         store.aliases.move(name, "production", 1, version.digest)
@@ -190,7 +190,7 @@ while True:
 def test_a_publisher_killed_at_any_moment_leaves_whole_versions_only(
     store: ModelStore, make_draft: Callable[..., Draft], tmp_path: Path
 ) -> None:
-    """Eight publishers killed -9 mid-way: every visible version verifies, staging is swept.  # proves M-1"""
+    """Eight publishers killed -9 mid-way: every visible version verifies, staging is swept (M-1)."""
     source = tmp_path / "large.onnx"
     source.write_bytes(os.urandom(4 << 20))
     for attempt in range(8):

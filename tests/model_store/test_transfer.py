@@ -32,7 +32,7 @@ def _derived(store: ModelStore, make_draft: Callable[..., Draft], origin: Versio
 def test_a_copy_is_the_same_version(
     store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
 ) -> None:
-    """Files, meaning and digest are those of the original; a second copy is not made.  # proves M-1"""
+    """Files, meaning and digest are those of the original; a second copy is not made (M-1)."""
     version = store.publish(make_draft(), accept)
 
     copy = copy_version(version, target, accept)
@@ -83,7 +83,7 @@ def test_a_copy_without_its_origin_says_what_was_left_out(
 def test_a_version_whose_origin_is_gone_is_not_copied(
     store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
 ) -> None:
-    """A copy that nobody can trace is not made."""
+    """A copy whose origin cannot be traced is not made."""
     derived = _derived(store, make_draft, store.publish(make_draft(), accept))
     shutil.rmtree(Path(store.place) / "fashion-image" / "1")
 
@@ -95,7 +95,7 @@ def test_a_version_whose_origin_is_gone_is_not_copied(
 def test_a_damaged_version_is_not_copied(
     store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
 ) -> None:
-    """A flipped byte would otherwise get a digest of its own.  # proves M-4"""
+    """A flipped byte would otherwise get a digest of its own (M-4)."""
     version = store.publish(make_draft(), accept)
     version.path("model.onnx").write_bytes(b"other")
 

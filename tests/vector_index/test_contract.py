@@ -24,7 +24,7 @@ def filled(index, count):
 
 @pytest.mark.parametrize("count", [1, 7, 60, 200])
 def test_nearest_rows_are_those_of_brute_force(index, count):
-    """Neighbours come nearest first with their cosine, whatever lies in segments and delta."""  # proves R-6
+    """Neighbours come nearest first with their cosine, whatever lies in segments and delta (R-6)."""
     rows = filled(index, 60)
     query = draw(1, seed=1)[0]
 
@@ -90,7 +90,7 @@ def test_a_change_is_visible_at_once_and_whole(index):
 
 @pytest.mark.parametrize("share", [2, 9])
 def test_filtered_search_is_complete(index, share):
-    """As many allowed rows come back as there are, nearest first, however few are allowed."""  # proves R-3
+    """As many allowed rows come back as there are, nearest first, however few are allowed (R-3)."""
     rows = filled(index, 60)
     allowed = np.arange(1, 61, share)
     query = draw(1, seed=5)[0]
@@ -121,7 +121,7 @@ def test_nothing_allowed_finds_nothing(index):
     ],
 )
 def test_bad_rows_are_refused_and_change_nothing(index, vectors, error, message):
-    """A row that cannot be searched is refused by name; the index stays as it was."""  # proves S-5
+    """A row that cannot be searched is refused by name; the index stays as it was (S-5)."""
     filled(index, 20)
     before = index.view()
 

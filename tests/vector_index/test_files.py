@@ -48,7 +48,7 @@ def test_a_kept_segment_comes_back_bit_by_bit(path):
 
 
 def test_sidecar_says_everything_that_a_reader_must_agree_with(path):
-    """The sidecar names the space, dimension, M, ef, count, revision and hash."""  # proves S-10
+    """The sidecar names the space, dimension, M, ef, count, revision and hash (S-10)."""
     directory(path).save([segment()], 33)
 
     sidecar = json.loads(only(path, ".json").read_text())
@@ -213,7 +213,7 @@ def test_large_segments_are_written_by_a_child(path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_child_that_fails_is_an_error(path, monkeypatch):
-    """A child that dies leaves no file behind and is told as an OSError."""
+    """A child that dies leaves no file behind and raises OSError."""
     monkeypatch.setattr(files, "LARGE_BYTES", 0)
     monkeypatch.setattr(sys, "executable", "/bin/false")
 

@@ -79,7 +79,7 @@ def test_all_rows_removed_leaves_no_segment(make):
 
 
 def test_removal_during_sealing_holds(make):
-    """A row that is removed while its segment is being built is not found afterwards."""
+    """A row that is removed while its segment is being built is never returned afterwards."""
     reached, go = threading.Event(), threading.Event()
 
     def keep(segments, revision):
@@ -115,7 +115,7 @@ def test_sealing_failure_loses_no_row(make, monkeypatch, caplog):
 
 
 def test_restore_reconciles_segments_with_the_truth(make):
-    """Rows that are not live are dead, doubled rows live once, and what is missing is told."""
+    """Rows that are not live are dead, doubled rows live once, and the missing labels are returned."""
     source = make()
     rows = draw(20)
     source.build(np.arange(1, 21), rows, revision=20)
@@ -251,7 +251,7 @@ def test_no_graph_is_needed_below_the_exact_bound(make, monkeypatch):
 
 
 def test_a_filter_that_lies_elsewhere_is_still_complete(make):
-    """When none of the rows near the query is allowed, the far ones are found exactly."""  # proves R-3
+    """If none of the rows near the query is allowed, the far rows are returned exactly (R-3)."""
     index = make(settings=IndexSettings(exact_below=0, graph=GRAPH))
     near, far = draw(600) * 0.1 + 1, draw(600, seed=2) * 0.1 - 1
     index.build(np.arange(1, 1201), np.concatenate([near, far]), revision=1200)

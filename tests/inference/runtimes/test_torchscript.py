@@ -63,7 +63,7 @@ def test_a_session_says_what_it_takes_gives_and_runs_on(graph: Path) -> None:
 
 
 def test_no_answer_depends_on_batch_mates_or_on_earlier_runs(graph: Path) -> None:
-    """The same row gives the same bits alone, in any batch, first and last.  # proves S-9"""
+    """The same row gives the same bits alone, in any batch, first and last (S-9)."""
     session = open_session(graph, HERE)
     first = session.run({name: array[:1] for name, array in _features(33).items()})["vector_BD"]
 
@@ -113,7 +113,7 @@ def test_an_array_that_cannot_be_written_is_taken(graph: Path) -> None:
     ],
 )
 def test_torch_s_errors_become_ours(error: Exception, kind: type[Exception]) -> None:
-    """A full device is told apart from inputs that do not fit, in one line."""
+    """A full device and inputs that do not fit are different errors, each in one line."""
 
     def fail(_tensor: Any) -> Any:
         raise error
