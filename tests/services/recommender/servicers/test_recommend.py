@@ -51,7 +51,7 @@ def stock(recommender):
 
 def test_by_picture(stocked, models):
     """A picture finds the garments that look like it, nearest first, and says what made the answer."""
-    # proves R-2, R-3, S-2
+    # proves R-2, R-3, R-9, S-2
     reply = stocked.recommend(image=b"knit retro red", item_count=2)
 
     assert ids(reply) == ["knit-retro", "knit-retro-2"]
