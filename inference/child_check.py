@@ -44,14 +44,8 @@ def check_in_child(
     Raises RefusedModel: naming the model and the file, with the child's one-line reason.
     """
     graph = graph_file(manifest)
-    command = [
-        sys.executable,
-        "-m",
-        "inference.child_check",
-        str(directory.resolve()),
-        provider,
-        str(threads),
-    ]
+    command = [sys.executable, "-m", "inference.child_check"]
+    command += [str(directory.resolve()), provider, str(threads)]
     # The folder that holds this package, so that the child finds it wherever it is started.
     home = Path(__file__).resolve().parents[1]
     given = manifest.model_dump_json().encode()
