@@ -15,7 +15,7 @@ def info_nce(
 ) -> torch.Tensor:
     """Mean cross-entropy of finding each record's picture and each picture's record in the batch.
 
-    Both inputs have length 1. With `key_B`, equal for equal records, the other members of a tie are no
+    Both inputs have length 1. With `key_B`, equal for equal records, the other members of a tie are not
     negatives: they are the same query.
     """
     logit_BB = record_BD @ picture_BD.T / temperature
@@ -38,13 +38,13 @@ def shared_info_nce(
     """`info_nce` where a picture may show two garments: each pair counts by its share, in both directions.
 
     share_BM: how much of a picture belongs to a record; rows sum to 1. A record that ties with one that a
-    picture shows is no negative of that picture. With one record a picture this is `info_nce`.
+    picture shows is not a negative of that picture. With a single record a picture this is `info_nce`.
     """
     logit_BM = picture_BD @ record_MD.T / temperature
     shown_BM = share_BM > 0
     if key_M is not None:
         same_MM = (key_M[:, None] == key_M[None, :]).to(share_BM.dtype)
         logit_BM = logit_BM.masked_fill((share_BM @ same_MM > 0) & ~shown_BM, -torch.inf)
-    # Where nothing is shown a probability may be 0, and 0 times its logarithm is no number.
-    found_BM = (functional.log_softmax(logit_BM, 1) + functional.log_softmax(logit_BM, 0)) / 2
-    return -(share_BM * torch.where(shown_BM, found_BM, 0.0)).sum() / len(picture_BD)
+    # A probability may be 0 where nothing is shown, and 0 times its logarithm is NaN.
+    log_BM = (functional.log_softmax(logit_BM, 1) + functional.log_softmax(logit_BM, 0)) / 2
+    return -(share_BM * torch.where(shown_BM, log_BM, 0.0)).sum() / len(picture_BD)

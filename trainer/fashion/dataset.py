@@ -1,4 +1,4 @@
-"""Garments as tensors: what an encoder is trained on and measured by.
+"""Garments as tensors, to train an encoder on and to measure it by.
 
 Shapes: N garments, D vector.
 """
@@ -18,10 +18,10 @@ from trainer.fashion.evaluation.retrieval import number_ties
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GarmentTensors:
-    """One part of a split: index tensors by name, float32 picture_ND of length 1, int64 tie_N, keys.
+    """A part of a split: index tensors by name, float32 picture_ND of length 1, int64 tie_N, keys.
 
-    Records that say the same have the same key and the same tie: they are the same query. `views` are for
-    training alone; what is measured are the pictures themselves.
+    Equal records have the same key and the same tie: they are the same query. `views` are for training;
+    measurements use the pictures themselves.
     """
 
     tensors: Mapping[str, torch.Tensor]

@@ -26,13 +26,13 @@ LEAST_SHARE = 0.5
 # Of width to height against the picture's own, as in RandomResizedCrop.
 _STRETCH = 4 / 3
 _PLAIN, _MIXUP, _CUTMIX = 0, 1, 2
-# Apart from the draws of the pixels, so that a view without a partner does not depend on mixing.
+# Drawn apart from the pixels, so that a view without a partner does not depend on mixing.
 _OF_PARTNERS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewPlan:
-    """Who is mixed into which view: way_NV, int64 partner_NV (itself where nobody is), float64 share_NV."""
+    """How each view is mixed: way_NV, int64 partner_NV (itself if unmixed), float64 share_NV of its own."""
 
     way_NV: np.ndarray
     partner_NV: np.ndarray
@@ -64,7 +64,7 @@ def encode_views(
 
 
 def plan_views(garments: Sequence[GarmentRecord], settings: AugmentationSettings) -> ViewPlan:
-    """The same plan for the same garments and settings; view 0 is the picture itself."""
+    """The plan of every view, the same for the same garments and settings; view 0 is the picture itself."""
     count, views = len(garments), settings.views + 1
     way_NV, share_NV = np.zeros((count, views), dtype=np.int64), np.ones((count, views))
     partner_NV = np.repeat(np.arange(count)[:, None], views, axis=1)
@@ -110,8 +110,8 @@ def make_view(
 def crop_randomly(view: Image.Image, least: float, rng: np.random.Generator) -> Image.Image:
     """A part of the view of at least `least` of its area, at the view's size.
 
-    Sides are stretched against the picture's own shape and only as far as the part fits: torchvision's
-    bounds on the absolute ratio would cut the ends off everything long and narrow.
+    Sides are stretched relative to the picture's own shape, as far as the part fits: torchvision's bounds
+    on the absolute ratio would cut the ends off long and narrow garments.
     """
     area = rng.uniform(least, 1)
     bound = np.log(min(_STRETCH, 1 / area))
@@ -144,13 +144,13 @@ def _varied(garment: GarmentRecord, settings: AugmentationSettings, rng: np.rand
 
 
 def _border(view: Image.Image) -> list[float]:
-    """The mean colour of the first and the last row: what comes in where a policy moves the picture."""
+    """The mean colour of the first and the last row: the fill where a policy moves the picture."""
     pixels_HWC = np.asarray(view, dtype=np.float64)
     return [float(value) for value in pixels_HWC[[0, -1]].mean(axis=(0, 1)).round()]
 
 
 def _pasted(own: Image.Image, other: Image.Image, share: float, rng: np.random.Generator) -> Image.Image:
-    """A rectangle of the other in its place there; its area is what `share` leaves, to the nearest pixels."""
+    """The view with a rectangle of the other at its place there, of area 1 − share to the nearest pixels."""
     width, height = (round(side * np.sqrt(1 - share)) for side in own.size)
     left, top = int(rng.integers(own.width - width + 1)), int(rng.integers(own.height - height + 1))
     result = own.copy()

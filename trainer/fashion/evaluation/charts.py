@@ -21,7 +21,7 @@ RECALL, STYLES, SIMILARITIES, MAP, GROUPS = (
     "embedding_map.png",
     "query_groups.png",
 )
-# Points that a map can show and a reader still see.
+# Points that a reader can still tell apart.
 _MOST_POINTS = 2_000
 
 
@@ -102,8 +102,8 @@ def principal_axes(vector_ND: np.ndarray) -> np.ndarray:
     centred_ND = vector_ND - vector_ND.mean(axis=0)
     left_NK, length_K, _ = np.linalg.svd(centred_ND, full_matrices=False)
     point_NK = left_NK[:, :2] * length_K[:2]
-    found: np.ndarray = np.pad(point_NK, ((0, 0), (0, 2 - point_NK.shape[1])))
-    return found
+    point_N2: np.ndarray = np.pad(point_NK, ((0, 0), (0, 2 - point_NK.shape[1])))
+    return point_N2
 
 
 def _draw_groups(path: Path, groups: Mapping[str, Any]) -> Path:

@@ -1,6 +1,6 @@
 """What the frozen image vectors hold: linear probes of attributes, and retrieval by what they read.
 
-The probes are a yardstick. They see the pictures' vectors as the encoder does; a query is answered by how
+The probes are a baseline. They see the pictures' vectors as the encoder does; a query is answered by how
 likely they find its words in each picture. An encoder that does much worse leaves something in the vectors.
 
 Shapes: N garments, D vector, V words.
@@ -14,9 +14,9 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from trainer.fashion.data.prepared_data import GarmentRecord
-from trainer.fashion.evaluation.retrieval import KS, Standings, recall_figures
+from trainer.fashion.evaluation.retrieval import KS, rank_columns, recall_figures
 
-# A word that fewer garments have is not probed: there is nothing to learn it from.
+# A word that fewer garments have is not probed: there is too little to learn from.
 _FEWEST = 5
 _REGULARISATION = 10.0
 
@@ -33,12 +33,12 @@ class WordProbe:
 
     def log_odds(self, picture_ND: np.ndarray) -> np.ndarray:
         """float64 (N,): log P(word)/P(no word) of each picture."""
-        found: np.ndarray = (picture_ND - self.mean_D) @ self.weight_D + self.bias
-        return found
+        odds_N: np.ndarray = (picture_ND - self.mean_D) @ self.weight_D + self.bias
+        return odds_N
 
 
 def fit_probes(picture_ND: np.ndarray, garments: Sequence[GarmentRecord]) -> tuple[WordProbe, ...]:
-    """A probe for each word that five garments or more have and five have not, on those with that field."""
+    """A probe for each word that five garments have and five lack, on the garments with that field."""
     probes = []
     names = sorted({name for garment in garments for name, words in garment.attributes.items() if words})
     scale = float(np.std(picture_ND, axis=0).mean()) or 1.0
@@ -70,8 +70,8 @@ def probe_scores(
 ) -> np.ndarray:
     """float32 (Q, N): the log-likelihood of each query's words in each picture.
 
-    Fields that a query leaves open are not asked about; of a field that it fills, words that it lacks count
-    against a picture that shows them.
+    Fields that a query leaves open do not count; of a field that it fills, words that it lacks count against
+    a picture that shows them.
     """
     score_QN = np.zeros((len(queries), len(picture_ND)), np.float32)
     for name, own in _by_field(probes).items():
@@ -102,14 +102,10 @@ def evaluate_probes(
     own_Q: the row of each query's own picture.
     """
     score_QN = probe_scores(probes, picture_ND, queries)
-    own_Q1 = score_QN[np.arange(len(queries)), own_Q][:, None]
-    standings = Standings(
-        before_N=(score_QN > own_Q1).sum(axis=1), beside_N=(score_QN == own_Q1).sum(axis=1) - 1
-    )
     return {
         "words": len(probes),
         "by_field": field_accuracy(probes, picture_ND[own_Q], queries),
-        **recall_figures(standings, ks),
+        **recall_figures(rank_columns(score_QN, own_Q), ks),
     }, score_QN
 
 
@@ -117,7 +113,7 @@ def field_accuracy(
     probes: Sequence[WordProbe], picture_ND: np.ndarray, garments: Sequence[GarmentRecord]
 ) -> dict[str, dict[str, float]]:
     """For each field how often the likeliest word is one of the picture's, beside the commonest word's."""
-    found: dict[str, dict[str, float]] = {}
+    accuracy: dict[str, dict[str, float]] = {}
     for name, own in _by_field(probes).items():
         rows = [row for row, garment in enumerate(garments) if garment.attributes.get(name)]
         if not rows:
@@ -126,9 +122,9 @@ def field_accuracy(
         read = [own[column].word for column in odds_VN.argmax(axis=0)]
         values = [garments[row].attributes[name] for row in rows]
         commonest = max(float(np.mean([probe.word in value for value in values])) for probe in own)
-        found[name] = {
+        accuracy[name] = {
             "accuracy": float(np.mean([word in value for word, value in zip(read, values, strict=True)])),
             "commonest_word": commonest,
             "garments": len(rows),
         }
-    return found
+    return accuracy

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from inference.attributes import Normalised
 
@@ -54,12 +55,23 @@ class Standings:
 
 def rank_own(query_ND: np.ndarray, gallery_ND: np.ndarray) -> Standings:
     """Where each query's own item ranks. Both inputs have length 1; item i belongs to query i."""
-    before_N, beside_N = np.empty(len(query_ND), np.int64), np.empty(len(query_ND), np.int64)
-    for row_B, similarity_BN in similarities(query_ND, gallery_ND):
-        own_B1 = similarity_BN[np.arange(len(row_B)), row_B][:, None]
-        before_N[row_B] = (similarity_BN > own_B1).sum(axis=1)
-        beside_N[row_B] = (similarity_BN == own_B1).sum(axis=1) - 1
-    return Standings(before_N=before_N, beside_N=beside_N)
+    return join_standings(
+        [rank_columns(similarity_BN, row_B) for row_B, similarity_BN in similarities(query_ND, gallery_ND)]
+    )
+
+
+def rank_columns(score_BN: np.ndarray, own_B: np.ndarray) -> Standings:
+    """Where the own column of each row ranks among its scores, higher first."""
+    own_B1 = score_BN[np.arange(len(own_B)), own_B][:, None]
+    return Standings(before_N=(score_BN > own_B1).sum(axis=1), beside_N=(score_BN == own_B1).sum(axis=1) - 1)
+
+
+def join_standings(parts: Sequence[Standings]) -> Standings:
+    """The standings of several sets of queries, one set after another."""
+    return Standings(
+        before_N=np.concatenate([part.before_N for part in parts]),
+        beside_N=np.concatenate([part.beside_N for part in parts]),
+    )
 
 
 def nearest(query_ND: np.ndarray, gallery_ND: np.ndarray, k: int) -> np.ndarray:
@@ -179,7 +191,7 @@ def evaluate_in_batch(
 ) -> dict[str, Any]:
     """Recall@k within shuffled batches, beside chance and the tie ceiling of just these batches.
 
-    An easy question, asked because others report it. asked_N: bool, which garments are queries (None: all).
+    Easy, and reported because others report it. asked_N: bool, which garments are queries (None: all).
     Garments that fill no whole batch are left out: a smaller batch is easier. Fewer garments than a batch
     takes are one batch.
     """
@@ -190,10 +202,7 @@ def evaluate_in_batch(
     batches = np.split(order_N, len(order_N) // size)
     batch_keys = [[keys[row] for row in row_B] for row_B in batches]
     parts = [rank_own(query_ND[row_B], gallery_ND[row_B]) for row_B in batches]
-    standings = Standings(
-        before_N=np.concatenate([part.before_N for part in parts]),
-        beside_N=np.concatenate([part.beside_N for part in parts]),
-    ).part(asked)
+    standings = join_standings(parts).part(asked)
     ks = [k for k in KS if k <= size]
     ceilings = {k: np.concatenate([tie_ceilings(own, k) for own in batch_keys])[asked] for k in ks}
     return {
@@ -217,7 +226,12 @@ class Agreement:
 
     def __init__(self, records: Sequence[Normalised]) -> None:
         names = sorted({name for record in records for name, words in record.items() if words})
-        self._fields = [_many_hot([record.get(name, ()) for record in records]) for name in names]
+        self._fields = [
+            MultiLabelBinarizer()
+            .fit_transform([record.get(name, ()) for record in records])
+            .astype(np.float32)
+            for name in names
+        ]
 
     def of(self, row_Q: np.ndarray) -> np.ndarray:
         """float32 (Q, N) in [0, 1]: each garment's agreement with the records of some rows as queries.
@@ -275,16 +289,8 @@ def _figures(
 
 
 def _ndcg(got_QK: np.ndarray, best_QK: np.ndarray) -> float:
-    """Discounted gain over the ideal one; a query that nothing agrees with counts 1."""
+    """Discounted gain over the ideal gain; a query that no garment agrees with counts 1."""
     discount_K = 1 / np.log2(np.arange(2, got_QK.shape[1] + 2))
     ideal_Q = best_QK @ discount_K
     gained_Q = got_QK @ discount_K
     return float(np.where(ideal_Q > 0, gained_Q / np.where(ideal_Q > 0, ideal_Q, 1), 1.0).mean())
-
-
-def _many_hot(values: Sequence[Sequence[str]]) -> np.ndarray:
-    words = {word: column for column, word in enumerate(sorted({word for value in values for word in value}))}
-    word_NV = np.zeros((len(values), len(words)), np.float32)
-    for row, value in enumerate(values):
-        word_NV[row, [words[word] for word in value]] = 1
-    return word_NV
