@@ -1,22 +1,30 @@
 """Clients of the embedder: pictures and attribute records into vectors of one space."""
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from atelier.types.v1 import types_pb2
 
+from model_store.store import Version
 from services.client.channel import DEADLINE_S, BlockingClient, HopCounter, InnerConnection
 from services.client.chunks import chunked
 from services.client.errors import check_some
-from services.messages.contents import write_record
-from services.runtime.errors import ServiceError
+from services.messages.contents import read_embedded, write_record
+from services.messages.replies import StageTimes, read_hop
+from services.runtime.errors import ServiceError, Unavailable
 from services.runtime.security import INSECURE, ClientSecurity
 
 PREPARE_S: Final = 600.0  # a backbone of gigabytes, hashed, loaded and warmed from a slow disk
 STREAM_S: Final = 3_600.0
+BULK_S: Final = 600.0
 NOT_LOADED: Final = "MODEL_NOT_LOADED"
+
+_log = logging.getLogger(__name__)
 
 Inputs = Sequence[embedder_pb2.EmbedInput]
 
@@ -104,14 +112,79 @@ class EmbedderClient(BlockingClient):
         return part
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedInputs:
+    """A vector, float32 (D,), finite, or an error for each input, and the time that it took."""
+
+    outcomes: tuple[np.ndarray | ServiceError, ...] = ()
+    times: StageTimes = field(default_factory=StageTimes)
+
+
 class AsyncEmbedderClient:
-    """The client inside services: never retries, and keeps to the deadline of the present call."""
+    """The client inside services that pin models: never retries, and keeps to the present call's deadline.
+
+    It remembers what the embedder answered about each model that it prepared.
+    """
 
     def __init__(
         self, address: str, *, security: ClientSecurity = INSECURE, hops: HopCounter | None = None
     ) -> None:
+        self._served: dict[str, types_pb2.ServedModel] = {}
         self._connection = InnerConnection(address, "embedder", security, hops)
         self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
+
+    def served(self, space_id: str) -> types_pb2.ServedModel | None:
+        """The embedder's last answer about a model; None before the first."""
+        return self._served.get(space_id)
+
+    async def prepare(
+        self, versions: Sequence[Version], *, required: bool = True, deadline_s: float = PREPARE_S
+    ) -> None:
+        """Have the models in the embedder's memory, now and for some minutes to come.
+
+        required: False for a first release, which serves what needs no embedder until that is there.
+        Raises ServiceError: when a model cannot be prepared; if not `required`, only for another reason
+        than an embedder that is away.
+        """
+        try:
+            for version in versions:
+                self._served[version.space_id] = await self.prepare_model(
+                    version.space_id, deadline_s=deadline_s
+                )
+        except Unavailable as error:
+            if required:
+                raise
+            _log.warning("serving without the embedder for now", extra={"reason": str(error)})
+
+    async def pictures(
+        self, pictures: Sequence[bytes], version: Version, *, no_store: bool, bulk: bool
+    ) -> EmbeddedInputs:
+        """Vectors of encoded pictures. Raises ServiceError: when the embedder cannot be asked."""
+        inputs = [image_input(picture) for picture in pictures]
+        return await self._vectors(inputs, version, no_store=no_store, bulk=bulk)
+
+    async def records(self, records: Sequence[Mapping[str, Any]], version: Version) -> EmbeddedInputs:
+        """Vectors of attribute records. Raises ServiceError: when the embedder cannot be asked."""
+        inputs = [attributes_input(record) for record in records]
+        return await self._vectors(inputs, version, no_store=True, bulk=False)
+
+    async def _vectors(
+        self, inputs: Inputs, version: Version, *, no_store: bool, bulk: bool
+    ) -> EmbeddedInputs:
+        if not inputs:
+            return EmbeddedInputs()
+        started = time.perf_counter()
+        reply = await self.embed(
+            inputs,
+            space_id=version.space_id,
+            no_store=no_store,
+            priority=embedder_pb2.PRIORITY_BULK if bulk else embedder_pb2.PRIORITY_INTERACTIVE,
+            deadline_s=BULK_S if bulk else DEADLINE_S,
+        )
+        waited_ms = (time.perf_counter() - started) * 1_000
+        return EmbeddedInputs(
+            outcomes=read_embedded(reply, version, len(inputs)), times=read_hop(reply.timings, waited_ms)
+        )
 
     async def embed(
         self,
@@ -202,8 +275,8 @@ def _merged(parts: Sequence[embedder_pb2.EmbedResponse]) -> embedder_pb2.EmbedRe
             whole.results[position].index = position
         if part.HasField("model"):
             whole.model.CopyFrom(part.model)
-        for field in ("queue_ms", "decode_ms", "compute_ms", "hop_ms"):
-            setattr(whole.timings, field, getattr(whole.timings, field) + getattr(part.timings, field))
+        for stage in ("queue_ms", "decode_ms", "compute_ms", "hop_ms"):
+            setattr(whole.timings, stage, getattr(whole.timings, stage) + getattr(part.timings, stage))
     return whole
 
 

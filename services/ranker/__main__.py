@@ -14,7 +14,6 @@ from inference.release import ReleaseKeeper
 from inference.session import SessionSettings
 from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
-from services.client.pinned_models import PinnedModels
 from services.ranker.models import ModelPreparation, RankerModels
 from services.ranker.servicer import RankerServicer
 from services.ranker.settings import RankerSettings
@@ -52,14 +51,13 @@ async def _build(settings: RankerSettings, server: ServerContext) -> AsyncIterat
             settings.embedder_address, security=settings.client_security(), hops=server.hops
         )
         stack.push_async_callback(embedder.close)
-        pinned = PinnedModels(embedder)
-        preparation, keeper = _following(settings, pinned, loading)
+        preparation, keeper = _following(settings, embedder, loading)
         stack.push_async_callback(keeper.close)
         server.registry.register(ReleaseCollector(lambda: {settings.ranker_model: keeper.status}))
         server.add(
             ranker_pb2.DESCRIPTOR.services_by_name["RankerService"],
             ranker_pb2_grpc.add_RankerServiceServicer_to_server,
-            RankerServicer(keeper, pinned, compute, settings, server.registry),
+            RankerServicer(keeper, embedder, compute, settings, server.registry),
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = tasks.create_task(keeper.run())
@@ -70,12 +68,12 @@ async def _build(settings: RankerSettings, server: ServerContext) -> AsyncIterat
 
 
 def _following(
-    settings: RankerSettings, pinned: PinnedModels, loading: Executor
+    settings: RankerSettings, embedder: AsyncEmbedderClient, loading: Executor
 ) -> tuple[ModelPreparation, ReleaseKeeper[RankerModels]]:
     store = ModelStore.at(settings.store)
     preparation = ModelPreparation(
         store,
-        pinned,
+        embedder,
         loading,
         session=SessionSettings(provider=settings.head_provider, threads=settings.head_threads),
         stamps=settings.cache / "stamps",

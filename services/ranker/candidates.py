@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.head import Head
-from services.client.pinned_models import EmbeddedInputs
+from services.client.embedder import EmbeddedInputs
 from services.messages.contents import CallerVector
 from services.messages.replies import ItemFailure, StageTimes
 from services.runtime.errors import ServiceError

@@ -12,7 +12,7 @@ from inference.loading import load_model
 from inference.release import ReleaseKeeper
 from inference.session import SessionSettings
 from model_store.store import ModelStore, Version
-from services.client.pinned_models import PinnedModels
+from services.client.embedder import AsyncEmbedderClient
 from services.runtime.errors import ServiceError
 
 _log = logging.getLogger(__name__)
@@ -32,14 +32,14 @@ class ModelPreparation:
     def __init__(
         self,
         store: ModelStore,
-        pinned: PinnedModels,
+        embedder: AsyncEmbedderClient,
         executor: Executor,
         *,
         session: SessionSettings,
         stamps: Path,
     ) -> None:
         self._store = store
-        self._pinned = pinned
+        self._embedder = embedder
         self._executor = executor
         self._session = session
         self._stamps = stamps
@@ -53,7 +53,7 @@ class ModelPreparation:
         Raises InferenceError, StoreError or ServiceError: when the version cannot serve.
         """
         models = await asyncio.get_running_loop().run_in_executor(self._executor, self._load, version)
-        await self._pinned.prepare([models.backbone], required=not self._first)
+        await self._embedder.prepare([models.backbone], required=not self._first)
         self._first = False
         return models
 
@@ -67,7 +67,7 @@ class ModelPreparation:
             await asyncio.sleep(every_s)
             with keeper.hold() as release:
                 try:
-                    await self._pinned.prepare([release.value.backbone], deadline_s=every_s)
+                    await self._embedder.prepare([release.value.backbone], deadline_s=every_s)
                 except ServiceError as error:
                     _log.warning("the backbone could not be prepared", extra={"reason": str(error)})
 

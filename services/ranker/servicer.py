@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from inference.head import Head, Judgement
 from inference.release import ReleaseKeeper
-from services.client.pinned_models import PinnedModels
+from services.client.embedder import AsyncEmbedderClient
 from services.messages.replies import StageTimes, all_failed, write_absent_model
 from services.ranker import wire
 from services.ranker.candidates import Candidate, CandidateSet, FeaturedCandidate, ScoredCandidates
@@ -37,13 +37,13 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
     def __init__(
         self,
         keeper: ReleaseKeeper[RankerModels],
-        pinned: PinnedModels,
+        embedder: AsyncEmbedderClient,
         compute: Executor,
         settings: RankerSettings,
         registry: CollectorRegistry,
     ) -> None:
         self._keeper = keeper
-        self._pinned = pinned
+        self._embedder = embedder
         self._compute = compute
         self._settings = settings
         self._judged_counts = Histogram(
@@ -121,7 +121,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         with self._keeper.hold() as release:
             models = release.value
             head = wire.write_head(models.head, settings.ranker_alias, status)
-            backbone = wire.write_backbone(models.backbone, self._pinned.served(models.backbone.space_id))
+            backbone = wire.write_backbone(models.backbone, self._embedder.served(models.backbone.space_id))
         return ranker_pb2.ListModelsResponse(models=[head, backbone])
 
     async def GetLimits(
@@ -132,7 +132,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         return ranker_pb2.GetLimitsResponse(limits=to_message(settings.limits, settings.default_deadline_s))
 
     def _candidates(self, models: RankerModels, *, no_store: bool, bulk: bool = False) -> CandidateSet:
-        embed = partial(self._pinned.pictures, version=models.backbone, no_store=no_store, bulk=bulk)
+        embed = partial(self._embedder.pictures, version=models.backbone, no_store=no_store, bulk=bulk)
         return CandidateSet(models.head, embed)
 
     async def _read(self, messages: Sequence[ranker_pb2.Candidate], earlier: CandidateSet) -> list[Candidate]:

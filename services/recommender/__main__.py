@@ -17,7 +17,6 @@ from atelier.recommender.v1 import (
 
 from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
-from services.client.pinned_models import PinnedModels
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import ERRORS, CatalogError
 from services.recommender.executors import Executors
@@ -81,11 +80,10 @@ async def _start(
     """The collections, serving what they served before; `stack` closes what they need."""
     executors = Executors()
     stack.callback(executors.close)
-    client = AsyncEmbedderClient(
+    embedder = AsyncEmbedderClient(
         settings.embedder_address, security=settings.client_security(), hops=server.hops
     )
-    stack.push_async_callback(client.close)
-    embedder = PinnedModels(client)
+    stack.push_async_callback(embedder.close)
     collections = _collections(settings, catalog, executors, embedder)
     for collection in collections:
         stack.push_async_callback(collection.close)
@@ -103,7 +101,7 @@ async def _start(
 
 
 def _collections(
-    settings: RecommenderSettings, catalog: Catalog, executors: Executors, embedder: PinnedModels
+    settings: RecommenderSettings, catalog: Catalog, executors: Executors, embedder: AsyncEmbedderClient
 ) -> Collections:
     store = ModelStore.at(settings.store)
     return Collections(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from inference.errors import InvalidInput
-from services.client.pinned_models import EmbeddedInputs, PinnedModels
+from services.client.embedder import AsyncEmbedderClient, EmbeddedInputs
 from services.messages.contents import CallerVector
 from services.recommender.attributes import filter_words
 from services.recommender.catalog.items import ItemConditions
@@ -44,7 +44,7 @@ class Retrieval:
 class Retriever:
     """Answers the questions of every collection."""
 
-    def __init__(self, catalog: Catalog, executors: Executors, embedder: PinnedModels) -> None:
+    def __init__(self, catalog: Catalog, executors: Executors, embedder: AsyncEmbedderClient) -> None:
         self._catalog = catalog
         self._executors = executors
         self._embedder = embedder

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from inference.errors import InvalidInput
-from services.client.pinned_models import EmbeddedInputs, PinnedModels
+from services.client.embedder import AsyncEmbedderClient, EmbeddedInputs
 from services.messages.contents import CallerVector
 from services.recommender.attributes import normalise_record
 from services.recommender.catalog.items import Change, ItemEntry, SourceVector
@@ -82,7 +82,7 @@ class _Batch:
 class CatalogWriter:
     """Writes the items of every collection."""
 
-    def __init__(self, catalog: Catalog, executors: Executors, embedder: PinnedModels) -> None:
+    def __init__(self, catalog: Catalog, executors: Executors, embedder: AsyncEmbedderClient) -> None:
         self._catalog = catalog
         self._executors = executors
         self._embedder = embedder

@@ -17,7 +17,7 @@ from model_store.aliases import PRODUCTION
 from model_store.errors import InvalidName, StoreError
 from model_store.names import check_name
 from model_store.store import ModelStore, Version
-from services.client.pinned_models import PinnedModels
+from services.client.embedder import AsyncEmbedderClient
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import DamagedCatalog
 from services.recommender.executors import Executors
@@ -43,7 +43,7 @@ class Collection:
         store: ModelStore,
         catalog: Catalog,
         executors: Executors,
-        embedder: PinnedModels,
+        embedder: AsyncEmbedderClient,
         indexes: Path,
         poll_s: float,
     ) -> None:

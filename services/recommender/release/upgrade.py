@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.client.pinned_models import PinnedModels
+from services.client.embedder import AsyncEmbedderClient
 from services.recommender.catalog.items import MissingVector, SourceVector
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import DamagedCatalog, UpgradeBlocked
@@ -35,7 +35,7 @@ class Upgrade:
     """Moves a collection into the space of a release; run again, it continues."""
 
     def __init__(
-        self, catalog: Catalog, executors: Executors, embedder: PinnedModels, writing: asyncio.Lock
+        self, catalog: Catalog, executors: Executors, embedder: AsyncEmbedderClient, writing: asyncio.Lock
     ) -> None:
         self._catalog = catalog
         self._executors = executors

@@ -7,7 +7,7 @@ from atelier.recommender.v1 import recommender_pb2, recommender_pb2_grpc
 from atelier.types.v1 import types_pb2
 
 from model_store.aliases import PRODUCTION
-from services.client.pinned_models import PinnedModels
+from services.client.embedder import AsyncEmbedderClient
 from services.messages.replies import write_absent_model, write_identity, write_item_errors, write_timings
 from services.recommender import wire
 from services.recommender.executors import CallAdmission, Executors
@@ -24,7 +24,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         self,
         collections: Collections,
         retriever: Retriever,
-        embedder: PinnedModels,
+        embedder: AsyncEmbedderClient,
         executors: Executors,
         settings: RecommenderSettings,
     ) -> None:

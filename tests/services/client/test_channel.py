@@ -74,7 +74,7 @@ BUSY = status(code_pb2.UNAVAILABLE, "later")
 
 @pytest.mark.slow
 def test_the_outermost_client_retries_unavailable_twice() -> None:
-    """Two failures are overcome, the third is told."""  # proves S-7
+    """Two failures are overcome, the third is told (S-7)."""
     servicer = Flaky(BUSY, BUSY)
     with serving(REGISTER, servicer) as address, EmbedderClient(address) as client:
         assert len(client.embed([INPUT], space_id=SPACE).results) == 1
@@ -88,7 +88,7 @@ def test_the_outermost_client_retries_unavailable_twice() -> None:
 
 @pytest.mark.parametrize("code", [code_pb2.INTERNAL, code_pb2.RESOURCE_EXHAUSTED, code_pb2.ABORTED])
 def test_nothing_else_is_retried(code: int) -> None:
-    """A failure that a retry would not heal is told at once."""  # proves S-7
+    """A failure that a retry would not heal is told at once (S-7)."""
     servicer = Flaky(status(code, "no"))
     with serving(REGISTER, servicer) as address, EmbedderClient(address) as client:
         with pytest.raises(Exception, match="no") as caught:
@@ -100,7 +100,7 @@ def test_nothing_else_is_retried(code: int) -> None:
 
 @pytest.mark.timed
 def test_a_retry_waits_as_long_as_it_was_told_to() -> None:
-    """RetryInfo is honoured, and given up on when the deadline comes first."""  # proves S-7
+    """RetryInfo is honoured, and given up on when the deadline comes first (S-7)."""
     servicer = Flaky(status(code_pb2.UNAVAILABLE, "later", retry_in(0.6)))
     with serving(REGISTER, servicer) as address, EmbedderClient(address) as client:
         started = time.monotonic()
@@ -129,7 +129,7 @@ def test_a_model_that_is_not_loaded_is_prepared_once() -> None:
 
 
 def test_the_inner_client_prepares_too_and_never_retries() -> None:
-    """Inside a service one attempt is made; only a missing model is prepared first."""  # proves S-7
+    """Inside a service one attempt is made; only a missing model is prepared first (S-7)."""
     missing = status(code_pb2.FAILED_PRECONDITION, "not here", reason("MODEL_NOT_LOADED"))
     servicer = Flaky(missing)
 
@@ -148,7 +148,7 @@ def test_the_inner_client_prepares_too_and_never_retries() -> None:
 
 
 def test_an_inner_call_gets_what_is_left_and_the_ids() -> None:
-    """Deadline less 20 ms, request id and traceparent go on to the next hop."""  # proves S-7, S-11
+    """Deadline less 20 ms, request id and traceparent go on to the next hop (S-7, S-11)."""
     servicer = Flaky()
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -173,7 +173,7 @@ def test_an_inner_call_gets_what_is_left_and_the_ids() -> None:
 
 @pytest.mark.slow
 def test_a_service_that_is_gone_is_told_within_a_second_and_found_again() -> None:
-    """UNAVAILABLE with a time to retry, at once; answers again within 2 s of its return."""  # proves S-8
+    """UNAVAILABLE with a time to retry, at once; answers again within 2 s of its return (S-8)."""
     address = free_address()
 
     async def until_answered(client: AsyncEmbedderClient) -> float:
@@ -270,7 +270,7 @@ def test_an_answer_without_details_still_reads_well() -> None:
 
 
 def test_a_call_that_the_other_side_lets_go_is_unavailable() -> None:
-    """CANCELLED that nobody here asked for, as from a server that stops, can be tried again.  # proves S-8"""
+    """CANCELLED that nobody here asked for, as from a server that stops, can be tried again (S-8)."""
 
     class Stopping(Flaky):
         def Embed(self, request: Any, context: Any) -> Any:
@@ -289,8 +289,8 @@ def test_a_call_that_the_other_side_lets_go_is_unavailable() -> None:
 
 @pytest.mark.slow
 def test_a_peer_that_hangs_is_given_up_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pings unanswered, it counts as not there: UNAVAILABLE with a time to retry; awake, it answers."""
-    # proves S-8
+    """Its pings unanswered, it counts as not there: UNAVAILABLE with a time to retry; awake, it answers
+    (S-8)."""
     options = dict(channel._OPTIONS) | {"grpc.keepalive_time_ms": 1_000}
     monkeypatch.setattr(channel, "_OPTIONS", tuple(options.items()))
     with subprocess.Popen(

@@ -35,7 +35,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 
 def test_a_hop_is_a_child_span_that_the_other_side_continues(exported: InMemorySpanExporter) -> None:
-    """The span's context is what is sent along; the hop is counted and timed by its code.  # proves S-11"""
+    """The span's context is what is sent along; the hop is counted and timed by its code (S-11)."""
     servicer, registry = Flaky(status(code_pb2.INTERNAL, "somebody's-picture is broken")), CollectorRegistry()
 
     async def scenario(address: str) -> None:

@@ -38,7 +38,7 @@ def asked(client: EmbedderClient) -> str:
 
 
 def test_calls_go_round_every_address() -> None:
-    """Two embedders behind one target share the calls; the one left answers them all.  # proves S-8"""
+    """Two embedders behind one target share the calls; the one left answers them all (S-8)."""
     with ExitStack() as stack:
         first = serve(stack, Naming("first"))
         leaving = ExitStack()
@@ -56,7 +56,7 @@ def test_calls_go_round_every_address() -> None:
 
 
 def test_the_token_goes_along_with_each_call() -> None:
-    """As a bearer token in the call's metadata.  # proves S-11"""
+    """As a bearer token in the call's metadata (S-11)."""
     servicer = Naming("one")
     with (
         ExitStack() as stack,
@@ -69,13 +69,13 @@ def test_the_token_goes_along_with_each_call() -> None:
 
 @pytest.mark.parametrize("address", ["embedder:50051", "192.0.2.1:50051", "dns:///localhost.example:1"])
 def test_a_token_is_not_sent_in_the_open(address: str) -> None:
-    """Beyond this machine a token needs TLS: refused before anything is connected.  # proves S-11"""
+    """Beyond this machine a token needs TLS: refused before anything is connected (S-11)."""
     with pytest.raises(BadSecurity, match="in plaintext"):
         RankerClient(address, security=ClientSecurity(token="abc"))
 
 
 def test_a_token_in_plaintext_goes_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy of the environment never sees it; gRPC would go even to loopback through one.  # proves S-11"""
+    """A proxy of the environment never sees it; gRPC would go even to loopback through one (S-11)."""
     servicer = Naming("one")
     with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as proxy:
         for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):

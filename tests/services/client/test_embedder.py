@@ -63,7 +63,7 @@ def outcome(result: embedder_pb2.EmbedResult) -> float | str:
 
 
 def test_more_inputs_than_a_message_holds_go_in_several() -> None:
-    """One reply, in order, indices over all inputs, times added up."""  # proves S-7
+    """One reply, in order, indices over all inputs, times added up (S-7)."""
     servicer = Lengths()
     with serving(REGISTER, servicer) as address, EmbedderClient(address) as client:
         reply = client.embed(
@@ -78,7 +78,7 @@ def test_more_inputs_than_a_message_holds_go_in_several() -> None:
 
 
 def test_a_message_of_bad_inputs_does_not_lose_the_others() -> None:
-    """When all of one message fail, those of the other messages are still answered."""  # proves S-5
+    """When all of one message fail, those of the other messages are still answered (S-5)."""
     inputs = pictures(*[0] * 128, 7)
     with serving(REGISTER, Lengths()) as address, EmbedderClient(address) as client:
         reply = client.embed(inputs, space_id=SPACE)
@@ -89,7 +89,7 @@ def test_a_message_of_bad_inputs_does_not_lose_the_others() -> None:
 
 
 def test_all_bad_raises_outermost_and_is_told_item_by_item_inside() -> None:
-    """The blocking client raises; a service gets the failures to put beside its other items."""  # proves S-5
+    """The blocking client raises; a service gets the failures to put beside its other items (S-5)."""
 
     async def inner(address: str) -> embedder_pb2.EmbedResponse:
         client = AsyncEmbedderClient(address)

@@ -56,7 +56,7 @@ def placed(ids: list[str]) -> ranker_pb2.RankResponse:
 def test_rank_streams_what_one_message_cannot_hold(
     candidates: list[ranker_pb2.Candidate], messages: list[int]
 ) -> None:
-    """Beyond 128 pictures or 64 MiB the client streams; the answer is the same kind."""  # proves S-7
+    """Beyond 128 pictures or 64 MiB the client streams; the answer is the same kind (S-7)."""
     servicer = Counting()
     options = ranker_pb2.RankOptions(tie_margin=0.5, no_store=True)
     with serving(REGISTER, servicer) as address, RankerClient(address) as client:
@@ -68,7 +68,7 @@ def test_rank_streams_what_one_message_cannot_hold(
 
 
 def test_a_stream_is_retried_whole() -> None:
-    """A retry sends every message anew."""  # proves S-7
+    """A retry sends every message anew (S-7)."""
     servicer = Counting()
     servicer.failures = 1
     with serving(REGISTER, servicer) as address, RankerClient(address) as client:

@@ -85,7 +85,7 @@ def item(item_id: str) -> catalog_pb2.UpsertItem:
 
 
 def test_items_are_upserted_in_chunks_and_listed_in_pages() -> None:
-    """Any number of items goes in and comes out; each has its result."""  # proves S-7
+    """Any number of items goes in and comes out; each has its result (S-7)."""
     shop, names = Shop(), [f"i{n:04}" for n in range(300)]
     with serving(register, shop) as address, RecommenderClient(address) as client:
         reply = client.upsert_items(item(name) for name in names)
@@ -101,7 +101,7 @@ def test_items_are_upserted_in_chunks_and_listed_in_pages() -> None:
 
 
 def test_a_chunk_of_bad_items_does_not_lose_the_others() -> None:
-    """Failures stand beside successes; only when nothing was written does the call raise."""  # proves S-5
+    """Failures stand beside successes; only when nothing was written does the call raise (S-5)."""
     shop, bad = Shop(), [item(f"bad{n}") for n in range(128)]
     with serving(register, shop) as address, RecommenderClient(address) as client:
         reply = client.upsert_items([*bad, item("good")])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from services.client.pinned_models import EmbeddedInputs
+from services.client.embedder import EmbeddedInputs
 from services.messages.contents import CallerVector
 from services.messages.replies import StageTimes
 from services.ranker.candidates import Candidate, CandidateSet, ScoredCandidates, digest
