@@ -51,7 +51,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_bad_picture_fails_alone(house: House, name: str) -> None:
-    """Rank answers the good pictures; the bad one is INVALID_ARGUMENT with its index.  # proves S-5"""
+    """Rank answers the good pictures; the bad one is INVALID_ARGUMENT with its index (S-5)."""
     candidates = [picture(drawing(1), "a"), picture(HOSTILE[name](), "bad"), picture(drawing(2), "b")]
 
     with house.ranker() as ranker:
@@ -66,7 +66,7 @@ def test_a_bad_picture_fails_alone(house: House, name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_bad_garment_fails_alone(house: House, name: str) -> None:
-    """Upsert keeps the good item and names the bad one; the bad one is not in the catalog.  # proves S-5"""
+    """Upsert keeps the good item and names the bad one; the bad one is not in the catalog (S-5)."""
     items = [
         catalog_pb2.UpsertItem(item_id=f"good-{name}", image=drawing(3)),
         catalog_pb2.UpsertItem(item_id=f"bad-{name}", image=HOSTILE[name]()),
@@ -82,7 +82,7 @@ def test_a_bad_garment_fails_alone(house: House, name: str) -> None:
 
 
 def test_when_every_picture_is_bad_the_call_fails_and_names_them(house: House) -> None:
-    """Two bad pictures: INVALID_ARGUMENT, with both items in the details.  # proves S-5"""
+    """Two bad pictures: INVALID_ARGUMENT, with both items in the details (S-5)."""
     with house.ranker() as ranker, pytest.raises(InvalidArgument) as caught:
         ranker.rank([picture(b"", "x"), picture(b"no picture", "y")])
 
@@ -91,7 +91,7 @@ def test_when_every_picture_is_bad_the_call_fails_and_names_them(house: House) -
 
 @pytest.mark.parametrize(("count", "message"), [(0, "0"), (10_000, r"10.?000.*1.?000")])
 def test_too_few_and_too_many_candidates_are_refused(house: House, count: int, message: str) -> None:
-    """0 and 10,000 candidates are INVALID_ARGUMENT naming the number and the bound.  # proves S-5"""
+    """0 and 10,000 candidates are INVALID_ARGUMENT naming the number and the bound (S-5)."""
     vector = types_pb2.SpaceVector(space_id="0" * 64, values=[1.0])
     candidates = [ranker_pb2.Candidate(id=str(number), feature=vector) for number in range(count)]
 
@@ -172,7 +172,7 @@ KINDS = (
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bad_query_gets_a_status_that_names_it(house: House, kind: str) -> None:
-    """Each malformed Recommend fails with its canonical class and says what is wrong.  # proves S-2 S-5"""
+    """Each malformed Recommend fails with its canonical class and says what is wrong (S-2, S-5)."""
     request, error, message = requests(house)[kind]
     with house.recommender() as recommender:
         recommender.upsert_items([catalog_pb2.UpsertItem(item_id="present", image=drawing(4))])
@@ -182,7 +182,7 @@ def test_a_bad_query_gets_a_status_that_names_it(house: House, kind: str) -> Non
 
 @pytest.mark.parametrize("item_id", ["", "../x", "a/b", "a\0b", "%2e%2e", "é", "x" * 10_000, ".hidden"])
 def test_a_hostile_item_id_is_refused_and_touches_nothing(house: House, item_id: str) -> None:
-    """No identifier outside the strict form is kept or looked up.  # proves S-5"""
+    """No identifier outside the strict form is kept or looked up (S-5)."""
     with house.recommender() as recommender:
         with pytest.raises(InvalidArgument):
             recommender.upsert_items([catalog_pb2.UpsertItem(item_id=item_id, image=drawing(5))])
@@ -191,7 +191,7 @@ def test_a_hostile_item_id_is_refused_and_touches_nothing(house: House, item_id:
 
 
 def test_every_service_still_answers_afterwards(house: House) -> None:
-    """After all of the above each process is the one that was started.  # proves S-5"""
+    """After all of the above each process is the one that was started (S-5)."""
     from cli.demo.questions import await_all
 
     await_all(house.addresses, timeout_s=5)

@@ -55,7 +55,7 @@ def addresses(house: Composition) -> dict[str, str]:
 
 
 def test_every_kind_of_question_is_answered_from_the_host(house: Composition) -> None:
-    """The Python client ranks and recommends through the published ports.  # proves S-6"""
+    """The Python client ranks and recommends through the published ports (S-6)."""
     with asking_everything(addresses(house)) as load:
         load.await_each(time.monotonic(), 3, timeout_s=60)
         answers = load.between(0, time.monotonic())
@@ -70,7 +70,7 @@ def test_every_kind_of_question_is_answered_from_the_host(house: Composition) ->
     ],
 )
 def test_buf_curl_from_the_host(house: Composition, service: str, method: str, tmp_path: Path) -> None:
-    """Ad-hoc calls work by reflection, without proto files.  # proves S-6"""
+    """Ad-hoc calls work by reflection, without proto files (S-6)."""
     url = f"http://{house.address(service)}/{method}"
     run = subprocess.run(
         [BUF, "curl", "--http2-prior-knowledge", "--protocol", "grpc", url],
@@ -86,7 +86,7 @@ def test_buf_curl_from_the_host(house: Composition, service: str, method: str, t
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_containers_are_confined(house: Composition, service: str) -> None:
-    """Not root, nothing writable but /tmp and its own data, no torch.  # proves S-6"""
+    """Not root, nothing writable but /tmp and its own data, no torch (S-6)."""
     assert house.execute(service, "id", "-u").stdout.strip() == "10001"
     for path in ("/opt/atelier/x", "/var/lib/atelier/models/x"):
         assert "Read-only file system" in house.execute(service, "touch", path).stderr
@@ -96,7 +96,7 @@ def test_containers_are_confined(house: Composition, service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_restarted_under_load(house: Composition, service: str) -> None:
-    """Only what needs it fails, and it answers again over the same channels.  # proves S-8"""
+    """Only what needs it fails, and it answers again over the same channels (S-8)."""
     unaffected = frozenset(kind for kind, needs in NEEDS.items() if service not in needs)
     with asking_everything(addresses(house)) as load:
         load.await_each(time.monotonic(), 3, timeout_s=60)
@@ -114,7 +114,7 @@ def test_a_service_restarted_under_load(house: Composition, service: str) -> Non
 
 
 def test_data_outlives_down_and_up(house: Composition) -> None:
-    """The catalog and the models are there again, and no default is published twice.  # proves S-6"""
+    """The catalog and the models are there again, and no default is published twice (S-6)."""
     with house.recommender() as shop:
         before = {item.item_id for item in shop.list_items()}
         revision = shop.get_status().catalogue_revision

@@ -56,9 +56,8 @@ def garments(count: int, prefix: str = "g") -> list[catalog_pb2.UpsertItem]:
 
 
 def test_a_store_that_comes_later_is_followed(published: Path, tmp_path: Path, rows: list[Row]) -> None:
-    """Without a store processes live, are NOT_SERVING and say why; once it is there all serve, unrestarted.
-
-    # proves S-8"""
+    """Without a store processes live, are NOT_SERVING and say why; once it is there all serve, unrestarted
+    (S-8)."""
     store = tmp_path / "models"
     row = started(Row(store, tmp_path / "data"), rows, serving=False)
     for name in ("ranker", "recommender"):
@@ -76,9 +75,7 @@ def test_a_store_that_comes_later_is_followed(published: Path, tmp_path: Path, r
 def test_a_store_that_is_lost_later_takes_nothing_away(
     own_store: Path, tmp_path: Path, rows: list[Row]
 ) -> None:
-    """What is loaded goes on to answer every kind of question; back again, a promotion is followed.
-
-    # proves S-8"""
+    """What is loaded goes on to answer every kind of question; back again, a promotion is followed (S-8)."""
     row = started(Row(own_store, tmp_path / "data"), rows)
     with asking_everything(row.addresses) as load:
         load.await_each(time.monotonic(), 3, timeout_s=30)
@@ -126,7 +123,7 @@ def test_a_full_disk_refuses_writes_and_answers_questions(
     published: Path, tmp_path: Path, small_disk: Path, rows: list[Row]
 ) -> None:
     """Upserts are RESOURCE_EXHAUSTED, everything else goes on; with room again upserts work, and each
-    acknowledged item is there.  # proves S-8"""
+    acknowledged item is there (S-8)."""
     environment = {"ATELIER_CATALOGUE": str(small_disk / "catalogue")}
     row = started(Row(published, tmp_path / "data", environment), rows)
     filler = small_disk / "filler"
@@ -158,9 +155,7 @@ def test_a_full_disk_refuses_writes_and_answers_questions(
 
 
 def test_a_catalog_has_one_holder(published: Path, tmp_path: Path, rows: list[Row]) -> None:
-    """A second recommender over the same catalog exits with 1 and names the process that holds it.
-
-    # proves S-8"""
+    """A second recommender over the same catalog exits with 1 and names the process that holds it (S-8)."""
     first = Row(published, tmp_path / "data")
     second = Row(published, tmp_path / "data")
     rows += [first, second]
@@ -176,9 +171,7 @@ def test_a_catalog_has_one_holder(published: Path, tmp_path: Path, rows: list[Ro
 
 @pytest.mark.timed
 def test_a_killed_embedder_leaves_nothing_corrupt(published: Path, tmp_path: Path, rows: list[Row]) -> None:
-    """kill -9 under load, three times: the cache is whole afterwards, and every kind is answered again.
-
-    # proves S-8"""
+    """kill -9 under load, three times: the cache is whole afterwards, and every kind is answered again (S-8)."""
     row = started(Row(published, tmp_path / "data"), rows)
     with asking_everything(row.addresses) as load:
         for _ in range(3):

@@ -54,7 +54,7 @@ def _similarities(house: House) -> tuple[dict[str, float], dict[str, int]]:
 
 def test_torchscript_versions_are_taken_up_and_answer_alike(own_store: Path, tmp_path: Path) -> None:
     """The same weights as TorchScript, promoted under a running house: rankings and recommendations move to
-    them and stay within the tolerance.  # proves M-6"""
+    them and stay within the tolerance (M-6)."""
     pictures = [picture(drawing(seed), str(seed)) for seed in range(5)]
     garments = [catalog_pb2.UpsertItem(item_id=f"g{seed}", image=drawing(seed)) for seed in range(12)]
     with running_house(own_store, tmp_path / "data") as house:
@@ -87,7 +87,7 @@ def test_without_torch_the_version_before_stays_in_service(
     own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Services that cannot import torch refuse TorchScript naming the model and the extra, with
-    FAILED_PRECONDITION, and go on serving ONNX.  # proves M-6 M-4"""
+    FAILED_PRECONDITION, and go on serving ONNX (M-6, M-4)."""
     publish_untrained(own_store, tmp_path / "b", seed=1, alias="candidate", form="torchscript")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(WITHOUT_TORCH)
@@ -116,8 +116,7 @@ def test_without_torch_the_version_before_stays_in_service(
 
 @pytest.mark.parametrize("file", ["model.pt", "golden.npz"])
 def test_a_damaged_torchscript_version_is_refused_by_file(own_store: Path, tmp_path: Path, file: str) -> None:
-    """One flipped byte in a promoted TorchScript head: ListModels names the file, version 1 serves.
-    # proves M-4"""
+    """One flipped byte in a promoted TorchScript head: ListModels names the file, version 1 serves (M-4)."""
     publish_untrained(own_store, tmp_path / "b", seed=1, alias="candidate", form="torchscript")
     store = ModelStore.at(own_store)
     version = store.open("artwork-head", 3)

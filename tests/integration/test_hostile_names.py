@@ -91,7 +91,7 @@ def snapshot(roots: list[Path]) -> dict[str, tuple[int, int]]:
 )
 def test_a_hostile_name_is_refused(house: House, service: Any, method: Any, path: tuple[str, ...]) -> None:
     """INVALID_ARGUMENT for every hostile text in every field; the store, the catalog and what lies around
-    them stay as they are.  # proves S-5"""
+    them stay as they are (S-5)."""
     name = service.full_name.split(".")[1]
     kind = GetMessageClass(method.input_type)
     before = snapshot([house.data, Path(house.store.place)])

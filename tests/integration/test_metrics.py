@@ -90,7 +90,7 @@ STAGES = {"queue_ms", "decode_ms", "compute_ms"}
 
 def test_a_calls_line_says_where_its_time_went(house: House) -> None:
     """Stages, hop and bytes of a ranking, an upsert, a recommendation and the embedder's part, under one
-    request id and trace; nothing of what was sent.  # proves S-11"""
+    request id and trace; nothing of what was sent (S-11)."""
     with house.ranker() as ranker, house.recommender() as shop:
         ranker.rank([picture(drawing(n), f"private-{n}") for n in range(40, 43)])
         shop.upsert_items([catalog_pb2.UpsertItem(item_id="private-item", image=drawing(44))])

@@ -32,7 +32,7 @@ def by_item(item_id: str) -> recommender_pb2.RecommendRequest:
 @pytest.mark.timed
 def test_the_house_without_its_embedder(published: Path, tmp_path: Path) -> None:
     """kill -9 of the embedder: pictures are UNAVAILABLE with RetryInfo within 1 s, item queries answer;
-    restarted at its old port, everything answers again within 2 s of it listening.  # proves S-8"""
+    restarted at its old port, everything answers again within 2 s of it listening (S-8)."""
     with (
         running_house(published, tmp_path / "data") as house,
         house.ranker() as ranker,
@@ -82,7 +82,7 @@ def answers(call: object) -> bool:
 
 
 def test_acknowledged_items_survive_a_killed_recommender(published: Path, tmp_path: Path) -> None:
-    """kill -9 right after an acknowledged upsert: the new process has items and pictures.  # proves R-4"""
+    """kill -9 right after an acknowledged upsert: the new process has items and pictures (R-4)."""
     with running_house(published, tmp_path / "data") as house, house.recommender() as shop:
         reply = shop.upsert_items(
             catalog_pb2.UpsertItem(item_id=f"g{n}", image=drawing(n)) for n in range(20)

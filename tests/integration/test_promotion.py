@@ -62,7 +62,7 @@ def promote(store: ModelStore, name: str, number: int) -> float:
 @pytest.mark.timed
 def test_a_promoted_head_is_taken_up_without_a_failed_request(own_store: Path, tmp_path: Path) -> None:
     """Four callers rank while the head moves 1 → 2 → 1: none fails, each reply is of one release, and the
-    new release answers within 2 s of its backbone being prepared.  # proves S-3 M-3"""
+    new release answers within 2 s of its backbone being prepared (S-3, M-3)."""
     pictures = [picture(drawing(seed), str(seed)) for seed in range(4)]
     seen: Seen = []
     failures: list[BaseException] = []
@@ -100,7 +100,7 @@ def test_a_promoted_encoder_with_a_new_image_model_takes_the_catalog_along(
     own_store: Path, tmp_path: Path
 ) -> None:
     """Fashion moves to another image model: every garment is found again in the new space, no request fails,
-    and each reply names one lead with its own image model.  # proves S-2 S-3"""
+    and each reply names one lead with its own image model (S-2, S-3)."""
     garments = [catalog_pb2.UpsertItem(item_id=f"g{seed}", image=drawing(seed)) for seed in range(30)]
     query = recommender_pb2.RecommendRequest(
         attributes=ParseDict({"category": "스커트"}, Struct()), item_count=50
@@ -135,7 +135,7 @@ def test_a_damaged_version_is_refused_and_the_one_before_serves(
     own_store: Path, tmp_path: Path, file: str
 ) -> None:
     """One flipped byte in any file of a promoted head: version 1 goes on serving, and ListModels names the
-    file.  # proves M-4"""
+    file (M-4)."""
     store = ModelStore.at(own_store)
     version = store.open("artwork-head", 2)
     with running_house(own_store, tmp_path / "data") as house, house.ranker() as ranker:

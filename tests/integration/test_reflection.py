@@ -54,7 +54,7 @@ def encoded(seed: int) -> str:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_is_listed(house: House, service: str) -> None:
-    """Reflection lists the service's own methods and the health service.  # proves S-1"""
+    """Reflection lists the service's own methods and the health service (S-1)."""
     run = subprocess.run(
         [*CURL, "--list-methods", f"http://{house.addresses[service].grpc}"],
         cwd=house.data,
@@ -70,13 +70,13 @@ def test_every_service_is_listed(house: House, service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_health_tells_of_the_process_and_of_each_service(house: House, service: str) -> None:
-    """'' and every full name are SERVING.  # proves S-1"""
+    """'' and every full name are SERVING (S-1)."""
     for name in ("", *SERVICES[service]):
         assert ask(house, service, "grpc.health.v1.Health/Check", {"service": name}) == {"status": "SERVING"}
 
 
 def test_rank_by_reflection(house: House) -> None:
-    """Three pictures come back in an order, with the models that judged, called untrained.  # proves S-2"""
+    """Three pictures come back in an order, with the models that judged, called untrained (S-2)."""
     candidates = [{"id": str(seed), "image": encoded(seed)} for seed in range(3)]
 
     reply = ask(house, "ranker", "atelier.ranker.v1.RankerService/Rank", {"candidates": candidates})
@@ -89,7 +89,7 @@ def test_rank_by_reflection(house: House) -> None:
 
 
 def test_recommend_by_reflection(house: House) -> None:
-    """Items upserted a moment ago are recommended by picture, by item and by attributes.  # proves R-3"""
+    """Items upserted a moment ago are recommended by picture, by item and by attributes (R-3)."""
     with house.recommender() as recommender:
         recommender.upsert_items(
             catalog_pb2.UpsertItem(item_id=f"curl-{seed}", image=drawing(seed)) for seed in range(100, 105)
@@ -108,7 +108,7 @@ def test_recommend_by_reflection(house: House) -> None:
 
 
 def test_a_refusal_carries_rich_details(house: House) -> None:
-    """An unknown collection is NOT_FOUND with an ErrorInfo, and no path or trace.  # proves S-1"""
+    """An unknown collection is NOT_FOUND with an ErrorInfo, and no path or trace (S-1)."""
     run = curl(
         house,
         "recommender",
@@ -125,7 +125,7 @@ def test_a_refusal_carries_rich_details(house: House) -> None:
 
 
 def test_limits_are_published_alike(house: House) -> None:
-    """GetLimits tells the same table at every hop.  # proves S-7"""
+    """GetLimits tells the same table at every hop (S-7)."""
     tables = [
         ask(house, service, f"{names[-1]}/GetLimits", {})["limits"] for service, names in SERVICES.items()
     ]

@@ -67,9 +67,7 @@ def observe(load: Load, missing: set[str], settled: float) -> float:
 def test_stopped_and_started_in_every_order(running: Row, number: signal.Signals) -> None:
     """All six orders of stopping, each with another order of starting: at every step only the answers that
     need a missing service fail, as UNAVAILABLE with a time to retry, within 1 s; the rest never fails; within
-    2 s of a service being SERVING again its answers are back, over the channels that were there.
-
-    # proves S-8"""
+    2 s of a service being SERVING again its answers are back, over the channels that were there (S-8)."""
     orders = list(itertools.permutations(FULL_NAMES))
     slowest, recovery = 0.0, 0.0
     with asking_everything(running.addresses) as load:
@@ -98,7 +96,7 @@ def test_stopped_and_started_in_every_order(running: Row, number: signal.Signals
 
 @pytest.mark.parametrize("order", list(itertools.permutations(FULL_NAMES)), ids="-".join)
 def test_every_order_of_starting(row: Row, order: tuple[str, ...]) -> None:
-    """From nothing, each started once the one before listens: all three become SERVING.  # proves S-8"""
+    """From nothing, each started once the one before listens: all three become SERVING (S-8)."""
     for name in order:
         row.start(name)
         await_serving(row.addresses[name], "", timeout_s=30)
@@ -107,9 +105,7 @@ def test_every_order_of_starting(row: Row, order: tuple[str, ...]) -> None:
 
 
 def test_a_term_under_load_fails_no_accepted_request(running: Row) -> None:
-    """SIGTERM while every kind is asked: what fails was refused, and each answer that was made arrived.
-
-    # proves S-8"""
+    """SIGTERM while every kind is asked: what fails was refused, and each answer that was made arrived (S-8)."""
     with asking_everything(running.addresses) as load:
         load.await_each(time.monotonic(), ENOUGH, timeout_s=30)
         since = time.monotonic()
@@ -135,7 +131,7 @@ def codes(log: str, method: str = "") -> Counter[str]:
 
 def test_a_hung_embedder_is_given_up_and_found_again(running: Row) -> None:
     """SIGSTOP of the embedder: answers that need no embedder go on, the others end within their bound as
-    UNAVAILABLE or DEADLINE_EXCEEDED; after SIGCONT everything is answered again.  # proves S-8"""
+    UNAVAILABLE or DEADLINE_EXCEEDED; after SIGCONT everything is answered again (S-8)."""
     with asking_everything(running.addresses) as load:
         load.await_each(time.monotonic(), ENOUGH, timeout_s=30)
         running.signal("embedder", signal.SIGSTOP)

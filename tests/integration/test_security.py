@@ -86,7 +86,7 @@ def garment(item_id: str) -> catalog_pb2.UpsertItem:
 
 
 def test_each_scope_does_what_it_allows_and_no_more(secured: Secured) -> None:
-    """Read ranks and recommends, write upserts as well, admin rebuilds as well.  # proves S-11"""
+    """Read ranks and recommends, write upserts as well, admin rebuilds as well (S-11)."""
     pictures = [picture(drawing(1)), picture(drawing(2))]
     with secured.ranker(secured.security("visitor")) as ranker:
         assert len(ranker.rank(pictures).placements) == 2
@@ -107,7 +107,7 @@ def test_each_scope_does_what_it_allows_and_no_more(secured: Secured) -> None:
 
 
 def test_without_a_token_or_a_certificate_nobody_gets_in(secured: Secured) -> None:
-    """No token and a wrong one are UNAUTHENTICATED; no certificate is not even connected.  # proves S-11"""
+    """No token and a wrong one are UNAUTHENTICATED; no certificate is not even connected (S-11)."""
     pictures = [picture(drawing(1)), picture(drawing(2))]
     for security in (secured.security(), replace(secured.security(), token="guessed")):
         with secured.ranker(security) as ranker, pytest.raises(Unauthenticated):
@@ -161,7 +161,7 @@ def test_no_token_is_ever_logged(secured: Secured) -> None:
 def test_a_service_that_cannot_be_secured_does_not_start(
     published: Path, tmp_path: Path, name: str, value: str, told: str
 ) -> None:
-    """One line that names the setting, exit code 1, no trace.  # proves S-11"""
+    """One line that names the setting, exit code 1, no trace (S-11)."""
     environment = {
         **os.environ,
         "ATELIER_STORE": str(published),

@@ -59,7 +59,7 @@ def test_one_trace_from_the_caller_to_the_embedder(
     published: Path, tmp_path: Path, collector: Collector
 ) -> None:
     """The caller's trace goes through ranker and embedder, each span the child of the one before it; what
-    was ranked is in none of them.  # proves S-11"""
+    was ranked is in none of them (S-11)."""
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
         "OTEL_EXPORTER_OTLP_COMPRESSION": "none",

@@ -46,7 +46,7 @@ def test_without_a_schema_records_are_kept(schema):
     ],
 )
 def test_what_is_no_record_is_refused_by_name(schema, record, message):
-    """The field or the bound that is not kept is named."""  # proves S-5
+    """The field or the bound that is not kept is named (S-5)."""
     with pytest.raises(InvalidAttributes, match=message):
         normalise_record(record, schema)
 

@@ -86,8 +86,8 @@ def recommend(stubs, picture, count=1):
 
 
 def test_what_is_acknowledged_survives_kill_9(launch):
-    """Under writing, kill -9 at any moment: every acknowledged item and deletion is there after a restart."""
-    # proves R-4
+    """Under writing, kill -9 at any moment: every acknowledged item and deletion is there after a restart
+    (R-4)."""
     rng = random.Random(42)
     alive, deleted, number = {}, set(), 0
     for _ in range(4):
@@ -135,7 +135,7 @@ def test_a_second_process_is_refused_naming_the_holder(launch):
 
 
 def test_sigterm_ends_cleanly_and_the_index_is_loaded_again(launch, tmp_path):
-    """SIGTERM ends with code 0; the next process finds every item."""  # proves S-8
+    """SIGTERM ends with code 0; the next process finds every item (S-8)."""
     first = launch()
     with connected(first) as stubs:
         request = catalog_pb2.UpsertItemsRequest(items=[item(f"i{n}", f"knit i{n}") for n in range(100)])

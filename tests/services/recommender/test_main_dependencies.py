@@ -23,8 +23,7 @@ def of_items(*item_ids):
 
 @pytest.mark.timed
 def test_without_the_embedder_the_catalog_still_answers(stocked, models, embedder):
-    """Embedder gone: items and vectors answer; pictures and attributes fail within 1 s, with RetryInfo."""
-    # proves S-8
+    """Embedder gone: items and vectors answer; pictures and attributes fail within 1 s, with RetryInfo (S-8)."""
     embedder.stop()
 
     values = vector_of(["knit"], models[1].space_id)
@@ -50,7 +49,7 @@ def test_without_the_embedder_the_catalog_still_answers(stocked, models, embedde
 
 
 def test_a_model_that_the_embedder_dropped_is_prepared_at_once(stocked, embedder):
-    """MODEL_NOT_LOADED after a restart of the embedder is mended within the call."""  # proves S-8
+    """MODEL_NOT_LOADED after a restart of the embedder is mended within the call (S-8)."""
     embedder.fake.prepared.clear()
     embedder.fake.needs_preparing = True
 
@@ -72,8 +71,7 @@ def test_an_empty_collection_recommends_nothing(recommender):
 
 
 def test_overload_is_told_at_once(models, serve, embedder):
-    """Beyond the bound calls get RESOURCE_EXHAUSTED with a time to retry; those inside are answered."""
-    # proves S-4
+    """Beyond the bound calls get RESOURCE_EXHAUSTED with a time to retry; those inside are answered (S-4)."""
     recommender = serve(recommend_queue=1)
     embedder.fake.slow_spaces.add(models[1].space_id)
     embedder.fake.gate.clear()

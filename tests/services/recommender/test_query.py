@@ -6,7 +6,7 @@ from services.runtime.errors import InvalidArgument
 
 
 def test_blend_is_the_mean_of_likes_less_half_the_mean_of_dislikes():
-    """Lengths do not count, the mean does; the result has norm 1."""  # proves R-2
+    """Lengths do not count, the mean does; the result has norm 1 (R-2)."""
     x, y, z = np.eye(3)
 
     assert blend([5 * x], []) == pytest.approx(x)

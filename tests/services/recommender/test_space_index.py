@@ -89,7 +89,7 @@ def test_kept_segments_are_loaded_and_the_rest_is_taken_from_the_catalog(catalog
 
 @pytest.mark.parametrize("damage", ["flip", "lose", "other"])
 def test_damaged_files_are_made_again(catalog, open_index, tmp_path, damage):
-    """A flipped bit, a lost file or one of another build costs time and no answer."""  # proves S-10
+    """A flipped bit, a lost file or one of another build costs time and no answer (S-10)."""
     fill(catalog, 1500)
     first = open_index()
     settle(first._index)

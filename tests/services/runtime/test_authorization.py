@@ -56,9 +56,7 @@ def bearer(token: str) -> tuple[tuple[str, str], ...]:
 
 
 def test_a_method_without_a_scope_needs_admin(descriptor: Any, tokens: Path) -> None:
-    """No token and unknown tokens are UNAUTHENTICATED, small scopes PERMISSION_DENIED; streams alike.
-
-    # proves S-11"""
+    """No token and unknown tokens are UNAUTHENTICATED, small scopes PERMISSION_DENIED; streams alike (S-11)."""
     service = shape_service(descriptor, {"UnaryUnary": echo, "StreamUnary": echo})
 
     async def scenario() -> None:
@@ -83,7 +81,7 @@ def test_a_method_without_a_scope_needs_admin(descriptor: Any, tokens: Path) -> 
 
 
 def test_health_is_open_and_reflection_is_not(descriptor: Any, tokens: Path) -> None:
-    """Probes need no token; reflection needs any.  # proves S-11"""
+    """Probes need no token; reflection needs any (S-11)."""
 
     async def scenario() -> None:
         async with (

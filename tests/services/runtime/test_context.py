@@ -10,7 +10,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def test_ids_of_the_right_form_are_taken_over_and_forwarded() -> None:
-    """A caller's request id and traceparent go on to the next hop."""  # proves S-11
+    """A caller's request id and traceparent go on to the next hop (S-11)."""
     call = open_call({"x-request-id": "order-7.a_B"}, 1.0)
     token = attach(extract({"traceparent": TRACE}))
 
@@ -22,7 +22,7 @@ def test_ids_of_the_right_form_are_taken_over_and_forwarded() -> None:
 
 @pytest.mark.parametrize("bad", ["", "a b", "x" * 65, "a\nb", "naïve", '"quoted"', "{}"])
 def test_an_id_of_another_form_is_replaced(bad: str) -> None:
-    """What is not a plain short word never reaches a log or another service."""  # proves S-11
+    """What is not a plain short word never reaches a log or another service (S-11)."""
     call = open_call({"x-request-id": bad}, 1.0)
     token = attach(extract({"traceparent": bad}))
 

@@ -85,9 +85,8 @@ async def asked(address: str, security: ClientSecurity) -> str:
 
 
 def test_tls_and_mutual_tls(descriptor: Any, certificates: Path) -> None:
-    """A client that trusts the authority is answered; where servers ask for one, a certificate is needed.
-
-    # proves S-1"""
+    """A client that trusts the authority is answered; where servers ask for one, a certificate is needed
+    (S-1)."""
     service = shape_service(descriptor, {"UnaryUnary": echo})
     client = {
         "certificate": (certificates / "client.pem").read_bytes(),
@@ -109,7 +108,7 @@ def test_tls_and_mutual_tls(descriptor: Any, certificates: Path) -> None:
 
 
 def test_another_authority_is_told_as_what_it_is(descriptor: Any, certificates: Path, tmp_path: Path) -> None:
-    """A client that trusts somebody else is told that the certificate does not verify.  # proves S-11"""
+    """A client that trusts somebody else is told that the certificate does not verify (S-11)."""
     own_certificate(tmp_path, until=timedelta(days=1))
 
     async def scenario() -> None:
@@ -122,7 +121,7 @@ def test_another_authority_is_told_as_what_it_is(descriptor: Any, certificates: 
 
 
 def test_a_certificate_that_has_run_out_is_not_trusted(tmp_path: Path) -> None:
-    """A client refuses a server whose certificate expired while it ran, and says so.  # proves S-11"""
+    """A client refuses a server whose certificate expired while it ran, and says so (S-11)."""
     own_certificate(tmp_path, until=timedelta(days=-1))
     server = grpc.server(ThreadPoolExecutor(1))
     pair = ((tmp_path / "server.key").read_bytes(), (tmp_path / "server.pem").read_bytes())
@@ -138,7 +137,7 @@ def test_a_certificate_that_has_run_out_is_not_trusted(tmp_path: Path) -> None:
 def test_a_changed_certificate_is_taken_up_without_a_restart(
     descriptor: Any, certificates: Path, tmp_path: Path
 ) -> None:
-    """New files serve new connections at once; broken ones leave what was.  # proves S-11"""
+    """New files serve new connections at once; broken ones leave what was (S-11)."""
     for file in certificates.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     other = tmp_path / "other"
@@ -170,7 +169,7 @@ def test_a_changed_certificate_is_taken_up_without_a_restart(
 def test_what_cannot_hold_is_refused_at_the_start(
     descriptor: Any, certificates: Path, tmp_path: Path, change: Any, told: str
 ) -> None:
-    """Missing, garbled, mismatched or expired: one line that names the setting.  # proves S-11"""
+    """Missing, garbled, mismatched or expired: one line that names the setting (S-11)."""
     for file in certificates.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     change(tmp_path)

@@ -58,7 +58,7 @@ def test_the_nearest_class_of_the_table_decides(error: Exception, kind: type[Ser
 
 
 def test_an_unknown_exception_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The trace is logged, the caller reads a plain text."""  # proves S-5
+    """The trace is logged, the caller reads a plain text (S-5)."""
     with caplog.at_level(logging.ERROR):
         found = to_service_error(KeyError("/etc/secret"), TABLE)
 
@@ -68,7 +68,7 @@ def test_an_unknown_exception_tells_nothing(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_a_status_carries_reason_retry_and_field() -> None:
-    """Rich details say why, when to come back and which field is at fault."""  # proves S-1
+    """Rich details say why, when to come back and which field is at fault (S-1)."""
     error = InvalidArgument(
         "no", reason="WHY", retry_after_s=1.5, metadata={"bound": "7"}, field="candidates[2].id"
     )
@@ -134,8 +134,8 @@ def test_an_error_of_another_service_is_answered_again_as_it_was(kind: type[Serv
 
 @pytest.mark.parametrize("letter", ["가", "😀", "%", "\n", "é", "x"])
 def test_a_message_in_any_script_arrives(letter: str) -> None:
-    """In a header a byte that is not ASCII takes three: status and message stay within 8 KiB together."""
-    # proves S-1, S-5
+    """In a header a byte that is not ASCII takes three: status and message stay within 8 KiB together (S-1,
+    S-5)."""
     status = to_status(InvalidArgument(letter * 5_000, field="f"))
 
     header = quote(status.message, safe=SAFE)

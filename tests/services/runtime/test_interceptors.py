@@ -55,7 +55,7 @@ def told(error: grpc.aio.AioRpcError) -> status_pb2.Status:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_an_exception_becomes_a_rich_status_in_every_shape(name: str, serve: Serve) -> None:
-    """Whatever the shape of the method, the caller gets code, text and details."""  # proves S-1
+    """Whatever the shape of the method, the caller gets code, text and details (S-1)."""
 
     async def scenario() -> grpc.aio.AioRpcError:
         table = {KeyError: lambda error: NotFound("no such thing", reason="GONE", retry_after_s=2.0)}
@@ -77,7 +77,7 @@ def test_an_exception_becomes_a_rich_status_in_every_shape(name: str, serve: Ser
 def test_an_unknown_exception_is_internal_without_its_repr(
     name: str, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The caller reads 'internal error'; the trace is in the log."""  # proves S-5
+    """The caller reads 'internal error'; the trace is in the log (S-5)."""
 
     async def scenario() -> grpc.aio.AioRpcError:
         async with serve(**refusing(ValueError(SECRET))) as it:
@@ -121,7 +121,7 @@ def test_replies_pass_in_every_shape(name: str, serve: Serve) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_bytes_that_are_no_message_are_an_invalid_argument(name: str, serve: Serve) -> None:
-    """A malformed message is the caller's fault, and the server says so in plain words."""  # proves S-5
+    """A malformed message is the caller's fault, and the server says so in plain words (S-5)."""
 
     async def one(request: Any, context: Any) -> TEXT:
         async for _ in request if not isinstance(request, TEXT) else texts():
@@ -169,7 +169,7 @@ class Sleeper:
 
 
 def test_a_call_without_a_deadline_gets_one(serve: Serve) -> None:
-    """The server's own deadline ends the handler, and the caller reads why."""  # proves S-7
+    """The server's own deadline ends the handler, and the caller reads why (S-7)."""
 
     async def scenario() -> tuple[grpc.aio.AioRpcError, Sleeper, float]:
         sleeper, started = Sleeper(), time.monotonic()
@@ -187,7 +187,7 @@ def test_a_call_without_a_deadline_gets_one(serve: Serve) -> None:
 
 
 def test_the_callers_deadline_cancels_the_handler(serve: Serve) -> None:
-    """A handler does not go on for a caller who no longer waits."""  # proves S-1
+    """A handler does not go on for a caller who no longer waits (S-1)."""
 
     async def scenario() -> Sleeper:
         sleeper = Sleeper()
@@ -221,7 +221,7 @@ def test_a_cancelled_call_is_no_error(serve: Serve, caplog: pytest.LogCaptureFix
 
 
 def test_one_log_line_and_one_count_a_call(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """The line says method, code, duration, ids and noted figures; nothing of the payload."""  # proves S-11
+    """The line says method, code, duration, ids and noted figures; nothing of the payload (S-11)."""
 
     async def answer(request: Any, context: Any) -> TEXT:
         note(queue_ms=3.5)

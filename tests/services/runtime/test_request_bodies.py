@@ -65,7 +65,7 @@ def held(it: Any) -> float:
 
 def test_a_flood_is_refused_while_what_is_small_or_accepted_is_answered(serve: Serve) -> None:
     """Over the bound large bodies are refused at once; small ones, health and accepted calls go on; then
-    there is room again.  # proves S-4"""
+    there is room again (S-4)."""
 
     async def scenario() -> None:
         gate = Gate()
@@ -98,7 +98,7 @@ def test_a_flood_is_refused_while_what_is_small_or_accepted_is_answered(serve: S
 
 
 def test_bodies_that_all_come_late_do_not_pass_the_bound_together(serve: Serve) -> None:
-    """Calls admitted while nothing was held yet are refused once the first bodies are there.  # proves S-4"""
+    """Calls admitted while nothing was held yet are refused once the first bodies are there (S-4)."""
 
     async def scenario() -> None:
         gate, send = Gate(), asyncio.Event()
@@ -130,7 +130,7 @@ def test_bodies_that_all_come_late_do_not_pass_the_bound_together(serve: Serve) 
 
 def test_mute_callers_keep_large_bodies_out_and_nothing_else(serve: Serve) -> None:
     """Where every turn is taken a body that is not there is refused, a small one answered, and a turn ends
-    with its call.  # proves S-4"""
+    with its call (S-4)."""
 
     async def scenario() -> None:
         gate = Gate()
@@ -181,7 +181,7 @@ def test_a_body_that_takes_its_time_gives_its_turn_up_to_others() -> None:
 
 
 def test_streams_wait_for_room_and_are_bounded_in_number(serve: Serve) -> None:
-    """A stream's message is not read while too much is held, and counts while it is in hand.  # proves S-4"""
+    """A stream's message is not read while too much is held, and counts while it is in hand (S-4)."""
 
     async def scenario() -> None:
         gate = Gate()

@@ -19,7 +19,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_bad_setting_tells_nothing_of_the_token_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the error about another setting nor the settings' own text holds the token.  # proves S-11"""
+    """Neither the error about another setting nor the settings' own text holds the token (S-11)."""
     monkeypatch.setenv("ATELIER_PEER_TOKEN", "very-secret")
     assert "very-secret" not in repr(ServiceSettings())
 
@@ -65,7 +65,7 @@ def test_files_make_what_a_client_brings(certificates: Path, tmp_path: Path) -> 
     ],
 )
 def test_what_cannot_be_used_is_named(certificates: Path, files: dict[str, str], told: str) -> None:
-    """One line that names the setting, before any call is tried.  # proves S-11"""
+    """One line that names the setting, before any call is tried (S-11)."""
     (certificates / "empty").write_text("\n")
     (certificates / "binary").write_bytes(b"\xff\xfe")
 

@@ -38,7 +38,7 @@ async def health(channel: Any, name: str) -> int:
 
 
 def test_health_tells_the_process_from_the_service(serve: Serve) -> None:
-    """'' is alive from the start; the service's name only once it says so, and back."""  # proves S-1
+    """'' is alive from the start; the service's name only once it says so, and back (S-1)."""
 
     async def scenario() -> list[tuple[int, int]]:
         async with serve(UnaryUnary=echo) as it:
@@ -73,7 +73,7 @@ def test_a_service_may_be_ready_before_it_listens(descriptor: ServiceDescriptor)
 
 
 def test_reflection_lists_every_service(serve: Serve) -> None:
-    """A caller without the protos finds what there is."""  # proves S-1
+    """A caller without the protos finds what there is (S-1)."""
 
     async def scenario() -> set[str]:
         async with serve(UnaryUnary=echo) as it:
@@ -121,7 +121,7 @@ def test_the_ready_file_is_there_while_the_port_listens(
 def test_a_ready_file_that_cannot_be_written_keeps_nobody_from_being_served(
     descriptor: ServiceDescriptor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On a full disk the service answers all the same, and the log says what is missing."""  # proves S-8
+    """On a full disk the service answers all the same, and the log says what is missing (S-8)."""
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "ready.json"
 
@@ -153,7 +153,7 @@ def test_a_taken_port_is_said_and_not_shared(descriptor: ServiceDescriptor) -> N
 
 
 def test_messages_up_to_the_bound_pass_both_ways(serve: Serve) -> None:
-    """64 MiB fit in both directions; more is refused and the server lives on."""  # proves S-5
+    """64 MiB fit in both directions; more is refused and the server lives on (S-5)."""
 
     async def scenario() -> tuple[int, grpc.StatusCode, str]:
         async with serve(UnaryUnary=echo) as it:
@@ -168,7 +168,7 @@ def test_messages_up_to_the_bound_pass_both_ways(serve: Serve) -> None:
 
 @pytest.mark.slow
 def test_draining_finishes_accepted_calls_and_refuses_new_ones(descriptor: ServiceDescriptor) -> None:
-    """NOT_SERVING first; what was accepted is answered; what comes later is told to retry."""  # proves S-1
+    """NOT_SERVING first; what was accepted is answered; what comes later is told to retry (S-1)."""
     entered, release = asyncio.Event(), asyncio.Event()
 
     async def slow(request: Any, context: Any) -> TEXT:

@@ -74,7 +74,7 @@ def wait(channel: Any, seconds: float) -> Any:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_what_was_accepted_and_exits_cleanly(number: int, tmp_path: Path) -> None:
-    """SIGTERM or SIGINT in the middle of a call: the call is answered, the exit code is 0."""  # proves S-8
+    """SIGTERM or SIGINT in the middle of a call: the call is answered, the exit code is 0 (S-8)."""
     with process(tmp_path) as (child, ready), grpc.insecure_channel(address(child, ready)) as channel:
         pending = wait(channel, 1.0)
         time.sleep(0.3)

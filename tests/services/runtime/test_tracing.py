@@ -99,7 +99,7 @@ def test_the_name_of_the_environment_wins(
 def test_a_collector_that_is_gone_is_in_nobodys_way(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Calls go on, the process ends within seconds, and the log says it once.  # proves S-8"""
+    """Calls go on, the process ends within seconds, and the log says it once (S-8)."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     with tracing("test"):

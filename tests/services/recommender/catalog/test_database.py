@@ -16,8 +16,7 @@ from tests.services.recommender.catalog.conftest import tamper, write
 
 
 def test_migrations_make_the_tables_that_the_code_uses(catalog, tmp_path):
-    """After every migration the schema is that of the table definitions, to the last column."""
-    # proves S-10
+    """After every migration the schema is that of the table definitions, to the last column (S-10)."""
     engine = create_engine(f"sqlite:///{tmp_path / 'catalogue' / database.FILE}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
@@ -27,7 +26,7 @@ def test_migrations_make_the_tables_that_the_code_uses(catalog, tmp_path):
 
 
 def test_a_newer_schema_is_refused_naming_both(catalog, tmp_path, open_catalog):
-    """A catalog of a newer build is not touched; both schemas are named."""  # proves S-10
+    """A catalog of a newer build is not touched; both schemas are named (S-10)."""
     catalog.close()
     tamper(tmp_path, "UPDATE alembic_version SET version_num = '0007'")
 
@@ -37,7 +36,7 @@ def test_a_newer_schema_is_refused_naming_both(catalog, tmp_path, open_catalog):
 
 
 def test_an_older_schema_is_backed_up_before_it_is_migrated(catalog, tmp_path, monkeypatch):
-    """Before a migration the file is copied beside, whole."""  # proves S-10
+    """Before a migration the file is copied beside, whole (S-10)."""
     write(catalog, "a")
     catalog.close()
     catalog._database.close = lambda: None

@@ -97,7 +97,7 @@ def test_vectors_of_contents_that_are_gone_are_not_kept(catalog):
 
 
 def test_conditions_are_joined(catalog):
-    """Words of one field are alternatives, fields and other conditions must all hold."""  # proves R-3
+    """Words of one field are alternatives, fields and other conditions must all hold (R-3)."""
     write(catalog, "a", "1", attributes={"style": ["retro", "resort"], "category": "knit"})
     write(catalog, "b", "2", attributes={"style": ["retro"]}, in_stock=False, released_us=10)
     write(catalog, "c", "3", attributes={"category": "knit"}, collection="other")

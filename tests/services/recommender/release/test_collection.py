@@ -14,7 +14,7 @@ from tests.services.recommender.world import ids, item, vector_of
 
 
 def test_a_lead_of_the_same_space_is_taken_up_without_re_embedding(recommender, models, shelf, embedder):
-    """A promoted attribute encoder serves within seconds; no picture is embedded again."""  # proves S-3
+    """A promoted attribute encoder serves within seconds; no picture is embedded again (S-3)."""
     recommender.upsert(item("a", "knit red"))
     embedder.fake.requests.clear()
 
@@ -28,8 +28,7 @@ def test_a_lead_of_the_same_space_is_taken_up_without_re_embedding(recommender, 
 
 @pytest.mark.slow
 def test_no_request_fails_while_releases_change_under_load(recommender, models, shelf, embedder):
-    """Under constant writing and asking, an upgrade and a rollback lose no item and fail no call."""
-    # proves S-3
+    """Under constant writing and asking, an upgrade and a rollback lose no item and fail no call (S-3)."""
     recommender.upsert(*(item(f"base-{n}", f"knit base-{n}") for n in range(50)))
     stop, failures, written = threading.Event(), [], []
 
@@ -70,7 +69,7 @@ def repeat(work, stop, failures):
 
 @pytest.mark.slow
 def test_rollback_is_a_load(recommender, models, shelf, embedder):
-    """Going back embeds only what came since; vectors of the earlier space were kept."""  # proves S-3
+    """Going back embeds only what came since; vectors of the earlier space were kept (S-3)."""
     recommender.upsert(*(item(f"item-{n}", f"knit item-{n}") for n in range(40)))
     lead, _ = next_models(shelf, embedder)
     until(serves(recommender, lead))
@@ -87,7 +86,7 @@ def test_rollback_is_a_load(recommender, models, shelf, embedder):
 
 
 def test_a_refused_model_leaves_the_present_one(recommender, models, shelf, embedder):
-    """A lead that the embedder refuses is told of; the present release answers."""  # proves M-4, S-3
+    """A lead that the embedder refuses is told of; the present release answers (M-4, S-3)."""
     image = shelf.image("tower 2")
     embedder.fake.refused_spaces.add(image.space_id)
     shelf.attributes(image, "encoder 2")
@@ -126,8 +125,7 @@ def test_a_shop_that_gets_attributes_goes_over(shelf, serve, embedder):
 
 
 def test_without_a_store_the_service_waits(serve, shelf, embedder):
-    """Store gone at start: NOT_SERVING, calls UNAVAILABLE naming it; once it is there, all is well."""
-    # proves S-8
+    """Store gone at start: NOT_SERVING, calls UNAVAILABLE naming it; once it is there, all is well (S-8)."""
     recommender = serve(wait=False)
     assert health(recommender) == health_pb2.HealthCheckResponse.NOT_SERVING
     with pytest.raises(errors.Unavailable, match="no release yet") as caught:
@@ -145,7 +143,7 @@ def test_without_a_store_the_service_waits(serve, shelf, embedder):
 
 
 def test_a_store_that_goes_leaves_what_is_loaded(recommender, models, shelf):
-    """Store gone later: what is loaded serves, and the status says so."""  # proves S-8
+    """Store gone later: what is loaded serves, and the status says so (S-8)."""
     recommender.upsert(item("a", "knit"))
     shutil.rmtree(shelf.root)
 
@@ -155,7 +153,7 @@ def test_a_store_that_goes_leaves_what_is_loaded(recommender, models, shelf):
 
 
 def test_a_first_start_without_the_embedder(models, serve, embedder):
-    """Without an embedder the service serves what needs none, and pictures once it is there."""  # proves S-8
+    """Without an embedder the service serves what needs none, and pictures once it is there (S-8)."""
     embedder.stop()
     recommender = serve()
 
@@ -169,8 +167,7 @@ def test_a_first_start_without_the_embedder(models, serve, embedder):
 
 
 def test_a_restart_serves_without_anybody(models, serve, embedder, shelf):
-    """After a restart in the middle of an upgrade, embedder gone, the last release serves at once."""
-    # proves S-8
+    """After a restart in the middle of an upgrade, embedder gone, the last release serves at once (S-8)."""
     first = serve()
     first.upsert(item("a", "knit red"), item("b", "knit blue"))
     first.close()

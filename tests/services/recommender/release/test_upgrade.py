@@ -15,8 +15,7 @@ from tests.services.recommender.world import ids, item, vector_of
 
 @pytest.mark.slow
 def test_upgrade_to_another_space(recommender, models, shelf, embedder):
-    """A lead of another space re-embeds every kept picture; then every answer is of the new space."""
-    # proves S-2, S-3
+    """A lead of another space re-embeds every kept picture; then every answer is of the new space (S-2, S-3)."""
     names = [f"item-{n}" for n in range(70)]
     recommender.upsert(*(item(name, f"knit {name}") for name in names))
 
@@ -35,8 +34,8 @@ def test_upgrade_to_another_space(recommender, models, shelf, embedder):
 
 @pytest.mark.slow
 def test_during_an_upgrade_everything_goes_on(recommender, models, shelf, embedder):
-    """Until the last picture is embedded the old release answers; upserts and deletes of that time count."""
-    # proves S-3, S-8
+    """Until the last picture is embedded the old release answers; upserts and deletes of that time count
+    (S-3, S-8)."""
     recommender.upsert(*(item(f"item-{n}", f"knit item-{n}") for n in range(40)))
     lead, image = next_models(shelf, embedder)
     # The alias of the encoder is moved already; its embeddings wait at the gate.

@@ -13,7 +13,7 @@ from tests.services.recommender.world import DIMENSION, ids, item, vector_of
 
 
 def test_an_upserted_item_is_found_at_once(recommender, models):
-    """What is acknowledged can be recommended, fetched and listed."""  # proves R-4, R-6
+    """What is acknowledged can be recommended, fetched and listed (R-4, R-6)."""
     for number in range(20):
         reply = recommender.upsert(item(f"item-{number}", f"knit number{number}"))
 
@@ -24,8 +24,7 @@ def test_an_upserted_item_is_found_at_once(recommender, models):
 
 
 def test_item_comes_back_as_it_was_given(recommender):
-    """Attributes come back in the preferred spelling, metadata beside them, the picture as received."""
-    # proves R-4
+    """Attributes come back in the preferred spelling, metadata beside them, the picture as received (R-4)."""
     record = {
         "category": " knit ",
         "style": ["retr0", "resort", "retro"],
@@ -71,7 +70,7 @@ def test_defaults(recommender):
 
 
 def test_upserting_the_same_again_changes_nothing(recommender, embedder):
-    """The same item with the same content keeps its revision and is not embedded again."""  # proves S-7
+    """The same item with the same content keeps its revision and is not embedded again (S-7)."""
     garment = item("a", "knit", attributes={"style": "retro"})
     first = recommender.upsert(garment)
     asked = len(embedder.fake.requests)
@@ -125,8 +124,7 @@ def test_a_shared_picture_stays_until_the_last_item_goes(recommender):
 
 
 def test_bad_items_fail_alone(recommender, models):
-    """Each bad item carries its own status with its place and identifier; the others are written."""
-    # proves S-5
+    """Each bad item carries its own status with its place and identifier; the others are written (S-5)."""
     space_id = models[1].space_id
     reply = recommender.upsert(
         item("good", "knit"),
@@ -158,7 +156,7 @@ def test_bad_items_fail_alone(recommender, models):
 
 
 def test_when_every_item_is_bad_the_call_fails(recommender):
-    """The call fails with the first item's error and all of them in its details."""  # proves S-5
+    """The call fails with the first item's error and all of them in its details (S-5)."""
     with pytest.raises(
         errors.InvalidArgument, match=r"all 3 items failed; item 0 \('a'\): the picture cannot be decoded"
     ) as caught:
@@ -176,7 +174,7 @@ def test_when_every_item_is_bad_the_call_fails(recommender):
     ],
 )
 def test_malformed_upserts_are_refused_whole(recommender, items, message):
-    """Too few, too many or repeated items refuse the call; nothing is written."""  # proves S-5
+    """Too few, too many or repeated items refuse the call; nothing is written (S-5)."""
     with pytest.raises(errors.InvalidArgument, match=message):
         recommender.upsert(*items)
 
@@ -199,8 +197,7 @@ def test_items_by_vector(recommender, models):
 
 @pytest.mark.parametrize("length", [0.0, 1e-45, 1e-30, 1e-13])
 def test_a_vector_without_direction_is_never_written(recommender, models, serve, length):
-    """One that is too short for the index is refused before it is in the catalog, which opens again."""
-    # proves S-5
+    """One that is too short for the index is refused before it is in the catalog, which opens again (S-5)."""
     space_id = models[1].space_id
     short = (length * vector_of(["knit"], space_id)).astype(np.float32)
     with pytest.raises(errors.InvalidArgument, match="no direction"):
@@ -213,7 +210,7 @@ def test_a_vector_without_direction_is_never_written(recommender, models, serve,
 
 
 def test_deleted_items_are_gone(recommender):
-    """Deleted items are neither found nor fetched; deleting them again does no harm."""  # proves R-4, S-7
+    """Deleted items are neither found nor fetched; deleting them again does no harm (R-4, S-7)."""
     recommender.upsert(item("a", "knit"), item("b", "skirt"))
 
     first = recommender.delete("a", "nobody")
@@ -241,7 +238,7 @@ def test_an_item_that_returns_takes_a_new_revision(recommender):
 
 
 def test_listing_pages_in_order(recommender):
-    """Pages come in the order of identifiers, each item once, with the total."""  # proves R-4
+    """Pages come in the order of identifiers, each item once, with the total (R-4)."""
     names = [f"item-{n:03}" for n in range(25)]
     recommender.upsert(*(item(name, f"p {name}") for name in reversed(names)))
 
@@ -262,8 +259,7 @@ def test_listing_pages_in_order(recommender):
 
 
 def test_unknown_collections_are_not_found(recommender):
-    """Every call names a collection that the settings know; the error names those that there are."""
-    # proves R-3
+    """Every call names a collection that the settings know; the error names those that there are (R-3)."""
     for request in (
         lambda: recommender.upsert(item("a", "x"), collection="nope"),
         lambda: recommender.delete("a", collection="nope"),
@@ -276,7 +272,7 @@ def test_unknown_collections_are_not_found(recommender):
 
 
 def test_collections_are_apart(models, serve):
-    """The same identifier in two collections is two items."""  # proves R-3
+    """The same identifier in two collections is two items (R-3)."""
     recommender = serve(collections="fashion=fashion-attributes,shoes=fashion-image")
     while not recommender.status("shoes").space_id:
         time.sleep(0.01)
@@ -289,8 +285,7 @@ def test_collections_are_apart(models, serve):
 
 
 def test_without_the_embedder_pictures_are_not_written(recommender, embedder, models):
-    """Embedder gone: upserts of pictures are UNAVAILABLE with nothing written, vectors go on."""
-    # proves S-8
+    """Embedder gone: upserts of pictures are UNAVAILABLE with nothing written, vectors go on (S-8)."""
     embedder.stop()
     with pytest.raises(errors.Unavailable) as caught:
         recommender.upsert(item("a", "knit"))
@@ -305,7 +300,7 @@ def test_without_the_embedder_pictures_are_not_written(recommender, embedder, mo
 
 @pytest.mark.slow
 def test_an_oversized_message_is_told(recommender):
-    """A message beyond 64 MiB is INVALID_ARGUMENT naming both sizes."""  # proves S-7
+    """A message beyond 64 MiB is INVALID_ARGUMENT naming both sizes (S-7)."""
     items = [item(f"a{n}", "x" * (10 << 20) if n else "x" * ((4 << 20) + 1000)) for n in range(7)]
 
     with pytest.raises(errors.InvalidArgument, match="the bound is 67108864"):
@@ -330,8 +325,7 @@ def test_a_caller_who_leaves_does_not_break_a_write(recommender, embedder, model
 
 @pytest.mark.slow
 def test_many_items_go_through_segments(recommender, models):
-    """Three thousand items in messages of 128 are all there; a filter and a large answer are complete."""
-    # proves R-6
+    """Three thousand items in messages of 128 are all there; a filter and a large answer are complete (R-6)."""
     space_id = models[1].space_id
     rng = np.random.default_rng(42)
     rows = rng.normal(size=(3000, DIMENSION)).astype(np.float32)

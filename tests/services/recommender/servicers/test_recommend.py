@@ -50,8 +50,8 @@ def stock(recommender):
 
 
 def test_by_picture(stocked, models):
-    """A picture finds the garments that look like it, nearest first, and says what made the answer."""
-    # proves R-2, R-3, R-9, S-2
+    """A picture finds the garments that look like it, nearest first, and says what made the answer (R-2, R-3,
+    R-9, S-2)."""
     reply = stocked.recommend(image=b"knit retro red", item_count=2)
 
     assert ids(reply) == ["knit-retro", "knit-retro-2"]
@@ -67,8 +67,7 @@ def test_by_picture(stocked, models):
 
 
 def test_a_customers_picture_is_never_kept(stocked, shop):
-    """The embedder is told to keep neither the picture nor its vector, and the catalog does not."""
-    # proves S-11
+    """The embedder is told to keep neither the picture nor its vector, and the catalog does not (S-11)."""
     stocked.recommend(image=b"a customer", positive_examples=[example("another customer")])
 
     request = shop.embedder.fake.requests[-1]
@@ -81,8 +80,8 @@ def test_a_customers_picture_is_never_kept(stocked, shop):
 
 
 def test_by_attributes(stocked):
-    """An attribute record finds garments through the lead, whose space is aligned with that of pictures."""
-    # proves R-3
+    """An attribute record finds garments through the lead, whose space is aligned with that of pictures
+    (R-3)."""
     reply = stocked.recommend(
         attributes=write_record({"category": "skirt", "style": ["resort"]}), item_count=2
     )
@@ -91,8 +90,7 @@ def test_by_attributes(stocked):
 
 
 def test_records_that_the_schema_refuses_never_travel(stocked, shop):
-    """Many bad examples are told at once by the recommender, which has the schema; good ones are used."""
-    # proves S-5
+    """Many bad examples are told at once by the recommender, which has the schema; good ones are used (S-5)."""
     asked = len(shop.embedder.fake.requests)
     bad = [resources_pb2.Example(attributes=write_record({"colour": f"red {n}"})) for n in range(100)]
     good = resources_pb2.Example(attributes=write_record({"category": "skirt"}))
@@ -105,7 +103,7 @@ def test_records_that_the_schema_refuses_never_travel(stocked, shop):
 
 
 def test_by_items(stocked):
-    """Items as the query find others like them; they are left out themselves."""  # proves R-1, R-3
+    """Items as the query find others like them; they are left out themselves (R-1, R-3)."""
     reply = stocked.recommend(items=of_items("knit-retro"), item_count=10)
 
     assert ids(reply)[0] == "knit-retro-2"
@@ -130,7 +128,7 @@ def test_by_vector(stocked, models, which):
 
 
 def test_likes_and_dislikes(stocked):
-    """Liked examples draw the answer near, disliked ones push it away; both are left out."""  # proves R-2
+    """Liked examples draw the answer near, disliked ones push it away; both are left out (R-2)."""
     liked = stocked.recommend(positive_examples=[example(item_id="skirt-resort"), example("skirt red")])
     away = stocked.recommend(
         image=b"knit retro skirt resort", negative_examples=[example("knit retro"), example("knit retro red")]
@@ -159,7 +157,7 @@ def test_likes_and_dislikes(stocked):
     ],
 )
 def test_filters(stocked, conditions, expected):
-    """Results satisfy every condition, words in any spelling, and are all that do."""  # proves R-3
+    """Results satisfy every condition, words in any spelling, and are all that do (R-3)."""
     reply = stocked.recommend(image=b"boots", filter=resources_pb2.ItemFilter(**conditions))
 
     assert set(ids(reply)) == expected
@@ -181,7 +179,7 @@ def test_what_cannot_be_an_identifier_cannot_be_excluded(stocked, hostile):
 
 
 def test_bad_examples_fail_alone(stocked):
-    """Examples that cannot be read are told with their place; the others answer."""  # proves S-5
+    """Examples that cannot be read are told with their place; the others answer (S-5)."""
     reply = stocked.recommend(
         positive_examples=[
             example("broken"),
@@ -199,7 +197,7 @@ def test_bad_examples_fail_alone(stocked):
 
 
 def test_when_all_fail_the_call_fails(stocked):
-    """A call of which nothing can be read fails with the first error."""  # proves S-5
+    """A call of which nothing can be read fails with the first error (S-5)."""
     with pytest.raises(errors.InvalidArgument, match="cannot be decoded"):
         stocked.recommend(image=b"broken")
     with pytest.raises(errors.NotFound, match="nobody"):
@@ -269,7 +267,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_requests_are_refused_by_name(stocked, name):
-    """What is wrong with a request is said, and the next one is answered."""  # proves S-5
+    """What is wrong with a request is said, and the next one is answered (S-5)."""
     fields, error, message = REFUSED[name]
 
     with pytest.raises(error, match=message):
@@ -287,14 +285,13 @@ def test_bad_requests_are_refused_by_name(stocked, name):
     ],
 )
 def test_bad_vectors_are_refused(stocked, models, values, error, message):
-    """A vector of another length, with NaN or without direction is refused, naming both numbers."""
-    # proves S-5
+    """A vector of another length, with NaN or without direction is refused, naming both numbers (S-5)."""
     with pytest.raises(error, match=message):
         stocked.recommend(vector=types_pb2.SpaceVector(space_id=models[1].space_id, values=values))
 
 
 def test_a_vector_of_another_space_is_refused(stocked, models):
-    """Vectors of two spaces never meet: FAILED_PRECONDITION names both."""  # proves S-2
+    """Vectors of two spaces never meet: FAILED_PRECONDITION names both (S-2)."""
     other = types_pb2.SpaceVector(space_id="f" * 64, values=[1.0] * DIMENSION)
     with pytest.raises(errors.FailedPrecondition) as caught:
         stocked.recommend(vector=other)
@@ -317,7 +314,7 @@ def test_examples_that_cancel_out(stocked, models):
 
 
 def test_models_and_limits_are_told(stocked, models):
-    """ListModels gives the lead and the image model as they serve; GetLimits the one table."""  # proves S-7
+    """ListModels gives the lead and the image model as they serve; GetLimits the one table (S-7)."""
     lead, image = stocked.models()
 
     assert (lead.identity.digest, lead.alias, lead.state) == (models[0].digest, "production", 3)
