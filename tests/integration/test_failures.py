@@ -171,7 +171,8 @@ def test_a_catalog_has_one_holder(published: Path, tmp_path: Path, rows: list[Ro
 
 @pytest.mark.timed
 def test_a_killed_embedder_leaves_nothing_corrupt(published: Path, tmp_path: Path, rows: list[Row]) -> None:
-    """kill -9 under load, three times: the cache is whole afterwards, and every kind is answered again (S-8)."""
+    """kill -9 under load, three times: the cache is whole afterwards, and every kind is answered again
+    (S-8)."""
     row = started(Row(published, tmp_path / "data"), rows)
     with asking_everything(row.addresses) as load:
         for _ in range(3):

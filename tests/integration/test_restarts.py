@@ -105,7 +105,8 @@ def test_every_order_of_starting(row: Row, order: tuple[str, ...]) -> None:
 
 
 def test_a_term_under_load_fails_no_accepted_request(running: Row) -> None:
-    """SIGTERM while every kind is asked: what fails was refused, and each answer that was made arrived (S-8)."""
+    """SIGTERM while every kind is asked: what fails was refused, and each answer that was made arrived
+    (S-8)."""
     with asking_everything(running.addresses) as load:
         load.await_each(time.monotonic(), ENOUGH, timeout_s=30)
         since = time.monotonic()

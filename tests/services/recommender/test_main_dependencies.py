@@ -23,7 +23,8 @@ def of_items(*item_ids):
 
 @pytest.mark.timed
 def test_without_the_embedder_the_catalog_still_answers(stocked, models, embedder):
-    """Embedder gone: items and vectors answer; pictures and attributes fail within 1 s, with RetryInfo (S-8)."""
+    """Embedder gone: items and vectors answer; pictures and attributes fail within 1 s, with RetryInfo
+    (S-8)."""
     embedder.stop()
 
     values = vector_of(["knit"], models[1].space_id)

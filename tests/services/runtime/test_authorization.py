@@ -56,7 +56,8 @@ def bearer(token: str) -> tuple[tuple[str, str], ...]:
 
 
 def test_a_method_without_a_scope_needs_admin(descriptor: Any, tokens: Path) -> None:
-    """No token and unknown tokens are UNAUTHENTICATED, small scopes PERMISSION_DENIED; streams alike (S-11)."""
+    """No token and unknown tokens are UNAUTHENTICATED, small scopes PERMISSION_DENIED; streams alike
+    (S-11)."""
     service = shape_service(descriptor, {"UnaryUnary": echo, "StreamUnary": echo})
 
     async def scenario() -> None:

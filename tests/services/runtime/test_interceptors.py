@@ -1,4 +1,4 @@
-"""The ring around every call."""
+"""The interceptor of every call: deadlines, ids, statuses, log lines and memory."""
 
 import asyncio
 import json

@@ -15,7 +15,8 @@ from tests.services.recommender.world import ids, item, vector_of
 
 @pytest.mark.slow
 def test_upgrade_to_another_space(recommender, models, shelf, embedder):
-    """A lead of another space re-embeds every kept picture; then every answer is of the new space (S-2, S-3)."""
+    """A lead of another space re-embeds every kept picture; then every answer is of the new space (S-2,
+    S-3)."""
     names = [f"item-{n}" for n in range(70)]
     recommender.upsert(*(item(name, f"knit {name}") for name in names))
 

@@ -325,7 +325,8 @@ def test_a_caller_who_leaves_does_not_break_a_write(recommender, embedder, model
 
 @pytest.mark.slow
 def test_many_items_go_through_segments(recommender, models):
-    """Three thousand items in messages of 128 are all there; a filter and a large answer are complete (R-6)."""
+    """Three thousand items in messages of 128 are all there; a filter and a large answer are complete
+    (R-6)."""
     space_id = models[1].space_id
     rng = np.random.default_rng(42)
     rows = rng.normal(size=(3000, DIMENSION)).astype(np.float32)

@@ -90,7 +90,8 @@ def test_by_attributes(stocked):
 
 
 def test_records_that_the_schema_refuses_never_travel(stocked, shop):
-    """Many bad examples are told at once by the recommender, which has the schema; good ones are used (S-5)."""
+    """Many bad examples are told at once by the recommender, which has the schema; good ones are used
+    (S-5)."""
     asked = len(shop.embedder.fake.requests)
     bad = [resources_pb2.Example(attributes=write_record({"colour": f"red {n}"})) for n in range(100)]
     good = resources_pb2.Example(attributes=write_record({"category": "skirt"}))
