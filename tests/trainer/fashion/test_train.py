@@ -1,11 +1,15 @@
 import json
 import os
+import struct
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from inference.encoder import ImageEncoder
+from tests.trainer.fashion.conftest import read_json
 from trainer.errors import FolderInUse
 from trainer.fashion.augmentation.views import encode_views
 from trainer.fashion.data.prepared_data import split_records
@@ -139,3 +143,42 @@ def test_two_runs_never_share_a_folder(gallery, fashion_config, garments, space)
         train_fashion(fashion_config, garments, gallery.image.version, space)
 
     assert not (space.out / "checkpoints").exists()
+
+
+def test_names_are_fixed_and_everything_is_dated(house):
+    """Checkpoint, results, summary, charts."""  # proves F-10, F-11
+    out = house.space.out
+    for name in ("checkpoints/best_model.pt", "results/training_results.json", "results/training_charts.png"):
+        assert (out / name).is_file(), name
+    for name in ("training_results.json", "training_summary.json"):
+        assert read_json(out / "results" / name)["created_at"]
+    with Image.open(out / "results" / "training_charts.png") as chart:
+        assert "Creation Time" in chart.info
+    summary, body = read_json(out / "results" / "training_summary.json"), house.report.body
+    assert summary["top5"] == body["val"]["recall"]["5"]
+    assert summary["chance@10"] < summary["recall@10"] <= summary["tie_ceiling@10"]
+
+
+def test_every_epoch_is_written_for_tensorboard(house):
+    """Both stages, one step an epoch, with the figures of A-13."""  # proves F-10
+    steps = [step for name, step in _scalars(house.space.out / "logs") if name == "val/loss"]
+    training = house.config.training
+
+    assert steps == list(range(1, training.standalone_epochs + training.max_epochs + 1))
+    names = {name for name, _ in _scalars(house.space.out / "logs")}
+    assert {"train/loss", "train/lr", "val/recall_1", "val/recall_5", "val/positive_similarity"} <= names
+
+
+def _scalars(folder: Path) -> list[tuple[str, int]]:
+    """(name, step) of the scalars in a folder's event files, in order."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for path in sorted(folder.iterdir()):
+        data, at = path.read_bytes(), 0
+        while at < len(data):
+            (length,) = struct.unpack_from("<Q", data, at)
+            event = Event.FromString(data[at + 12 : at + 12 + length])
+            found += [(value.tag, event.step) for value in event.summary.value]
+            at += 16 + length
+    return found

@@ -1,6 +1,8 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +10,9 @@ from model_store.manifest import AttributePreprocessing
 from tests.trainer.fashion.encoder_kinds import RECORDS, SCHEMA, SETTINGS, encode, make_encoder
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.encoders import EncoderEnsemble
-from trainer.fashion.trained_run import restore_ensemble
+from trainer.fashion.evaluation.report import evaluate_run
+from trainer.fashion.train import train_fashion
+from trainer.fashion.trained_run import open_run, open_runs, restore_ensemble
 
 
 def _checkpoint(kind: str, seed: int, **changes: Any) -> dict[str, Any]:
@@ -96,3 +100,30 @@ def test_no_member_is_no_ensemble():
     """An ensemble of no checkpoint is refused, naming how many it needs (F-23)."""
     with pytest.raises(InvalidCheckpoint, match="at least 1 checkpoint, got 0"):
         restore_ensemble({})
+
+
+@pytest.mark.slow
+def test_a_folder_without_a_run_says_how_to_make_one(house, tmp_path):
+    """In one line."""
+    with pytest.raises(InvalidCheckpoint, match="train first"):
+        open_run(tmp_path, house.space.store)
+
+
+@pytest.mark.slow
+def test_several_runs_answer_as_one(house, gallery, tmp_path):
+    """Their vectors have length 1 and are between the members'; another space is refused."""  # proves F-23
+    other = replace(house.space, out=tmp_path / "other")
+    training = house.config.training.model_copy(update={"seed": 7, "max_epochs": 2})
+    train_fashion(
+        house.config.model_copy(update={"training": training}), house.garments, gallery.image.version, other
+    )
+    run = open_runs((house.space.out, other.out), house.space.store)
+
+    body = evaluate_run(run, house.data, replace(house.space, out=tmp_path), probes=False)
+
+    assert body["vectors"]["record"]["ok"]
+    members = [open_run(folder, house.space.store) for folder in (house.space.out, other.out)]
+    records = [garment.attributes for garment in house.garments[:5]]
+    one_ND, other_ND, mean_ND = (r.encode_records(records) for r in (*members, run))
+    middle_ND = one_ND + other_ND
+    assert np.allclose(mean_ND, middle_ND / np.linalg.norm(middle_ND, axis=1, keepdims=True), atol=1e-5)

@@ -3,8 +3,8 @@
 MixUp and CutMix are made once, as pictures, because only vectors are kept: a view's partner is drawn among
 the garments of the training part and stays. In a batch the partner's record stands beside the others, and the
 picture belongs to both in proportion of what it shows of them (Zhang et al. 2018, Yun et al. 2019; soft pairs
-as in i-Mix, Lee et al. 2021). A partner's record that is not in the batch is added: without it, the loss would
-attribute the rest of the picture to the first garment.
+as in i-Mix, Lee et al. 2021). A partner's record that is not in the batch is added: without it, the loss
+would attribute the rest of the picture to the first garment.
 
 Shapes: N garments, V views with the picture itself first, B garments of a batch, M records, D vector.
 """

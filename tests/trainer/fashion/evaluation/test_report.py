@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.trainer.fashion.conftest import read_json
 from tests.trainer.fashion.evaluation.drawn_garments import draw_garments
+from trainer.errors import InvalidData
 from trainer.fashion.evaluation import charts
 from trainer.fashion.evaluation.charts import draw_evaluation, principal_axes
 from trainer.fashion.evaluation.encoded import Encoded
@@ -13,8 +16,10 @@ from trainer.fashion.evaluation.report import (
     ProbeBaseline,
     check_vectors,
     evaluate_encoder,
+    evaluate_run,
     similarity_histogram,
 )
+from trainer.fashion.trained_run import open_run, read_prepared
 
 CORE = ("category", "style", "material")
 
@@ -142,3 +147,52 @@ def test_own_pictures_are_nearer_than_others():
     assert sum(found["other"]) == 20_000
     assert sum(found["own"][-4:]) == 50
     assert sum(found["other"][-2:]) == 0
+
+
+@pytest.mark.slow
+def test_an_evaluation_lies_beside_the_run(house, tmp_path):
+    """JSON, Markdown, groups and charts; the val part of the same garments."""  # proves F-11, F-12, F-16
+    run = open_run(house.space.out, house.space.store)
+
+    body = evaluate_run(run, house.data, replace(house.space, out=tmp_path), probes=True)
+
+    results = tmp_path / "results"
+    assert read_json(results / "evaluation.json") == body
+    assert read_json(results / "query_groups.json")["all"] == body["query_groups"]["all"]
+    assert "## Whole gallery" in (results / "evaluation.md").read_text()
+    assert body["trained_on"]
+    assert body["garments"] == house.report.body["split"]["val"]
+    assert body["gallery"]["record_to_image"]["recall"] == house.report.body["val"]["recall"]
+
+
+@pytest.mark.slow
+def test_the_split_that_is_asked_for_is_the_gallery(house, tmp_path):
+    """All is train and val together."""  # proves F-13
+    run = open_run(house.space.out, house.space.store)
+    space = replace(house.space, out=tmp_path)
+    sizes = {
+        split: evaluate_run(run, house.data, space, split=split, probes=False)["garments"]
+        for split in ("train", "val", "all")
+    }
+
+    assert sizes["all"] == sizes["train"] + sizes["val"] == len(house.garments)
+    assert "probes" not in evaluate_run(run, house.data, space, split="all")
+
+
+@pytest.mark.slow
+def test_other_garments_are_said_to_be_others(house, tmp_path):
+    """One record less is other data."""
+    run = open_run(house.space.out, house.space.store)
+    lines = (house.data / "garments.jsonl").read_text().splitlines()
+    for picture in house.data.glob("*.png"):
+        (tmp_path / picture.name).symlink_to(picture)
+    (tmp_path / "garments.jsonl").write_text("\n".join(lines[1:]))
+    assert read_prepared(house.data, run).trained_on
+
+    # The pictures lie outside the folder: a link does not bring them in.
+    with pytest.raises(InvalidData, match="leaves the images folder"):
+        read_prepared(tmp_path, run)
+    for picture in house.data.glob("*.png"):
+        (tmp_path / picture.name).unlink()
+        (tmp_path / picture.name).write_bytes(picture.read_bytes())
+    assert not read_prepared(tmp_path, run).trained_on
