@@ -60,57 +60,11 @@ class Embedded:
     times: StageTimes
 
 
-class Stages:
-    """The two engines that an input goes through: decoding on the cores, computing on the device."""
-
-    def __init__(self, device: Device, report: Callable[[RunReport], None]) -> None:
-        self.decoding = Engine("decode", decode, workers=device.cores, batch_cost=1, report=report)
-        self.computing = Engine(
-            "compute",
-            run,
-            workers=device.workers,
-            batch_cost=device.batch_cost,
-            out_of_memory=DeviceOutOfMemory,
-            report=report,
-        )
-
-    def __iter__(self) -> Iterator[Engine]:
-        return iter((self.decoding, self.computing))
-
-    def seconds(self, space: Any, cost: int) -> float:
-        """Time for a cost of a space, by the slower of the two; 0 while nothing was measured."""
-        inputs = max(1, cost // space.cost)
-        return max(self.computing.seconds(space, cost), self.decoding.seconds(space, inputs))
-
-    def forget(self, space: LoadedSpace) -> None:
-        """Drop what was measured of a space that is no longer loaded."""
-        for engine in self:
-            engine.forget(space)
-
-    def close(self) -> None:
-        """Finish the running batches and end the threads."""
-        for engine in self:
-            engine.close()
-
-
-def decode(space: LoadedSpace, contents: Sequence[Content], /, *, alone: bool) -> list[Any]:  # noqa: ARG001  # a Run
-    """Decoded inputs, for the engine of the cores."""
-    return [space.encoder.decode(content) for content in contents]
-
-
-def run(space: LoadedSpace, batch: Sequence[Any], /, *, alone: bool) -> list[Vector | BadOutput]:
-    """One float32 vector (D,) a decoded input, or in its place what is wrong with it (S-9)."""
-    encoder = space.lone_encoder if alone and space.lone_encoder is not None else space.encoder
-    vector_BD = encoder.run(batch)
-    problems = encoder.check(vector_BD)
-    return [problem or vector_D for vector_D, problem in zip(vector_BD, problems, strict=True)]
-
-
 class Pipeline:
     """Runs jobs. `embed` and `embed_in_turn` belong to the event loop."""
 
     def __init__(
-        self, stages: Stages, admission: Admission, cache: VectorCache | None, metrics: EmbedderMetrics
+        self, stages: "Stages", admission: Admission, cache: VectorCache | None, metrics: EmbedderMetrics
     ) -> None:
         self._stages = stages
         self._admission = admission
@@ -213,7 +167,7 @@ class _Computation:
     """
 
     def __init__(
-        self, stages: Stages, metrics: EmbedderMetrics, job: EmbedJob, reservation: Reservation
+        self, stages: "Stages", metrics: EmbedderMetrics, job: EmbedJob, reservation: Reservation
     ) -> None:
         self._stages = stages
         self._metrics = metrics
@@ -286,6 +240,52 @@ class _Computation:
             decode_ms=1_000 * sum(decoding.ran_s for decoding in self._decodings.values()),
             compute_ms=1_000 * sum(runs.values()),
         )
+
+
+class Stages:
+    """The two engines that an input goes through: decoding on the cores, computing on the device."""
+
+    def __init__(self, device: Device, report: Callable[[RunReport], None]) -> None:
+        self.decoding = Engine("decode", decode, workers=device.cores, batch_cost=1, report=report)
+        self.computing = Engine(
+            "compute",
+            run,
+            workers=device.workers,
+            batch_cost=device.batch_cost,
+            out_of_memory=DeviceOutOfMemory,
+            report=report,
+        )
+
+    def __iter__(self) -> Iterator[Engine]:
+        return iter((self.decoding, self.computing))
+
+    def seconds(self, space: Any, cost: int) -> float:
+        """Time for a cost of a space, by the slower of the two; 0 while nothing was measured."""
+        inputs = max(1, cost // space.cost)
+        return max(self.computing.seconds(space, cost), self.decoding.seconds(space, inputs))
+
+    def forget(self, space: LoadedSpace) -> None:
+        """Drop what was measured of a space that is no longer loaded."""
+        for engine in self:
+            engine.forget(space)
+
+    def close(self) -> None:
+        """Finish the running batches and end the threads."""
+        for engine in self:
+            engine.close()
+
+
+def decode(space: LoadedSpace, contents: Sequence[Content], /, *, alone: bool) -> list[Any]:  # noqa: ARG001  # a Run
+    """Decoded inputs, for the engine of the cores."""
+    return [space.encoder.decode(content) for content in contents]
+
+
+def run(space: LoadedSpace, batch: Sequence[Any], /, *, alone: bool) -> list[Vector | BadOutput]:
+    """One float32 vector (D,) a decoded input, or in its place what is wrong with it (S-9)."""
+    encoder = space.lone_encoder if alone and space.lone_encoder is not None else space.encoder
+    vector_BD = encoder.run(batch)
+    problems = encoder.check(vector_BD)
+    return [problem or vector_D for vector_D, problem in zip(vector_BD, problems, strict=True)]
 
 
 def _embedded(keys: Sequence[str | Exception], values: Mapping[str, Any], times: StageTimes) -> Embedded:
