@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class IndexServiceStub:
-    """Tells of the neighbour index, which is a cache of the catalogue.
+    """Reports on the neighbour index, which is a cache of the catalog, and rebuilds it.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class IndexServiceStub:
 
 
 class IndexServiceServicer:
-    """Tells of the neighbour index, which is a cache of the catalogue.
+    """Reports on the neighbour index, which is a cache of the catalog, and rebuilds it.
     """
 
     def GetStatus(self, request, context):
@@ -59,7 +59,7 @@ class IndexServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Rebuild(self, request, context):
-        """Builds a collection's index anew from the catalogue; the present one serves meanwhile.
+        """Builds a collection's index anew from the catalog; the present one serves meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_IndexServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IndexService:
-    """Tells of the neighbour index, which is a cache of the catalogue.
+    """Reports on the neighbour index, which is a cache of the catalog, and rebuilds it.
     """
 
     @staticmethod
