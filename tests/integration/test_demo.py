@@ -29,7 +29,7 @@ def run_demo(*options: str) -> dict[str, Any]:
 
 def test_the_demo_from_nothing_and_again(tmp_path: Path) -> None:
     """Drawn pictures: ok, four models named, all of them trained, heads above chance, pictures saved; the
-    second run finds the models as they are and gives the same answers."""
+    second run finds the models as they are and gives the same answers, all on a CPU (Q-4)."""
     first = run_demo("--out", str(tmp_path))
 
     assert first["ok"]

@@ -43,7 +43,7 @@ def test_training_beats_chance_on_works_it_never_saw(gallery, artwork_config, ar
 
 
 def test_two_runs_give_the_same_weights(gallery, artwork_config, artworks, space, tmp_path):
-    """The seed fixes everything on the CPU."""  # proves A-12
+    """The seed fixes everything on the CPU (A-12, Q-5)."""
     runs = [replace(space, out=tmp_path / name) for name in ("one", "other")]
     heads = [
         load_checkpoint(_run(gallery, artwork_config, artworks, run).checkpoint, KIND)["model_state_dict"]

@@ -60,7 +60,7 @@ def test_styles_and_categories_add_up(body):
 
 
 def test_the_encoder_is_held_against_probes(body):
-    """Its share of what the probes find is the quotient of both."""
+    """Its share of what the probes find is the quotient of both (F-25)."""
     share, probes = body["probes"]["share"], body["probes"]
     own = body["gallery"]["record_to_image"]["recall"]["10"]
 
