@@ -5,27 +5,23 @@ Health is open to everybody, reflection to every token.
 """
 
 import hashlib
-import hmac
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import grpc
 from atelier.types.v1 import access_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from prometheus_client import CollectorRegistry
 
-from services.runtime.context import name_caller
-from services.runtime.errors import PermissionDenied, ServiceError, Unauthenticated
+from services.runtime.errors import PermissionDenied, Unauthenticated
 from services.runtime.reloaded_file import ReloadedFile
 from services.runtime.security import BadSecurity, is_loopback
 from services.runtime.settings import ServiceSettings
 
-_HEALTH: Final = "/grpc.health."
 _REFLECTION: Final = "/grpc.reflection."
 _HEADER: Final = "authorization"
 _BEARER: Final = "bearer "
@@ -100,23 +96,25 @@ class TokenFile:
         )
 
     def find(self, token: str) -> Grant | None:
-        """The grant of a token; None for an unknown token."""
+        """The grant of a token; None for an unknown token.
+
+        It is looked up by its digest, of which nobody can choose a part: the time tells nothing.
+        """
         if self._file.refresh():
             _log.info("tokens read again", extra={"tokens": len(self._file.value)})
-        digest = digest_token(token)
-        matching = [grant for grant in self._file.value if hmac.compare_digest(grant.digest, digest)]
-        return matching[0] if matching else None
+        return self._file.value.get(digest_token(token))
 
 
-def _read(path: Path) -> tuple[Grant, ...]:
+def _read(path: Path) -> Mapping[str, Grant]:
     try:
-        return parse_grants(path.read_text(encoding="utf-8"))
+        grants = parse_grants(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadTokenFile(f"ATELIER_TOKENS_FILE cannot be read: {type(error).__name__}") from error
+    return {grant.digest: grant for grant in reversed(grants)}  # of one token twice, the first line counts
 
 
-class Authorization(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # the stubs' generic is not one at run time
-    """Refuses a call that the caller's token does not allow."""
+class Authorization:
+    """Checks that a caller's token allows the method that it calls."""
 
     def __init__(self, tokens: TokenFile) -> None:
         self._tokens = tokens
@@ -126,29 +124,18 @@ class Authorization(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # th
         """Register the scopes that a service's methods need."""
         self._needed |= needed_scopes(descriptor)
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """The method's handler, or one that refuses without reading what it is sent."""
-        method = handler_call_details.method
-        if method.startswith(_HEALTH):
-            return await continuation(handler_call_details)
-        try:
-            self._admit(method, dict(handler_call_details.invocation_metadata))
-        except ServiceError as error:
-            return _refusing(error)
-        return await continuation(handler_call_details)
-
-    def _admit(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
+    def identify(self, metadata: Mapping[str, str]) -> Grant:
+        """The grant of the caller's token. Raises Unauthenticated: if there is none, or an unknown one."""
         value = metadata.get(_HEADER, "")
-        if not isinstance(value, str) or value[: len(_BEARER)].lower() != _BEARER:
+        if value[: len(_BEARER)].lower() != _BEARER:
             raise Unauthenticated("this service needs a bearer token", reason="NO_TOKEN")
         grant = self._tokens.find(value[len(_BEARER) :].strip())
         if grant is None:
             raise Unauthenticated("the token is unknown", reason="UNKNOWN_TOKEN")
-        name_caller(grant.name)
+        return grant
+
+    def check(self, grant: Grant, method: str) -> None:
+        """Raises PermissionDenied: if the scope is too small for the method at `/package.Service/Method`."""
         needed = Scope.READ if method.startswith(_REFLECTION) else self._needed.get(method, Scope.ADMIN)
         if grant.scope < needed:
             raise PermissionDenied(
@@ -179,11 +166,3 @@ def needed_scopes(descriptor: ServiceDescriptor) -> dict[str, Scope]:
         scope: int = method.GetOptions().Extensions[access_pb2.scope]  # type: ignore[index]  # stubs know no extensions
         scopes[f"/{descriptor.full_name}/{method.name}"] = Scope(scope) if scope else Scope.ADMIN
     return scopes
-
-
-def _refusing(error: ServiceError) -> Any:
-    # Called before any message arrives: a refusal is the same on the wire for every shape of method.
-    async def refuse(_requests: object, _context: object) -> None:
-        raise error
-
-    return grpc.stream_unary_rpc_method_handler(refuse)

@@ -1,8 +1,8 @@
 """The present call: what a server reads from its metadata and a client sends on to the next service."""
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,12 +14,16 @@ REQUEST_ID = "x-request-id"
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call:
-    """One call, from its admission to its reply."""
+    """One call, from its admission to its reply.
+
+    deadline: time.monotonic() seconds. request_bytes: read of it so far. notes: more for its log line.
+    """
 
     request_id: str
-    deadline: float  # time.monotonic() seconds
+    deadline: float
+    request_bytes: int = 0
     notes: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -28,17 +32,14 @@ class Call:
         return self.deadline - time.monotonic()
 
 
-_caller: ContextVar[str] = ContextVar("caller", default="")
 _present: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 def open_call(metadata: Mapping[str, str], remaining_s: float) -> Call:
     """The call that `metadata` describes; a request id of another form is replaced."""
     request_id = metadata.get(REQUEST_ID, "")
-    caller = _caller.get()
     return Call(
-        notes={"caller": caller} if caller else {},
-        request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else uuid.uuid4().hex,
+        request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else os.urandom(16).hex(),
         deadline=time.monotonic() + remaining_s,
     )
 
@@ -63,11 +64,6 @@ def note(**figures: object) -> None:
     call = _present.get()
     if call is not None:
         call.notes.update(figures)
-
-
-def name_caller(name: str) -> None:
-    """Remember whose token the call carries that is about to be opened."""
-    _caller.set(name)
 
 
 def forwarded_metadata() -> tuple[tuple[str, str], ...]:

@@ -1,19 +1,23 @@
-"""The interceptor of every call: deadline, ids, exceptions into statuses, one log line, metrics."""
+"""The interceptor of every call: deadline, ids, tokens, exceptions into statuses, one log line, metrics.
+
+What a method needs at each call is put together once, at its first call. A call itself makes no closures,
+reads its metadata once, and opens a span only where somebody traces (`benchmarks/ring.py` measures it).
+"""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, aclosing
+from contextlib import aclosing
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
-from opentelemetry.trace import Span
 
-from services.runtime.context import REQUEST_ID, Call, entered, note, open_call
+from services.runtime.authorization import Authorization
+from services.runtime.context import REQUEST_ID, Call, entered, open_call
 from services.runtime.errors import (
     Code,
     DeadlineExceeded,
@@ -24,27 +28,37 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
-from services.runtime.request_bodies import BodyAdmission, HeldBodies, Read
-from services.runtime.telemetry import CallMetrics, MethodMetrics
-from services.runtime.tracing import end_span, server_span
+from services.runtime.request_bodies import BodyAdmission, HeldBodies
+from services.runtime.telemetry import CallMetrics, MethodMetrics, log_call
+from services.runtime.tracing import end_span, is_traced, server_span
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _LONGEST_PATH: Final = 128  # of a method's, in the log: callers may ask for any
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
-_log = logging.getLogger("services.call")
+# gRPC calls `intercept_service` and then the handler in one task; this carries the metadata over.
+_metadata: ContextVar[Mapping[str, str]] = ContextVar("metadata")
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # the stubs' generic is not one at run time
     """Wraps every method of the services and reflection; health passes untouched."""
 
     def __init__(
-        self, *, errors: ErrorTable, default_deadline_s: float, metrics: CallMetrics, bodies: BodyAdmission
+        self,
+        *,
+        errors: ErrorTable,
+        default_deadline_s: float,
+        metrics: CallMetrics,
+        bodies: BodyAdmission,
+        authorization: Authorization | None = None,
     ) -> None:
-        self._errors = errors
-        self._bodies = bodies
-        self._default_deadline_s = default_deadline_s
+        self.errors = errors
+        self.bodies = bodies
+        self.authorization = authorization
+        self.default_deadline_s = default_deadline_s
         self._metrics = metrics
+        metrics.in_flight.set_function(lambda: self._in_flight)
+        self._handlers: dict[str, Any] = {}
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -62,72 +76,44 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     ) -> Any:
         """The method's handler, intercepted; for an unknown method one that answers UNIMPLEMENTED."""
         path = handler_call_details.method
-        handler = await continuation(handler_call_details)
-        if path.startswith("/grpc.health."):
-            return handler
-        handler = handler or _UNKNOWN_METHOD
-        shape = next(shape for shape in _SHAPES if getattr(handler, shape) is not None)
+        handler = self._handlers.get(path)
+        if handler is None:
+            handler = await continuation(handler_call_details)
+            if path.startswith("/grpc.health."):
+                return handler
+            known, handler = handler is not None, self._intercepted(path, handler or _UNKNOWN_METHOD)
+            if known:
+                self._handlers[path] = handler
+        metadata = handler_call_details.invocation_metadata
+        _metadata.set({key: value for key, value in metadata if isinstance(value, str)})
+        return handler
+
+    def _intercepted(self, path: str, handler: Any) -> Any:
         # To gRPC every request is a stream, so that this code runs before the body is read, and every reply
         # too, so that no empty message precedes a failure: on the wire a stream of one message and a single
         # message are the same.
-        method = self._metrics.method(path)
-        answer = self._intercepted(handler, getattr(handler, shape), path[:_LONGEST_PATH], method)
-        return grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
+        method = _Method(self, path, handler, self._metrics.method(path))
+        return grpc.stream_stream_rpc_method_handler(method.answer, None, handler.response_serializer)
 
-    def _intercepted(
-        self, handler: Any, behaviour: Any, path: str, method: MethodMetrics
-    ) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def answer(_messages: Any, context: Any) -> None:
-            metadata = _texts(context.invocation_metadata())
-            with entered(self._open(metadata, context)) as call, _span(method, metadata) as span:
-                started, code = time.perf_counter(), Code.OK
-                self._enter(method)
-                try:
-                    self._admit()
-                    with self._bodies.holding(stream=handler.request_streaming) as held:
-                        run = _Run(handler, behaviour, method, held)
-                        await _within(call, run.answer(context))
-                except asyncio.CancelledError:
-                    code = Code.CANCELLED if call.remaining_s > 0 else Code.DEADLINE_EXCEEDED
-                    raise
-                except Exception as error:  # noqa: BLE001  # every exception becomes a status, here only
-                    # The error itself gets no second name: its trace holds the request, and a circle of
-                    # frame, error and trace would keep that in memory until it is collected.
-                    status = to_status(to_service_error(error, self._errors))
-                    code = Code(status.code)
-                    _refuse(context, status, call)
-                finally:
-                    end_span(span, code)
-                    self._leave(path, method, code, time.perf_counter() - started, call)
-
-        return answer
-
-    def _open(self, metadata: Mapping[str, str], context: Any) -> Call:
-        remaining_s = context.time_remaining()
-        return open_call(metadata, self._default_deadline_s if remaining_s is None else remaining_s)
-
-    def _admit(self) -> None:
-        if self._draining:
-            raise Unavailable("the service is stopping", reason="STOPPING", retry_after_s=1.0)
-
-    def _enter(self, method: MethodMetrics) -> None:
-        method.started.inc()
+    def enter(self) -> None:
+        """Count a call that begins."""
         self._in_flight += 1
         self._idle.clear()
-        self._metrics.in_flight.set(self._in_flight)
 
-    def _leave(self, path: str, method: MethodMetrics, code: Code, seconds: float, call: Call) -> None:
+    def leave(self) -> None:
+        """Count a call that ended."""
         self._in_flight -= 1
-        self._metrics.in_flight.set(self._in_flight)
-        method.handled(code.name, seconds)
-        figures = {"method": path, "code": code.name, "duration_ms": round(seconds * 1_000, 1)}
-        _log.info("call", extra={**call.notes, **figures})
         if self._in_flight == 0:
             self._idle.set()
 
-
-def _span(method: MethodMetrics, metadata: Mapping[str, str]) -> AbstractContextManager[Span]:
-    return server_span(method.service, method.method, metadata)
+    def admit(self, path: str, metadata: Mapping[str, str], call: Call) -> None:
+        """Raises Unavailable: while draining. Raises Unauthenticated or PermissionDenied."""
+        if self._draining:
+            raise Unavailable("the service is stopping", reason="STOPPING", retry_after_s=1.0)
+        if self.authorization is not None:
+            grant = self.authorization.identify(metadata)
+            call.notes["caller"] = grant.name
+            self.authorization.check(grant, path)
 
 
 async def _answer_unknown(_requests: object, _context: object) -> None:
@@ -137,8 +123,92 @@ async def _answer_unknown(_requests: object, _context: object) -> None:
 _UNKNOWN_METHOD: Final = grpc.stream_unary_rpc_method_handler(_answer_unknown)
 
 
-def _texts(metadata: Any) -> dict[str, str]:
-    return {key: value for key, value in metadata if isinstance(value, str)}
+class _Method:
+    """One method of a service, with what each of its calls needs."""
+
+    def __init__(self, ring: CallInterceptor, path: str, handler: Any, metrics: MethodMetrics) -> None:
+        self._ring = ring
+        self._path = path[:_LONGEST_PATH]
+        self._metrics = metrics
+        self._behaviour = next(filter(None, (getattr(handler, shape) for shape in _SHAPES)))
+        self._parser = handler.request_deserializer
+        self._request_streaming: bool = handler.request_streaming
+        self._response_streaming: bool = handler.response_streaming
+
+    async def answer(self, _messages: Any, context: Any) -> None:
+        """Answer one call: the handler that gRPC gets."""
+        metadata = _metadata.get()
+        remaining_s = context.time_remaining()
+        call = open_call(metadata, self._ring.default_deadline_s if remaining_s is None else remaining_s)
+        started, code = time.perf_counter(), Code.OK
+        self._metrics.started.inc()
+        self._ring.enter()
+        with entered(call):
+            try:
+                code = await (self._answer_traced if is_traced(metadata) else self._answer)(
+                    call, metadata, context
+                )
+            except asyncio.CancelledError:
+                code = Code.CANCELLED if call.remaining_s > 0 else Code.DEADLINE_EXCEEDED
+                raise
+            finally:
+                seconds = time.perf_counter() - started
+                self._metrics.handled(code.name, seconds)
+                log_call(self._path, code.name, seconds, call)
+                self._ring.leave()
+
+    async def _answer_traced(self, call: Call, metadata: Mapping[str, str], context: Any) -> Code:
+        with server_span(self._metrics.service, self._metrics.method, metadata) as span:
+            code = Code.CANCELLED
+            try:
+                code = await self._answer(call, metadata, context)
+            finally:
+                end_span(span, code)
+            return code
+
+    async def _answer(self, call: Call, metadata: Mapping[str, str], context: Any) -> Code:
+        """Write the reply, or the status of what was raised. Returns its code."""
+        try:
+            self._ring.admit(self._path, metadata, call)
+            with self._ring.bodies.holding(stream=self._request_streaming) as held:
+                await _within(call, self._run(held, call, context))
+        except Exception as error:  # noqa: BLE001  # every exception becomes a status, here only
+            # The error itself gets no second name: its trace holds the request, and a circle of
+            # frame, error and trace would keep that in memory until it is collected.
+            status = to_status(to_service_error(error, self._ring.errors))
+            _refuse(context, status, call)
+            return Code(status.code)
+        return Code.OK
+
+    async def _run(self, held: HeldBodies, call: Call, context: Any) -> None:
+        # A request gets no name here, so that its memory is free as soon as the method has done with it.
+        read = partial(_read, context)
+        if self._request_streaming:
+            answering = self._behaviour(self._messages(held.read_each(read), call), context)
+        else:
+            answering = self._behaviour(self._parse(await held.read_only(read), call), context)
+        if not self._response_streaming:
+            await context.write(await answering)
+            self._metrics.sent.inc()
+            return
+        async with aclosing(answering) as replies:
+            async for reply in replies:
+                await context.write(reply)
+                self._metrics.sent.inc()
+
+    async def _messages(self, bodies: AsyncIterator[bytes], call: Call) -> AsyncIterator[Any]:
+        async for data in bodies:
+            yield self._parse(data, call)
+
+    def _parse(self, data: bytes, call: Call) -> Any:
+        self._metrics.received.inc()
+        call.request_bytes += len(data)
+        try:
+            return self._parser(data)
+        except DecodeError as error:
+            raise InvalidArgument(
+                "the request is not a message of this method", reason="MALFORMED_MESSAGE"
+            ) from error
 
 
 async def _within(call: Call, run: Awaitable[Any]) -> Any:
@@ -150,50 +220,6 @@ async def _within(call: Call, run: Awaitable[Any]) -> Any:
         if timer.expired():
             raise DeadlineExceeded("the deadline passed before the answer was ready") from error
         raise
-
-
-class _Run:
-    """One call of a method's own behaviour, with its messages counted."""
-
-    def __init__(self, handler: Any, behaviour: Any, method: MethodMetrics, held: HeldBodies) -> None:
-        self._handler, self._behaviour = handler, behaviour
-        self._method, self._held = method, held
-
-    async def answer(self, context: Any) -> None:
-        """Write what the method replies."""
-        # A request gets no name here, so that its memory is free as soon as the method has done with it.
-        read = partial(_read, context)
-        streamed = self._handler.request_streaming
-        answering = self._behaviour(self._stream(read) if streamed else await self._single(read), context)
-        if not self._handler.response_streaming:
-            await context.write(await answering)
-            self._method.sent.inc()
-            return
-        async with aclosing(answering) as replies:
-            async for reply in replies:
-                await context.write(reply)
-                self._method.sent.inc()
-
-    async def _single(self, read: Read) -> Any:
-        data = await self._held.read_only(read)
-        note(request_bytes=len(data))
-        return self._parse(data)
-
-    async def _stream(self, read: Read) -> AsyncIterator[Any]:
-        total = 0
-        async for data in self._held.read_each(read):
-            total += len(data)
-            note(request_bytes=total)
-            yield self._parse(data)
-
-    def _parse(self, data: bytes) -> Any:
-        self._method.received.inc()
-        try:
-            return self._handler.request_deserializer(data)
-        except DecodeError as error:
-            raise InvalidArgument(
-                "the request is not a message of this method", reason="MALFORMED_MESSAGE"
-            ) from error
 
 
 async def _read(context: Any) -> bytes | None:

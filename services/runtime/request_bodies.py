@@ -8,10 +8,9 @@ may peek at its body for a moment, and only a body that is large, or has not arr
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -48,7 +47,7 @@ class BodyAdmission:
         self.bounds = bounds
         self.held = 0
         self._arriving: dict[asyncio.Timeout, float] = {}
-        self._streams = 0
+        self.stream_count = 0
         self._peeks = 0
         self._has_capacity = asyncio.Event()
         self._has_capacity.set()
@@ -62,23 +61,16 @@ class BodyAdmission:
         arriving = Gauge("atelier_arriving_bodies", "Bodies that are being received.", registry=registry)
         arriving.set_function(lambda: len(self._arriving))
 
-    @contextmanager
-    def holding(self, *, stream: bool) -> Iterator["HeldBodies"]:
-        """Yield what one call holds; it is released when the call ends.
+    def holding(self, *, stream: bool) -> "HeldBodies":
+        """Context manager of what one call holds; it is released when the call ends.
 
         Raises ResourceExhausted: if too many streams are open.
         """
-        if stream and self._streams >= self.bounds.streams:
+        if stream and self.stream_count >= self.bounds.streams:
             raise self.refusal(
-                "STREAMS", f"{self._streams} streams are open, the bound is {self.bounds.streams}"
+                "STREAMS", f"{self.stream_count} streams are open, the bound is {self.bounds.streams}"
             )
-        held = HeldBodies(self)
-        self._streams += stream
-        try:
-            yield held
-        finally:
-            self._streams -= stream
-            held.release()
+        return HeldBodies(self, stream=stream)
 
     def refusal(self, reason: str, message: str) -> ResourceExhausted:
         """The error of a call that is refused; counts it."""
@@ -155,9 +147,20 @@ class BodyAdmission:
 class HeldBodies:
     """The bodies that one call holds."""
 
-    def __init__(self, admission: BodyAdmission) -> None:
+    __slots__ = ("_admission", "_byte_count", "_stream")
+
+    def __init__(self, admission: BodyAdmission, *, stream: bool) -> None:
         self._admission = admission
         self._byte_count = 0
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        self._admission.stream_count += self._stream
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._admission.stream_count -= self._stream
+        self.release()
 
     async def read_only(self, read: Read) -> bytes:
         """The message of a call that has one.

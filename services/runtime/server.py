@@ -79,9 +79,10 @@ class ServerContext:
             default_deadline_s=settings.default_deadline_s,
             metrics=self._calls,
             bodies=_admission(settings, self.registry),
+            authorization=self._authorization,
         )
         self._server = grpc.aio.server(
-            interceptors=[self._interceptor, *([self._authorization] if self._authorization else [])],
+            interceptors=[self._interceptor],
             options=_options(settings.limits.message_bytes),
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs

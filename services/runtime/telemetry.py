@@ -4,18 +4,20 @@ import json
 import logging
 import platform
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, TextIO
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from opentelemetry import trace
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from services.runtime.context import present_call
+from services.runtime.context import Call, present_call
 from services.runtime.errors import Code
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -27,6 +29,9 @@ _TYPES: Final = {
 }
 _LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
 UNKNOWN: Final = "unknown"
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str)
+_BATCH_S: Final = 0.05  # lines of so long are written together
+_CALLS: Final = logging.getLogger("services.call")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -56,12 +61,72 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _JSON.encode(line)
+
+
+class BatchingHandler(logging.Handler):
+    """Writes lines together, off the thread that logs; a warning, or worse, at once with all before it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: list[str] = []
+        self._waiting = threading.Event()
+        self._closed = threading.Event()
+        self._writing = threading.Lock()
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the record's line."""
+        try:
+            self._lines.append(self.format(record))
+        except Exception:  # noqa: BLE001  # as every handler of the standard library
+            self.handleError(record)
+        if record.levelno >= logging.WARNING:
+            self.flush()
+        elif not self._waiting.is_set():
+            self._waiting.set()
+
+    def flush(self) -> None:
+        """Write what is queued."""
+        with self._writing:
+            lines, self._lines = self._lines, []
+            if lines:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._closed.set()
+        self._waiting.set()
+        self.flush()
+        super().close()
+
+    def _write(self) -> None:
+        while not self._closed.is_set():
+            self._waiting.wait()
+            self._closed.wait(_BATCH_S)
+            self._waiting.clear()
+            self.flush()
+
+
+def log_call(path: str, code: str, seconds: float, call: Call) -> None:
+    """Log one answered call: its method, code and duration, and what was noted of it."""
+    if not _CALLS.isEnabledFor(logging.INFO):
+        return
+    # Made here, not by `info`, which walks the stack for the name of this line.
+    record = logging.LogRecord(_CALLS.name, logging.INFO, "", 0, "call", None, None)
+    fields = vars(record)
+    fields |= call.notes
+    if call.request_bytes:
+        fields["request_bytes"] = call.request_bytes
+    fields |= {"method": path, "code": code, "duration_ms": round(seconds * 1_000, 1)}
+    _CALLS.handle(record)
 
 
 def configure_logging(service: str, level: str) -> None:
     """Send every logger of this process to stderr, as JSON lines."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BatchingHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
@@ -104,18 +169,16 @@ class MethodMetrics:
 
     def __init__(self, metrics: CallMetrics, labels: tuple[str, str, str], codes: tuple[str, ...]) -> None:
         self.service, self.method = labels[1:]
-        for code in codes:
-            metrics.handled.labels(*labels, code)
         self.started = metrics.started.labels(*labels)
         self.received = metrics.received.labels(*labels)
         self.sent = metrics.sent.labels(*labels)
         self._seconds = metrics.seconds.labels(*labels)
-        self._handled = metrics.handled
-        self._labels = labels
+        self._handled = {code: metrics.handled.labels(*labels, code) for code in codes}
+        self._of_code = partial(metrics.handled.labels, *labels)
 
     def handled(self, code: str, seconds: float) -> None:
         """Count one answered call."""
-        self._handled.labels(*self._labels, code).inc()
+        (self._handled.get(code) or self._of_code(code)).inc()
         self._seconds.observe(seconds)
 
 

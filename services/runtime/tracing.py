@@ -37,6 +37,7 @@ _FAILURES: Final = frozenset(
     }
 )
 
+_NEVER: Final = ParentBased(ALWAYS_OFF)
 _FLUSH_S: Final = 3.0
 _LOG_EVERY_S: Final = 60.0
 _EXPORTER_LOG: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
@@ -51,7 +52,7 @@ def tracing(service: str) -> Iterator[None]:
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": f"atelier-{service}"}
     provider = TracerProvider(
         resource=Resource.create(named),
-        sampler=None if exporter else ParentBased(ALWAYS_OFF),  # None: as OTEL_TRACES_SAMPLER says
+        sampler=None if exporter else _NEVER,  # None: as OTEL_TRACES_SAMPLER says
         shutdown_on_exit=False,
     )
     if exporter is not None:
@@ -65,6 +66,16 @@ def tracing(service: str) -> Iterator[None]:
         ending = threading.Thread(target=provider.shutdown, daemon=True)
         ending.start()
         ending.join(_FLUSH_S)
+
+
+def is_traced(metadata: Mapping[str, str]) -> bool:
+    """Whether a call needs a span: spans are exported, or its caller has one."""
+    return "traceparent" in metadata or is_exporting()
+
+
+def is_exporting() -> bool:
+    """Whether this process records spans."""
+    return getattr(trace.get_tracer_provider(), "sampler", _NEVER) is not _NEVER
 
 
 @contextmanager
