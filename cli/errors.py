@@ -11,8 +11,25 @@ FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
 
+# What the extra `train` installs, by the names that are imported.
 _TRAINING_PACKAGES = frozenset(
-    {"torch", "transformers", "open_clip", "lightning", "wandb", "sklearn", "pandas", "matplotlib", "optuna"}
+    [
+        "lightning",
+        "matplotlib",
+        "onnxscript",
+        "open_clip",
+        "optuna",
+        "pandas",
+        "safetensors",
+        "scipy",
+        "sklearn",
+        "tensorboardX",
+        "torch",
+        "torchvision",
+        "tqdm",
+        "transformers",
+        "wandb",
+    ]
 )
 
 
