@@ -12,25 +12,10 @@ USAGE = 2
 UNREACHABLE = 3
 
 # What the extra `train` installs, by the names that are imported.
-_TRAINING_PACKAGES = frozenset(
-    [
-        "lightning",
-        "matplotlib",
-        "onnxscript",
-        "open_clip",
-        "optuna",
-        "pandas",
-        "safetensors",
-        "scipy",
-        "sklearn",
-        "tensorboardX",
-        "torch",
-        "torchvision",
-        "tqdm",
-        "transformers",
-        "wandb",
-    ]
-)
+_TRAINING_PACKAGES = frozenset({
+    "lightning", "matplotlib", "onnxscript", "open_clip", "optuna", "pandas", "safetensors", "scipy",
+    "sklearn", "tensorboardX", "torch", "torchvision", "tqdm", "transformers", "wandb",
+})  # fmt: skip
 
 
 class CommandError(Exception):
