@@ -43,7 +43,7 @@ from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, DEFAULT_SEED, digest
 from trainer.workspace import Workspace
 
 EPOCHS, GARMENTS, GROWTH = 50, 2_000, (25_000, 50_000, 100_000)
-QUICK_PHOTOGRAPHS, QUICK_EPOCHS, QUICK_GARMENTS, QUICK_GROWTH = 120, 2, 500, (2_000,)
+QUICK_PHOTOGRAPHS, QUICK_EPOCHS, QUICK_GARMENTS, QUICK_GROWTH = 120, 10, 500, (2_000,)
 PLAIN: dict[str, object] = {
     "training.exclude_ties": False,
     "training.field_dropout": 0.0,
@@ -144,7 +144,7 @@ def _trained(count: int, epochs: int) -> tuple[float, dict[str, float], float]:
     config = read_fashion_config(overrides=_unstopped(epochs))
     fields = config.attributes.preprocessing().fields
     cut = count * 4 // 5
-    parts = [_random_garments(part, config, seed) for seed, part in enumerate((cut, count - cut))]
+    train, val = (_random_garments(size, config, seed) for seed, size in enumerate((cut, count - cut)))
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
         tracked = TrackedRun(
@@ -152,7 +152,7 @@ def _trained(count: int, epochs: int) -> tuple[float, dict[str, float], float]:
         )
         keeper = CheckpointWriter(Path(folder) / "checkpoints", top=1, every=5)
         rng = torch.Generator().manual_seed(0)
-        module = EncoderModule(build_encoder(fields, config.encoder), config.training, *parts, rng)
+        module = EncoderModule(build_encoder(fields, config.encoder), config.training, train, val, rng)
         limits = FitSettings(max_epochs=epochs, patience=epochs + 1, clip_norm=1.0)
         started = time.perf_counter()
         with tracking(tracked) as tracker, one_thread():

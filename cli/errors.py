@@ -11,9 +11,11 @@ FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
 
-_TRAINING_PACKAGES = frozenset(
-    {"torch", "transformers", "open_clip", "lightning", "wandb", "sklearn", "pandas", "matplotlib", "optuna"}
-)
+# What the extra `train` installs, by the names that are imported.
+_TRAINING_PACKAGES = frozenset({
+    "lightning", "matplotlib", "onnxscript", "open_clip", "optuna", "pandas", "safetensors", "scipy",
+    "sklearn", "tensorboardX", "torch", "torchvision", "tqdm", "transformers", "wandb",
+})  # fmt: skip
 
 
 class CommandError(Exception):

@@ -18,8 +18,9 @@ from typing import Final
 
 from inference.errors import RefusedModel
 from inference.golden import GoldenReport, check_golden
+from inference.runtimes.onnx import check_weights
 from inference.session import Provider, SessionSettings, open_session
-from inference.signature import check_signature, check_weights, graph_file
+from inference.signature import check_signature, graph_file
 from model_store.manifest import Manifest
 
 MEMORY_BYTES: Final = 12 << 30

@@ -1,12 +1,9 @@
-"""What a graph file must look like before it runs: its file, its tensors, its weights."""
+"""What a graph must look like before it runs: its file and its tensors."""
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 from inference.errors import RefusedModel
 from inference.session import GRAPH_SUFFIXES, Session
-from model_store.errors import first_line
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest, TensorSpec
 
 
@@ -47,36 +44,6 @@ def check_signature(session: Session, manifest: Manifest) -> None:
                 sides = f"{_shown(spec)} in the graph, {_shown(in_manifest[name])} in the manifest"
                 raise RefusedModel(f"{what} {name} is {sides}")
     _check_roles(manifest)
-
-
-def check_weights(path: Path, manifest: Manifest) -> None:
-    """Run onnx.checker on a graph and refuse weights in files whose hash the manifest does not hold.
-
-    Raises RefusedModel: with the checker's first line, or naming the file that is read.
-    """
-    import onnx  # only a child process checks: a serving process never pays for this import
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-
-    try:
-        onnx.checker.check_model(str(path))
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:
-        raise RefusedModel(f"onnx.checker: {first_line(error)}") from error
-    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    for tensor in (*model.graph.initializer, *_constants(nodes)):
-        if uses_external_data(tensor):
-            place = ExternalDataInfo(tensor).location
-            if place not in manifest.files:
-                raise RefusedModel(f"weights are read from {place!r}, which the manifest does not name")
-
-
-def _constants(nodes: Iterable[Any]) -> Iterator[Any]:
-    """The tensors inside nodes, at any depth."""
-    for attribute in (attribute for node in nodes for attribute in node.attribute):
-        yield from (attribute.t, *attribute.tensors)
-        for graph in (attribute.g, *attribute.graphs):
-            yield from graph.initializer
-            yield from _constants(graph.node)
 
 
 def _check_roles(manifest: Manifest) -> None:

@@ -37,7 +37,7 @@ from pretraining.worsening import GradedPictures, grade_pictures, pairs_across, 
 from trainer.errors import InvalidData
 from trainer.loop.progress import Progress
 from trainer.publication.graphs import open_graph
-from trainer.reports.bootstrap import Share, share_right
+from trainer.reports.bootstrap import Proportion, proportion_right
 from trainer.synthetic.degradations import NAMED_FAULTS, UNSEEN_FAULTS
 from trainer.synthetic.paintings import draw_painting
 
@@ -77,7 +77,7 @@ class AttributeProbe:
     """How often a linear reader names the right word, and how often the commonest word is right."""
 
     field: str
-    right: Share
+    right: Proportion
     commonest: float
 
 
@@ -234,7 +234,7 @@ def probe_attributes(
         reader = RidgeClassifier(alpha=_RIDGE).fit(vector_MD[:cut], word_M[:cut])
         right_M = reader.predict(vector_MD[cut:]) == word_M[cut:]
         commonest = float(np.mean(word_M[cut:] == np.bincount(word_M[:cut]).argmax()))
-        right = share_right(right_M, np.arange(len(right_M)).astype(str))
+        right = proportion_right(right_M, np.arange(len(right_M)).astype(str))
         probes.append(AttributeProbe(field=field, right=right, commonest=commonest))
     return tuple(probes)
 
@@ -245,7 +245,7 @@ def probe_order(
     test_ND: np.ndarray,
     test_pairs_P2: np.ndarray,
     sources_P: np.ndarray,
-) -> Share:
+) -> Proportion:
     """The share of test pairs (better, worse) that a linear reader of vectors puts in the right order.
 
     The reader is a logistic regression on differences of standardised vectors. `sources_P`: source of the
@@ -259,10 +259,10 @@ def probe_order(
     side_P = np.repeat((1, 0), len(gap_PD))
     reader = LogisticRegression(C=_LOGISTIC, fit_intercept=False, max_iter=500).fit(both_PD, side_P)
     test_gap_PD = test_ND[test_pairs_P2[:, 0]] - test_ND[test_pairs_P2[:, 1]]
-    return share_right(reader.decision_function(test_gap_PD) > 0, sources_P)
+    return proportion_right(reader.decision_function(test_gap_PD) > 0, sources_P)
 
 
-def _labels(benchmark: Benchmark, gallery_ND: np.ndarray, test_ND: np.ndarray) -> dict[str, Share]:
+def _labels(benchmark: Benchmark, gallery_ND: np.ndarray, test_ND: np.ndarray) -> dict[str, Proportion]:
     gallery, test = benchmark.gallery, benchmark.test
     in_gallery, in_test = gallery.label_N >= 0, test.label_N >= 0
     gallery_ND, test_ND = unit_vectors(gallery_ND), unit_vectors(test_ND)[in_test]
@@ -270,8 +270,8 @@ def _labels(benchmark: Benchmark, gallery_ND: np.ndarray, test_ND: np.ndarray) -
     voted_N = vote(gallery_ND[in_gallery], gallery.label_N[in_gallery], test_ND)
     across_N = vote_across(test_ND, label_N, sender_N)
     return {
-        "neighbours_in_gallery": share_right(voted_N == label_N, sender_N),
-        "neighbours_among_held_out": share_right(across_N == label_N, sender_N),
+        "neighbours_in_gallery": proportion_right(voted_N == label_N, sender_N),
+        "neighbours_among_held_out": proportion_right(across_N == label_N, sender_N),
     }
 
 

@@ -1,6 +1,6 @@
 """ONNX graphs on ONNX Runtime. A graph is loaded from its path, so weights beside it load as well."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ import onnxruntime
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
 from inference.runtimes.device import CPU, CUDA, SessionSettings, is_out_of_memory
 from model_store.errors import first_line
-from model_store.manifest import TensorSpec
+from model_store.manifest import Manifest, TensorSpec
 
 _ERRORS_ONLY = 3
 _DTYPES: Final = {
@@ -78,6 +78,27 @@ def load_onnx(path: Path, settings: SessionSettings, *, cuda: bool) -> OnnxGraph
         raise RefusedModel(f"{path.name} cannot be loaded: {first_line(error)}") from error
 
 
+def check_weights(path: Path, manifest: Manifest) -> None:
+    """Run onnx.checker on a graph and refuse weights in files whose hash the manifest does not hold.
+
+    Raises RefusedModel: with the checker's first line, or naming the file that is read.
+    """
+    import onnx  # only a child process checks: a serving process never pays for this import
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        onnx.checker.check_model(str(path))
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:
+        raise RefusedModel(f"onnx.checker: {first_line(error)}") from error
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    for tensor in (*model.graph.initializer, *_constants(nodes)):
+        if uses_external_data(tensor):
+            place = ExternalDataInfo(tensor).location
+            if place not in manifest.files:
+                raise RefusedModel(f"weights are read from {place!r}, which the manifest does not name")
+
+
 def _spec(node: Any) -> TensorSpec:
     shape = tuple(size if isinstance(size, int) else str(size or "?") for size in node.shape)
     dtype = _DTYPES.get(node.type)
@@ -90,3 +111,12 @@ def _run_error(error: Exception) -> InferenceError:
     if is_out_of_memory(error):
         return DeviceOutOfMemory("the run needs more memory than the device has")
     return InferenceError(f"the graph cannot be run: {first_line(error)}")
+
+
+def _constants(nodes: Iterable[Any]) -> Iterator[Any]:
+    """The tensors inside nodes, at any depth."""
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for graph in (attribute.g, *attribute.graphs):
+            yield from graph.initializer
+            yield from _constants(graph.node)

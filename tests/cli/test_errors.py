@@ -1,6 +1,9 @@
 """Errors as a line and an exit code."""
 
 import errno
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 import typer
@@ -84,6 +87,17 @@ def test_a_missing_training_package_is_named(name: str) -> None:
         raise ModuleNotFoundError(name=name)
 
     assert caught.value.hint == "from a checkout: pip install -e '.[train]'"
+
+
+def test_every_package_of_the_extra_is_known() -> None:
+    """Each package that only the train extra installs is named when it is missing."""
+    imported = {"open_clip_torch": "open_clip", "scikit-learn": "sklearn"}
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+    names = [re.split(r"[<>=;]", package)[0] for package in project["optional-dependencies"]["train"]]
+
+    for name in (imported.get(name, name) for name in names if not name.startswith("atelier")):
+        with pytest.raises(CommandError, match=name), training_extra():
+            raise ModuleNotFoundError(name=name)
 
 
 @pytest.mark.parametrize("name", ["json", "trainer.nothing", None])

@@ -59,7 +59,7 @@ def test_a_side_that_does_not_divide_is_refused():
 
 
 def test_shares_are_those_of_the_descriptor():
-    """Away from the edges of the picture it tells what `descriptors.oriented_gradients` tells."""
+    """Away from the edges of the picture it agrees with `oriented_gradients`."""
     rng = np.random.default_rng(3)
     image_NSSC = rng.integers(0, 256, (1, 48, 48, 3), dtype=np.uint8)
 

@@ -36,8 +36,8 @@ def test_senders_are_balanced_as_far_as_asked(balance: float, shares: tuple[floa
 
     weight_N = sender_weights(sender_N, balance).numpy()
 
-    found = [weight_N[sender_N == sender].sum() / weight_N.sum() for sender in (0, 1)]
-    assert found == pytest.approx(shares)
+    share_S = [weight_N[sender_N == sender].sum() / weight_N.sum() for sender in (0, 1)]
+    assert share_S == pytest.approx(shares)
 
 
 @pytest.fixture

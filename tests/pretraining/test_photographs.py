@@ -77,7 +77,7 @@ def test_spaces_marks_and_dots_do_not_matter(tmp_path: Path):
 
 
 def test_two_pictures_of_one_name_are_refused(tmp_path: Path):
-    """Which of them is meant cannot be told without the ending."""
+    """Without the ending it is unclear which of them is meant."""
     table, images = write_photographs(tmp_path, count=1)
     (images / "photo-0.png").write_bytes((images / "photo-0.jpg").read_bytes())
     table.write_text("image,sender_id,label\nphoto-0,1,x\n", encoding="utf-8")
@@ -87,7 +87,7 @@ def test_two_pictures_of_one_name_are_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("image,label\na,b\n", "no column sender_id"),
         ("image,sender_id,label\n", "no rows"),
@@ -101,12 +101,12 @@ def test_two_pictures_of_one_name_are_refused(tmp_path: Path):
         ("image,sender_id,label\n" + 30 * "nowhere,1,x\n", "and 10 more"),
     ],
 )
-def test_a_bad_table_is_refused_naming_what_is_wrong(tmp_path: Path, body: str, told: str):
+def test_a_bad_table_is_refused_naming_what_is_wrong(tmp_path: Path, body: str, message: str):
     """One error that lists every bad row."""
     table, images = write_photographs(tmp_path, count=2)
     table.write_text(body, encoding="utf-8")
 
-    with pytest.raises(InvalidData, match=told):
+    with pytest.raises(InvalidData, match=message):
         read_photographs(table, images)
 
 

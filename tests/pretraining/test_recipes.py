@@ -157,7 +157,7 @@ def test_two_runs_do_not_share_a_folder(task: PretrainingTask, settings: Pretrai
 def test_too_few_photographs_are_refused(
     task: PretrainingTask, settings: PretrainingSettings, tmp_path: Path
 ):
-    """A batch cannot be filled, or nothing has a label: told with both numbers, before anything is drawn."""
+    """Less than a batch, or no label at all: an error with the numbers, before anything is drawn."""
     out = replace(task, out=tmp_path / "run")
 
     with pytest.raises(InvalidData, match="photographs to train on, a batch takes 64"):
@@ -203,7 +203,7 @@ def test_other_photographs_and_seeds_are_told(published: Version, task: Pretrain
 def test_an_artwork_backbone_is_taught_by_the_published_model(
     task: PretrainingTask, settings: PretrainingSettings, published: Version, tmp_path: Path
 ):
-    """It loads as any DINOv2, with pooling and card, and is examined like any image model."""
+    """It loads as any DINOv2, with pooling and card, and is measured like any image model."""
     trained = train_artwork_backbone(task, settings.artwork, published)
 
     config = read_artwork_config(
@@ -219,7 +219,7 @@ def test_an_artwork_backbone_is_taught_by_the_published_model(
     assert version.manifest.pooling == "cls+mean+std"
     assert version.manifest.dimension == 3 * 48
     figures = evaluate_version(version, task.photographs, 42, settings.benchmark, silent)
-    told = trained.report["figures"]["trained"]
+    reported = trained.report["figures"]["trained"]
     for part in ("labels", "order"):
         for name, share in figures[part].items():
-            assert np.isclose(share["value"], told[part][name]["value"], atol=0.1)
+            assert np.isclose(share["value"], reported[part][name]["value"], atol=0.1)

@@ -78,7 +78,7 @@ def test_without_a_chance_nothing_is_mixed():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_laid_over_each_other_every_pixel_is_a_mean(seed: int):
-    """By the share that is told, with the partner that is told."""
+    """By the share and with the partner that are returned."""
     mixed_BCSS, partner_B, share = mix_views(_steps(), 1.0, 0.0, torch.Generator().manual_seed(seed))
 
     assert 0.5 <= share <= 1
@@ -190,9 +190,9 @@ def test_no_garments_are_no_views(scenes: SceneSettings):
     """A batch may lay none."""
     none = torch.zeros(0, 8, 8, 4, dtype=torch.uint8)
 
-    found = lay_garments(none, torch.zeros(0, 4), none[..., :3], SIZE, scenes, torch.Generator())
+    view_BCSS = lay_garments(none, torch.zeros(0, 4), none[..., :3], SIZE, scenes, torch.Generator())
 
-    assert found.shape == (0, 3, SIZE, SIZE)
+    assert view_BCSS.shape == (0, 3, SIZE, SIZE)
 
 
 def _still(scenes: SceneSettings) -> SceneSettings:

@@ -18,10 +18,10 @@ PICTURES = [paint(artist(3, number), 3, number, 64) for number in range(3)]
 
 def test_a_chain_begins_untouched_and_only_gets_worse():
     """Each level is at least as strong in every fault as the one before, with one to three faults."""
-    found = worsen_pictures(PICTURES, 2, 32, 1, silent)
+    worsening = worsen_pictures(PICTURES, 2, 32, 1, silent)
 
-    strength_CLF = found.strength_NF.reshape(-1, LEVELS, len(NAMED_FAULTS))
-    assert found.image_NSSC.shape == (3 * 2 * LEVELS, 32, 32, 3)
+    strength_CLF = worsening.strength_NF.reshape(-1, LEVELS, len(NAMED_FAULTS))
+    assert worsening.image_NSSC.shape == (3 * 2 * LEVELS, 32, 32, 3)
     assert not strength_CLF[:, 0].any()
     assert (np.diff(strength_CLF, axis=1) >= 0).all()
     assert strength_CLF[:, -1].max(axis=1).min() > 0

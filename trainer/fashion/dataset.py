@@ -13,7 +13,7 @@ from inference.attributes import AttributeSchema
 from model_store.manifest import AttributePreprocessing
 from trainer.fashion.augmentation.mixup import PictureViews
 from trainer.fashion.data.prepared_data import GarmentRecord
-from trainer.fashion.evaluation.retrieval import number_ties
+from trainer.fashion.ties import number_ties
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,9 +103,9 @@ def test_an_unsound_build_fails_by_name(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The exit status is 1 and the check that failed is named."""  # proves F-19
-    from trainer.fashion.studies import sanity_checks
+    from trainer.fashion.studies import sanity
 
-    monkeypatch.setattr(sanity_checks, "NORM_TOLERANCE", -1.0)
+    monkeypatch.setattr(sanity, "NORM_TOLERANCE", -1.0)
     command = ["fashion", "sanity", "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
     done = runner.invoke(app, [*command, "--set", "training.wandb_enabled=false"])
 

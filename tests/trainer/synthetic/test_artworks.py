@@ -36,7 +36,7 @@ def test_given_pictures_are_graded(tmp_path: Path, size: tuple[int, int]):
 
 
 def test_metadata_of_others_are_not_overwritten(tmp_path: Path):
-    """Its own it makes anew; a list of somebody's works stays as it is."""
+    """Its own metadata are written anew; a list of other works stays as it is."""
     own = write_artworks(tmp_path / "own", 8, size=32)
     assert write_artworks(tmp_path / "own", 4, size=32) == own
     theirs = tmp_path / "metadata.csv"

@@ -168,3 +168,11 @@ def test_a_pen_draws_in_thread_and_trim_by_default():
     assert colours(lambda pen: pen.disc(0.5, 0.5, 0.1)) == {TRIM, THREAD}
     assert colours(lambda pen: pen.rectangle(0.2, 0.2, 0.4, 0.4, fill=GROUND)) == {GROUND, THREAD}
     assert colours(lambda pen: pen.cut(square, GROUND)) == {GROUND}
+
+
+def test_a_disc_is_round():
+    """As high as wide, with its middle where it was put."""
+    down, across = _changed(_drawn(lambda pen: pen.disc(0.4, 0.6, 0.1)))
+
+    assert np.ptp(down) == pytest.approx(np.ptp(across)) == pytest.approx(0.2)
+    assert (across.mean(), down.mean()) == pytest.approx((0.4, 0.6), abs=1 / SIZE)

@@ -65,7 +65,7 @@ def test_prints_differ_from_each_other():
 
 
 def test_ink_is_dark_on_light_cloth_and_light_on_dark_cloth():
-    """Stripes can be told from the cloth whatever its colour."""
+    """Stripes differ from the cloth whatever its colour."""
     for colour, darker in (("화이트", True), ("블랙", False)):
         plain, striped = (_cloth(colour, word, "우븐").mean(2) for word in ("무지", "스트라이프"))
         gap = striped - plain

@@ -73,6 +73,18 @@ def test_longer_words_give_lower_hems(category: str, hems: dict[str, float]):
     assert all(max(y for _, y in _points(outline)) == pytest.approx(outline.hem) for outline in outlines)
 
 
+def test_the_words_of_lengths_and_sleeves_rise_in_their_usual_order():
+    """Cropped is shorter than normal, mini than maxi, a cap than a long sleeve."""
+    for hems, words in (
+        (TOP_HEMS, ("크롭", "노멀", "하프", "롱", "맥시")),
+        (LOWER_HEMS, ("미니", "니렝스", "미디", "맥시")),
+        (LOWER_HEMS, ("하프", "발목", "노멀", "롱")),
+        (SLEEVES, ("민소매", "캡", "반팔", "7부소매", "긴팔")),
+        (WIDTHS, ("스키니", "타이트", "노멀", "루즈", "와이드", "오버사이즈")),
+    ):
+        assert all(hems[short] < hems[long] for short, long in pairwise(words))
+
+
 @pytest.mark.parametrize("category", SLEEVED)
 def test_sleeves_are_two_pieces_that_reach_as_far_as_their_word(category: str):
     """None without sleeves; from cap to long each reaches farther down and out."""

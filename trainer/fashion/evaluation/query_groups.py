@@ -13,7 +13,8 @@ import numpy as np
 
 from inference.attributes import Normalised
 from trainer.fashion.evaluation.encoded import Encoded, rows_by_word
-from trainer.fashion.evaluation.retrieval import Standings, tie_ceilings
+from trainer.fashion.evaluation.retrieval import Standings
+from trainer.fashion.ties import tie_ceilings
 from trainer.reports.bootstrap import proportion_right
 
 ANCHOR_SHARE = 0.1

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from inference.attributes import Normalised
+from trainer.fashion.ties import number_ties, tie_ceiling, tie_ceilings
 
 KS = (1, 3, 5, 10, 20)
 BATCH_SIZE = 32
@@ -97,24 +98,6 @@ def similarities(query_ND: np.ndarray, gallery_ND: np.ndarray) -> Iterator[tuple
     for start in range(0, len(query_ND), rows):
         row_B = np.arange(start, min(start + rows, len(query_ND)))
         yield row_B, query_ND[row_B] @ gallery_ND.T
-
-
-def number_ties(keys: Sequence[object]) -> np.ndarray:
-    """int64 tie_N: equal numbers for equal keys, counted from 0 in the order of their first occurrence."""
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([numbers[key] for key in keys], np.int64)
-
-
-def tie_ceilings(keys: Sequence[object], k: int) -> np.ndarray:
-    """float (N,): the best recall@k that any encoder can reach for each query, among its ties."""
-    tie_N = number_ties(keys)
-    ceiling_N: np.ndarray = np.minimum(1.0, k / np.bincount(tie_N)[tie_N])
-    return ceiling_N
-
-
-def tie_ceiling(keys: Sequence[object], k: int) -> float:
-    """The best recall@k that any encoder can reach over all queries."""
-    return float(tie_ceilings(keys, k).mean())
 
 
 def evaluate_retrieval(

@@ -13,11 +13,9 @@ from trainer.fashion.evaluation.retrieval import (
     evaluate_retrieval,
     mean_similarities,
     nearest,
-    number_ties,
     rank_own,
-    tie_ceiling,
-    tie_ceilings,
 )
+from trainer.fashion.ties import number_ties
 
 
 def test_perfect_vectors_rank_first():
@@ -85,13 +83,6 @@ def test_random_vectors_are_near_chance():
     assert found["recall"]["10"] == pytest.approx(found["chance"]["10"], abs=0.03)
 
 
-def test_tie_ceiling_is_what_equal_records_allow():
-    """Twenty equal records can put ten of their pictures among the first ten."""  # proves F-13
-    assert tie_ceiling(["a"] * 20, 10) == 0.5
-    assert tie_ceiling(["a"] * 20 + ["b"] * 20, 10) == 0.5
-    assert tie_ceiling([str(i) for i in range(20)], 10) == 1.0
-
-
 def test_random_vectors_reach_chance_and_no_more():
     """Recall@10 of 31 % at batches of 32 is what knowing nothing gives."""  # proves F-13
     rng = np.random.default_rng(0)
@@ -154,12 +145,6 @@ def test_similarities_are_those_of_all_pairs_but_ties(count: int, seed: int):
     assert similarities["positive_similarity"] == pytest.approx(cosine_NN.diagonal().mean())
     expected = cosine_NN[other_NN].mean() if other_NN.any() else 0.0
     assert similarities["negative_similarity"] == pytest.approx(expected)
-
-
-def test_ceilings_of_queries_have_the_ceiling_as_their_mean():
-    """Of two tied queries and another, the first two find their own in half of the draws (F-13)."""
-    assert tie_ceilings(["a", "b", "a"], 1).tolist() == [0.5, 1.0, 0.5]
-    assert tie_ceiling(["a", "b", "a"], 1) == pytest.approx(2 / 3)
 
 
 RECORDS = (
