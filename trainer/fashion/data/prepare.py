@@ -20,9 +20,8 @@ from inference.pixels import inspect_image
 from model_store.durable import replacing, write_text
 from trainer.errors import InvalidData
 from trainer.fashion.config import AttributeSettings, FieldSettings
-from trainer.fashion.data.crops import Line, cut_garments, file_name
 from trainer.fashion.data.data_report import Exclusions, Problem, RecordCounts
-from trainer.fashion.data.kfashion import KFashion
+from trainer.fashion.data.kfashion import KFashion, Line, cut_garments, file_name
 from trainer.fashion.data.prepared_data import RECORDS, TRAIN, VAL, VOCABULARY_FILE, held_out_groups
 from trainer.loop.progress import Progress
 from trainer.reports.json_report import write_report

@@ -1,4 +1,4 @@
-"""Garments with both of their vectors: that of the record and that of the picture.
+"""Garments with the vectors of their records and of their pictures.
 
 Shapes: N garments, D vector.
 """
@@ -29,12 +29,12 @@ class Encoded:
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Equal for garments whose records say the same."""
+        """Equal for garments with equal records."""
         return tuple(garment.key for garment in self.garments)
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
-        """The photograph or look of each garment: what stands or falls together."""
+        """The photograph or look of each garment: answers within it are not independent."""
         return tuple(garment.group for garment in self.garments)
 
     def words(self, field: str) -> tuple[str, ...]:
