@@ -1,1 +1,0 @@
-"""Compact image encoders, trained here from photographs and drawn pictures: answers without a download."""
