@@ -44,7 +44,7 @@ def _teacher() -> np.ndarray:
     return np.random.default_rng(1).normal(size=(4 * LEVELS, 16)).astype(np.float32)
 
 
-def test_theorder_loss_falls_when_what_is_worse_scores_lower():
+def test_the_order_loss_falls_when_what_is_worse_scores_lower():
     """Scores are of chains, the best picture first."""
     right = torch.tensor([3.0, 2.0, 1.0, 0.0] * 2)
 
@@ -58,6 +58,31 @@ def test_batches_hold_whole_chains(settings: ArtworkEncoderSettings):
     assert sorted(np.concatenate(batches).tolist()) == list(range(4 * LEVELS))
     for row_B in batches:
         assert (row_B.reshape(-1, LEVELS) % LEVELS == np.arange(LEVELS)).all()
+
+
+def test_a_chain_is_cut_alike_and_chains_are_not(
+    settings: ArtworkEncoderSettings, monkeypatch: pytest.MonkeyPatch
+):
+    """Otherwise the cut, not the fault, would tell pictures of a chain apart."""
+    # The pictures of a chain are equal here, so that cuts of them can be compared.
+    objective = ArtworkObjective(_pictures(), _teacher(), settings)
+    seen: list[torch.Tensor] = []
+    forward = objective.network.forward
+
+    def watched(view_BSSC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(view_BSSC)
+        return forward(view_BSSC)
+
+    monkeypatch.setattr(objective.network, "forward", watched)
+
+    losses = objective.losses(next(objective.batches()), 0)
+
+    (view_BSSC,) = seen
+    assert view_BSSC.shape == (2 * LEVELS, 28, 28, 3)
+    for start in range(0, len(view_BSSC), LEVELS):
+        assert (view_BSSC[start : start + LEVELS] == view_BSSC[start]).all()
+    assert not torch.equal(view_BSSC[0], view_BSSC[LEVELS])
+    assert losses.keys() == objective.loss_weights.keys()
 
 
 def test_the_same_seed_trains_the_same_weights(settings: ArtworkEncoderSettings):
