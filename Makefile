@@ -103,7 +103,7 @@ crash: $(INSTALLED)  ## The kill -9 tests with their figures; KILLS=50 for more
 	ATELIER_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow -k "kill" -s
 
 # A missed goal of benchmarks/goals.json is printed as missed and fails nothing.
-BENCHMARKS ?= structure walks minus_norm ring spinning artwork_training fashion_training flood artwork_gpu
+BENCHMARKS ?= $(filter-out __init__ report,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 
 bench: $(INSTALLED)  ## Every benchmark into var/bench; BENCHMARKS="flood spinning" chooses
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
