@@ -95,12 +95,8 @@ def _scratch(picture: Image.Image, strength: float, rng: np.random.Generator) ->
 
 # Faults of which tiers are made and which encoders are trained to see.
 NAMED_FAULTS: dict[str, Fault] = {
-    "blur": _blur,
-    "contrast": _fade,
-    "posterise": _posterise,
-    "noise": _noise,
-    "jpeg": _compress,
-}
+    "blur": _blur, "contrast": _fade, "posterise": _posterise, "noise": _noise, "jpeg": _compress,
+}  # fmt: skip
 FAULTS: tuple[Fault, ...] = tuple(NAMED_FAULTS.values())
 # Faults that no encoder is trained on: they show how far a probe generalises.
 UNSEEN_FAULTS: dict[str, Fault] = {"pixelate": _pixelate, "scratch": _scratch}

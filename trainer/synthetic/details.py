@@ -206,20 +206,8 @@ def _embroidery(pen: Pen) -> None:
 
 
 DETAILS: dict[str, Detail] = {
-    "단추": _buttons,
-    "싱글브레스티드": _buttons,
-    "더블브레스티드": _two_rows_of_buttons,
-    "지퍼": _zip,
-    "포켓": _pockets,
-    "러플": _ruffle,
-    "프릴": _ruffle,
-    "프린지": _fringe,
-    "플리츠": _pleats,
-    "슬릿": _slit,
-    "리본": _ribbon,
-    "버클": _belt,
-    "디스트로이드": _rips,
-    "니트꽈베기": _cable,
-    "스팽글": _spangles,
+    "단추": _buttons, "싱글브레스티드": _buttons, "더블브레스티드": _two_rows_of_buttons, "지퍼": _zip,
+    "포켓": _pockets, "러플": _ruffle, "프릴": _ruffle, "프린지": _fringe, "플리츠": _pleats, "슬릿": _slit,
+    "리본": _ribbon, "버클": _belt, "디스트로이드": _rips, "니트꽈베기": _cable, "스팽글": _spangles,
     "자수": _embroidery,
-}
+}  # fmt: skip

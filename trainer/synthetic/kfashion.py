@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from trainer.fashion.data.kfashion import LABELS, PICTURES
+from trainer.fashion.data.labels import MULTIPLE, SINGLE
 from trainer.synthetic.garments import draw_garment
 from trainer.synthetic.outlines import BOTTOMS, OUTERS, SKIRTS, TOPS
 from trainer.synthetic.records import Record
@@ -26,19 +27,12 @@ TRAINING_SHARE = 0.8
 # How often each oddity occurs.
 SECOND_GARMENT, COLOUR_ONLY, OTHER_SPELLING, DECOMPOSED = 0.35, 0.03, 0.15, 0.3
 NO_POLYGON, NO_AREA, OTHER_RECT = 0.06, 0.02, 0.03
-KEYS = {
-    "category": "카테고리", "silhouette": "핏", "colour": "색상", "length": "기장", "sleeve": "소매기장",
-    "neckline": "넥라인", "collar": "옷깃", "material": "소재", "detail": "디테일", "print": "프린트",
-}  # fmt: skip
+KEYS = {field: keys[0] for field, keys in SINGLE.items()} | MULTIPLE
 # What the real files write instead of a word of the vocabulary.
 SPELLINGS = {
-    "노멀": "노말",
-    "홀터넥": "홀토넥",
-    "원숄더": "원 숄더",
-    "테일러드칼라": "테일러칼라",
-    "하운즈투스": "하운즈\u00a0투스",
-    "하트": "♥",
-}
+    "노멀": "노말", "홀터넥": "홀토넥", "원숄더": "원 숄더", "테일러드칼라": "테일러칼라",
+    "하운즈투스": "하운즈\u00a0투스", "하트": "♥",
+}  # fmt: skip
 # The set that published figures are measured on: 1,600 photographs, more than 2,000 garments. Its digest was
 # fixed before the figures were taken.
 DEFAULT_PHOTOGRAPHS, DEFAULT_SEED = 1_600, 42

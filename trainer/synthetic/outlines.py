@@ -17,26 +17,14 @@ DRESSES = ("드레스",)
 SUITS = ("점프수트",)
 
 WIDTHS = {
-    "스키니": 0.78,
-    "타이트": 0.84,
-    "노멀": 1.0,
-    "벨보텀": 0.95,
-    "루즈": 1.16,
-    "와이드": 1.24,
+    "스키니": 0.78, "타이트": 0.84, "노멀": 1.0, "벨보텀": 0.95, "루즈": 1.16, "와이드": 1.24,
     "오버사이즈": 1.32,
-}
+}  # fmt: skip
 TOP_HEMS = {"크롭": 0.5, "노멀": 0.66, "하프": 0.74, "롱": 0.9, "맥시": 0.95}
 LOWER_HEMS = {
-    "미니": 0.42,
-    "니렝스": 0.58,
-    "하프": 0.52,
-    "미디": 0.7,
-    "발목": 0.84,
-    "노멀": 0.88,
-    "롱": 0.92,
-    "맥시": 0.96,
-    "크롭": 0.72,
-}
+    "미니": 0.42, "니렝스": 0.58, "하프": 0.52, "미디": 0.7, "발목": 0.84, "노멀": 0.88, "롱": 0.92,
+    "맥시": 0.96, "크롭": 0.72,
+}  # fmt: skip
 SLEEVES = {"민소매": 0.0, "없음": 0.0, "캡": 0.1, "반팔": 0.2, "7부소매": 0.36, "긴팔": 0.5}
 
 
@@ -138,14 +126,7 @@ def _trousers(category: str, width: float, bell: bool, hem: float, top: float) -
         (0.5 + 0.006, top + 0.26),
         (0.5 - 0.005, top + 0.26),
     )
-    return Outline(
-        pieces=legs,
-        shoulder=top,
-        hem=hem,
-        half=half,
-        belt=top + 0.01,
-        front=top + 0.2,
-    )
+    return Outline(pieces=legs, shoulder=top, hem=hem, half=half, belt=top + 0.01, front=top + 0.2)
 
 
 def _skirt(width: float, hem: float) -> Outline:

@@ -13,7 +13,7 @@ from trainer.synthetic.outlines import BOTTOMS, DRESSES, OUTERS, SKIRTS, SUITS, 
 Record = dict[str, str | list[str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Style:
     """The words that garments of a style are drawn from; repeated words are likelier."""
 
@@ -25,76 +25,28 @@ class Style:
     silhouettes: tuple[str, ...]
 
 
-def _style(**words: str) -> Style:
-    return Style(**{field: tuple(text.split()) for field, text in words.items()})
-
-
+# Each style by its fields in their order.
 STYLES: dict[str, Style] = {
-    "레트로": _style(
-        categories="청바지 셔츠 드레스 니트웨어 스커트 재킷",
-        colours="브라운 오렌지 옐로우 와인 그린",
-        prints="체크 도트 아가일 무지",
-        materials="코듀로이 데님 니트 트위드",
-        details="단추 포켓 버클",
-        silhouettes="벨보텀 노멀 와이드",
-    ),
-    "로맨틱": _style(
-        categories="드레스 블라우스 스커트 가디건",
-        colours="핑크 화이트 라벤더 베이지",
-        prints="플로럴 도트 무지 하트",
-        materials="레이스 실크 니트",
-        details="러플 프릴 리본 플리츠",
-        silhouettes="노멀 루즈 타이트",
-    ),
-    "리조트": _style(
-        categories="드레스 셔츠 팬츠 점프수트 탑",
-        colours="화이트 스카이블루 민트 오렌지 옐로우",
-        prints="플로럴 스트라이프 무지",
-        materials="린넨 우븐 실크",
-        details="프린지 슬릿 단추",
-        silhouettes="루즈 와이드 노멀",
-    ),
-    "스트리트": _style(
-        categories="후드티 티셔츠 조거팬츠 점퍼 청바지 짚업",
-        colours="블랙 그레이 화이트 레드",
-        prints="레터링 그래픽 카무플라쥬 무지",
-        materials="우븐 데님 패딩",
-        details="포켓 디스트로이드 지퍼",
-        silhouettes="오버사이즈 루즈 와이드",
-    ),
-    "클래식": _style(
-        categories="코트 재킷 팬츠 셔츠 니트웨어 스커트",
-        colours="네이비 베이지 그레이 블랙 화이트",
-        prints="무지 체크 아가일 스트라이프",
-        materials="트위드 우븐 니트",
-        details="더블브레스티드 싱글브레스티드 단추 포켓",
-        silhouettes="노멀 타이트",
-    ),
-    "섹시": _style(
-        categories="브라탑 드레스 스커트 래깅스 탑",
-        colours="블랙 레드 와인 골드",
-        prints="호피 지브라 무지",
-        materials="가죽 레이스 실크",
-        details="슬릿 스팽글 지퍼",
-        silhouettes="타이트 스키니",
-    ),
-    "밀리터리": _style(
-        categories="점퍼 재킷 팬츠 셔츠 조거팬츠",
-        colours="카키 브라운 그린 베이지",
-        prints="카무플라쥬 무지",
-        materials="우븐 데님",
-        details="포켓 지퍼 버클",
-        silhouettes="노멀 루즈",
-    ),
-    "프레피": _style(
-        categories="스커트 가디건 베스트 니트웨어 셔츠 재킷",
-        colours="네이비 와인 화이트 그린 옐로우",
-        prints="체크 아가일 깅엄 스트라이프",
-        materials="니트 트위드 우븐",
-        details="단추 플리츠 자수 니트꽈베기",
-        silhouettes="노멀 타이트",
-    ),
-}
+    name: Style(*(tuple(words.split()) for words in row.split("|")))
+    for name, row in {
+        "레트로": "청바지 셔츠 드레스 니트웨어 스커트 재킷 | 브라운 오렌지 옐로우 와인 그린"
+            " | 체크 도트 아가일 무지 | 코듀로이 데님 니트 트위드 | 단추 포켓 버클 | 벨보텀 노멀 와이드",
+        "로맨틱": "드레스 블라우스 스커트 가디건 | 핑크 화이트 라벤더 베이지"
+            " | 플로럴 도트 무지 하트 | 레이스 실크 니트 | 러플 프릴 리본 플리츠 | 노멀 루즈 타이트",
+        "리조트": "드레스 셔츠 팬츠 점프수트 탑 | 화이트 스카이블루 민트 오렌지 옐로우"
+            " | 플로럴 스트라이프 무지 | 린넨 우븐 실크 | 프린지 슬릿 단추 | 루즈 와이드 노멀",
+        "스트리트": "후드티 티셔츠 조거팬츠 점퍼 청바지 짚업 | 블랙 그레이 화이트 레드"
+            " | 레터링 그래픽 카무플라쥬 무지 | 우븐 데님 패딩 | 포켓 디스트로이드 지퍼 | 오버사이즈 루즈 와이드",
+        "클래식": "코트 재킷 팬츠 셔츠 니트웨어 스커트 | 네이비 베이지 그레이 블랙 화이트"
+            " | 무지 체크 아가일 스트라이프 | 트위드 우븐 니트 | 더블브레스티드 싱글브레스티드 단추 포켓 | 노멀 타이트",
+        "섹시": "브라탑 드레스 스커트 래깅스 탑 | 블랙 레드 와인 골드"
+            " | 호피 지브라 무지 | 가죽 레이스 실크 | 슬릿 스팽글 지퍼 | 타이트 스키니",
+        "밀리터리": "점퍼 재킷 팬츠 셔츠 조거팬츠 | 카키 브라운 그린 베이지"
+            " | 카무플라쥬 무지 | 우븐 데님 | 포켓 지퍼 버클 | 노멀 루즈",
+        "프레피": "스커트 가디건 베스트 니트웨어 셔츠 재킷 | 네이비 와인 화이트 그린 옐로우"
+            " | 체크 아가일 깅엄 스트라이프 | 니트 트위드 우븐 | 단추 플리츠 자수 니트꽈베기 | 노멀 타이트",
+    }.items()
+}  # fmt: skip
 
 
 # Materials that a category is always made of, and details that a category never has.
