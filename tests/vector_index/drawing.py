@@ -1,14 +1,16 @@
 """Indexes with small bounds, so that short tests seal and merge, and vectors to fill them."""
 
+import sys
+
 import numpy as np
 
-from vector_index.exact import ExactIndex
 from vector_index.segment import GraphSettings
 from vector_index.segmented import IndexSettings, SegmentedIndex
 
 DIMENSION = 16
 GRAPH = GraphSettings(threads=1)
 KINDS = {
+    "exact": IndexSettings(delta_rows=sys.maxsize, graph=GRAPH),  # nothing leaves the delta
     "one": IndexSettings(delta_rows=8, segments=1, exact_below=0, graph=GRAPH),
     "four": IndexSettings(delta_rows=8, segments=4, exact_below=0, graph=GRAPH),
     "few": IndexSettings(delta_rows=8, segments=4, graph=GRAPH),
@@ -16,13 +18,12 @@ KINDS = {
 
 
 def make_index(kind, dimension=DIMENSION):
-    return ExactIndex(dimension) if kind == "exact" else SegmentedIndex(dimension, KINDS[kind])
+    return SegmentedIndex(dimension, KINDS[kind])
 
 
 def settle(index):
     """Wait until nothing is being sealed: the one thread that seals reaches a job that does nothing."""
-    if isinstance(index, SegmentedIndex):
-        index._sealer.submit(bool).result(60)
+    index._sealer.submit(bool).result(60)
 
 
 def draw(count, dimension=DIMENSION, seed=42):

@@ -3,6 +3,7 @@
 Shapes: N garments, D vector, K results.
 """
 
+import sys
 import tempfile
 import time
 import unicodedata
@@ -28,13 +29,13 @@ from model_store.transfer import copy_version
 from trainer.configuration import change_settings
 from trainer.errors import TrainerError
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.contrast import info_nce
 from trainer.fashion.data.prepared_data import GarmentRecord, open_garments, split_records
 from trainer.fashion.encoders import DIMENSION, build_encoder
 from trainer.fashion.evaluation.encoded import Encoded
 from trainer.fashion.evaluation.report import NORM_TOLERANCE
 from trainer.fashion.evaluation.retrieval import nearest
 from trainer.fashion.export import export_fashion_attributes
+from trainer.fashion.module import info_nce
 from trainer.fashion.search import search_samples
 from trainer.fashion.studies.quick import quick_garments
 from trainer.fashion.train import FashionReport, train_fashion
@@ -44,8 +45,7 @@ from trainer.reports.json_report import write_report
 from trainer.synthetic.garments import write_garments
 from trainer.workspace import Workspace
 from vector_index.errors import VectorIndexError
-from vector_index.exact import ExactIndex
-from vector_index.segmented import SegmentedIndex
+from vector_index.segmented import IndexSettings, SegmentedIndex
 
 RESULTS_FOLDER, RESULTS_FILE = "temp_logs", "sanity_check_results.json"
 _GARMENTS, _BATCH_SIZE = 64, 8
@@ -246,16 +246,16 @@ def check_recommendation(checked: CheckedRun) -> str:
     expected_NK = nearest(vector_ND, picture_ND, _K)
     expected = np.sort(np.take_along_axis(vector_ND @ picture_ND.T, expected_NK, axis=1), axis=1)[:, ::-1]
     labels = np.arange(1, len(picture_ND) + 1)
-    for index in (ExactIndex(DIMENSION), SegmentedIndex(DIMENSION)):
+    for name, settings in (("exact", IndexSettings(exact_below=sys.maxsize)), ("segmented", IndexSettings())):
+        index = SegmentedIndex(DIMENSION, settings)
         try:
             index.update(labels, picture_ND, revision=1)
             similarity_NK = np.stack([index.view().search(one_D, _K).similarities for one_D in vector_ND])
         finally:
             index.close()
-        name = type(index).__name__
         _expect(
             bool(np.allclose(similarity_NK, expected, atol=1e-4)),
-            f"{name} recommends other garments than search",
+            f"the {name} index recommends other garments than search",
         )
     return f"{len(vector_ND)} queries, exact and segmented index"
 
