@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,47 +84,27 @@ def _run_watched(
     and the runtime's arenas reserve far more address space than they touch, so a limit on it refuses
     good models before it stops bad ones.
     """
-    pipe = subprocess.PIPE
+    pipe, started, failure = subprocess.PIPE, time.monotonic(), None
     with subprocess.Popen(command, cwd=home, stdin=pipe, stdout=pipe, stderr=pipe) as child:
-        watch = _Watch(child, memory_bytes, timeout_s)
-        output, errors = child.communicate(given)
-        failure = watch.join()
+        unsent: bytes | None = given
+        while True:
+            try:
+                output, errors = child.communicate(unsent, timeout=_WATCH_S)
+                break
+            except subprocess.TimeoutExpired:
+                unsent = None  # the first call has taken it; the next ones go on where it stopped
+            resident = _resident_bytes(child.pid)
+            if resident > memory_bytes:
+                failure = (
+                    failure or f"the check took {resident >> 20} MiB, the bound is {memory_bytes >> 20} MiB"
+                )
+            elif time.monotonic() - started > timeout_s:
+                failure = failure or f"the check took more than {timeout_s:g} s"
+            if failure:
+                child.kill()
     if failure is None and child.returncode < 0:
         failure = f"the check died of {signal.Signals(-child.returncode).name}"
     return _Ended(output=output, errors=errors, failure=failure)
-
-
-class _Watch:
-    """Kills a child that takes too much memory or time, and remembers why."""
-
-    def __init__(self, child: subprocess.Popen[bytes], memory_bytes: int, timeout_s: float) -> None:
-        self._child = child
-        self._memory_bytes = memory_bytes
-        self._deadline = time.monotonic() + timeout_s
-        self._timeout_s = timeout_s
-        self._reason: str | None = None
-        self._thread = threading.Thread(target=self._watch, name="golden-watch", daemon=True)
-        self._thread.start()
-
-    def join(self) -> str | None:
-        """Why the child was killed; None if it was not."""
-        self._thread.join()
-        return self._reason
-
-    def _watch(self) -> None:
-        while self._child.poll() is None:
-            resident = _resident_bytes(self._child.pid)
-            if resident > self._memory_bytes:
-                self._kill(
-                    f"the check took {resident >> 20} MiB, the bound is {self._memory_bytes >> 20} MiB"
-                )
-            elif time.monotonic() > self._deadline:
-                self._kill(f"the check took more than {self._timeout_s:g} s")
-            time.sleep(_WATCH_S)
-
-    def _kill(self, reason: str) -> None:
-        self._reason = self._reason or reason
-        self._child.kill()
 
 
 def _resident_bytes(pid: int) -> int:

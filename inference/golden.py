@@ -5,7 +5,7 @@ number of rows.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ import numpy as np
 
 from inference.errors import RefusedModel
 from inference.session import CPU, Session
+from inference.signature import listed
 from model_store.manifest import Manifest
 
 _INPUT: Final = "input."
@@ -78,17 +79,13 @@ def _read(path: Path, session: Session, count: int) -> tuple[dict[str, np.ndarra
         expected = {spec.name for spec in specs}
         if held.keys() != expected:
             raise RefusedModel(
-                f"{path.name} holds the {what} {_listed(held)}, the graph has {_listed(expected)}"
+                f"{path.name} holds the {what} {listed(held)}, the graph has {listed(expected)}"
             )
     for name, array in arrays.items():
         if array.ndim < 1 or len(array) != count:
             rows = len(array) if array.ndim else 0
             raise RefusedModel(f"{path.name} holds {rows} rows of {name}, the manifest says {count}")
     return inputs, outputs
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
 
 
 def _compare(

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -28,7 +28,6 @@ from model_store.manifest import ImagePreprocessing
 PIXEL_PATH: Final = 1
 """Part of every space of pictures; raised whenever the same bytes come to give other pixels."""
 
-ImageFormat = Literal["JPEG", "PNG", "WEBP"]
 Size = tuple[int, int]
 """Width and height."""
 
@@ -56,24 +55,6 @@ class ImageLimits:
 DEFAULT_LIMITS: Final = ImageLimits()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageInfo:
-    """The header of a picture; width and height are as stored, before orientation."""
-
-    format: ImageFormat
-    width: int
-    height: int
-
-
-def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageInfo:
-    """The header of an encoded picture; decodes no pixel.
-
-    Raises InvalidImage: as `decode_image` does for what a header shows.
-    """
-    image, kind = _open(data, limits)
-    return ImageInfo(format=kind, width=image.width, height=image.height)
-
-
 def decode_image(
     data: bytes, preprocessing: ImagePreprocessing, limits: ImageLimits = DEFAULT_LIMITS
 ) -> np.ndarray:
@@ -82,60 +63,54 @@ def decode_image(
     Raises InvalidImage: for an empty, truncated, damaged or too large picture, too many frames, or another
     format than JPEG, PNG and WEBP. No other exception leaves, whatever the bytes.
     """
-    longest = _DRAFT_GAP * max(preprocessing.width, preprocessing.height)
-    image = _upright(data, preprocessing.background, limits, draft=longest)
-    return np.ascontiguousarray(_guarded(data, lambda: np.asarray(_fit(image, preprocessing))))
+    image, longest = inspect_image(data, limits), _DRAFT_GAP * max(preprocessing.width, preprocessing.height)
+    if isinstance(image, JpegImageFile):
+        _guarded(data, lambda: image.draft(None, (longest, longest)))
+    upright = _upright(data, image, preprocessing.background)
+    return np.ascontiguousarray(_guarded(data, lambda: np.asarray(_fit(upright, preprocessing))))
 
 
-def open_upright(
-    data: bytes,
-    background: tuple[int, int, int] = (255, 255, 255),
-    limits: ImageLimits = DEFAULT_LIMITS,
-) -> Image.Image:
-    """The whole picture at its own size, RGB, oriented, over `background`: for cutting crops.
+def open_upright(data: bytes) -> Image.Image:
+    """The whole picture at its own size, RGB, oriented, over white: for cutting crops.
 
     Raises InvalidImage: as `decode_image`.
     """
-    return _upright(data, background, limits, draft=None)
+    return _upright(data, inspect_image(data), (255, 255, 255))
 
 
-def _open(data: bytes, limits: ImageLimits) -> tuple[ImageFile.ImageFile, ImageFormat]:
-    """The picture with its header read, inside every bound."""
+def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageFile.ImageFile:
+    """The picture with its header read and no pixel decoded; its size is that before orientation.
+
+    Raises InvalidImage: as `decode_image` does for what a header shows.
+    """
     if not data:
         raise InvalidImage("0 bytes")
     if len(data) > limits.byte_count:
         raise InvalidImage(f"{len(data) / _MEBI:.1f} MiB, the bound is {limits.byte_count / _MEBI:.1f} MiB")
-    kind = _sniff(data)
-    if kind == "WEBP":
+    reader = _reader(data)
+    if reader is WebPImageFile:
         # Its decoder claims memory for the whole canvas when it opens.
         _check_size(_guarded(data, lambda: _webp_size(data)), limits)
     # The format's own class, not Image.open: no other format can be tried and no process-wide setting
     # decides whether a huge picture is an error, a warning or nothing.
-    image = _guarded(data, lambda: _READERS[kind](BytesIO(data)))
+    image = _guarded(data, lambda: reader(BytesIO(data)))
     _check_size(image.size, limits)
     frames = getattr(image, "n_frames", 1)
     if frames > limits.frame_count:
         raise InvalidImage(f"{frames} frames, the bound is {limits.frame_count}")
-    if kind == "JPEG" and "progressive" in image.info:
+    if reader is JpegImageFile and "progressive" in image.info:
         _check_scans(data)
-    return image, kind
+    return image
 
 
-def _sniff(data: bytes) -> ImageFormat:
+def _reader(data: bytes) -> Callable[[BytesIO], ImageFile.ImageFile]:
     if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
+        return JpegImageFile
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
+        return PngImageFile
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
+        return WebPImageFile
     raise InvalidImage("format is not JPEG, PNG or WEBP")
-
-
-_READERS: Final[dict[ImageFormat, Callable[[BytesIO], ImageFile.ImageFile]]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-}
 
 
 def _check_size(size: Size, limits: ImageLimits) -> None:
@@ -178,13 +153,8 @@ def _check_scans(data: bytes) -> None:
         position += int.from_bytes(data[position : position + 2], "big")
 
 
-def _upright(
-    data: bytes, background: tuple[int, int, int], limits: ImageLimits, *, draft: int | None
-) -> Image.Image:
-    image, kind = _open(data, limits)
-    if draft is not None and kind == "JPEG":
-        _guarded(data, lambda: image.draft(None, (draft, draft)))
-    return _guarded(data, lambda: _oriented(_rgb(image, background), _orientation(image)))
+def _upright(data: bytes, image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    return _guarded(data, lambda: _oriented(_rgb(image, background), image))
 
 
 def _rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
@@ -217,13 +187,6 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return scaled
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTag.Orientation, 1))
-    except Exception:  # noqa: BLE001 - a damaged EXIF block raises anything; the picture is still good
-        return 1
-
-
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -235,8 +198,12 @@ _TURNS: Final = {
 }
 
 
-def _oriented(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURNS.get(orientation)
+def _oriented(image: Image.Image, original: Image.Image) -> Image.Image:
+    """`image`, turned as the EXIF block of `original`, whose pixels are loaded, says."""
+    try:
+        turn = _TURNS.get(int(original.getexif().get(ExifTag.Orientation, 1)))
+    except Exception:  # noqa: BLE001 - a damaged EXIF block raises anything; the picture is still good
+        return image
     return image if turn is None else image.transpose(turn)
 
 

@@ -37,7 +37,7 @@ def check_signature(session: Session, manifest: Manifest) -> None:
         in_graph, in_manifest = ({spec.name: spec for spec in side} for side in (actual, declared))
         if in_graph.keys() != in_manifest.keys():
             raise RefusedModel(
-                f"the graph's {what}s are {_names(in_graph)}, the manifest's {_names(in_manifest)}"
+                f"the graph's {what}s are {listed(in_graph)}, the manifest's {listed(in_manifest)}"
             )
         for name, spec in in_graph.items():
             if not _same(spec, in_manifest[name]):
@@ -60,7 +60,7 @@ def _check_roles(manifest: Manifest) -> None:
         case AttributePreprocessing(fields=fields):
             names = {name for field in fields for name in input_names(field.name, multiple=field.multiple)}
             if shapes.keys() != names:
-                raise RefusedModel(f"a graph of these fields takes {_names(names)}, not {_names(shapes)}")
+                raise RefusedModel(f"a graph of these fields takes {listed(names)}, not {listed(shapes)}")
         case vectors:
             if list(shapes.values()) != [("float32", (vectors.dimension,))]:
                 raise RefusedModel(f"a head takes one float32 row of {vectors.dimension}, not {shapes}")
@@ -81,5 +81,6 @@ def _shown(spec: TensorSpec) -> str:
     return f"{spec.dtype}{list(spec.shape)}".replace("'", "")
 
 
-def _names(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names in their order, for a message."""
     return ", ".join(sorted(names)) or "none"

@@ -1,10 +1,16 @@
-"""Where graphs run: execution providers, settings of a session, and the CUDA devices of this machine."""
+"""Where graphs run: providers, settings, the CUDA devices of this machine, and the errors of a runtime."""
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Final, Literal, get_args
+
+from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
+from model_store.errors import first_line
 
 Provider = Literal["auto", "cpu", "cuda"]
 CPU: Final = "CPUExecutionProvider"
@@ -69,6 +75,32 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Turn what a runtime raises for a graph into RefusedModel, or DeviceOutOfMemory if it does not fit."""
+    try:
+        yield
+    except RefusedModel:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise DeviceOutOfMemory(f"{path.name} does not fit the memory of the device") from error
+        raise RefusedModel(f"{path.name} cannot be loaded: {first_line(error)}") from error
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """Turn what a runtime raises during a run into InferenceError, or DeviceOutOfMemory."""
+    try:
+        yield
+    except InferenceError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise DeviceOutOfMemory("the run needs more memory than the device has") from error
+        raise InferenceError(f"the graph cannot be run: {first_line(error)}") from error
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 
-from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
-from inference.runtimes.device import CPU, CUDA, SessionSettings, is_out_of_memory
+from inference.errors import RefusedModel
+from inference.runtimes.device import CPU, CUDA, SessionSettings, loading, running
 from model_store.errors import first_line
 from model_store.manifest import Manifest, TensorSpec
 
@@ -35,10 +35,8 @@ class OnnxGraph:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output by its name; see `inference.session.Session.run`."""
-        try:
+        with running():
             return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
-        except Exception as error:
-            raise _run_error(error) from error
 
 
 def runtime_version() -> str:
@@ -66,16 +64,9 @@ def load_onnx(path: Path, settings: SessionSettings, *, cuda: bool) -> OnnxGraph
     providers: list[Any] = [gpu, CPU] if cuda else [CPU]
     if cuda:
         onnxruntime.preload_dlls()
-    try:
-        return OnnxGraph(
-            onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
-        )
-    except RefusedModel:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise DeviceOutOfMemory(f"{path.name} does not fit the memory of the device") from error
-        raise RefusedModel(f"{path.name} cannot be loaded: {first_line(error)}") from error
+    with loading(path):
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        return OnnxGraph(session)
 
 
 def check_weights(path: Path, manifest: Manifest) -> None:
@@ -105,12 +96,6 @@ def _spec(node: Any) -> TensorSpec:
     if dtype is None:
         raise RefusedModel(f"tensor {node.name} is of type {node.type}, known are {', '.join(_DTYPES)}")
     return TensorSpec.model_validate({"name": node.name, "dtype": dtype, "shape": shape})
-
-
-def _run_error(error: Exception) -> InferenceError:
-    if is_out_of_memory(error):
-        return DeviceOutOfMemory("the run needs more memory than the device has")
-    return InferenceError(f"the graph cannot be run: {first_line(error)}")
 
 
 def _constants(nodes: Iterable[Any]) -> Iterator[Any]:

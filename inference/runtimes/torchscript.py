@@ -14,9 +14,8 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
-from inference.runtimes.device import CPU, CUDA, SessionSettings, cores, is_out_of_memory
-from model_store.errors import first_line
+from inference.errors import InferenceError, RefusedModel, UnsupportedFormat
+from inference.runtimes.device import CPU, CUDA, SessionSettings, cores, loading, running
 from model_store.manifest import TensorSpec
 
 EXTRA: Final = "torchscript"
@@ -65,22 +64,15 @@ class TorchScriptGraph:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output by its name; see `inference.session.Session.run`."""
-        try:
+        with running(), self._as_written():
             tensors = [self._tensor(inputs[spec.name]) for spec in self.inputs]
-            with self._running():
-                rows = len(tensors[0]) if self.actual == CPU else 1
-                if rows == 1:
-                    results = list(self._outputs(tensors))
-                else:
-                    parts = [self._outputs([t[row : row + 1] for t in tensors]) for row in range(rows)]
-                    results = [self._torch.cat(column) for column in zip(*parts, strict=True)]
-                arrays = [tensor.cpu().numpy() for tensor in results]
-        except InferenceError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise DeviceOutOfMemory("the run needs more memory than the device has") from error
-            raise InferenceError(f"the graph cannot be run: {first_line(error)}") from error
+            rows = len(tensors[0]) if self.actual == CPU else 1
+            if rows == 1:
+                results = list(self._outputs(tensors))
+            else:
+                parts = [self._outputs([t[row : row + 1] for t in tensors]) for row in range(rows)]
+                results = [self._torch.cat(column) for column in zip(*parts, strict=True)]
+            arrays = [tensor.cpu().numpy() for tensor in results]
         return {spec.name: array for spec, array in zip(self.outputs, arrays, strict=True)}
 
     def _tensor(self, array: np.ndarray) -> Any:
@@ -94,7 +86,7 @@ class TorchScriptGraph:
         return outputs
 
     @contextmanager
-    def _running(self) -> Iterator[None]:
+    def _as_written(self) -> Iterator[None]:
         """No gradients, this session's threads, and the graph as it is written.
 
         The count of threads belongs to the calling thread. The optimising executor runs a graph slowly at
@@ -135,20 +127,13 @@ def load_torchscript(path: Path, settings: SessionSettings, *, cuda: bool) -> To
     if cuda and not torch.cuda.is_available():
         raise RefusedModel("this torch finds no CUDA device")
     extra = {SIGNATURE_FILE: ""}
-    try:
-        with warnings.catch_warnings():
-            # TorchScript is deprecated in favour of torch.export, which has no runtime without its exporter.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.simplefilter("ignore", FutureWarning)
-            module = torch.jit.load(path, map_location="cuda" if cuda else "cpu", _extra_files=extra)
+    with loading(path), warnings.catch_warnings():
+        # TorchScript is deprecated in favour of torch.export, which has no runtime without its exporter.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        module = torch.jit.load(path, map_location="cuda" if cuda else "cpu", _extra_files=extra)
         module.eval()
         check_operators(module)
-    except RefusedModel:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise DeviceOutOfMemory(f"{path.name} does not fit the memory of the device") from error
-        raise RefusedModel(f"{path.name} cannot be loaded: {first_line(error)}") from error
     signature = _signature(extra[SIGNATURE_FILE], path)
     return TorchScriptGraph(module, signature, threads=settings.threads, cuda=cuda)
 

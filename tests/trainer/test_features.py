@@ -64,13 +64,14 @@ def test_one_picture_too_much_ends_in_one_line(
 ):
     """Where not even one picture fits, the run stops at once and says with what."""  # proves A-11
     from inference.encoder import ImageEncoder
-    from inference.runtimes.onnx import _run_error
+    from inference.runtimes.device import running
 
     batches: list[int] = []
 
     def full(_self, batch):
         batches.append(len(batch))
-        raise _run_error(RuntimeException(FULL))
+        with running():
+            raise RuntimeException(FULL)
 
     monkeypatch.setattr(ImageEncoder, "run", full)
 
