@@ -53,8 +53,7 @@ class AliasBook:
 
     def find(self, name: str, alias: str) -> Alias | None:
         """The alias, or None if it was never set. Raises CorruptVersion: if its file is damaged."""
-        stamped = self._storage.read_alias(name, alias)
-        return None if stamped is None else _decode(stamped.data, f"{name}@{alias}")
+        return self._stamped(name, alias)[0]
 
     def read(self, name: str, alias: str) -> Alias:
         """The alias. Raises NotInStore: if it was never set."""
@@ -70,48 +69,42 @@ class AliasBook:
         Raises AliasConflict: when `expect` is given and the alias does not mean that version (0: unset),
         or when another process moved the alias meanwhile.
         """
-        stamped = self._storage.read_alias(name, alias)
-        before = _decode(stamped.data, f"{name}@{alias}") if stamped else None
+        before, stamp = self._stamped(name, alias)
         current = before.target.version if before else 0
         if expect is not None and expect != current:
             raise AliasConflict(f"alias {name}@{alias} means version {current}, expected {expect}")
-        if before and before.target.version == version and before.target.digest == digest:
+        if before and (before.target.version, before.target.digest) == (version, digest):
             return before
-        after = Alias(
-            target=AliasTarget(version=version, digest=digest, since=datetime.now(UTC)),
-            history=(before.target, *before.history)[:KEPT_HISTORY] if before else (),
-        )
-        self._storage.swap_alias(name, alias, _encode(after), stamped.stamp if stamped else None, version)
-        return after
+        target = AliasTarget(version=version, digest=digest, since=datetime.now(UTC))
+        history = (before.target, *before.history)[:KEPT_HISTORY] if before else ()
+        return self._swap(name, alias, Alias(target=target, history=history), stamp)
 
     def rollback(self, name: str, alias: str) -> Alias:
         """Make the alias mean what it meant before; the undone target leaves the history.
 
         Raises NotInStore: when there is nothing before.
         """
-        stamped = self._storage.read_alias(name, alias)
-        if stamped is None:
+        before, stamp = self._stamped(name, alias)
+        if before is None:
             raise NotInStore(f"no alias {name}@{alias}")
-        before = _decode(stamped.data, f"{name}@{alias}")
         if not before.history:
             raise NotInStore(f"alias {name}@{alias} has no earlier version than {before.target.version}")
-        earlier = before.history[0]
-        after = Alias(
-            target=AliasTarget(version=earlier.version, digest=earlier.digest, since=datetime.now(UTC)),
-            history=before.history[1:],
-        )
-        self._storage.swap_alias(name, alias, _encode(after), stamped.stamp, earlier.version)
+        earlier, *history = before.history
+        target = earlier.model_copy(update={"since": datetime.now(UTC)})
+        return self._swap(name, alias, Alias(target=target, history=tuple(history)), stamp)
+
+    def _stamped(self, name: str, alias: str) -> tuple[Alias | None, str | None]:
+        """The alias and the stamp of its file; None twice if it was never set."""
+        stamped, where = self._storage.read_alias(name, alias), f"alias {name}@{alias}"
+        if stamped is None:
+            return None, None
+        try:
+            return Alias.model_validate(read_body(stamped.data, SCHEMA_VERSION, where)), stamped.stamp
+        except ValueError as error:
+            raise CorruptVersion(f"{where} is damaged: {reason(error)}") from error
+
+    def _swap(self, name: str, alias: str, after: Alias, stamp: str | None) -> Alias:
+        body = {"schema_version": schema_of(after), **after.model_dump(mode="json")}
+        data = (json.dumps(body, indent=2, sort_keys=True) + "\n").encode()
+        self._storage.swap_alias(name, alias, data, stamp, after.target.version)
         return after
-
-
-def _encode(alias: Alias) -> bytes:
-    body = {"schema_version": schema_of(alias), **alias.model_dump(mode="json")}
-    return (json.dumps(body, indent=2, sort_keys=True) + "\n").encode()
-
-
-def _decode(data: bytes, where: str) -> Alias:
-    """Raises UnsupportedSchema: naming both versions. Raises CorruptVersion."""
-    try:
-        return Alias.model_validate(read_body(data, SCHEMA_VERSION, f"alias {where}"))
-    except ValueError as error:
-        raise CorruptVersion(f"alias {where} is damaged: {reason(error)}") from error
