@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol, Self
 
 import grpc
+from atelier.types.v1 import types_pb2
 from opentelemetry import trace
 
+from services.client.chunks import MessageBounds
 from services.client.errors import from_rpc_error
 from services.runtime.context import forwarded_metadata, present_call
-from services.runtime.errors import DeadlineExceeded, ServiceError, Unavailable
+from services.runtime.errors import DeadlineExceeded, ServiceError, Unavailable, Unimplemented
 from services.runtime.limits import MIB, Limits
 from services.runtime.security import INSECURE, ClientSecurity
 
@@ -27,7 +29,7 @@ HOP_RESERVE_S: Final = 0.020  # for the reply's own way back
 _LARGEST = Limits().message_bytes + MIB
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _LARGEST),
-    ("grpc.max_send_message_length", _LARGEST),
+    ("grpc.max_send_message_length", -1),  # the server's bound holds, which clients follow
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -62,15 +64,16 @@ class Connection:
         self._own_metadata = security.metadata
         self.channel = _open(grpc, address, security)
 
-    def call(self, method: Callable[..., Any], request: Callable[[], Any], deadline_s: float) -> Any:
-        """The reply to `request()`, which is called at each attempt: an attempt uses a stream up.
+    def call(self, method: Callable[..., Any], request: Any, deadline_s: float) -> Any:
+        """The reply to a message, or to a list of messages, which go as a stream.
 
         Raises ServiceError: the last attempt's, if no attempt within `deadline_s` is answered.
         """
         end = time.monotonic() + deadline_s
         for attempt in range(RETRIES + 1):
+            sent = iter(request) if isinstance(request, list) else request
             try:
-                return method(request(), timeout=end - time.monotonic(), metadata=self._metadata())
+                return method(sent, timeout=end - time.monotonic(), metadata=self._metadata())
             except grpc.RpcError as error:
                 known = from_rpc_error(error, self._place)
                 pause_s = _pause_s(known, attempt)
@@ -95,10 +98,37 @@ class Connection:
 
 
 class BlockingClient:
-    """What the blocking clients share: a connection, closed by `close` or at the end of a `with` block."""
+    """What the blocking clients share: a connection, closed by `close` or at the end of a `with` block, and
+    the bounds of the service behind it, asked for once."""
 
-    def __init__(self, address: str, service: str, security: ClientSecurity) -> None:
+    def __init__(
+        self,
+        address: str,
+        service: str,
+        security: ClientSecurity,
+        stub: Callable[[Any], Any],
+        limits_request: Any,
+    ) -> None:
         self._connection = Connection(address, service, security)
+        self._stub: Any = stub(self._connection.channel)
+        self._limits_request = limits_request
+        self._known_bounds: MessageBounds | None = None
+
+    def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
+        """The bounds that the service enforces. Raises ServiceError."""
+        reply = self._connection.call(self._stub.GetLimits, self._limits_request, deadline_s)
+        limits: types_pb2.Limits = reply.limits
+        return limits
+
+    def _bounds(self, end: float, *, anew: bool = False) -> MessageBounds:
+        """What the service accepts in a message. Raises ServiceError: if it does not answer by `end`."""
+        if anew or self._known_bounds is None:
+            try:
+                limits = self.get_limits(deadline_s=end - time.monotonic())
+                self._known_bounds = MessageBounds.of(limits)
+            except Unimplemented:
+                self._known_bounds = MessageBounds()
+        return self._known_bounds
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,11 +12,11 @@ from atelier.types.v1 import types_pb2
 
 from model_store.store import Version
 from services.client.channel import DEADLINE_S, BlockingClient, HopCounter, InnerConnection
-from services.client.chunks import chunked
+from services.client.chunks import MessageBounds, chunked, is_beyond_bounds
 from services.client.errors import check_some
 from services.messages.contents import read_embedded, write_record
 from services.messages.replies import StageTimes, read_hop
-from services.runtime.errors import ServiceError, Unavailable
+from services.runtime.errors import ServiceError, Unavailable, Unimplemented
 from services.runtime.security import INSECURE, ClientSecurity
 
 PREPARE_S: Final = 600.0  # a backbone of gigabytes, hashed, loaded and warmed from a slow disk
@@ -43,8 +43,8 @@ class EmbedderClient(BlockingClient):
     """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
-        super().__init__(address, "embedder", security)
-        self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
+        stub = embedder_pb2_grpc.EmbedderServiceStub
+        super().__init__(address, "embedder", security, stub, embedder_pb2.GetLimitsRequest())
 
     def embed(
         self,
@@ -60,7 +60,8 @@ class EmbedderClient(BlockingClient):
         A model that is not in memory is prepared first. Raises ServiceError: also when every input failed.
         """
         end = time.monotonic() + deadline_s
-        requests = _requests(inputs, space_id, no_store=no_store, priority=priority)
+        bounds = self._bounds(end) if len(inputs) > 1 else MessageBounds()
+        requests = _requests(inputs, bounds, space_id=space_id, no_store=no_store, priority=priority)
         return _check_some(_merged([self._part(request, end) for request in requests]))
 
     def embed_stream(
@@ -80,35 +81,30 @@ class EmbedderClient(BlockingClient):
     def prepare_model(self, space_id: str, *, deadline_s: float = PREPARE_S) -> types_pb2.ServedModel:
         """The model of a space, once it is loaded, verified and warm. Raises ServiceError."""
         request = embedder_pb2.PrepareModelRequest(space_id=space_id)
-        reply = self._connection.call(self._stub.PrepareModel, lambda: request, deadline_s)
+        reply = self._connection.call(self._stub.PrepareModel, request, deadline_s)
         model: types_pb2.ServedModel = reply.model
         return model
 
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> embedder_pb2.ListModelsResponse:
         """The models that aliases reach, with their state. Raises ServiceError."""
         reply: embedder_pb2.ListModelsResponse = self._connection.call(
-            self._stub.ListModels, embedder_pb2.ListModelsRequest, deadline_s
+            self._stub.ListModels, embedder_pb2.ListModelsRequest(), deadline_s
         )
         return reply
 
-    def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
-        """The bounds that the service enforces. Raises ServiceError."""
-        reply = self._connection.call(self._stub.GetLimits, embedder_pb2.GetLimitsRequest, deadline_s)
-        limits: types_pb2.Limits = reply.limits
-        return limits
-
     def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
+        part: embedder_pb2.EmbedResponse
         try:
-            reply = self._connection.call(self._stub.Embed, lambda: request, end - time.monotonic())
+            part = self._connection.call(self._stub.Embed, request, end - time.monotonic())
         except ServiceError as error:
-            if error.item_errors:
-                failed, rest = _all_failed(request, error)
-                return _merged([failed, self._part(rest, end)]) if rest.inputs else failed
+            bounds = self._bounds(end, anew=True) if is_beyond_bounds(error) else MessageBounds()
+            failed, rest = _left_over(request, error, bounds)
+            if failed.results or len(rest) > 1:
+                return _merged([failed, *[self._part(part, end) for part in rest]])
             if error.reason != NOT_LOADED:
                 raise
             self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
-            reply = self._connection.call(self._stub.Embed, lambda: request, end - time.monotonic())
-        part: embedder_pb2.EmbedResponse = reply
+            part = self._connection.call(self._stub.Embed, request, end - time.monotonic())
         return part
 
 
@@ -130,6 +126,7 @@ class AsyncEmbedderClient:
         self, address: str, *, security: ClientSecurity = INSECURE, hops: HopCounter | None = None
     ) -> None:
         self._served: dict[str, types_pb2.ServedModel] = {}
+        self._known_bounds: MessageBounds | None = None
         self._connection = InnerConnection(address, "embedder", security, hops)
         self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
 
@@ -201,7 +198,8 @@ class AsyncEmbedderClient:
         Raises ServiceError: UNAVAILABLE with a time to retry, within a second, if the embedder is gone.
         """
         end = time.monotonic() + deadline_s
-        requests = _requests(inputs, space_id, no_store=no_store, priority=priority)
+        bounds = await self._bounds(end) if len(inputs) > 1 else MessageBounds()
+        requests = _requests(inputs, bounds, space_id=space_id, no_store=no_store, priority=priority)
         del inputs  # pictures are large, and the requests have their own
         parts = []
         while requests:
@@ -219,48 +217,51 @@ class AsyncEmbedderClient:
         """Close the connection."""
         await self._connection.close()
 
+    async def _bounds(self, end: float, *, anew: bool = False) -> MessageBounds:
+        """What the embedder accepts in a message, asked for once. Raises ServiceError: if it is away."""
+        if anew or self._known_bounds is None:
+            request, deadline_s = embedder_pb2.GetLimitsRequest(), end - time.monotonic()
+            try:
+                reply = await self._connection.call(self._stub.GetLimits, request, deadline_s)
+                self._known_bounds = MessageBounds.of(reply.limits)
+            except Unimplemented:
+                self._known_bounds = MessageBounds()
+        return self._known_bounds
+
     async def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
+        part: embedder_pb2.EmbedResponse
         try:
-            reply = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
+            part = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
         except ServiceError as error:
-            if error.item_errors:
-                failed, rest = _all_failed(request, error)
-                return _merged([failed, await self._part(rest, end)]) if rest.inputs else failed
+            bounds = await self._bounds(end, anew=True) if is_beyond_bounds(error) else MessageBounds()
+            failed, rest = _left_over(request, error, bounds)
+            if failed.results or len(rest) > 1:
+                return _merged([failed, *[await self._part(part, end) for part in rest]])
             if error.reason != NOT_LOADED:
                 raise
             await self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
-            reply = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
-        part: embedder_pb2.EmbedResponse = reply
+            part = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
         return part
 
 
-def _requests(
-    inputs: Inputs, space_id: str, *, no_store: bool, priority: embedder_pb2.Priority
-) -> list[embedder_pb2.EmbedRequest]:
-    return [
-        embedder_pb2.EmbedRequest(space_id=space_id, inputs=chunk, no_store=no_store, priority=priority)
-        for chunk in list(chunked(inputs)) or [[]]
+def _requests(inputs: Inputs, bounds: MessageBounds, **options: Any) -> list[embedder_pb2.EmbedRequest]:
+    chunks = list(chunked(inputs, *bounds)) or [[]]
+    return [embedder_pb2.EmbedRequest(inputs=chunk, **options) for chunk in chunks]
+
+
+def _left_over(
+    request: embedder_pb2.EmbedRequest, error: ServiceError, bounds: MessageBounds
+) -> tuple[embedder_pb2.EmbedResponse, list[embedder_pb2.EmbedRequest]]:
+    """The reply for the inputs whose failures fitted into a failed call, and requests for the rest."""
+    known = error.item_errors
+    results = [
+        embedder_pb2.EmbedResult(index=index, id=item.id, error=failure.status)
+        for index, (item, failure) in enumerate(zip(request.inputs, known, strict=False))
     ]
-
-
-def _all_failed(
-    request: embedder_pb2.EmbedRequest, error: ServiceError
-) -> tuple[embedder_pb2.EmbedResponse, embedder_pb2.EmbedRequest]:
-    """The reply for the inputs whose failures fitted into a failed call, and the request for the rest."""
-    known_count = len(error.item_errors)
-    reply = embedder_pb2.EmbedResponse(
-        results=[
-            embedder_pb2.EmbedResult(index=index, id=item.id, error=failure.status)
-            for index, (item, failure) in enumerate(zip(request.inputs, error.item_errors, strict=False))
-        ]
-    )
-    rest = embedder_pb2.EmbedRequest(
-        space_id=request.space_id,
-        inputs=request.inputs[known_count:],
-        no_store=request.no_store,
-        priority=request.priority,
-    )
-    return reply, rest
+    options = {name: getattr(request, name) for name in ("space_id", "no_store", "priority")}
+    unknown = request.inputs[len(known) :]
+    rest = _requests(unknown, bounds, **options) if unknown else []
+    return embedder_pb2.EmbedResponse(results=results), rest
 
 
 def _merged(parts: Sequence[embedder_pb2.EmbedResponse]) -> embedder_pb2.EmbedResponse:

@@ -1,18 +1,18 @@
 """Client of the ranker: which picture is better."""
 
+import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from atelier.types.v1 import types_pb2
 
 from services.client.channel import DEADLINE_S, BlockingClient
-from services.client.chunks import chunked
-from services.runtime.limits import Limits
+from services.client.chunks import MessageBounds, chunked, is_beyond_bounds
+from services.runtime.errors import ServiceError
 from services.runtime.security import INSECURE, ClientSecurity
 
 STREAM_S: Final = 600.0
-_BOUNDS: Final = Limits()
 
 Candidates = Sequence[ranker_pb2.Candidate]
 
@@ -32,8 +32,8 @@ class RankerClient(BlockingClient):
     """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
-        super().__init__(address, "ranker", security)
-        self._stub: Any = ranker_pb2_grpc.RankerServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
+        stub = ranker_pb2_grpc.RankerServiceStub
+        super().__init__(address, "ranker", security, stub, ranker_pb2.GetLimitsRequest())
 
     def rank(
         self,
@@ -42,21 +42,20 @@ class RankerClient(BlockingClient):
         *,
         deadline_s: float | None = None,
     ) -> ranker_pb2.RankResponse:
-        """Candidates from best to worst; more than one message holds (128 pictures, 64 MiB) go as a stream.
+        """Candidates from best to worst; more than a message holds (`GetLimits`) go as a stream.
 
         deadline_s: by default 60 for a message and 600 for a stream.
         Raises ServiceError: when no candidate can be read, or the request is wrong.
         """
-        options = options or ranker_pb2.RankOptions()
-        pictures = sum(candidate.HasField("image") for candidate in candidates)
-        size = sum(candidate.ByteSize() for candidate in candidates)
-        if pictures > _BOUNDS.message_images or size > _BOUNDS.message_bytes:
-            return self._rank_stream(candidates, options, deadline_s or STREAM_S)
         request = ranker_pb2.RankRequest(candidates=candidates, options=options)
-        reply: ranker_pb2.RankResponse = self._connection.call(
-            self._stub.Rank, lambda: request, deadline_s or DEADLINE_S
-        )
-        return reply
+        end = time.monotonic() + (deadline_s or DEADLINE_S)
+        bounds = self._bounds(end) if len(candidates) > 1 else MessageBounds()
+        try:
+            return self._rank(request, bounds, deadline_s)
+        except ServiceError as error:
+            if not is_beyond_bounds(error) or bounds == (bounds := self._bounds(end, anew=True)):
+                raise
+        return self._rank(request, bounds, deadline_s)
 
     def compare(
         self,
@@ -77,9 +76,7 @@ class RankerClient(BlockingClient):
             no_store=no_store,
             min_probability=min_probability,
         )
-        reply: ranker_pb2.CompareResponse = self._connection.call(
-            self._stub.Compare, lambda: request, deadline_s
-        )
+        reply: ranker_pb2.CompareResponse = self._connection.call(self._stub.Compare, request, deadline_s)
         return reply
 
     def score(
@@ -94,27 +91,26 @@ class RankerClient(BlockingClient):
         request = ranker_pb2.ScoreRequest(
             candidates=candidates, no_store=no_store, include_embeddings=include_embeddings
         )
-        reply: ranker_pb2.ScoreResponse = self._connection.call(self._stub.Score, lambda: request, deadline_s)
+        reply: ranker_pb2.ScoreResponse = self._connection.call(self._stub.Score, request, deadline_s)
         return reply
 
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> ranker_pb2.ListModelsResponse:
         """The followed head and the backbone that it pins. Raises ServiceError."""
         reply: ranker_pb2.ListModelsResponse = self._connection.call(
-            self._stub.ListModels, ranker_pb2.ListModelsRequest, deadline_s
+            self._stub.ListModels, ranker_pb2.ListModelsRequest(), deadline_s
         )
         return reply
 
-    def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
-        """The bounds that the service enforces. Raises ServiceError."""
-        reply = self._connection.call(self._stub.GetLimits, ranker_pb2.GetLimitsRequest, deadline_s)
-        limits: types_pb2.Limits = reply.limits
-        return limits
-
-    def _rank_stream(
-        self, candidates: Candidates, options: ranker_pb2.RankOptions, deadline_s: float
+    def _rank(
+        self, request: ranker_pb2.RankRequest, bounds: MessageBounds, deadline_s: float | None
     ) -> ranker_pb2.RankResponse:
-        messages = [ranker_pb2.RankStreamRequest(candidates=chunk) for chunk in chunked(candidates)]
-        messages[0].options.CopyFrom(options)
-        reply = self._connection.call(self._stub.RankStream, lambda: iter(messages), deadline_s)
-        ranking: ranker_pb2.RankResponse = reply.ranking
+        pictures = sum(candidate.HasField("image") for candidate in request.candidates)
+        ranking: ranker_pb2.RankResponse
+        if pictures <= bounds.item_count and request.ByteSize() <= bounds.byte_count:
+            ranking = self._connection.call(self._stub.Rank, request, deadline_s or DEADLINE_S)
+            return ranking
+        chunks = chunked(request.candidates, *bounds)
+        messages = [ranker_pb2.RankStreamRequest(candidates=chunk) for chunk in chunks]
+        messages[0].options.CopyFrom(request.options)
+        ranking = self._connection.call(self._stub.RankStream, messages, deadline_s or STREAM_S).ranking
         return ranking

@@ -16,7 +16,7 @@ from atelier.recommender.v1 import (
 from atelier.types.v1 import types_pb2
 
 from services.client.channel import DEADLINE_S, BlockingClient
-from services.client.chunks import chunked
+from services.client.chunks import chunked, is_beyond_bounds
 from services.client.errors import check_some
 from services.runtime.errors import ServiceError
 from services.runtime.security import INSECURE, ClientSecurity
@@ -32,9 +32,9 @@ class RecommenderClient(BlockingClient):
     """The blocking client of a person or program; it retries UNAVAILABLE."""
 
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
-        super().__init__(address, "recommender", security)
+        stub = recommender_pb2_grpc.RecommenderServiceStub
+        super().__init__(address, "recommender", security, stub, recommender_pb2.GetLimitsRequest())
         channel = self._connection.channel
-        self._recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(channel)  # type: ignore[no-untyped-call]
         self._catalog: Any = catalog_pb2_grpc.CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
         self._index: Any = index_pb2_grpc.IndexServiceStub(channel)  # type: ignore[no-untyped-call]
 
@@ -42,9 +42,7 @@ class RecommenderClient(BlockingClient):
         self, request: recommender_pb2.RecommendRequest, *, deadline_s: float = DEADLINE_S
     ) -> recommender_pb2.RecommendResponse:
         """The nearest items to the request's query and examples. Raises ServiceError."""
-        reply: recommender_pb2.RecommendResponse = self._call(
-            self._recommender.Recommend, request, deadline_s
-        )
+        reply: recommender_pb2.RecommendResponse = self._call(self._stub.Recommend, request, deadline_s)
         return reply
 
     def upsert_items(
@@ -54,15 +52,14 @@ class RecommenderClient(BlockingClient):
         collection: str = FASHION,
         deadline_s: float = UPSERT_S,
     ) -> catalog_pb2.UpsertItemsResponse:
-        """One result an item, in order, sent in messages of at most 128 items and 64 MiB.
+        """One result an item, in order, sent in messages of what the service accepts (`GetLimits`).
 
         Raises ServiceError: if every item failed, or if a message failed as a whole. The messages before it
         are durable; upserting the same items again does not change them.
         """
         end, whole = time.monotonic() + deadline_s, catalog_pb2.UpsertItemsResponse()
-        for chunk in chunked(items):
-            request = catalog_pb2.UpsertItemsRequest(collection=collection, items=chunk)
-            for part in self._upsert(request, end):
+        for chunk in chunked(items, *self._bounds(end)):
+            for part in self._upsert(chunk, collection, end):
                 _add(part, whole)
         return _check_some(whole)
 
@@ -124,40 +121,34 @@ class RecommenderClient(BlockingClient):
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> recommender_pb2.ListModelsResponse:
         """The followed leads and the models that they pin. Raises ServiceError."""
         reply: recommender_pb2.ListModelsResponse = self._call(
-            self._recommender.ListModels, recommender_pb2.ListModelsRequest(), deadline_s
+            self._stub.ListModels, recommender_pb2.ListModelsRequest(), deadline_s
         )
         return reply
 
-    def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
-        """The bounds that the service enforces. Raises ServiceError."""
-        request = recommender_pb2.GetLimitsRequest()
-        limits: types_pb2.Limits = self._call(self._recommender.GetLimits, request, deadline_s).limits
-        return limits
-
     def _upsert(
-        self, request: catalog_pb2.UpsertItemsRequest, end: float
+        self, items: Sequence[catalog_pb2.UpsertItem], collection: str, end: float
     ) -> Iterator[catalog_pb2.UpsertItemsResponse]:
-        """The reply; if every item fails, one for those that fitted into the error, then one for the rest."""
+        """The replies for the items of a message: one, or one for each part that a failed call left over."""
+        request = catalog_pb2.UpsertItemsRequest(collection=collection, items=items)
         try:
             yield self._call(self._catalog.UpsertItems, request, end - time.monotonic())
+            return
         except ServiceError as error:
-            if not error.item_errors:
+            known = error.item_errors  # as many as fitted into the error
+            rest = list(chunked(items[len(known) :], *self._bounds(end, anew=is_beyond_bounds(error))))
+            if not known and len(rest) < 2:
                 raise
-            known_count = len(error.item_errors)
-            yield catalog_pb2.UpsertItemsResponse(
-                results=[
-                    catalog_pb2.UpsertItemResult(item_id=item.item_id, error=failure.status)
-                    for item, failure in zip(request.items, error.item_errors, strict=False)
-                ]
-            )
-            rest = catalog_pb2.UpsertItemsRequest(
-                collection=request.collection, items=request.items[known_count:]
-            )
-            if rest.items:
-                yield from self._upsert(rest, end)
+        yield catalog_pb2.UpsertItemsResponse(
+            results=[
+                catalog_pb2.UpsertItemResult(item_id=item.item_id, error=failure.status)
+                for item, failure in zip(items, known, strict=False)
+            ]
+        )
+        for part in rest:
+            yield from self._upsert(part, collection, end)
 
     def _call(self, method: Any, request: Any, deadline_s: float) -> Any:
-        return self._connection.call(method, lambda: request, deadline_s)
+        return self._connection.call(method, request, deadline_s)
 
 
 def _add(part: catalog_pb2.UpsertItemsResponse, whole: catalog_pb2.UpsertItemsResponse) -> None:

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from atelier.types.v1 import types_pb2
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 
 def status(code: int, message: str, *details: Message) -> status_pb2.Status:
@@ -32,6 +33,26 @@ def fail(context: Any, made: status_pb2.Status) -> None:
     codes = {code.value[0]: code for code in grpc.StatusCode}
     context.set_trailing_metadata((("grpc-status-details-bin", made.SerializeToString()),))
     context.abort(codes[made.code], made.message)
+
+
+class Bounds:
+    """The bound of a server's messages, which a test may change; how often it was asked for, and broken."""
+
+    def __init__(self, image_count: int) -> None:
+        self.image_count = image_count
+        self.asked = 0
+        self.refused = 0
+
+    def limits(self) -> types_pb2.Limits:
+        """The answer to `GetLimits`."""
+        self.asked += 1
+        return types_pb2.Limits(message_images=self.image_count, message_bytes=1 << 20)
+
+    def check(self, count: int, context: Any) -> None:
+        """Refuse a message of too many, as the services do."""
+        if count > self.image_count:
+            self.refused += 1
+            fail(context, status(code_pb2.INVALID_ARGUMENT, f"{count} images, the bound is less"))
 
 
 @contextmanager

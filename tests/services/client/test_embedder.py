@@ -1,7 +1,7 @@
 """Embedding through the client: several messages, failures of single inputs, streams."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from google.rpc import code_pb2
 from services.client.embedder import AsyncEmbedderClient, EmbedderClient, attributes_input, image_input
 from services.runtime.errors import InvalidArgument
 
-from .conftest import fail, serving, status
+from .conftest import Bounds, fail, serving, status
 
 REGISTER = embedder_pb2_grpc.add_EmbedderServiceServicer_to_server
 SPACE = "a" * 64
@@ -125,3 +125,74 @@ def test_an_attribute_record_travels_as_it_is() -> None:
     assert item.attributes["category"] == "코트"
     assert list(item.attributes["material"]) == ["데님", "레이스"]
     assert item.attributes["fit"] is None
+
+
+class Bounded(Lengths):
+    """Takes as many inputs as its bounds say."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__()
+        self.bounds = bounds
+
+    def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:
+        self.bounds.check(len(request.inputs), context)
+        return super().Embed(request, context)
+
+    def GetLimits(self, request: Any, context: Any) -> embedder_pb2.GetLimitsResponse:
+        return embedder_pb2.GetLimitsResponse(limits=self.bounds.limits())
+
+
+def embed_blocking(address: str, lower: Callable[[], None]) -> list[float | str]:
+    with EmbedderClient(address) as client:
+        outcomes = [outcome(r) for r in client.embed(pictures(*range(1, 41)), space_id=SPACE).results]
+        lower()
+        return outcomes + [outcome(r) for r in client.embed(pictures(*range(1, 11)), space_id=SPACE).results]
+
+
+def embed_inside(address: str, lower: Callable[[], None]) -> list[float | str]:
+    async def scenario() -> list[float | str]:
+        client = AsyncEmbedderClient(address)
+        first = await client.embed(pictures(*range(1, 41)), space_id=SPACE)
+        lower()
+        second = await client.embed(pictures(*range(1, 11)), space_id=SPACE)
+        await client.close()
+        return [outcome(result) for reply in (first, second) for result in reply.results]
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("embed", [embed_blocking, embed_inside])
+def test_the_service_s_own_bound_is_asked_for_once_and_again_when_it_changed(
+    embed: Callable[[str, Callable[[], None]], list[float | str]],
+) -> None:
+    """Messages hold what GetLimits says; a service that came back with a lower bound is asked again (S-7)."""
+    bounds = Bounds(16)
+    servicer = Bounded(bounds)
+    with serving(REGISTER, servicer) as address:
+        outcomes = embed(address, lambda: setattr(bounds, "image_count", 4))
+
+    assert servicer.sizes == [16, 16, 8, 4, 4, 2]
+    assert (bounds.asked, bounds.refused) == (2, 1)
+    assert outcomes == [float(size) for size in (*range(1, 41), *range(1, 11))]
+
+
+def test_another_refusal_is_not_tried_again() -> None:
+    """A wrong request within the bounds is refused once; a lone input asks for no bounds (S-7)."""
+    bounds = Bounds(16)
+
+    class Wrong(Bounded):
+        def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:
+            self.sizes.append(len(request.inputs))
+            fail(context, status(code_pb2.INVALID_ARGUMENT, "wrong"))
+            raise AssertionError("abort raises")
+
+    servicer = Wrong(bounds)
+    with serving(REGISTER, servicer) as address, EmbedderClient(address) as client:
+        with pytest.raises(InvalidArgument, match="wrong"):
+            client.embed(pictures(1, 2), space_id=SPACE)
+        assert servicer.sizes == [2]
+
+    with serving(REGISTER, Bounded(bounds)) as address, EmbedderClient(address) as client:
+        bounds.asked = 0
+        client.embed(pictures(1), space_id=SPACE)
+        assert bounds.asked == 0

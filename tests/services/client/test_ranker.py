@@ -9,8 +9,8 @@ from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from services.client.ranker import RankerClient, feature, picture
 from services.runtime.limits import MIB
 
+from .conftest import Bounds, serving, status
 from .conftest import fail as end
-from .conftest import serving, status
 
 REGISTER = ranker_pb2_grpc.add_RankerServiceServicer_to_server
 
@@ -75,3 +75,34 @@ def test_a_stream_is_retried_whole() -> None:
         client.rank([picture(b"x", str(i)) for i in range(130)])
 
     assert servicer.messages == [[128, 2]]
+
+
+class Bounded(Counting):
+    """Takes as many candidates a message as its bounds say."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__()
+        self.bounds = bounds
+
+    def Rank(self, request: ranker_pb2.RankRequest, context: Any) -> ranker_pb2.RankResponse:
+        self.bounds.check(len(request.candidates), context)
+        return super().Rank(request, context)
+
+    def GetLimits(self, request: Any, context: Any) -> ranker_pb2.GetLimitsResponse:
+        return ranker_pb2.GetLimitsResponse(limits=self.bounds.limits())
+
+
+def test_the_ranker_s_own_bound_decides_between_message_and_stream() -> None:
+    """What GetLimits says is followed, asked for once, and again when a message is refused (S-7)."""
+    bounds = Bounds(16)
+    servicer = Bounded(bounds)
+    with serving(REGISTER, servicer) as address, RankerClient(address) as client:
+        for count in (16, 40):
+            client.rank([picture(b"x", str(i)) for i in range(count)])
+        assert (servicer.messages, bounds.asked) == ([[16], [16, 16, 8]], 1)
+
+        bounds.image_count = 8
+        client.rank([picture(b"x", str(i)) for i in range(10)])
+
+    assert servicer.messages[2:] == [[8, 2]]
+    assert (bounds.asked, bounds.refused) == (2, 1)

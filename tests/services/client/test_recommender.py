@@ -18,7 +18,7 @@ from google.rpc import code_pb2
 from services.client.recommender import RecommenderClient
 from services.runtime.errors import InvalidArgument
 
-from .conftest import fail, serving, status
+from .conftest import Bounds, fail, serving, status
 
 
 class Shop(
@@ -28,11 +28,16 @@ class Shop(
 ):
     """A catalog in a dictionary; items named bad… are refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds | None = None) -> None:
         self.items: dict[str, bytes] = {}
         self.sizes: list[int] = []
+        self.bounds = bounds or Bounds(128)
+
+    def GetLimits(self, request: Any, context: Any) -> recommender_pb2.GetLimitsResponse:
+        return recommender_pb2.GetLimitsResponse(limits=self.bounds.limits())
 
     def UpsertItems(self, request: catalog_pb2.UpsertItemsRequest, context: Any) -> Any:
+        self.bounds.check(len(request.items), context)
         self.sizes.append(len(request.items))
         response = catalog_pb2.UpsertItemsResponse(
             models=[types_pb2.ModelIdentity(name="fashion-image")], catalogue_revision=len(self.sizes)
@@ -112,6 +117,22 @@ def test_a_chunk_of_bad_items_does_not_lose_the_others() -> None:
     assert [one.index for one in reply.results] == list(range(129))
     assert (reply.results[128].index, reply.results[128].revision) == (128, 1)
     assert [one.id for one in caught.value.item_errors] == [f"bad{n}" for n in range(5)]
+
+
+def test_items_go_in_messages_of_what_the_recommender_accepts() -> None:
+    """Its own bound is asked for once; a bound that became lower meanwhile costs one refusal (S-7)."""
+    bounds = Bounds(16)
+    shop, names = Shop(bounds), [f"i{n:02}" for n in range(40)]
+    with serving(register, shop) as address, RecommenderClient(address) as client:
+        client.upsert_items(item(name) for name in names)
+        assert (shop.sizes, bounds.asked) == ([16, 16, 8], 1)
+
+        bounds.image_count = 4
+        reply = client.upsert_items(item(name) for name in names[:10])
+
+    assert shop.sizes[3:] == [4, 4, 2]
+    assert (bounds.asked, bounds.refused) == (2, 1)
+    assert [(one.index, one.item_id) for one in reply.results] == list(enumerate(names[:10]))
 
 
 def test_a_request_is_passed_on_as_it_is() -> None:

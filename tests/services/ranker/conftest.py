@@ -30,6 +30,7 @@ from model_store.store import Draft, ModelStore, Version
 from services.ranker.__main__ import ranker_service
 from services.ranker.settings import RankerSettings
 from services.runtime.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, to_status
+from services.runtime.limits import Limits, to_message
 from services.runtime.server import ServerContext, Service, running
 from services.runtime.settings import ServiceSettings
 
@@ -208,6 +209,9 @@ class BytesEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
             raise InvalidArgument(failed[0].status.message, reason="INVALID_IMAGE", details=failed)
         timings = types_pb2.Timings(queue_ms=1.0, decode_ms=2.0, compute_ms=3.0)
         return embedder_pb2.EmbedResponse(results=results, timings=timings)
+
+    async def GetLimits(self, request: Any, context: Any) -> embedder_pb2.GetLimitsResponse:
+        return embedder_pb2.GetLimitsResponse(limits=to_message(Limits(), 60.0))
 
     async def PrepareModel(self, request: Any, context: Any) -> embedder_pb2.PrepareModelResponse:
         if self.full:

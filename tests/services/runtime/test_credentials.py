@@ -75,7 +75,7 @@ def ask(address: str, security: ClientSecurity, text: str = "hello") -> str:
     connection = Connection(address, "shape", security)
     try:
         method = shape_stub(connection.channel).UnaryUnary
-        return str(connection.call(method, lambda: TEXT(value=text), 1.5).value)
+        return str(connection.call(method, TEXT(value=text), 1.5).value)
     finally:
         connection.close()
 
