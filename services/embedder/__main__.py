@@ -16,6 +16,7 @@ from typing import Any, Final
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
 from inference.pixels import ImageLimits
+from inference.recent_vectors import RecentVectors
 from inference.session import SessionSettings, runtime_version
 from inference.vector_cache import VectorCache
 from model_store.store import ModelStore
@@ -29,6 +30,7 @@ from services.embedder.models import LoadedModels, Retention
 from services.embedder.pipeline import Pipeline, Stages
 from services.embedder.servicer import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
+from services.embedder.store_reader import StoreReader
 from services.embedder.wire import ERRORS
 from services.runtime.server import ServerContext, Service, run_service
 from services.runtime.settings import read_settings
@@ -72,7 +74,8 @@ async def _build(
             stack.callback(cache.close)
         bound = Load(cost=settings.embedder_queue_cost, byte_count=settings.embedder_queue_bytes)
         admission = Admission(bound, stages.seconds)
-        pipeline = stack.enter_context(closing(Pipeline(stages, admission, cache, metrics)))
+        recent = RecentVectors(settings.embedder_recent_bytes)
+        pipeline = stack.enter_context(closing(Pipeline(stages, admission, metrics, cache, recent)))
         models = _models(settings, device, stages)
         stack.push_async_callback(models.close)
         metrics.show(stages, admission, models)
@@ -82,7 +85,8 @@ async def _build(
             EmbedderServicer(models, pipeline, settings),
         )
         for watch in (
-            watch_store(models, context.set_serving, settings.poll_s),
+            watch_store(models.store, context.set_serving, settings.poll_s),
+            watch_aliases(models, settings.poll_s),
             watch_engines(stages, settings.embedder_stuck_floor_s, context.set_serving, exit_process),
             watch_idle(models, min(_IDLE_POLL_S, settings.embedder_idle_s)),
         ):
@@ -136,20 +140,30 @@ def _models(settings: EmbedderSettings, device: Device, stages: Stages) -> Loade
     return LoadedModels(store, loader, retention, dropped=stages.forget)
 
 
-async def watch_store(models: LoadedModels, set_serving: SetServing, poll_s: float) -> None:
+async def watch_store(store: StoreReader, set_serving: SetServing, poll_s: float) -> None:
     """Report SERVING once the store can be read; until then log its place and try again."""
     attempt = 0
     while True:
         try:
-            await models.check_store()
+            await store.check()
         except StoreUnavailable:
             if attempt % _LOG_EVERY == 0:
-                _log.warning("the model store at %s cannot be read, trying again", models.place)
+                _log.warning("the model store at %s cannot be read, trying again", store.place)
             attempt += 1
             await asyncio.sleep(poll_s)
         else:
             await set_serving(True)
             return
+
+
+async def watch_aliases(models: LoadedModels, poll_s: float) -> None:
+    """Take up promotions and rollbacks. Never returns."""
+    while True:
+        await asyncio.sleep(poll_s)
+        try:
+            await models.refresh_aliases()
+        except Exception:  # noqa: BLE001  # the poll outlives any error of one alias
+            _log.exception("aliases could not be refreshed")
 
 
 async def watch_engines(

@@ -7,34 +7,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 from inference.errors import RefusedModel
-from model_store.aliases import PRODUCTION
-from model_store.errors import CorruptVersion, InvalidName, NotInStore, StoreError, UnsupportedSchema
 from model_store.store import ModelStore, Version
-from services.embedder.errors import (
-    InvalidModelName,
-    MemoryBound,
-    ModelNotLoaded,
-    ModelRefused,
-    QueueFull,
-    StoreUnavailable,
-    UnknownModel,
-)
-from services.embedder.listing import ModelListing, find_space, list_models, list_version
-from services.embedder.loaded_space import LoadedSpace, SpaceLoader, check_embeddable
-
-T = TypeVar("T")
+from services.embedder.errors import MemoryBound, ModelNotLoaded, ModelRefused, QueueFull, StoreUnavailable
+from services.embedder.listing import ModelListing, list_version
+from services.embedder.loaded_space import LoadedSpace, SpaceLoader
+from services.embedder.store_reader import StoreReader
 
 IDLE_S: Final = 600.0
 MOST_PREPARING: Final = 32  # each looks through the whole store, also for a space that nothing reaches
-# Calls that wait for the store's one thread: an alias is a file or two, a list the whole store.
-MOST_RESOLVING: Final = 256
-MOST_LISTING: Final = 8
 REFUSED_S: Final = 5.0  # a refused version is not hashed again for every caller that asks
-
-_UNREADABLE: Final = "the model store cannot be read"
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +49,7 @@ class LoadedModels:
         *,
         dropped: Callable[[LoadedSpace], None] = lambda _: None,
     ) -> None:
-        self._store = store
+        self.store = StoreReader(store)
         self._loader = loader
         self._retention = retention
         self._dropped = dropped
@@ -73,8 +57,6 @@ class LoadedModels:
         self._preparing: dict[str, asyncio.Task[LoadedSpace]] = {}
         self._booked: dict[str, int] = {}
         self._refused: dict[str, _Refusal] = {}
-        self._waiting: dict[str, int] = {}
-        self._reading = ThreadPoolExecutor(1, "store")
         self._loading = ThreadPoolExecutor(1, "load")
 
     @property
@@ -113,7 +95,7 @@ class LoadedModels:
         Raises StoreUnavailable: when the store cannot be read.
         Raises QueueFull: when many other spaces are being prepared.
         """
-        return await self._loaded_by(space_id, lambda: self._find(space_id))
+        return await self._loaded_by(space_id, lambda: self.store.find(space_id))
 
     async def prepare_version(self, version: Version) -> LoadedSpace:
         """The loaded space of a version that was resolved. Raises as `prepare`."""
@@ -123,16 +105,9 @@ class LoadedModels:
 
         return await self._loaded_by(version.space_id, known)
 
-    async def resolve(self, name: str, alias: str) -> Version:
-        """The version that an alias names.
-
-        Raises UnknownModel, ModelRefused or StoreUnavailable.
-        Raises QueueFull: when many others wait for the store.
-        """
-        with self._in_line("aliases", MOST_RESOLVING):
-            version = await self._read(lambda: self._store.resolve(name, alias or PRODUCTION))
-        check_embeddable(version)
-        return version
+    async def refresh_aliases(self) -> None:
+        """Take up what aliases mean now; see `StoreReader.refresh`."""
+        await self.store.refresh({*self._loaded, *self._preparing})
 
     async def listings(self) -> list[ModelListing]:
         """The models that aliases reach and those in memory, with their state here.
@@ -141,23 +116,10 @@ class LoadedModels:
         """
         loaded = [space.version for space in self.loaded]
         try:
-            with self._in_line("lists", MOST_LISTING):
-                listings = await self._read(lambda: list_models(self._store, loaded))
+            listings = await self.store.listings(loaded)
         except StoreUnavailable as error:
             listings = [list_version(version, detail=str(error)) for version in loaded]
         return [self._with_state(listing) for listing in listings]
-
-    @property
-    def place(self) -> str:
-        """Where the store is, for the log."""
-        return self._store.place
-
-    async def check_store(self) -> None:
-        """Raises StoreUnavailable: when the store cannot be read."""
-        try:
-            await self._attempt(self._store.names)
-        except UnknownModel as error:
-            raise StoreUnavailable(_UNREADABLE) from error
 
     def drop_idle(self) -> None:
         """Drop the spaces that no request has used lately and none holds."""
@@ -172,7 +134,7 @@ class LoadedModels:
         """Cancel what is being prepared and end the threads, the loading one once its load is done."""
         for task in self._preparing.values():
             task.cancel()
-        self._reading.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
         self._loading.shutdown(wait=True, cancel_futures=True)
         self._loaded.clear()
 
@@ -222,9 +184,6 @@ class LoadedModels:
         if not task.cancelled():
             task.exception()  # seen, also when every caller has gone
 
-    async def _find(self, space_id: str) -> Version:
-        return await self._read(lambda: find_space(self._store, space_id))
-
     def _book(self, version: Version) -> int:
         """Set memory aside for the best way to load a version that fits. Raises MemoryBound."""
         self.drop_idle()
@@ -238,39 +197,6 @@ class LoadedModels:
         raise MemoryBound(
             f"{version} needs about {sizes[-1]} bytes; {used} of {bound} are taken by models in use"
         )
-
-    async def _read(self, work: Callable[[], T]) -> T:
-        """The result of `work` on the store's own thread; its errors become the embedder's."""
-        try:
-            return await self._attempt(work)
-        except UnknownModel:
-            # Where the whole store is missing, a name that is not found is not the caller's mistake.
-            await self.check_store()
-            return await self._attempt(work)
-
-    @contextmanager
-    def _in_line(self, what: str, bound: int) -> Iterator[None]:
-        """Count a call that waits for the store. Raises QueueFull: when `bound` calls wait already."""
-        waiting = self._waiting.get(what, 0)
-        if waiting >= bound:
-            raise QueueFull(f"{waiting} {what} are being read, the bound is {bound}", 1.0)
-        self._waiting[what] = waiting + 1
-        try:
-            yield
-        finally:
-            self._waiting[what] -= 1
-
-    async def _attempt(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._reading, work)
-        except (CorruptVersion, UnsupportedSchema) as error:
-            raise ModelRefused(str(error)) from error
-        except InvalidName as error:
-            raise InvalidModelName(str(error)) from error
-        except NotInStore as error:
-            raise UnknownModel(str(error)) from error
-        except (StoreError, OSError) as error:
-            raise StoreUnavailable(_UNREADABLE) from error
 
     def _with_state(self, listing: ModelListing) -> ModelListing:
         """The listing with the model's state in this process."""

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from inference.errors import BadOutput, DeviceOutOfMemory, InvalidInput
+from inference.recent_vectors import RecentVectors
 from inference.vector_cache import VectorCache, cache_key
 from services.embedder.admission import Admission, Load, Reservation
 from services.embedder.device import Device
@@ -61,15 +62,24 @@ class Embedded:
 
 
 class Pipeline:
-    """Runs jobs. `embed` and `embed_in_turn` belong to the event loop."""
+    """Runs jobs. `embed` and `embed_in_turn` belong to the event loop.
+
+    cache: the vectors on disk, or None. recent: those in memory in front of it.
+    """
 
     def __init__(
-        self, stages: "Stages", admission: Admission, cache: VectorCache | None, metrics: EmbedderMetrics
+        self,
+        stages: "Stages",
+        admission: Admission,
+        metrics: EmbedderMetrics,
+        cache: VectorCache | None,
+        recent: RecentVectors,
     ) -> None:
         self._stages = stages
         self._admission = admission
-        self._cache = cache
         self._metrics = metrics
+        self._cache = cache
+        self._recent = recent
         self._hashing = ThreadPoolExecutor(1, "hash")
         self._disk = ThreadPoolExecutor(1, "disk")
         self._writes = 0
@@ -82,6 +92,8 @@ class Pipeline:
         inputs = _of_kind(job)
         with self._admit(job.request, Load(byte_count=_held_bytes(job.space, inputs))):
             keys, missing, cached = await self._look_up(job, inputs)
+            if not missing:
+                return _embedded(keys, cached, StageTimes())
             # What the cache knows costs the engine nothing, so its cost is admitted only now.
             with self._admit(job.request, Load(cost=job.space.cost * len(missing))) as reservation:
                 values, times = await self._compute(job, missing, reservation)
@@ -126,12 +138,17 @@ class Pipeline:
             for key, content in zip(keys, inputs, strict=True)
             if isinstance(key, str) and not isinstance(content, Exception)
         }
-        cache = self._cache
-        if job.no_store or cache is None or not wanted:
+        if job.no_store or self._cache is None or not wanted:
             return keys, wanted, {}
-        cached = await _on(self._disk, lambda: cache.get_many(list(wanted)))
-        self._metrics.looked_up(hits=len(cached), misses=len(wanted) - len(cached))
-        return keys, {key: content for key, content in wanted.items() if key not in cached}, cached
+        cached = self._recent.get_many(wanted)
+        missing = {key: content for key, content in wanted.items() if key not in cached}
+        if missing:
+            stored = await _on(self._disk, partial(self._cache.get_many, list(missing)))
+            self._recent.put_many(stored)
+            cached |= stored
+            missing = {key: content for key, content in missing.items() if key not in stored}
+        self._metrics.looked_up(hits=len(cached), misses=len(missing))
+        return keys, missing, cached
 
     async def _compute(
         self, job: EmbedJob, missing: Mapping[str, Content], reservation: Reservation
@@ -146,13 +163,14 @@ class Pipeline:
         return values, computation.times
 
     def _remember(self, vectors: Mapping[str, Vector]) -> None:
-        """Write to the cache behind the answer; when the disk can't keep up, a vector is not remembered."""
-        cache = self._cache
-        if cache is None or not vectors or self._writes >= _MOST_WRITES:
+        """Keep in memory, and write to disk behind the answer; a disk that is too slow is left out."""
+        if self._cache is None or not vectors:
             return
-        self._writes += 1
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._disk, cache.put_many, vectors).add_done_callback(self._written)
+        self._recent.put_many(vectors)
+        if self._writes < _MOST_WRITES:
+            self._writes += 1
+            write = asyncio.get_running_loop().run_in_executor(self._disk, self._cache.put_many, vectors)
+            write.add_done_callback(self._written)
 
     def _written(self, write: "asyncio.Future[None]") -> None:
         self._writes -= 1

@@ -110,7 +110,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         """The version behind an alias, loaded when needed; None for a target that is a space."""
         if target.space_id:
             return None
-        version = await self._models.resolve(target.name, target.alias)
+        version = await self._models.store.resolve(target.name, target.alias)
         await self._models.prepare_version(version)
         return version
 

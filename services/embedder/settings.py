@@ -17,6 +17,8 @@ class EmbedderSettings(ServiceSettings):
     cache: Path = Path("var/cache")
     # Vectors kept on disk; 0 keeps none.
     embedder_cache_bytes: int = Field(default=1024 * MIB, ge=0)
+    # Vectors of the cache that memory holds too, for answers that wait for no disk; 0 holds none.
+    embedder_recent_bytes: int = Field(default=64 * MIB, ge=0)
     # Estimated memory of all loaded models; 0: three quarters of the machine's.
     embedder_memory_bytes: int = Field(default=0, ge=0)
     # Batches that run at once; 0: one a core on a CPU, one on a GPU.

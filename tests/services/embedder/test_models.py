@@ -14,7 +14,8 @@ from atelier.types.v1 import types_pb2
 
 from services.embedder.errors import MemoryBound, QueueFull
 from services.embedder.loaded_space import LoadedSpace
-from services.embedder.models import MOST_LISTING, MOST_PREPARING, MOST_RESOLVING, LoadedModels, Retention
+from services.embedder.models import MOST_PREPARING, LoadedModels, Retention
+from services.embedder.store_reader import MOST_LISTING, MOST_RESOLVING
 from tests.services.embedder.conftest import (
     ATTRIBUTES,
     HEAD,
@@ -193,7 +194,7 @@ def test_calls_that_wait_for_the_store_are_bounded(place, listing):
 
     async def scene():
         models = LoadedModels(Hanging(), HeldLoader(), Retention(memory_bytes=1000))
-        ask = models.listings if listing else lambda: models.resolve(PICTURES, "production")
+        ask = models.listings if listing else lambda: models.store.resolve(PICTURES, "production")
         waiting = [asyncio.create_task(ask()) for _ in range(bound)]
         await asyncio.sleep(0)
         with pytest.raises(QueueFull, match=f"the bound is {bound}"):
@@ -208,14 +209,19 @@ def test_calls_that_wait_for_the_store_are_bounded(place, listing):
 
 
 def test_an_alias_that_moves_back_finds_the_earlier_version_again(place):
-    """After promotion and rollback each call is answered by the version that the alias then means (S-3)."""
+    """After promotion and rollback, within the poll, calls are answered by what the alias means (S-3)."""
     publish(place.store, PICTURES, image_graph(2), IMAGE_FIELDS, place.cache / "new")
 
     async def scene():
         async with place.serving() as served:
             second = await embed(served, PICTURES)
             place.store.aliases.rollback(PICTURES, "production")
-            return second, await embed(served, PICTURES)
+            for _ in range(500):
+                first = await embed(served, PICTURES)
+                if first.model.version == 1:
+                    break
+                await asyncio.sleep(0.01)
+            return second, first
 
     second, first = asyncio.run(scene())
 
@@ -264,25 +270,31 @@ def test_a_model_that_nobody_asks_for_leaves_memory(place):
     assert reply.results[0].HasField("vector")
 
 
-def test_a_store_that_goes_away_leaves_what_is_loaded_in_service(place):
-    """Without a store, what is in memory answers; what is not says that the store is missing (S-8)."""
+def test_a_store_that_goes_away_leaves_what_is_loaded_in_service(place, caplog):
+    """Without a store, what is in memory answers, by alias too; what is not says what is missing (S-8)."""
 
     async def scene():
         async with place.serving() as served:
             await served.serving()
             space_id = place.version(PICTURES).space_id
-            await prepare(served, space_id)
+            await embed(served, PICTURES)
             place.root.rename(place.root.with_name("gone"))
+            for _ in range(500):
+                if "aliases keep what they meant" in caplog.text:
+                    break
+                await asyncio.sleep(0.01)
             return (
                 await embed(served, space_id),
+                await embed(served, PICTURES),
                 await prepare(served, space_id),
                 await failure(embed(served, ATTRIBUTES)),
                 await listed(served),
             )
 
-    reply, _, failed, models = asyncio.run(scene())
+    reply, by_alias, _, failed, models = asyncio.run(scene())
 
     assert reply.results[0].HasField("vector")
+    assert by_alias.results[0].HasField("vector")
     assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
     assert failed.retry_after_s is not None
     assert models[PICTURES, 1, ""].state == ON

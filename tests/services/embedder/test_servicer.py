@@ -13,6 +13,7 @@ from google.rpc import code_pb2, error_details_pb2
 from grpc_health.v1 import health_pb2
 from PIL import Image
 
+from inference.vector_cache import VectorCache
 from services.embedder import wire
 from services.embedder.servicer import as_they_finish
 from tests.services.embedder.conftest import (
@@ -388,6 +389,41 @@ def test_a_vector_is_remembered_unless_the_caller_forbids_it(place):
             ]
 
     assert asyncio.run(scene()) == [(0, 1, 1), (1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 4)]
+
+
+@pytest.mark.parametrize(("recent_bytes", "disk_reads"), [(1 << 20, 1), (0, 2)])
+def test_a_recent_vector_is_answered_from_memory(place, monkeypatch, recent_bytes, disk_reads):
+    """A second call for the same input waits for no disk, within the bytes that memory may hold (S-1)."""
+    reads = []
+    read = VectorCache.get_many
+    monkeypatch.setattr(VectorCache, "get_many", lambda cache, keys: reads.append(1) or read(cache, keys))
+
+    async def scene():
+        async with place.serving(embedder_recent_bytes=recent_bytes) as served:
+            return [await served.stub.Embed(request(PICTURES, [image_input(GOOD)])) for _ in range(2)]
+
+    first, second = asyncio.run(scene())
+
+    assert list(first.results) == list(second.results)
+    assert len(reads) == disk_reads
+
+
+def test_a_restarted_service_answers_from_disk_and_then_from_memory(place, monkeypatch):
+    """What another process computed is read from disk once (A-15)."""
+    reads = []
+    read = VectorCache.get_many
+    monkeypatch.setattr(VectorCache, "get_many", lambda cache, keys: reads.append(1) or read(cache, keys))
+
+    async def scene():
+        async with place.serving() as served:
+            await served.stub.Embed(request(PICTURES, [image_input(GOOD)]))
+        async with place.serving() as served:
+            for _ in range(3):
+                await served.stub.Embed(request(PICTURES, [image_input(GOOD)]))
+            return served.metric("atelier_vector_cache_lookups_total", result="hit")
+
+    assert asyncio.run(scene()) == 3
+    assert len(reads) == 2
 
 
 def test_a_bad_output_is_withheld_counted_and_never_cached(place):
