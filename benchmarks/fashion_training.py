@@ -27,11 +27,10 @@ from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.kfashion import STYLES, load_dataset
 from trainer.fashion.data.prepare import PrepareOptions, prepare_kfashion
 from trainer.fashion.data.prepared_data import GarmentRecord, open_garments
-from trainer.fashion.dataset import GarmentTensors, make_tensors
 from trainer.fashion.encoders import build_encoder
 from trainer.fashion.evaluation.encoded import TO_IMAGE
 from trainer.fashion.evaluation.report import evaluate_run
-from trainer.fashion.module import EncoderModule
+from trainer.fashion.module import EncoderModule, GarmentTensors, make_tensors
 from trainer.fashion.train import train_fashion
 from trainer.fashion.trained_run import open_run
 from trainer.loop.checkpointing import CheckpointWriter

@@ -1,6 +1,7 @@
 """`atelier fashion evaluate | search | sanity`: how good an encoder is, what it finds, whether it works."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from typer import Option
 from cli.command import Change, Json, Places, resolve_version, training_command
 from cli.errors import FAILED
 from cli.fashion.options import IMAGE, Config, Data, ImageModel, Part, app
-from cli.output import print_json, print_line, print_table
+from cli.output import print_answer, print_line, print_table
 from trainer.reports.markdown import decimals
 
 
@@ -26,7 +27,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge a trained encoder: whole gallery, both directions, per style and garment, groups of queries."""
-    from trainer.fashion.evaluation.markdown import rows_of
     from trainer.fashion.evaluation.report import evaluate_run
     from trainer.fashion.trained_run import open_runs
 
@@ -34,15 +34,7 @@ def evaluate(
     written = out or (run[0] if len(run) == 1 else run[0] / "ensemble")
     with places.workspace(written) as workspace:
         body = evaluate_run(trained, data, workspace, split=split, probes=probes)
-    if as_json:
-        print_json(body)
-        return
-    columns = ("figure", "#value", "#chance", "#tie ceiling")
-    print_table(f"{body['garments']} garments, {split}", columns, rows_of(body))
-    if "probes" in body:
-        _print_probes(body["probes"])
-    _print_groups(body["query_groups"])
-    print_line(f"full report: {written / 'results' / 'evaluation.md'}")
+    print_answer(body, partial(_print_evaluation, written / "results" / "evaluation.md"), as_json=as_json)
 
 
 @training_command(app)
@@ -75,7 +67,7 @@ def search(
         search_samples,
         write_searches,
     )
-    from trainer.fashion.studies.quick import train_quickly
+    from trainer.fashion.train import train_quickly
     from trainer.fashion.trained_run import open_run, read_prepared
 
     with places.workspace(run) as workspace:
@@ -91,11 +83,7 @@ def search(
         vector_D = trained.encode_records([record])[0]
         searches = (search_record(record, vector_D, encoded, k),)
     body = write_searches(run, searches, encoded.garments)
-    if as_json:
-        print_json(body)
-        return
-    _print_searches(body, sampled=query is None)
-    print_line(f"pictures: {run / 'results' / 'similarity_search'}")
+    print_answer(body, partial(_print_searches, run, sampled=query is None), as_json=as_json)
 
 
 @training_command(app)
@@ -124,25 +112,27 @@ def sanity(
     settings = read_fashion_config(config, parse_settings(change or ()))
     with places.workspace(out) as workspace:
         body = check_sanity(settings, version, workspace, data)
-    if as_json:
-        print_json(body)
-    else:
-        _print_checks(body, out / RESULTS_FOLDER / RESULTS_FILE)
+    print_answer(body, partial(_print_checks, out / RESULTS_FOLDER / RESULTS_FILE), as_json=as_json)
     if not body["passed"]:
         raise typer.Exit(FAILED)
 
 
+def _print_evaluation(report: Path, body: dict[str, Any]) -> None:
+    from trainer.fashion.evaluation.markdown import rows_of
+
+    columns = ("figure", "#value", "#chance", "#tie ceiling")
+    print_table(f"{body['garments']} garments, {body['split']}", columns, rows_of(body))
+    if "probes" in body:
+        _print_probes(body["probes"])
+    _print_groups(body["query_groups"])
+    print_line(f"full report: {report}")
+
+
 def _print_groups(groups: dict[str, Any]) -> None:
-    rows = [
-        (
-            name,
-            group["queries"],
-            *(_interval(group.get(figure)) for figure in ("top1", "recall@5", "recall@10")),
-        )
-        for name, group in groups.items()
-        if "queries" in group
-    ]
-    print_table("groups of queries", ("group", "#queries", "#Top-1", "#Recall@5", "#Recall@10"), rows)
+    from trainer.fashion.evaluation.markdown import rows_of_groups
+
+    columns = ("group", "#queries", "#Top-1", "#Recall@5", "#Recall@10")
+    print_table("groups of queries", columns, rows_of_groups(groups))
     verdicts = groups["anchors_against_others"].items()
     compared = ", ".join(f"{figure} {comparison['verdict']}" for figure, comparison in verdicts)
     print_line(f"anchors against all others: {compared}")
@@ -160,7 +150,7 @@ def _print_probes(probes: dict[str, Any]) -> None:
     print_table(title, ("figure", "#value"), rows)
 
 
-def _print_searches(body: dict[str, Any], *, sampled: bool) -> None:
+def _print_searches(run: Path, body: dict[str, Any], *, sampled: bool) -> None:
     rows = [
         (query["item_id"] or "query", query["own_place"] or "", item["item_id"], f"{item['similarity']:.3f}")
         for query in body["searches"]
@@ -169,9 +159,10 @@ def _print_searches(body: dict[str, Any], *, sampled: bool) -> None:
     print_table(f"nearest of {body['gallery_size']}", ("query", "#own place", "found", "#similarity"), rows)
     if sampled:
         print_line(f"own picture among the first {body['k']}: {body['own_found']} of {body['samples']}")
+    print_line(f"pictures: {run / 'results' / 'similarity_search'}")
 
 
-def _print_checks(body: dict[str, Any], results: Path) -> None:
+def _print_checks(results: Path, body: dict[str, Any]) -> None:
     rows = [
         (name, "pass" if outcome["passed"] else "FAIL", outcome["found"])
         for name, outcome in body["checks"].items()
@@ -180,7 +171,3 @@ def _print_checks(body: dict[str, Any], results: Path) -> None:
     print_line(f"written: {results}")
     failed = [name for name, outcome in body["checks"].items() if not outcome["passed"]]
     print_line(f"SANITY CHECK {'FAIL: ' + ', '.join(failed) if failed else 'PASS'}")
-
-
-def _interval(share: dict[str, float] | None) -> str:
-    return "" if share is None else f"{share['value']:.3f} [{share['low']:.3f}, {share['high']:.3f}]"

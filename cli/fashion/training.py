@@ -1,6 +1,7 @@
 """`atelier fashion train | trial | tune | temperature`: an attribute encoder, and its best settings."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -9,7 +10,7 @@ from typer import Argument, Option
 from cli.command import Change, Json, Places, Resume, TrainingChanges, training_command
 from cli.errors import CommandError
 from cli.fashion.options import TrainingSource, app
-from cli.output import print_json, print_line, print_table
+from cli.output import print_answer, print_line, print_table
 
 # What --quick leaves of a study: enough to see that everything works, nothing to choose by.
 _QUICK: Final = {"training.max_epochs": 2, "training.standalone_epochs": 1}
@@ -86,8 +87,7 @@ def train(
 ) -> None:
     """Train an attribute encoder against vectors of the published image model; publish it with export.py."""
     from trainer.fashion.studies.ablation import ablate_standalone
-    from trainer.fashion.studies.quick import quick_garments, quick_settings
-    from trainer.fashion.train import train_fashion
+    from trainer.fashion.train import quick_garments, quick_settings, train_fashion
 
     settings, garments, image = source.read(places.models, changes.overrides())
     if quick:
@@ -97,12 +97,7 @@ def train(
         body = report.body
         if ablation:
             body = {**body, "ablation": ablate_standalone(settings, garments, image, workspace)}
-    if as_json:
-        print_json(body)
-        return
-    _print_report(body)
-    publish = f"python trainer/export.py fashion --checkpoint {report.checkpoint}"
-    print_line(f"to publish: {publish}")
+    print_answer(body, partial(_print_report, report.checkpoint), as_json=as_json)
 
 
 @training_command(app)
@@ -124,10 +119,8 @@ def trial(
     config, garments, image = source.read(places.models, parse_settings(settings))
     with places.workspace(out / run) as workspace:
         report = train_fashion(config, garments, image, workspace)
-    if as_json:
-        print_json(report.body)
-    else:
-        print_line(f"Recall@10 {report.recall_at_10:.3f}: {report.checkpoint}")
+    line = f"Recall@10 {report.recall_at_10:.3f}: {report.checkpoint}"
+    print_answer(report.body, lambda _: print_line(line), as_json=as_json)
 
 
 @training_command(app)
@@ -161,10 +154,7 @@ def tune(
     )
     with places.workspace(options.out) as workspace:
         body = tune_fashion(config, garments, image, workspace, tuning)
-    if as_json:
-        print_json(body)
-    else:
-        _print_tuning(body, source.data, options.out)
+    print_answer(body, partial(_print_tuning, source.data, options.out), as_json=as_json)
 
 
 @training_command(app)
@@ -190,13 +180,10 @@ def temperature(
     config, garments, image = source.read(places.models, overrides)
     with places.workspace(out) as workspace:
         body = study_temperatures(config, garments, image, workspace, Budget(seeds=seeds))
-    if as_json:
-        print_json(body)
-    else:
-        _print_temperatures(body, out)
+    print_answer(body, partial(_print_temperatures, out), as_json=as_json)
 
 
-def _print_report(body: dict[str, Any]) -> None:
+def _print_report(checkpoint: Path, body: dict[str, Any]) -> None:
     val = body["val"]
     figures = [val[name] for name in ("recall", "chance", "tie_ceiling")]
     rows = [
@@ -207,6 +194,7 @@ def _print_report(body: dict[str, Any]) -> None:
     print_table(f"encoder for {body['image']['version']}", columns, rows)
     if "ablation" in body:
         _print_ablation(body["ablation"])
+    print_line(f"to publish: python trainer/export.py fashion --checkpoint {checkpoint}")
 
 
 def _print_ablation(body: dict[str, Any]) -> None:
@@ -235,7 +223,7 @@ def _trial_command(source: TrainingSource, out: Path, places: Places) -> tuple[s
     return ("atelier", "fashion", "trial", *words)
 
 
-def _print_tuning(body: dict[str, Any], data: Path, out: Path) -> None:
+def _print_tuning(data: Path, out: Path, body: dict[str, Any]) -> None:
     """The best of each phase, the best of all, and how sure that is."""
     from trainer.fashion.studies.tuning_plan import named
     from trainer.fashion.studies.tuning_report import advice_of
@@ -258,7 +246,7 @@ def _print_tuning(body: dict[str, Any], data: Path, out: Path) -> None:
     print_line(f"to train the best: {train}")
 
 
-def _print_temperatures(body: dict[str, Any], out: Path) -> None:
+def _print_temperatures(out: Path, body: dict[str, Any]) -> None:
     """A row for each temperature, and the recommendation."""
     rows = [
         (

@@ -6,16 +6,20 @@ Contrastive: records are to find their pictures, and pictures their records.
 Shapes: N garments, B garments of a batch, M records beside them, D vector.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from torch.nn import functional
 
-from trainer.fashion.augmentation.mixup import PictureViews
+from inference.attributes import AttributeSchema
+from model_store.manifest import AttributePreprocessing
 from trainer.fashion.augmentation.records import RecordVariants, dropped_fields, unknown_words
+from trainer.fashion.augmentation.views import PictureViews
 from trainer.fashion.config import FashionTraining
-from trainer.fashion.contrast import info_nce, shared_info_nce
-from trainer.fashion.dataset import GarmentTensors
+from trainer.fashion.data.prepared_data import GarmentRecord, number_ties
 from trainer.fashion.encoders import FieldEncoder, encode_tensors
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.loop.module import EpochBatches, EpochModule
@@ -25,6 +29,46 @@ Stage = Literal["standalone", "contrastive"]
 
 # What the views of a record to validate with are drawn from: the same ones after every epoch.
 _VIEW_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GarmentTensors:
+    """A part of a split: index tensors by name, float32 picture_ND of length 1, int64 tie_N, keys.
+
+    Equal records have the same key and the same tie: they are the same query. `views` are for training;
+    measurements use the pictures themselves.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    picture_ND: torch.Tensor
+    tie_N: torch.Tensor
+    keys: tuple[str, ...]
+    views: PictureViews | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def rows(self, row_B: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The index tensors of some garments."""
+        return {name: tensor[row_B] for name, tensor in self.tensors.items()}
+
+
+def make_tensors(
+    garments: Sequence[GarmentRecord],
+    vector_ND: np.ndarray,
+    preprocessing: AttributePreprocessing,
+    views: PictureViews | None = None,
+) -> GarmentTensors:
+    """The garments with the vectors that the image model gave for their pictures."""
+    arrays = AttributeSchema(preprocessing).tensors([garment.attributes for garment in garments])
+    keys = tuple(garment.key for garment in garments)
+    return GarmentTensors(
+        tensors={name: torch.from_numpy(array) for name, array in arrays.items()},
+        picture_ND=torch.from_numpy(vector_ND),
+        tie_N=torch.from_numpy(number_ties(keys)),
+        keys=keys,
+        views=views,
+    )
 
 
 class EncoderModule(EpochModule):
@@ -78,12 +122,12 @@ class EncoderModule(EpochModule):
             record_ND = encode_tensors(self.network, self.val_part.tensors)
         finally:
             self.network.train()
-        found = evaluate_retrieval(record_ND, self.val_part.picture_ND.numpy(), self.val_part.keys)
+        figures = evaluate_retrieval(record_ND, self.val_part.picture_ND.numpy(), self.val_part.keys)
         return {
             "val/loss": loss,
-            "val/mrr": found["mrr"],
-            **{f"val/recall@{k}": found["recall"][k] for k in ("1", "5", "10")},
-            **{f"val/{name}": found[name] for name in ("positive_similarity", "negative_similarity")},
+            "val/mrr": figures["mrr"],
+            **{f"val/recall@{k}": figures["recall"][k] for k in ("1", "5", "10")},
+            **{f"val/{name}": figures[name] for name in ("positive_similarity", "negative_similarity")},
         }
 
     def _batches(self) -> Iterator[torch.Tensor]:
@@ -148,8 +192,8 @@ class EncoderModule(EpochModule):
         """float32 vector_BD."""
         with self.trainer.precision_plugin.forward_context():
             named = [tensors[name].to(self.device) for name in self.network.inputs]
-            found: torch.Tensor = self.network(*named)
-        return found.float()
+            vector_BD: torch.Tensor = self.network(*named)
+        return vector_BD.float()
 
 
 def rate_of(settings: FashionTraining, epoch: int) -> float:
@@ -164,3 +208,46 @@ def rate_of(settings: FashionTraining, epoch: int) -> float:
             return step_rate(epoch, highest=highest, every=settings.step_epochs, factor=settings.step_factor)
         case "exponential":
             return exponential_rate(epoch, highest=highest, factor=settings.exponential_factor)
+
+
+def info_nce(
+    record_BD: torch.Tensor,
+    picture_BD: torch.Tensor,
+    temperature: float,
+    key_B: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean cross-entropy of finding each record's picture and each picture's record in the batch.
+
+    Both inputs have length 1. With `key_B`, equal for equal records, the other members of a tie are not
+    negatives: they are the same query.
+    """
+    logit_BB = record_BD @ picture_BD.T / temperature
+    if key_B is not None:
+        tied_BB = (key_B[:, None] == key_B[None, :]) & ~torch.eye(
+            len(key_B), dtype=torch.bool, device=key_B.device
+        )
+        logit_BB = logit_BB.masked_fill(tied_BB, -torch.inf)
+    own_B = torch.arange(len(record_BD), device=record_BD.device)
+    return (functional.cross_entropy(logit_BB, own_B) + functional.cross_entropy(logit_BB.T, own_B)) / 2
+
+
+def shared_info_nce(
+    record_MD: torch.Tensor,
+    picture_BD: torch.Tensor,
+    share_BM: torch.Tensor,
+    temperature: float,
+    key_M: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`info_nce` where a picture may show two garments: each pair counts by its share, in both directions.
+
+    share_BM: how much of a picture belongs to a record; rows sum to 1. A record that ties with one that a
+    picture shows is not a negative of that picture. With a single record a picture this is `info_nce`.
+    """
+    logit_BM = picture_BD @ record_MD.T / temperature
+    shown_BM = share_BM > 0
+    if key_M is not None:
+        same_MM = (key_M[:, None] == key_M[None, :]).to(share_BM.dtype)
+        logit_BM = logit_BM.masked_fill((share_BM @ same_MM > 0) & ~shown_BM, -torch.inf)
+    # A probability may be 0 where nothing is shown, and 0 times its logarithm is NaN.
+    log_BM = (functional.log_softmax(logit_BM, 1) + functional.log_softmax(logit_BM, 0)) / 2
+    return -(share_BM * torch.where(shown_BM, log_BM, 0.0)).sum() / len(picture_BD)

@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.axes import Axes
 
 from model_store.store import Version
+from trainer.configuration import change_settings
 from trainer.fashion.augmentation.records import RecordVariants
 from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
 from trainer.fashion.augmentation.views import encode_views
 from trainer.fashion.config import FashionConfig, read_encoder_settings
-from trainer.fashion.data.prepared_data import GarmentRecord, GarmentSplit, data_version, split_records
-from trainer.fashion.dataset import GarmentTensors, make_tensors
+from trainer.fashion.data.prepared_data import (
+    GarmentRecord,
+    GarmentSplit,
+    data_version,
+    open_garments,
+    split_records,
+)
 from trainer.fashion.encoders import build_encoder, encode_tensors, restore_encoder
 from trainer.fashion.evaluation.retrieval import evaluate_in_batch, evaluate_retrieval
-from trainer.fashion.module import EncoderModule, Stage
+from trainer.fashion.module import EncoderModule, GarmentTensors, Stage, make_tensors
 from trainer.features import vectors_of_files
 from trainer.loop.checkpointing import BEST, CheckpointKeeper, CheckpointWriter, LastCheckpoint
 from trainer.loop.checkpoints import load_checkpoint
@@ -33,14 +38,20 @@ from trainer.workspace import Workspace
 
 KIND = "fashion-attributes"
 CHECKPOINTS, RESULTS, LOGS = "checkpoints", "results", "logs"
-RESULTS_FILE, SUMMARY_FILE, CHARTS_FILE = (
-    "training_results.json",
-    "training_summary.json",
-    "training_charts.png",
-)
+RESULTS_FILE, SUMMARY_FILE = "training_results.json", "training_summary.json"
+CHARTS_FILE = "training_charts.png"
 STANDALONE: Stage = "standalone"
 CONTRASTIVE: Stage = "contrastive"
 HEADLINE = "val/recall@10"
+# What each chart of the training draws: label and figure of its lines.
+_CHARTS = {
+    "loss": {"train": "train/loss", "validation": "val/loss"},
+    "found among the first, whole gallery": {"first": "val/recall@1", "first five": "val/recall@5"},
+    "similarity": {"own picture": "val/positive_similarity", "other pictures": "val/negative_similarity"},
+    "learning rate": {"": "train/lr"},
+}
+# A quick run: enough to see every step work, in half a minute on the CPU.
+GARMENTS, EPOCHS, BATCH_SIZE = 64, 2, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,29 +257,37 @@ def _summary(body: Mapping[str, Any]) -> dict[str, Any]:
 def _draw_history(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
     """Loss, Top-1 and Top-5, similarities and the learning rate over the epochs, as one PNG."""
     figure = new_figure(10, 7)
-    (loss, top), (similarity, rate) = figure.subplots(2, 2)
-    _draw(loss, history, "loss", {"train": "train/loss", "validation": "val/loss"})
-    _draw(
-        top,
-        history,
-        "found among the first, whole gallery",
-        {"first": "val/recall@1", "first five": "val/recall@5"},
-    )
-    _draw(
-        similarity,
-        history,
-        "similarity",
-        {"own picture": "val/positive_similarity", "other pictures": "val/negative_similarity"},
-    )
-    _draw(rate, history, "learning rate", {"": "train/lr"})
+    epochs = [figures["epoch"] for figures in history]
+    marker = "." if len(epochs) < 30 else ""
+    for axes, (title, lines) in zip(figure.subplots(2, 2).flat, _CHARTS.items(), strict=True):
+        for label, name in lines.items():
+            axes.plot(epochs, [figures[name] for figures in history], label=label, marker=marker)
+        axes.set(title=title, xlabel="epoch")
+        if len(lines) > 1:
+            axes.legend()
     return save_figure(figure, path)
 
 
-def _draw(axes: Axes, history: Sequence[Mapping[str, float]], title: str, lines: Mapping[str, str]) -> None:
-    epochs = [figures["epoch"] for figures in history]
-    marker = "." if len(epochs) < 30 else ""
-    for label, name in lines.items():
-        axes.plot(epochs, [figures[name] for figures in history], label=label, marker=marker)
-    axes.set(title=title, xlabel="epoch")
-    if len(lines) > 1:
-        axes.legend()
+def quick_settings(config: FashionConfig) -> FashionConfig:
+    """The settings with 2 epochs and batches of 4."""
+    training = {"max_epochs": EPOCHS, "standalone_epochs": 1, "batch_size": BATCH_SIZE}
+    return change_settings(config, {f"training.{name}": value for name, value in training.items()})
+
+
+def quick_garments(garments: tuple[GarmentRecord, ...]) -> tuple[GarmentRecord, ...]:
+    """The first garments of each part, 64 at most."""
+    by_part: dict[str, list[GarmentRecord]] = {}
+    for garment in garments:
+        by_part.setdefault(garment.part, []).append(garment)
+    share = GARMENTS // len(by_part)
+    return tuple(garment for members in by_part.values() for garment in members[:share])
+
+
+def train_quickly(
+    data: Path, image: Version, space: Workspace, config: FashionConfig
+) -> FashionReport | None:
+    """Train in the run's folder; None if it has a run already."""
+    if (space.out / CHECKPOINTS / BEST).exists():
+        return None
+    config, garments = open_garments(data, quick_settings(config))
+    return train_fashion(config, quick_garments(garments), image, space)

@@ -13,7 +13,7 @@ from tests.trainer.fashion.conftest import read_json
 from trainer.errors import FolderInUse
 from trainer.fashion.augmentation.views import encode_views
 from trainer.fashion.data.prepared_data import split_records
-from trainer.fashion.train import KIND, train_fashion
+from trainer.fashion.train import GARMENTS, KIND, quick_garments, quick_settings, train_fashion, train_quickly
 from trainer.features import vectors_of_files
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.loop.run_folder import claimed
@@ -182,3 +182,19 @@ def _scalars(folder: Path) -> list[tuple[str, int]]:
             found += [(value.tag, event.step) for value in event.summary.value]
             at += 16 + length
     return found
+
+
+@pytest.mark.slow
+def test_a_trial_run_is_small_and_not_made_twice(house, gallery, tmp_path):
+    """Two epochs, batches of 4, 64 garments at most, some of each part."""  # proves F-20
+    assert len(quick_garments(house.garments)) == GARMENTS
+    dealt = [replace(one, part="val" if n < 70 else "train") for n, one in enumerate(house.garments)]
+    assert {one.part for one in quick_garments(tuple(dealt))} == {"train", "val"}
+    assert quick_settings(house.config).training.batch_size == 4
+    space = replace(house.space, out=tmp_path)
+
+    first = train_quickly(house.data, gallery.image.version, space, quick_settings(house.config))
+
+    assert first is not None
+    assert len(first.body["epochs"]) == 2
+    assert train_quickly(house.data, gallery.image.version, space, house.config) is None

@@ -14,10 +14,10 @@ from model_store.store import ModelStore
 from tests.trainer.artwork.test_resume import _alike
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import AttentionSettings, PooledSettings, ResidualSettings
-from trainer.fashion.dataset import GarmentTensors, make_tensors
 from trainer.fashion.encoders import encode_tensors, restore_encoder
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
+from trainer.fashion.module import GarmentTensors, make_tensors
 from trainer.fashion.train import KIND, train_fashion
 from trainer.fashion.trained_run import restore_ensemble
 from trainer.loop.checkpoints import load_checkpoint, save_checkpoint

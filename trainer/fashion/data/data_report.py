@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainer.fashion.ties import tie_ceiling
+from trainer.fashion.data.prepared_data import tie_ceiling
 
 EXAMPLES = 20
 KS = (1, 5, 10)

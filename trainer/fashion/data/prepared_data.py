@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,3 +191,21 @@ def _garment(line: Any, images: Path, schema: AttributeSchema) -> GarmentRecord:
         picture_digest=hashlib.sha256(data).hexdigest(),
         part=part,
     )
+
+
+def number_ties(keys: Sequence[object]) -> np.ndarray:
+    """int64 tie_N: equal numbers for equal keys, counted from 0 in the order of their first occurrence."""
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], np.int64)
+
+
+def tie_ceilings(keys: Sequence[object], k: int) -> np.ndarray:
+    """float (N,): the best recall@k that any encoder can reach for each query, among its ties."""
+    tie_N = number_ties(keys)
+    ceiling_N: np.ndarray = np.minimum(1.0, k / np.bincount(tie_N)[tie_N])
+    return ceiling_N
+
+
+def tie_ceiling(keys: Sequence[object], k: int) -> float:
+    """The best recall@k that any encoder can reach over all queries."""
+    return float(tie_ceilings(keys, k).mean())

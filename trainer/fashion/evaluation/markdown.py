@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.fashion.evaluation import charts
 from trainer.fashion.evaluation.encoded import TO_IMAGE, TO_RECORD
-from trainer.reports.markdown import decimals, join_blocks, table
+from trainer.reports.markdown import decimals, interval, join_blocks, table
 
 # What the figures are to reach on real data (F-18): name, k, group of queries, bound.
 TARGETS = (
@@ -115,19 +115,23 @@ def _probes(probes: Mapping[str, Any] | None) -> Sequence[str]:
     )
 
 
-def _groups(groups: Mapping[str, Any]) -> Sequence[str]:
-    rows = [
-        (name, body["queries"], *(_interval(body.get(figure)) for figure in _FIGURES))
+def rows_of_groups(groups: Mapping[str, Any]) -> Sequence[tuple[object, ...]]:
+    """Each group of queries: its name, how many they are, and the figures with their intervals."""
+    return [
+        (name, body["queries"], *(interval(body.get(figure)) for figure in _FIGURES))
         for name, body in groups.items()
         if "queries" in body
     ]
+
+
+def _groups(groups: Mapping[str, Any]) -> Sequence[str]:
     verdicts = [
         f"- {figure}: {test['verdict']}, difference {decimals(test['difference'])}, p {decimals(test['p'])}"
         for figure, test in groups["anchors_against_others"].items()
     ]
     return (
         "## Groups of queries",
-        table(("group", "queries", "Top-1", "Recall@5", "Recall@10"), rows),
+        table(("group", "queries", "Top-1", "Recall@5", "Recall@10"), rows_of_groups(groups)),
         "Anchors against all others (permutation test):",
         "\n".join(verdicts),
     )
@@ -183,10 +187,6 @@ def _targets(body: Mapping[str, Any]) -> Sequence[str]:
 
 def _numbers(*values: float | None) -> list[str]:
     return [decimals(value) for value in values]
-
-
-def _interval(share: Mapping[str, float] | None) -> str:
-    return "" if share is None else f"{share['value']:.3f} [{share['low']:.3f}, {share['high']:.3f}]"
 
 
 def rows_of(body: Mapping[str, Any]) -> Sequence[tuple[str, ...]]:

@@ -6,8 +6,9 @@ them; chance and the tie ceiling stand beside both.
 Shapes: N garments, D vector, H bins.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,20 +16,15 @@ import numpy as np
 
 from model_store.durable import write_text
 from trainer.errors import InvalidData
-from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.data.prepared_data import GarmentRecord, tie_ceilings
 from trainer.fashion.encoders import DIMENSION
 from trainer.fashion.evaluation.charts import draw_evaluation
 from trainer.fashion.evaluation.encoded import CATEGORY, STYLE, TO_IMAGE, TO_RECORD, Encoded, rows_by_word
 from trainer.fashion.evaluation.markdown import markdown_of
 from trainer.fashion.evaluation.probes import evaluate_probes, fit_probes
-from trainer.fashion.evaluation.query_groups import (
-    centrality_report,
-    evaluate_groups,
-    measure_centrality,
-    query_groups,
-)
 from trainer.fashion.evaluation.retrieval import (
     KS,
+    Standings,
     best_columns,
     choose_queries,
     evaluate_agreement,
@@ -40,6 +36,7 @@ from trainer.fashion.evaluation.retrieval import (
 )
 from trainer.fashion.train import RESULTS
 from trainer.fashion.trained_run import TrainedRun, read_prepared
+from trainer.reports.bootstrap import proportion_right
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
@@ -48,6 +45,11 @@ EVALUATION_FILE, MARKDOWN_FILE, GROUPS_FILE = "evaluation.json", "evaluation.md"
 Split = Literal["train", "val", "all"]
 NORM_TOLERANCE = 1e-5
 _BINS, _OTHERS = 40, 20_000
+# Of the garments, the most central: a stand-in for bestsellers.
+ANCHOR_SHARE = 0.1
+ALL, ANCHOR, HIGH_QUALITY, BALANCED = "all", "anchor", "high_quality", "category_balanced"
+# Figures of a group of queries, and the draws of a permutation test.
+_GROUP_KS, _DRAWS = {"top1": 1, "recall@5": 5, "recall@10": 10}, 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,22 +102,22 @@ def evaluate_encoder(
     styles, categories = encoded.words(STYLE), encoded.words(CATEGORY)
     centrality = measure_centrality(encoded.picture_ND)
     chosen_Q = choose_queries(len(encoded))
+    records = [garment.attributes for garment in encoded.garments]
+    in_batch = partial(evaluate_in_batch, keys=encoded.keys)
+
+    def agreement(query_ND: np.ndarray, gallery_ND: np.ndarray) -> dict[str, Any]:
+        return evaluate_agreement(chosen_Q, nearest(query_ND[chosen_Q], gallery_ND, max(KS)), records)
+
     body = {
         "garments": len(encoded),
-        "gallery": both_ways(encoded, evaluate_retrieval),
-        "in_batch": both_ways(encoded, evaluate_in_batch)
-        | {
-            "anchor": evaluate_in_batch(
-                encoded.record_ND, encoded.picture_ND, encoded.keys, asked_N=centrality.anchor_N
-            )
-        },
-        "agreement": _agreement(encoded, chosen_Q),
+        "gallery": both_ways(encoded, partial(evaluate_retrieval, keys=encoded.keys)),
+        "in_batch": both_ways(encoded, in_batch)
+        | {"anchor": in_batch(encoded.record_ND, encoded.picture_ND, asked_N=centrality.anchor_N)},
+        "agreement": both_ways(encoded, agreement),
         "by_style": recall_by(standings, rows_by_word(styles), KS),
         "by_category": recall_by(standings, rows_by_word(categories), KS),
         "query_groups": evaluate_groups(standings, encoded, query_groups(encoded, styles, centrality, core)),
-        "centrality": centrality_report(
-            centrality, styles, [garment.item_id for garment in encoded.garments]
-        ),
+        "centrality": centrality_report(centrality, styles, [each.item_id for each in encoded.garments]),
         "vectors": {"record": check_vectors(encoded.record_ND), "image": check_vectors(encoded.picture_ND)},
         "similarities": similarity_histogram(encoded.record_ND, encoded.picture_ND),
     }
@@ -124,23 +126,12 @@ def evaluate_encoder(
     return body
 
 
-def both_ways(encoded: Encoded, evaluate: Any) -> dict[str, Any]:
+def both_ways(encoded: Encoded, evaluate: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """The figures of records that look for pictures and of pictures that look for records (F-14)."""
-    record_ND, picture_ND = encoded.record_ND, encoded.picture_ND
     return {
-        TO_IMAGE: evaluate(record_ND, picture_ND, encoded.keys),
-        TO_RECORD: evaluate(picture_ND, record_ND, encoded.keys),
+        TO_IMAGE: evaluate(encoded.record_ND, encoded.picture_ND),
+        TO_RECORD: evaluate(encoded.picture_ND, encoded.record_ND),
     }
-
-
-def _agreement(encoded: Encoded, chosen_Q: np.ndarray) -> dict[str, Any]:
-    records = [garment.attributes for garment in encoded.garments]
-    record_ND, picture_ND = encoded.record_ND, encoded.picture_ND
-    results = {
-        TO_IMAGE: nearest(record_ND[chosen_Q], picture_ND, max(KS)),
-        TO_RECORD: nearest(picture_ND[chosen_Q], record_ND, max(KS)),
-    }
-    return {way: evaluate_agreement(chosen_Q, result_QK, records) for way, result_QK in results.items()}
 
 
 def _beside_probes(
@@ -153,16 +144,12 @@ def _beside_probes(
     records = [garment.attributes for garment in encoded.garments]
     agreement = evaluate_agreement(chosen_Q, best_columns(score_QN, max(KS)), records)
     own = rank_own(encoded.record_ND, encoded.picture_ND).part(chosen_Q)
-    return {
-        **figures,
-        "agreement": agreement,
-        "share": {
-            "recall@10": _share(float(own.hits(10).mean()), figures["recall"]["10"]),
-            "agreement@10": _share(
-                body["agreement"][TO_IMAGE]["precision"].get("10"), agreement["precision"].get("10")
-            ),
-        },
+    precision = body["agreement"][TO_IMAGE]["precision"]
+    share = {
+        "recall@10": _share(float(own.hits(10).mean()), figures["recall"]["10"]),
+        "agreement@10": _share(precision.get("10"), agreement["precision"].get("10")),
     }
+    return {**figures, "agreement": agreement, "share": share}
 
 
 def _share(value: float | None, of: float | None) -> float | None:
@@ -173,7 +160,7 @@ def check_vectors(vector_ND: np.ndarray) -> dict[str, Any]:
     """Dimension, norms and variance per dimension; `ok` when 512 numbers of length 1 ± 1e-5, all finite."""
     norm_N = np.linalg.norm(vector_ND.astype(np.float64), axis=1)
     variance_D = vector_ND.var(axis=0, dtype=np.float64)
-    finite = bool(np.isfinite(vector_ND).all())
+    unit_length = bool((np.abs(norm_N - 1) <= NORM_TOLERANCE).all())
     return {
         "dimension": int(vector_ND.shape[1]),
         "norm": {"min": float(norm_N.min()), "mean": float(norm_N.mean()), "max": float(norm_N.max())},
@@ -183,11 +170,9 @@ def check_vectors(vector_ND: np.ndarray) -> dict[str, Any]:
             "max": float(variance_D.max()),
             # Dimensions that are the same for every garment are lost: a sign of collapse.
             "dead": int((variance_D < 1e-8).sum()),
-            "per_dimension": [float(value) for value in variance_D],
+            "per_dimension": variance_D.tolist(),
         },
-        "ok": finite
-        and vector_ND.shape[1] == DIMENSION
-        and bool((np.abs(norm_N - 1) <= NORM_TOLERANCE).all()),
+        "ok": unit_length and vector_ND.shape[1] == DIMENSION and bool(np.isfinite(vector_ND).all()),
     }
 
 
@@ -201,7 +186,117 @@ def similarity_histogram(record_ND: np.ndarray, picture_ND: np.ndarray, seed: in
     others_N = np.einsum("nd,nd->n", record_ND[one_N], picture_ND[other_N])
     edge_H = np.linspace(-1, 1, _BINS + 1)
     return {
-        "edges": [float(edge) for edge in edge_H],
+        "edges": edge_H.tolist(),
         "own": np.histogram(np.clip(own_N, -1, 1), edge_H)[0].tolist(),
         "other": np.histogram(np.clip(others_N, -1, 1), edge_H)[0].tolist() if count > 1 else [0] * _BINS,
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Centrality:
+    """float64 value_N, each garment's cosine to the mean of all; bool anchor_N, the most central tenth."""
+
+    value_N: np.ndarray
+    anchor_N: np.ndarray
+    threshold: float
+
+
+def measure_centrality(picture_ND: np.ndarray) -> Centrality:
+    """Of every garment by its picture's vector. At least one is an anchor, and all at the threshold.
+
+    Vectors whose mean has no direction (they cancel out) are equally central: 0.
+    """
+    mean_D = picture_ND.mean(axis=0, dtype=np.float64)
+    norm = float(np.linalg.norm(mean_D))
+    value_N = picture_ND @ (mean_D / norm) if norm > 1e-12 else np.zeros(len(picture_ND))
+    count = max(1, round(len(value_N) * ANCHOR_SHARE))
+    threshold = float(np.partition(value_N, -count)[-count])
+    return Centrality(value_N=value_N, anchor_N=value_N >= threshold, threshold=threshold)
+
+
+def centrality_report(centrality: Centrality, styles: Sequence[str], items: Sequence[str]) -> dict[str, Any]:
+    """Mean, spread, bounds, the anchors and how they are dealt over the styles."""
+    value_N, anchor_N = centrality.value_N, centrality.anchor_N
+    anchor_mean, mean = float(value_N[anchor_N].mean()), float(value_N.mean())
+    return {
+        "count": len(value_N),
+        "mean": mean,
+        "std": float(value_N.std()),
+        "min": float(value_N.min()),
+        "max": float(value_N.max()),
+        "threshold": centrality.threshold,
+        "anchors": int(anchor_N.sum()),
+        "anchor_mean": anchor_mean,
+        "anchor_mean_above_mean": anchor_mean > mean,
+        "by_style": {
+            style: {
+                "count": len(rows),
+                "mean": float(value_N[rows].mean()),
+                "std": float(value_N[rows].std()),
+                "anchors": int(anchor_N[rows].sum()),
+            }
+            for style, rows in rows_by_word(styles).items()
+        },
+        "anchor_items": [item for item, anchor in zip(items, anchor_N, strict=True) if anchor],
+    }
+
+
+def query_groups(
+    encoded: Encoded, styles: Sequence[str], centrality: Centrality, core: Sequence[str], seed: int = 0
+) -> dict[str, np.ndarray]:
+    """int64 rows of each group.
+
+    All; the anchors; the records with every core field filled; as many of each style as the rarest style has.
+    """
+    by_style = rows_by_word(styles)
+    rng, fewest = np.random.default_rng(seed), min(len(rows) for rows in by_style.values())
+    balanced = [rng.permutation(rows)[:fewest] for rows in by_style.values()]
+    full_N = [all(garment.attributes.get(name) for name in core) for garment in encoded.garments]
+    return {
+        ALL: np.arange(len(encoded)),
+        ANCHOR: np.flatnonzero(centrality.anchor_N),
+        HIGH_QUALITY: np.flatnonzero(full_N),
+        BALANCED: np.sort(np.concatenate(balanced)),
+    }
+
+
+def evaluate_groups(
+    standings: Standings, encoded: Encoded, groups: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Top-1 and Recall@5/10 in the whole gallery for each group, with intervals over photographs and looks.
+
+    Whether anchors do better is tested, not taken for granted.
+    """
+    report: dict[str, Any] = {}
+    looks = np.asarray(encoded.groups)
+    ceiling_N = {k: tie_ceilings(encoded.keys, k) for k in _GROUP_KS.values()}
+    for name, rows in groups.items():
+        body: dict[str, Any] = {"queries": len(rows)}
+        for figure, k in _GROUP_KS.items() if len(rows) else ():
+            share = proportion_right(standings.part(rows).hits(k), looks[rows])
+            body[figure] = {**asdict(share), "tie_ceiling": float(ceiling_N[k][rows].mean())}
+        report[name] = body
+    anchor_N = np.isin(np.arange(len(encoded)), groups[ANCHOR])
+    report["anchors_against_others"] = {
+        figure: compare_anchors(standings.hits(k), anchor_N) for figure, k in _GROUP_KS.items()
+    }
+    return report
+
+
+def compare_anchors(hit_N: np.ndarray, anchor_N: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """How much more often anchors are found than the others, and whether chance alone would do as much.
+
+    p: how often as many garments drawn at random differ as far or further, either way (a permutation test);
+    below 0.05 the verdict is "better" or "worse", else "not told apart".
+    """
+    count, total = int(anchor_N.sum()), len(anchor_N)
+    if not 0 < count < total:
+        return {"difference": None, "p": None, "verdict": "nothing to compare"}
+    difference = float(hit_N[anchor_N].mean() - hit_N[~anchor_N].mean())
+    rng, drawn_R = np.random.default_rng(seed), np.empty(_DRAWS)
+    for draw in range(_DRAWS):
+        mine = hit_N[rng.permutation(total)[:count]].sum()
+        drawn_R[draw] = mine / count - (hit_N.sum() - mine) / (total - count)
+    p = float((np.sum(np.abs(drawn_R) >= abs(difference) - 1e-12) + 1) / (_DRAWS + 1))
+    verdict = "not told apart" if p >= 0.05 else "better" if difference > 0 else "worse"
+    return {"difference": difference, "p": p, "verdict": verdict}

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from inference.attributes import Normalised
-from trainer.fashion.ties import number_ties, tie_ceiling, tie_ceilings
+from trainer.fashion.data.prepared_data import number_ties, tie_ceiling, tie_ceilings
 
 KS = (1, 3, 5, 10, 20)
 BATCH_SIZE = 32

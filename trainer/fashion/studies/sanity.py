@@ -37,8 +37,7 @@ from trainer.fashion.evaluation.retrieval import nearest
 from trainer.fashion.export import export_fashion_attributes
 from trainer.fashion.module import info_nce
 from trainer.fashion.search import search_samples
-from trainer.fashion.studies.quick import quick_garments
-from trainer.fashion.train import FashionReport, train_fashion
+from trainer.fashion.train import FashionReport, quick_garments, train_fashion
 from trainer.fashion.trained_run import TrainedRun, open_run
 from trainer.publication.publish import PublishTarget
 from trainer.reports.json_report import write_report

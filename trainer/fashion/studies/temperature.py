@@ -16,9 +16,9 @@ from model_store.store import Version
 from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord, data_version
-from trainer.fashion.dataset import GarmentTensors
 from trainer.fashion.encoders import FieldEncoder, encode_tensors
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval, rank_own
+from trainer.fashion.module import GarmentTensors
 from trainer.fashion.studies.temperature_findings import recommend_temperature, write_summary
 from trainer.fashion.studies.trial_training import TrialData, deciding_settings, open_trial_data, train_trial
 from trainer.loop.run_folder import claimed

@@ -7,8 +7,8 @@ from model_store.store import Version
 from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord, split_records
-from trainer.fashion.dataset import GarmentTensors
 from trainer.fashion.encoders import FieldEncoder, restore_encoder
+from trainer.fashion.module import GarmentTensors
 from trainer.fashion.train import EncoderTraining, checkpoint_header, open_parts
 from trainer.loop.checkpointing import InMemoryCheckpoints
 from trainer.loop.device import choose_device

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainer.fashion.evaluation.drawn_garments import draw_garments
+from trainer.fashion.data.prepared_data import number_ties
 from trainer.fashion.evaluation import retrieval
 from trainer.fashion.evaluation.retrieval import (
     Agreement,
@@ -15,7 +16,6 @@ from trainer.fashion.evaluation.retrieval import (
     nearest,
     rank_own,
 )
-from trainer.fashion.ties import number_ties
 
 
 def test_perfect_vectors_rank_first():
