@@ -1,5 +1,6 @@
 """`atelier up | health`: the services in the foreground, supervised, and whether one of them serves."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Annotated
 from typer import Argument, Option
 
 from cli.command import DEFAULT_STORE, Store
-from cli.errors import CommandError
+from cli.errors import USAGE, CommandError
 from cli.output import print_json, print_line, print_table
 from cli.security import security
 from cli.supervisor import Address, ServiceSpec, Supervisor
 from services.client.health import await_serving
+from services.runtime.settings import unknown_variables
 
 SERVICES = ("embedder", "ranker", "recommender")
 
@@ -46,6 +48,9 @@ def up(
     as_json: Annotated[bool, Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
     """Run embedder, ranker and recommender until Ctrl-C; restart a service that dies."""
+    unknown = unknown_variables(os.environ)
+    if unknown:
+        raise CommandError("; ".join(unknown), "unset it, or correct its name", USAGE)
     if not store.is_dir():
         raise CommandError(f"no model store at {store}", "`python trainer/export.py` publishes models")
     supervisor = Supervisor(specs(store, data, any_port=any_port), data / "run")

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, SecretStr
+from typer.main import get_command
 
+from cli.main import app
 from services.embedder.settings import EmbedderSettings
 from services.ranker.settings import RankerSettings
 from services.recommender.settings import RecommenderSettings
+from services.runtime.settings import KNOWN_VARIABLES, variables_of
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "settings.md").read_text()
-OF_CLIENTS = {"ATELIER_RANKER_ADDRESS", "ATELIER_RECOMMENDER_ADDRESS"}
+# Read beside the classes: the console's addresses, and the images that docker-compose.yml names.
+ADDRESSES = {"ATELIER_RANKER_ADDRESS", "ATELIER_RECOMMENDER_ADDRESS"}
+IMAGES = {"ATELIER_IMAGE", "ATELIER_TRAIN_IMAGE"}
 ROWS = re.findall(r"^\| `(ATELIER_[A-Z_]+)` \| (.+?) \| ", PAGE, re.MULTILINE)
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -33,6 +38,23 @@ DEFAULTS = dict(
 )
 
 
+def options(command: Any) -> Iterator[str]:
+    """The variables of our own that a command's options read, those of its subcommands included."""
+    for parameter in command.params:
+        names = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar or ()
+        yield from (name for name in names if name.startswith("ATELIER_"))
+    for each in getattr(command, "commands", {}).values():
+        yield from options(each)
+
+
+def test_the_known_variables_are_those_that_something_reads() -> None:
+    """Each name that a service accepts is a setting of some service or an option of some command (S-13)."""
+    kinds = (EmbedderSettings, RankerSettings, RecommenderSettings)
+    read = {name for kind in kinds for name in variables_of(kind)} | set(options(get_command(app)))
+
+    assert read | IMAGES == KNOWN_VARIABLES
+
+
 def read_default(text: str) -> object:
     """The value of a cell of the column `default`: a number, bytes with a unit, a flag, a text or None."""
     size = re.fullmatch(r"(\d+) (MiB|GiB)", text)
@@ -48,7 +70,7 @@ def test_the_page_and_the_classes_agree() -> None:
     """Each variable stands in the page, and each variable of the page exists. (S-7)"""
     written = set(re.findall(r"`(ATELIER_[A-Z_]+)`", PAGE))
 
-    assert written - OF_CLIENTS == DEFAULTS.keys()
+    assert written == DEFAULTS.keys() | ADDRESSES | IMAGES
 
 
 @pytest.mark.parametrize(("name", "text"), ROWS)

@@ -1,10 +1,16 @@
-"""The settings that every service shares: environment variables, read once, in `__main__`."""
+"""The settings that every service shares: environment variables, read once, in `__main__`.
 
+A variable that no part of Atelier reads is an error, so that a misspelt one does not go unseen (S-13).
+"""
+
+import os
 import sys
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar
+from typing import Final, Literal, NoReturn, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from model_store.errors import UnsupportedLocation
@@ -36,25 +42,75 @@ class ServiceSettings(PeerSettings):
     held_bytes: int = Field(default=256 << 20, gt=0)
     receiving: int = Field(default=16, gt=0)
     streams: int = Field(default=64, gt=0)
+    stream_idle_s: float = Field(default=60.0, gt=0)
+    connection_idle_s: float = Field(default=300.0, gt=0)
+    message_fields: int = Field(default=100_000, gt=0)
     limits: Limits = Limits()
 
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
+_PREFIX: Final = "ATELIER_"
+_OF_TESTS: Final = "ATELIER_TEST_"
+# What some service or command reads beside the settings above. Services do not import each other, so the
+# names are written here; a test compares them with every class of settings and every option of a command.
+_OF_ONE_PART: Final = """
+    cache embedder_address ranker_address recommender_address image train_image
+    embedder_port embedder_metrics_port embedder_cache_bytes embedder_recent_bytes embedder_memory_bytes
+    embedder_workers embedder_lone_session embedder_batch_cost embedder_queue_cost embedder_queue_bytes
+    embedder_stream_window embedder_idle_s embedder_refused_s embedder_stuck_floor_s
+    ranker_port ranker_metrics_port ranker_model ranker_alias head_provider head_threads keep_alive_s
+    recommender_port recommender_metrics_port catalogue collections prepare_every_s recommend_queue
+    upsert_queue_bytes
+""".split()  # noqa: SIM905  # a list would take a line a name
+
+
+def variables_of(kind: type[BaseModel], prefix: str = _PREFIX) -> Iterator[str]:
+    """The names of the variables that a class of settings reads, those of nested settings included."""
+    for name, field in kind.model_fields.items():
+        yield prefix + name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from variables_of(field.annotation, f"{prefix}{name.upper()}__")
+
+
+KNOWN_VARIABLES: Final = frozenset(
+    {*variables_of(ServiceSettings), *(_PREFIX + name.upper() for name in _OF_ONE_PART)}
+)
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """For each `ATELIER_*` variable that nothing reads, its name and the closest known one."""
+    lines = []
+    for name in sorted(set(names)):
+        upper = name.upper()  # pydantic reads a variable whatever its case
+        if not upper.startswith(_PREFIX) or upper.startswith(_OF_TESTS) or upper in KNOWN_VARIABLES:
+            continue
+        rests = [known.removeprefix(_PREFIX) for known in KNOWN_VARIABLES]
+        close = get_close_matches(upper.removeprefix(_PREFIX), rests, n=1)
+        hint = f", did you mean {_PREFIX}{close[0]}?" if close else "; docs/settings.md lists all"
+        lines.append(f"{name}: no setting has this name{hint}")
+    return lines
+
 
 def read_settings(kind: type[SettingsT]) -> SettingsT:
-    """The settings in this process's environment. A bad one ends the process with 2 and a line naming it."""
+    """The settings in this process's environment.
+
+    Unknown variables or a bad value end the process with 2 and a line that names each of them.
+    """
+    unknown = unknown_variables(os.environ)
+    if unknown:
+        _refuse("\n".join(unknown))
     try:
         settings = kind()
         LocalStorage(settings.store)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        _refuse("__".join(str(part) for part in first["loc"]).upper(), first["msg"])
+        _refuse(f"{_PREFIX}{'__'.join(str(part) for part in first['loc']).upper()}: {first['msg']}")
     except UnsupportedLocation as error:
-        _refuse("STORE", str(error))
+        _refuse(f"{_PREFIX}STORE: {error}")
     return settings
 
 
-def _refuse(name: str, reason: str) -> NoReturn:
-    print(f"ATELIER_{name}: {reason}", file=sys.stderr)  # noqa: T201 - before there is a log
+def _refuse(text: str) -> NoReturn:
+    print(text, file=sys.stderr)  # noqa: T201 - before there is a log
     sys.exit(2)

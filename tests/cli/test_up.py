@@ -47,6 +47,20 @@ def test_any_port_is_zero_for_every_service(tmp_path: Path) -> None:
         assert embedder.environment[f"ATELIER_{name}_METRICS_PORT"] == "0"
 
 
+def test_up_with_an_unknown_setting_starts_nothing(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It exits with 2 and names the variable and the closest that exists, before any starts (S-13)."""
+    monkeypatch.setenv("ATELIER_LIMITS__IMAGE_BYTE", "1")
+
+    run = runner.invoke(app, ["up", "--store", str(tmp_path), "--data", str(tmp_path / "data")])
+
+    assert run.exit_code == 2
+    assert run.stderr.startswith("error: ATELIER_LIMITS__IMAGE_BYTE: no setting has this name")
+    assert "did you mean ATELIER_LIMITS__IMAGE_BYTES?" in run.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_up_without_a_store_starts_nothing(runner: CliRunner, tmp_path: Path) -> None:
     """It exits with 1 and says what publishes models; no folder is made."""
     words = ["up", "--store", str(tmp_path / "none"), "--data", str(tmp_path / "data")]
