@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from typer import Option
 from cli.command import Json, Places, Resume, SplitSeed, TrainingChanges, training_command
 from cli.errors import CommandError
 from cli.images import find_images
-from cli.output import print_json, print_line, print_table
+from cli.output import print_answer, print_line, print_table
 from model_store.errors import NotInStore
 from model_store.store import ModelStore, Version
 
@@ -66,12 +67,7 @@ def train(
     version, settings = _backbone(run.backbone, settings, places.models, overrides)
     with places.workspace(run.out) as workspace:
         report = train_artwork(settings, artworks, version, workspace, resume=run.resume)
-    if as_json:
-        print_json(report.body)
-        return
-    _print_report(report.body)
-    publish = f"python trainer/export.py artwork --checkpoint {report.checkpoint}"
-    print_line(f"to publish: {publish}")
+    print_answer(report.body, partial(_print_report, report.checkpoint), as_json=as_json)
 
 
 @training_command(app)
@@ -135,10 +131,7 @@ def evaluate(
         evaluator = Evaluator(checkpoint, workspace)
         unseen = evaluator.unseen(artworks)
         figures = {"artworks": len(unseen), **evaluator.evaluate(unseen).figures}
-    if as_json:
-        print_json(figures)
-    else:
-        _print_figures(figures)
+    print_answer(figures, _print_figures, as_json=as_json)
 
 
 @training_command(app)
@@ -196,7 +189,7 @@ def _print_figures(figures: dict[str, Any]) -> None:
     print_table(f"{figures['artworks']} artworks", ("figure", "#value"), rows)
 
 
-def _print_report(body: dict[str, Any]) -> None:
+def _print_report(checkpoint: Path, body: dict[str, Any]) -> None:
     rows = [
         ("test pairwise accuracy", f"{body['test']['pairwise_accuracy']:.3f}"),
         ("validation accuracy", f"{body['val']['accuracy']:.3f}"),
@@ -205,3 +198,4 @@ def _print_report(body: dict[str, Any]) -> None:
         ("seconds", body["seconds"]),
     ]
     print_table(f"head on {body['backbone']['version']}", ("figure", "#value"), rows)
+    print_line(f"to publish: python trainer/export.py artwork --checkpoint {checkpoint}")

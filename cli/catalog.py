@@ -6,19 +6,17 @@ from typing import Annotated, Any
 
 import typer
 from atelier.recommender.v1 import catalog_pb2
-from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct
 from rich.progress import track
 from typer import Argument, Option
 
 from cli.command import Json, command
 from cli.errors import USAGE, CommandError
 from cli.images import find_images, item_ids
-from cli.output import as_json as to_json
-from cli.output import print_json, print_line, print_table, progress_console
+from cli.output import print_answer, print_json, print_line, print_table, progress_console, to_json
 from cli.recommend import CollectionAddress
 from inference.errors import InvalidTable
 from inference.item_table import ItemRow, read_item_table
+from services.messages.contents import write_record
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and delete the items of a collection.")
 
@@ -56,11 +54,9 @@ def list_items(target: CollectionAddress, as_json: Json = False) -> None:
     """List the items of a collection."""
     with target.client() as recommender:
         items = list(recommender.list_items(collection=target.collection))
-    if as_json:
-        print_json([to_json(item) for item in items])
-        return
     rows = [(item.item_id, "yes" if item.in_stock else "no", item.revision) for item in items]
-    print_table("", ("item", "in stock", "#revision"), rows)
+    columns = ("item", "in stock", "#revision")
+    print_answer(list(map(to_json, items)), lambda _: print_table("", columns, rows), as_json=as_json)
 
 
 @command(app)
@@ -100,9 +96,8 @@ def _is_there(row: ItemRow, images: Path) -> bool:
 
 def _upsert(item: Item) -> catalog_pb2.UpsertItem:
     item_id, path, attributes = item
-    return catalog_pb2.UpsertItem(
-        item_id=item_id, image=path.read_bytes(), attributes=ParseDict(dict(attributes), Struct())
-    )
+    record = write_record(attributes)
+    return catalog_pb2.UpsertItem(item_id=item_id, image=path.read_bytes(), attributes=record)
 
 
 def _report(count: int, failures: list[Any], revision: int, *, as_json: bool) -> None:
@@ -111,9 +106,7 @@ def _report(count: int, failures: list[Any], revision: int, *, as_json: bool) ->
         print_json({"items": count, "failed": failed, "catalogue_revision": revision})
     else:
         for failure in failures:
-            line = f"not imported: {failure.item_id}: {failure.error.message}"
-            print_line(line)
-        done = f"imported {count - len(failures)} of {count}; catalog revision {revision}"
-        print_line(done)
+            print_line(f"not imported: {failure.item_id}: {failure.error.message}")
+        print_line(f"imported {count - len(failures)} of {count}; catalog revision {revision}")
     if failures:
         raise CommandError(f"{len(failures)} of {count} items were not imported")

@@ -3,14 +3,16 @@
 import shlex
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli.command import DEFAULT_STORE, Json, Store, resolve_version, training_command
-from cli.output import console, print_json, print_table
+from cli.output import print_answer, print_line, print_table
 from model_store.store import ModelStore
+from trainer.reports.markdown import interval
 
 app = typer.Typer(no_args_is_help=True, help="Train compact image encoders, or measure published ones.")
 
@@ -73,13 +75,8 @@ def train(
             trained = train_artwork_backbone(
                 task, settings.artwork, resolve_version(ModelStore.at(store), teacher)
             )
-    if as_json:
-        print_json(trained.report)
-        return
-    _print_figures(trained.report["figures"])
-    console.print(
-        f"to publish: python trainer/export.py {section} --backbone {trained.directory}", markup=False
-    )
+    line = f"to publish: python trainer/export.py {section} --backbone {trained.directory}"
+    print_answer(trained.report, partial(_print_training, line), as_json=as_json)
 
 
 @training_command(app, extra="pretrain")
@@ -122,10 +119,7 @@ def evaluate(
             figures[str(version)] = evaluate_version(
                 version, photographs, split_seed, settings.benchmark, progress
             )
-    if as_json:
-        print_json(figures)
-        return
-    _print_figures(figures)
+    print_answer(figures, _print_figures, as_json=as_json)
 
 
 def _log(line: str) -> None:
@@ -137,17 +131,18 @@ def _command() -> str:
     return shlex.join(["atelier", *sys.argv[1:]])
 
 
+def _print_training(line: str, report: dict[str, Any]) -> None:
+    _print_figures(report["figures"])
+    print_line(line)
+
+
 def _print_figures(figures: dict[str, Any]) -> None:
     spaces = list(figures)
     rows: list[tuple[str, ...]] = []
     for part in ("labels", "order", "attributes"):
         rows += [
-            (f"{part}: {name.replace('_', ' ')}", *(_share(figures[space][part][name]) for space in spaces))
+            (f"{part}: {name.replace('_', ' ')}", *(interval(figures[space][part][name]) for space in spaces))
             for name in figures[spaces[0]][part]
         ]
     columns = ("share right, 95 % interval", *(f"#{space}" for space in spaces))
     print_table("held-out senders, garments and sources", columns, rows)
-
-
-def _share(share: dict[str, float]) -> str:
-    return f"{share['value']:.3f} [{share['low']:.3f}, {share['high']:.3f}]"

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from cli.command import DEFAULT_STORE, Json, Store, command, training_command
 from cli.errors import CommandError
-from cli.output import print_json, print_line, print_table
+from cli.output import print_answer, print_json, print_line, print_table
 from model_store.aliases import PRODUCTION, Alias
 from model_store.errors import StoreError
 from model_store.garbage import Finding, collect, survey
@@ -34,10 +34,7 @@ _COLUMNS = (
 def list_models(store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """List every version with the aliases that mean it."""
     versions = list(_summaries(ModelStore.at(store)))
-    if as_json:
-        print_json(versions)
-    else:
-        print_table("", _COLUMNS, [_row(version) for version in versions])
+    print_answer(versions, lambda _: print_table("", _COLUMNS, list(map(_row, versions))), as_json=as_json)
 
 
 @command(app)
@@ -67,11 +64,9 @@ def verify(
         for each in ([name] if name else models.names())
         for number in models.numbers(each)
     ]
-    if as_json:
-        print_json(results)
-    else:
-        rows = [(r["model"], r["version"], r["problem"] or "whole") for r in results]
-        print_table("", ("model", "#version", "state"), rows)
+    rows = [(r["model"], r["version"], r["problem"] or "whole") for r in results]
+    columns = ("model", "#version", "state")
+    print_answer(results, lambda _: print_table("", columns, rows), as_json=as_json)
     damaged = [result for result in results if result["problem"]]
     if damaged:
         raise CommandError(f"{len(damaged)} of {len(results)} versions are damaged")

@@ -2,14 +2,16 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+A = TypeVar("A")
 
 _PIPED_WIDTH = 160
 
@@ -28,7 +30,15 @@ def print_json(body: Any) -> None:
     sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
 
 
-def as_json(message: Message) -> dict[str, Any]:
+def print_answer(body: A, show: Callable[[A], None], *, as_json: bool) -> None:
+    """The answer of a command, plain values or a message: as JSON, or as `show` prints it for people."""
+    if as_json:
+        print_json(to_json(body) if isinstance(body, Message) else body)
+    else:
+        show(body)
+
+
+def to_json(message: Message) -> dict[str, Any]:
     """A message as plain JSON values, field names as in the protos, zero values included."""
     body: dict[str, Any] = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

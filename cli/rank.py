@@ -9,8 +9,7 @@ from typer import Argument, Option
 from cli.command import Json
 from cli.errors import CommandError
 from cli.images import find_images
-from cli.output import as_json as to_json
-from cli.output import describe_model, print_json, print_line, print_table
+from cli.output import describe_model, print_answer, print_line, print_table
 from cli.security import security
 from services.client.ranker import RankerClient, picture
 from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
@@ -47,10 +46,7 @@ def rank(
         ranking = ranker.rank(candidates, options, deadline_s=deadline)
     if save:
         save_ranking(save, pictures, ranking)
-    if as_json:
-        print_json(to_json(ranking))
-    else:
-        print_ranking(ranking)
+    print_answer(ranking, print_ranking, as_json=as_json)
     if ranking.errors:
         raise CommandError(f"{len(ranking.errors)} of {len(pictures)} pictures could not be ranked")
 

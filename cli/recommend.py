@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
-from google.protobuf.json_format import MessageToDict, ParseDict
-from google.protobuf.struct_pb2 import Struct
 from typer import Option
 
 from cli.command import Json
 from cli.errors import USAGE, CommandError
-from cli.output import as_json as to_json
-from cli.output import describe_model, print_json, print_line, print_table
+from cli.output import describe_model, print_answer, print_line, print_table
 from cli.security import security
 from services.client.recommender import RecommenderClient
+from services.messages.contents import read_record, write_record
 from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
 
 MOST_RESULTS = 32
@@ -56,8 +54,8 @@ class Query:
             return recommender_pb2.RecommendRequest(image=self.image.read_bytes())
         if self.item:
             return recommender_pb2.RecommendRequest(items=resources_pb2.ItemIds(item_ids=self.item))
-        record = parse_record(self.attributes or "")
-        return recommender_pb2.RecommendRequest(attributes=ParseDict(record, Struct()))
+        record = write_record(parse_record(self.attributes or ""))
+        return recommender_pb2.RecommendRequest(attributes=record)
 
 
 def recommend(
@@ -75,10 +73,7 @@ def recommend(
         answer = recommender.recommend(request)
         if save:
             save_recommendation(save, recommender, request, answer)
-    if as_json:
-        print_json(to_json(answer))
-    else:
-        print_recommendation(answer)
+    print_answer(answer, print_recommendation, as_json=as_json)
 
 
 def print_recommendation(answer: recommender_pb2.RecommendResponse) -> None:
@@ -120,15 +115,12 @@ def save_recommendation(
         )
         for result in answer.recommendations[:MOST_RESULTS]
     ]
-    rows = [
-        *rows_of_tiles([tile for tile in asked if tile.picture]),
-        *rows_of_tiles([tile for tile in results if tile.picture]),
-    ]
+    rows = [row for tiles in (asked, results) for row in rows_of_tiles([t for t in tiles if t.picture])]
     if not rows:
         raise CommandError("neither query nor results have a picture to save")
     if not request.HasField("attributes"):
         return save_sheet(path, rows, title="query, then nearest first")
-    record = json.dumps(MessageToDict(request.attributes), ensure_ascii=False)
+    record = json.dumps(read_record(request.attributes), ensure_ascii=False)
     return save_sheet(path, rows, title="nearest to an attribute record", description=record)
 
 
@@ -145,8 +137,8 @@ def parse_record(text: str) -> dict[str, Any]:
 
 
 def _words(attributes: Any) -> str:
-    record = MessageToDict(attributes)
     values = [
-        " ".join(map(str, value)) if isinstance(value, list) else str(value) for value in record.values()
+        " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for value in read_record(attributes).values()
     ]
     return " · ".join(value for value in values if value)

@@ -7,6 +7,7 @@
 import ipaddress
 import os
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -117,11 +118,11 @@ def create_certificates(
     if any(directory.glob("*.key")):
         raise CommandError(f"{directory} holds keys already", "choose another folder, or remove them")
     directory.mkdir(parents=True, exist_ok=True)
-    authority = _authority(days)
+    authority = _issue("Atelier trial authority", days)
     created = {
         "ca": authority,
-        "server": _signed("atelier server", (*HOSTS, *(name or ())), authority, days),
-        "client": _signed("atelier client", (), authority, days),
+        "server": _issue("atelier server", days, authority, hosts=(*HOSTS, *(name or ()))),
+        "client": _issue("atelier client", days, authority),
     }
     for stem, (certificate, key) in created.items():
         _write_new(directory / f"{stem}.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
@@ -138,41 +139,12 @@ def create_certificates(
     print_line(f"for trying only; valid for {days} days; keep the .key files private")
 
 
-def _authority(days: int) -> Signed:
+def _issue(common_name: str, days: int, authority: Signed | None = None, hosts: Sequence[str] = ()) -> Signed:
+    """A certificate and its key: of an authority, or, signed by one, of a server at `hosts` or a client."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = _subject("Atelier trial authority")
+    subject, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), datetime.now(UTC)
+    issuer, issuer_key = (authority[0].subject, authority[1]) if authority else (subject, key)
     builder = (
-        _builder(subject, subject, key, days)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    return builder.sign(key, hashes.SHA256()), key
-
-
-def _signed(common_name: str, hosts: tuple[str, ...], authority: Signed, days: int) -> Signed:
-    issuer, issuer_key = authority
-    key = ec.generate_private_key(ec.SECP256R1())
-    usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
-    builder = (
-        _builder(_subject(common_name), issuer.subject, key, days)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
-    )
-    if hosts:
-        loopback = [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
-        names = x509.SubjectAlternativeName([*map(x509.DNSName, hosts), *loopback])
-        builder = builder.add_extension(names, critical=False)
-    return builder.sign(issuer_key, hashes.SHA256()), key
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
@@ -180,11 +152,25 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=not authority, path_length=None if authority else 0), True)
     )
+    identifiers = (
+        _leaf(issuer_key, hosts)
+        if authority
+        else [x509.SubjectKeyIdentifier.from_public_key(key.public_key())]
+    )
+    for extension in identifiers:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256()), key
 
 
-def _subject(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _leaf(issuer_key: ec.EllipticCurvePrivateKey, hosts: Sequence[str]) -> list[x509.ExtensionType]:
+    """What a server's certificate says beside its name, or a client's where there are no hosts."""
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+    loopback = [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
+    names = x509.SubjectAlternativeName([*map(x509.DNSName, hosts), *loopback])
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    return [x509.ExtendedKeyUsage([usage]), identifier, *([names] if hosts else [])]
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from atelier.ranker.v1 import ranker_pb2
 from atelier.recommender.v1 import catalog_pb2, recommender_pb2, resources_pb2
-from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct
+from atelier.types.v1 import types_pb2
 
 from cli.errors import CommandError
 from cli.output import console
@@ -22,16 +21,12 @@ from cli.supervisor import Address
 from services.client.health import await_serving
 from services.client.ranker import RankerClient, picture
 from services.client.recommender import RecommenderClient
+from services.messages.contents import write_record
 
 R = TypeVar("R")
 Record = Mapping[str, object]
 StageProgress = Callable[[str, int, int], None]
 
-_SERVICES = (
-    ("embedder", "atelier.embedder.v1.EmbedderService"),
-    ("ranker", "atelier.ranker.v1.RankerService"),
-    ("recommender", "atelier.recommender.v1.RecommenderService"),
-)
 _REPEATS = 20
 
 
@@ -65,8 +60,9 @@ class Answers:
 
 def await_all(addresses: Mapping[str, Address], timeout_s: float = 60.0) -> None:
     """Return once every service is SERVING. Raises ServiceError: naming the one that is not."""
-    for name, service in _SERVICES:
-        await_serving(addresses[name].grpc, service, timeout_s=timeout_s, security=security())
+    for name, address in addresses.items():
+        service = f"atelier.{name}.v1.{name.capitalize()}Service"
+        await_serving(address.grpc, service, timeout_s=timeout_s, security=security())
 
 
 def ask(
@@ -86,7 +82,8 @@ def ask(
         _fill(recommender, questions.garments, progress)
         ranking, rank_times = _rank(ranker, questions.graded)
         models = {model.digest: model for model in ranking.models}
-        pictures = [save_ranking(out / "ranked.png", _bytes_of(questions.graded), ranking)]
+        graded = {name: path.read_bytes() for name, path in questions.graded.items()}
+        pictures = [save_ranking(out / "ranked.png", graded, ranking)]
         recommended, latency_ms = {}, {"rank": rank_times}
         for name, query in _queries(questions).items():
             answer, latency_ms[f"recommend_by_{name}"] = _timed(partial(recommender.recommend, query))
@@ -116,7 +113,7 @@ def _fill(
     def items() -> Iterator[catalog_pb2.UpsertItem]:
         for done, (item_id, (path, record)) in enumerate(garments.items()):
             progress("filling the catalog", done, len(garments))
-            attributes = ParseDict(dict(record), Struct())
+            attributes = write_record(record)
             yield catalog_pb2.UpsertItem(item_id=item_id, image=path.read_bytes(), attributes=attributes)
 
     for result in recommender.upsert_items(items()).results:
@@ -142,7 +139,7 @@ def _queries(questions: Questions) -> dict[str, recommender_pb2.RecommendRequest
     return {
         "image": request(image=questions.image.read_bytes(), item_count=8),
         "item": request(items=resources_pb2.ItemIds(item_ids=[questions.item_id]), item_count=8),
-        "attributes": request(attributes=ParseDict(dict(questions.attributes), Struct()), item_count=8),
+        "attributes": request(attributes=write_record(questions.attributes), item_count=8),
     }
 
 
@@ -158,21 +155,11 @@ def _timed(call: Callable[[], R]) -> tuple[R, Mapping[str, float]]:
     return answer, {"p50": round(statistics.median(times), 2), "p95": round(cuts[18], 2), "calls": _REPEATS}
 
 
-def _bytes_of(pictures: Mapping[str, Path]) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in pictures.items()}
-
-
 def _placements(ranking: ranker_pb2.RankResponse) -> list[dict[str, Any]]:
     return [
         {"id": each.id, "place": each.place, "score": round(each.score, 4)} for each in ranking.placements
     ]
 
 
-def _identity(model: Any) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "version": model.version,
-        "digest": model.digest,
-        "space_id": model.space_id,
-        "trained": model.trained,
-    }
+def _identity(model: types_pb2.ModelIdentity) -> dict[str, Any]:
+    return {field: getattr(model, field) for field in ("name", "version", "digest", "space_id", "trained")}

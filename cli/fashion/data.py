@@ -1,5 +1,6 @@
 """`atelier fashion prepare | synthesise | augment`: garments to train on, and how training varies them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from typer import Option
 from cli.command import Change, Json, SplitSeed, training_command
 from cli.errors import CommandError
 from cli.fashion.options import RECORDS_FILE, Config, Data, app
-from cli.output import print_json, print_line, print_table
+from cli.output import print_answer, print_line, print_table
 
 DEFAULT_GARMENTS = 200
 
@@ -53,11 +54,7 @@ def prepare(
             report = prepare_table(attributes, images, settings, preparation)
         else:
             raise CommandError(f"--attributes {attributes} needs --images, the folder with its pictures")
-    if as_json:
-        print_json(report)
-        return
-    _print_data(report)
-    print_line(f"to train: atelier fashion train --data {out} --out RUN")
+    print_answer(report, partial(_print_data, out), as_json=as_json)
 
 
 @training_command(app)
@@ -107,7 +104,7 @@ def augment(
     print_line(f"wrote {out / SAMPLES}")
 
 
-def _print_data(report: dict[str, Any]) -> None:
+def _print_data(out: Path, report: dict[str, Any]) -> None:
     rows: list[tuple[object, ...]] = [("garments", report["garments"])]
     rows += [(f"  of {part}", count) for part, count in sorted(report["split"].items())]
     rows += [(f"style {style}", count) for style, count in report["by_style_folder"].items()]
@@ -116,3 +113,4 @@ def _print_data(report: dict[str, Any]) -> None:
     rows += [(f"left out: {reason}", count) for reason, count in report["excluded"].items()]
     rows += [(f"noted: {what}", count) for what, count in report["noted"].items()]
     print_table(str(report["source"]), ("figure", "#value"), rows)
+    print_line(f"to train: atelier fashion train --data {out} --out RUN")

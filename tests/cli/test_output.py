@@ -6,7 +6,7 @@ import pytest
 from atelier.ranker.v1 import ranker_pb2
 from atelier.types.v1 import types_pb2
 
-from cli.output import as_json, describe_model, print_json, print_line, print_table
+from cli.output import describe_model, print_json, print_line, print_table, to_json
 
 
 def test_a_line_is_printed_letter_for_letter(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +40,7 @@ def test_json_keeps_every_letter(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_message_has_the_names_of_its_proto() -> None:
     """Field names are those of the protos, and a field of value zero is there."""
-    body = as_json(ranker_pb2.RankResponse(tie_margin=0.5))
+    body = to_json(ranker_pb2.RankResponse(tie_margin=0.5))
 
     assert body["tie_margin"] == 0.5
     assert body["placements"] == []

@@ -24,5 +24,10 @@ def decimals(value: float | None, places: int = 3) -> str:
     return "none" if value is None else f"{value:.{places}f}"
 
 
+def interval(share: Mapping[str, float] | None) -> str:
+    """A share with its 95 % interval, from the keys `value`, `low` and `high`; empty for a missing one."""
+    return "" if share is None else f"{share['value']:.3f} [{share['low']:.3f}, {share['high']:.3f}]"
+
+
 def _row(cells: Sequence[object]) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |"

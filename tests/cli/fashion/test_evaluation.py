@@ -117,7 +117,7 @@ def test_a_failed_check_is_named_below_the_table(capsys: pytest.CaptureFixture[s
     """Each check has its figure; the verdict lists those that failed (F-19)."""
     checks = {"norm": {"passed": True, "found": "1.0"}, "loss": {"passed": False, "found": "rises"}}
 
-    _print_checks({"garments": 8, "seconds": 1.5, "checks": checks}, Path("out/results.json"))
+    _print_checks(Path("out/results.json"), {"garments": 8, "seconds": 1.5, "checks": checks})
 
     out = capsys.readouterr().out
     assert "8 garments, 1.5 s" in out
@@ -132,9 +132,9 @@ def test_samples_show_their_nearest_and_a_query_all(capsys: pytest.CaptureFixtur
     sample = {"item_id": "x", "own_place": 3, "found": found}
     query = {"item_id": None, "own_place": None, "found": found}
 
-    _print_searches({**body, "searches": [sample]}, sampled=True)
+    _print_searches(Path("run"), {**body, "searches": [sample]}, sampled=True)
     sampled = capsys.readouterr().out
-    _print_searches({**body, "searches": [query]}, sampled=False)
+    _print_searches(Path("run"), {**body, "searches": [query]}, sampled=False)
     queried = capsys.readouterr().out
 
     assert "│ x     │         3 │ a     │      0.900 │" in sampled

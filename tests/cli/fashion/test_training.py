@@ -179,7 +179,7 @@ def test_what_cannot_be_read_is_one_line(
 
 def test_chance_and_ceiling_are_beside_every_recall(capsys: pytest.CaptureFixture[str]) -> None:
     """A recall means nothing without what chance gives and what ties allow (F-12)."""
-    _print_report({"image": {"version": "fashion-image/1"}, "val": VAL})
+    _print_report(Path("best.pt"), {"image": {"version": "fashion-image/1"}, "val": VAL})
 
     out = capsys.readouterr().out
     assert "encoder for fashion-image/1" in out
@@ -324,7 +324,7 @@ def test_temperatures_are_a_row_each(capsys: pytest.CaptureFixture[str]) -> None
         "recommendation": {"told": "0.07 is as good as any"},
     }
 
-    _print_temperatures(body, Path("study"))
+    _print_temperatures(Path("study"), body)
 
     out = capsys.readouterr().out
     assert "3 epochs each, 16 garments" in out
