@@ -16,8 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageFilter
 
-from trainer.fashion.data.kfashion import LABELS, PICTURES
-from trainer.fashion.data.labels import MULTIPLE, SINGLE
+from trainer.fashion.data.kfashion import LABELS, MULTIPLE, PICTURES, SINGLE
 from trainer.synthetic.garments import draw_garment
 from trainer.synthetic.outlines import BOTTOMS, OUTERS, SKIRTS, TOPS
 from trainer.synthetic.records import Record

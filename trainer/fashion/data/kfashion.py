@@ -1,28 +1,21 @@
-"""K-Fashion on disk: label files with their photographs, and the garments cut out of them (F-1, F-2).
+"""K-Fashion on disk: label files and photographs, and the garments that a label describes (F-1 … F-4).
 
-Names are compared in NFC: copies made on macOS have them decomposed.
+A label lists four parts of clothing, each with garments whose attributes, polygons and rectangles stand at
+the same place of three lists. An empty part is a list of one empty mapping. Names are compared in NFC: copies
+made on macOS have them decomposed.
 """
 
 import json
-import os
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from PIL import Image
-
-from inference.attributes import AttributeSchema
-from inference.errors import InvalidAttributes, InvalidImage
-from inference.pixels import open_upright
-from model_store.durable import replacing
 from trainer.errors import InvalidData
-from trainer.fashion.data.data_report import Exclusions, Problem
-from trainer.fashion.data.labels import OTHER_STYLE, Box, Label, LabelledGarment, numeric_id, read_label
-from trainer.loop.progress import Progress
+from trainer.fashion.data.data_report import Problem
 
 LABELS, PICTURES = "라벨링데이터", "원천데이터"
 PARTITIONS = ("Training", "Validation")
@@ -34,14 +27,188 @@ STYLES = (
     "키치", "톰보이", "펑크", "페미닌", "프레피", "히피", "힙합",
 )
 # fmt: on
+OTHER_STYLE = "기타"
 SUFFIXES = (".jpg", ".jpeg", ".png")
-QUALITY = 95
-LEAST_SIDE = 8
-NO_AREA = "no area inside the photograph"
-# Photographs in hand at once: enough to keep the cores busy.
-_WINDOW = 64
+PARTS = {"상의": "top", "하의": "bottom", "아우터": "outer", "원피스": "dress"}
+# Fields of our records and where they stand in a label.
+SINGLE = {
+    "category": ("카테고리",), "silhouette": ("핏",), "colour": ("색상", "서브색상"), "length": ("기장",),
+    "sleeve": ("소매기장",), "neckline": ("넥라인",), "collar": ("옷깃",),
+}  # fmt: skip
+MULTIPLE = {"material": "소재", "detail": "디테일", "print": "프린트"}
+_LOOK = re.compile(r"^(.+_\d+)_\d+$")
+_NUMBER = re.compile(r"\d+")
+_POINT = re.compile(r"^([XY])좌표(\d+)$")
+_RECT = ("X좌표", "Y좌표", "가로", "세로")
+# Label files round the box around a polygon: its corner to half a pixel, its sides down to whole pixels.
+_TOLERANCE = 2.0
 
-Line = dict[str, Any]
+Attributes = dict[str, str | list[str]]
+
+
+class Box(NamedTuple):
+    """Pixels from `left` and `top` up to `right` and `bottom`, which are outside."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def has_area(self) -> bool:
+        """Whether its width and height are positive."""
+        return self.right > self.left and self.bottom > self.top
+
+    def scaled(self, across: float, down: float) -> "Box":
+        """The box in a picture whose width and height are multiplied by these factors."""
+        return Box(self.left * across, self.top * down, self.right * across, self.bottom * down)
+
+    def clamped(self, width: int, height: int) -> "Box":
+        """The part that lies inside a picture of that size; it may have no area."""
+        sides = zip(self, (width, height, width, height), strict=True)
+        return Box(*(min(max(side, 0.0), limit) for side, limit in sides))
+
+    def agrees(self, other: "Box") -> bool:
+        """Whether every side lies within two pixels of the other's."""
+        return all(abs(a - b) <= _TOLERANCE for a, b in zip(self, other, strict=True))
+
+
+def polygon_box(polygon: Mapping[str, object]) -> Box | None:
+    """The box around the points X좌표1, Y좌표1, X좌표2, …, whatever their order in the file.
+
+    None without a point. A number with the key of a single axis is ignored.
+    """
+    axes: dict[int, dict[str, float]] = {}
+    for key, value in polygon.items():
+        match, number = _POINT.match(key), _number(value)
+        if match and number is not None:
+            axes.setdefault(int(match[2]), {})[match[1]] = number
+    points = [point for point in axes.values() if len(point) == 2]
+    if not points:
+        return None
+    xs, ys = [point["X"] for point in points], [point["Y"] for point in points]
+    return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def rect_box(rect: Mapping[str, object]) -> Box | None:
+    """The box of X좌표, Y좌표, 가로 and 세로; None unless all four are numbers."""
+    left, top, width, height = (_number(rect.get(key)) for key in _RECT)
+    if left is None or top is None or width is None or height is None:
+        return None
+    return Box(left, top, left + width, top + height)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledGarment:
+    """One garment of a photograph. `box` is None without a polygon and a rectangle."""
+
+    part: str
+    place: int
+    attributes: Attributes
+    box: Box | None
+    from_polygon: bool
+    rect_disagrees: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """A label file. `look`: shared by photographs of a look; `width`, `height`: as the file states them."""
+
+    image_name: str
+    look: str
+    width: int
+    height: int
+    garments: tuple[LabelledGarment, ...]
+
+
+def read_label(body: object, folder: str, stem: str) -> Label:
+    """The label in the body of a file. `folder`: the style of its folder; `stem`: its name.
+
+    Raises InvalidData: when it is not of the K-Fashion schema, naming the missing part.
+    """
+    image, data = _mapping(body, "이미지 정보"), _mapping(body, "데이터셋 정보")
+    details = _mapping(data, "데이터셋 상세설명")
+    name = _nfc(str(image.get("이미지 파일명") or f"{stem}.jpg"))
+    return Label(
+        image_name=name,
+        look=_LOOK.sub(r"\1", name.rpartition(".")[0] or name),
+        width=int(_number(image.get("이미지 너비")) or 0),
+        height=int(_number(image.get("이미지 높이")) or 0),
+        garments=tuple(_garments(details, folder)),
+    )
+
+
+def numeric_id(file_name: str) -> int | None:
+    """The first run of digits in a file name (F-1); None without one."""
+    match = _NUMBER.search(file_name)
+    return int(match[0]) if match else None
+
+
+def _garments(details: Mapping[str, object], folder: str) -> Iterator[LabelledGarment]:
+    labels = _mapping(details, "라벨링")
+    rects, polygons = (_mapping(details, name) for name in ("렉트좌표", "폴리곤좌표"))
+    styles = _styles(labels, folder)
+    for part, english in PARTS.items():
+        rows = zip_longest(*(_entries(lists, part) for lists in (labels, polygons, rects)), fillvalue={})
+        for place, (label, polygon, rect) in enumerate(rows):
+            if not (label or polygon or rect):
+                continue
+            around, given = polygon_box(polygon), rect_box(rect)
+            given = given if given is not None and given.has_area else None
+            yield LabelledGarment(
+                part=english,
+                place=place,
+                attributes=_attributes(label, styles),
+                box=around if around is not None else given,
+                from_polygon=around is not None,
+                rect_disagrees=around is not None and given is not None and not around.agrees(given),
+            )
+
+
+def _attributes(label: Mapping[str, object], styles: list[str]) -> Attributes:
+    """The garment's own attributes with the photograph's styles; fields without a word are left out."""
+    attributes: Attributes = {}
+    for field, keys in SINGLE.items():
+        words = [word for key in keys if (word := _word(label.get(key)))]
+        if words:
+            attributes[field] = words[0]
+    for field, key in MULTIPLE.items():
+        value = label.get(key)
+        listed = [word for item in (value if isinstance(value, list) else [value]) if (word := _word(item))]
+        if listed:
+            attributes[field] = listed
+    return attributes | {"style": styles} if attributes and styles else attributes
+
+
+def _styles(labels: Mapping[str, object], folder: str) -> list[str]:
+    """스타일 and 서브스타일; the style of the folder where the label has neither."""
+    styles = [
+        word
+        for entry in _entries(labels, "스타일")
+        for key in ("스타일", "서브스타일")
+        if (word := _word(entry.get(key)))
+    ]
+    return [word for word in dict.fromkeys(styles or [folder]) if word != OTHER_STYLE]
+
+
+def _entries(lists: Mapping[str, object], part: str) -> list[Mapping[str, object]]:
+    value = lists.get(part)
+    return [entry if isinstance(entry, Mapping) else {} for entry in value] if isinstance(value, list) else []
+
+
+def _mapping(body: object, name: str) -> Mapping[str, object]:
+    part = body.get(name) if isinstance(body, Mapping) else None
+    if not isinstance(part, Mapping):
+        raise InvalidData(f"no {name}")
+    return part
+
+
+def _word(value: object) -> str:
+    return _nfc(value).strip() if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,33 +230,30 @@ class _Folder:
     style: str
 
 
+@dataclass(frozen=True, slots=True)
 class KFashion:
     """The label files of some styles, read anew at each call."""
 
-    def __init__(self, folders: Sequence[_Folder]) -> None:
-        self._folders = tuple(folders)
+    folders: tuple[_Folder, ...]
 
     @property
     def styles(self) -> tuple[str, ...]:
         """The styles that have a folder, in the order of the request."""
-        return tuple(dict.fromkeys(folder.style for folder in self._folders))
+        return tuple(dict.fromkeys(folder.style for folder in self.folders))
 
     def count(self) -> dict[str, int]:
         """Label files by style."""
         counts = dict.fromkeys(self.styles, 0)
-        for folder in self._folders:
-            with os.scandir(folder.labels) as entries:
-                counts[folder.style] += sum(_is_label(entry) for entry in entries)
+        for folder in self.folders:
+            counts[folder.style] += len(_label_files(folder.labels))
         return counts
 
     def photographs(self) -> Iterator[Photographed | Problem]:
         """Every label file with its photograph, or its problem; files in order of their names."""
-        for folder in self._folders:
+        for folder in self.folders:
             pictures = _pictures(folder.pictures)
-            with os.scandir(folder.labels) as entries:
-                names = sorted(entry.name for entry in entries if _is_label(entry))
-            for name in names:
-                yield _read(folder, folder.labels / name, pictures)
+            for path in _label_files(folder.labels):
+                yield _read(folder, path, pictures)
 
 
 def load_dataset(root: Path, styles: Sequence[str] = DEFAULT_STYLES) -> KFashion:
@@ -108,7 +272,7 @@ def load_dataset(root: Path, styles: Sequence[str] = DEFAULT_STYLES) -> KFashion
         for style in wanted
         for labels in _matching(_child(base, LABELS), style)
     ]
-    dataset = KFashion(sorted(folders, key=lambda folder: wanted.index(folder.style)))
+    dataset = KFashion(tuple(sorted(folders, key=lambda folder: wanted.index(folder.style))))
     if not folders or not any(dataset.count().values()):
         expected = root / "{Training,Validation}" / LABELS / wanted[0] / "*.json"
         raise InvalidData(
@@ -128,11 +292,7 @@ def _read(folder: _Folder, path: Path, pictures: dict[str, Path]) -> Photographe
     for name in (_nfc(path.stem), label.image_name.rpartition(".")[0]):
         if name in pictures:
             return Photographed(
-                path=path,
-                partition=folder.partition,
-                style=folder.style,
-                picture=pictures[name],
-                label=label,
+                path=path, partition=folder.partition, style=folder.style, picture=pictures[name], label=label
             )
     return Problem(path=path, reason="no photograph", detail=f"in {folder.pictures}")
 
@@ -157,134 +317,13 @@ def _pictures(folder: Path) -> dict[str, Path]:
     """Photographs of a folder by the stem of their names in NFC."""
     if not folder.is_dir():
         return {}
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES)]
-    return {_nfc(name.rpartition(".")[0]): folder / name for name in sorted(names)}
+    return {_nfc(path.stem): path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
 
 
-def _is_label(entry: "os.DirEntry[str]") -> bool:
+def _label_files(folder: Path) -> list[Path]:
     # macOS leaves `._name` beside what it copies.
-    return entry.name.endswith(".json") and not entry.name.startswith("._")
+    return sorted(p for p in folder.iterdir() if p.name.endswith(".json") and not p.name.startswith("._"))
 
 
 def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crop:
-    """A crop to write: a box of a photograph, and its file."""
-
-    box: Box
-    out: Path
-
-
-def cut_garments(
-    dataset: KFashion, schema: AttributeSchema, pictures: Path, exclusions: Exclusions, progress: Progress
-) -> Iterator[Line]:
-    """Write a crop of every garment below `pictures` and yield its record.
-
-    Garments and files that cannot be used are counted in `exclusions`.
-    """
-    photographs, done, total = dataset.photographs(), 0, sum(dataset.count().values())
-    # Pillow releases the interpreter lock while it decodes.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while window := list(islice(photographs, _WINDOW)):
-            for results in pool.map(lambda one: _garments(one, schema, pictures), window):
-                for result in results:
-                    if isinstance(result, Problem):
-                        exclusions.add(result)
-                    else:
-                        exclusions.noted.update(result.pop("noted"))
-                        yield result
-            done += len(window)
-            progress("cutting garments", done, total)
-
-
-def _garments(
-    photographed: Photographed | Problem, schema: AttributeSchema, pictures: Path
-) -> list[Line | Problem]:
-    """The records of a photograph, or for each garment why it has none."""
-    if isinstance(photographed, Problem):
-        return [photographed]
-    label, path = photographed.label, photographed.path
-    results: list[Line | Problem] = []
-    crops: list[tuple[LabelledGarment, Crop]] = []
-    for garment in label.garments:
-        name = f"{path.stem}-{garment.part}-{garment.place}"
-        if not garment.attributes:
-            results.append(Problem(path=path, reason="no attributes", detail=name))
-        elif garment.box is None:
-            results.append(Problem(path=path, reason="no polygon and no rectangle", detail=name))
-        else:
-            out = pictures / photographed.partition / photographed.style / f"{file_name(name)}.jpg"
-            crops.append((garment, Crop(box=garment.box, out=out)))
-    try:
-        faults = cut_photograph(
-            photographed.picture, tuple(crop for _, crop in crops), (label.width, label.height)
-        )
-    except InvalidImage as error:
-        problem = Problem(path=photographed.picture, reason="photograph not readable", detail=str(error))
-        return [*results, problem]
-    for (garment, crop), fault in zip(crops, faults, strict=True):
-        if fault:
-            results.append(Problem(path=path, reason=fault, detail=crop.out.stem))
-        else:
-            results.append(_record(photographed, garment, crop.out.relative_to(pictures.parent), schema))
-    return results
-
-
-def _record(
-    photographed: Photographed, garment: LabelledGarment, path: Path, schema: AttributeSchema
-) -> Line | Problem:
-    try:
-        attributes = schema.normalise(dict(garment.attributes), unknown="drop")
-    except InvalidAttributes as error:
-        return Problem(path=photographed.path, reason="attributes not readable", detail=str(error))
-    lists = {field.name for field in schema.fields if field.multiple}
-    noted = [] if garment.from_polygon else ["box of the rectangle: no polygon"]
-    return {
-        "item_id": "/".join(path.with_suffix("").parts[1:]),
-        "path": str(path),
-        "attributes": {n: list(w) if n in lists else w[0] for n, w in attributes.items() if w},
-        "group": photographed.label.look,
-        "style_folder": photographed.style,
-        "number": numeric_id(photographed.path.name),
-        "noted": noted + (["rectangle disagrees with polygon"] if garment.rect_disagrees else []),
-    }
-
-
-def cut_photograph(picture: Path, crops: tuple[Crop, ...], stated: tuple[int, int]) -> tuple[str, ...]:
-    """Write the crops of a photograph; for each, "" or why there is none.
-
-    `stated`: width and height that the boxes are in; those of a photograph that was scaled are scaled along.
-    A crop that exists is kept. Raises InvalidImage: when the photograph cannot be read.
-    """
-    missing = [crop for crop in crops if not crop.out.exists()]
-    if not missing:
-        return ("",) * len(crops)
-    try:
-        photograph = open_upright(picture.read_bytes()).convert("RGB")
-    except OSError as error:
-        raise InvalidImage(f"not readable ({type(error).__name__})") from error
-    return tuple(_cut(photograph, crop, stated) if crop in missing else "" for crop in crops)
-
-
-def _cut(photograph: Image.Image, crop: Crop, stated: tuple[int, int]) -> str:
-    across = photograph.width / stated[0] if stated[0] > 0 else 1.0
-    down = photograph.height / stated[1] if stated[1] > 0 else 1.0
-    box = crop.box
-    scaled = Box(box.left * across, box.top * down, box.right * across, box.bottom * down)
-    inside = scaled.clamped(photograph.width, photograph.height)
-    left, top, right, bottom = map(round, (inside.left, inside.top, inside.right, inside.bottom))
-    if right - left < LEAST_SIDE or bottom - top < LEAST_SIDE:
-        return NO_AREA
-    # A crop can be cut again: it need not survive a power failure.
-    with replacing(crop.out, sync=False) as temporary:
-        photograph.crop((left, top, right, bottom)).save(temporary, "JPEG", quality=QUALITY)
-    return ""
-
-
-def file_name(name: str) -> str:
-    """A name without characters that a path or a shell treats in a special way."""
-    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name).strip(".")

@@ -6,27 +6,39 @@ memory are groups, words and counts, not records: a million of them pass through
 
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from inference.attributes import AttributeSchema, normalise_text
-from inference.errors import InvalidImage
+from inference.errors import InvalidAttributes, InvalidImage
 from inference.item_table import ItemRow, read_item_table, words_of
-from inference.pixels import inspect_image
+from inference.pixels import inspect_image, open_upright
 from model_store.durable import replacing, write_text
 from trainer.errors import InvalidData
 from trainer.fashion.config import AttributeSettings, FieldSettings
 from trainer.fashion.data.data_report import Exclusions, Problem, RecordCounts
-from trainer.fashion.data.kfashion import KFashion, Line, cut_garments, file_name
+from trainer.fashion.data.kfashion import KFashion, Label, LabelledGarment, Photographed, numeric_id
 from trainer.fashion.data.prepared_data import RECORDS, TRAIN, VAL, VOCABULARY_FILE, held_out_groups
 from trainer.loop.progress import Progress
 from trainer.reports.json_report import write_report
 
 REPORT, PICTURES = "data_report.json", "pictures"
+QUALITY = 95
+LEAST_SIDE = 8
+NO_AREA = "no area inside the photograph"
+# Photographs in hand at once: enough to keep the cores busy.
+_WINDOW = 64
+
+Line = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,50 +49,6 @@ class PrepareOptions:
     strict: bool
     seed: int
     progress: Progress
-
-
-class RecordWriter:
-    """A file of JSON lines that is written twice: as a draft, then with each record's part of the split.
-
-    Until `split` ends, `path` is what it was before.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._draft = path, path.with_name(f".{path.name}.draft")
-        self._groups: set[str] = set()
-
-    def write(self, records: Iterable[Mapping[str, Any]]) -> int:
-        """Write every record to the draft; returns how many there were."""
-        count = 0
-        self._draft.parent.mkdir(parents=True, exist_ok=True)
-        with self._draft.open("w", encoding="utf-8") as stream:
-            for record in records:
-                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-                self._groups.add(str(record["group"]))
-                count += 1
-        return count
-
-    def split(self, seed: int) -> Iterator[dict[str, Any]]:
-        """Write each record with its part, a fifth of the groups to validate on, and yield it.
-
-        Raises InvalidData: when all garments are of one group.
-        """
-        held = held_out_groups(self._groups, seed)
-        with (
-            self._draft.open(encoding="utf-8") as lines,
-            replacing(self._path) as temporary,
-            temporary.open("w", encoding="utf-8") as stream,
-        ):
-            for line in lines:
-                record = json.loads(line)
-                record["split"] = VAL if record["group"] in held else TRAIN
-                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-                yield record
-        self._draft.unlink()
-
-    def discard(self) -> None:
-        """Remove the draft."""
-        self._draft.unlink(missing_ok=True)
 
 
 class VocabularyBuilder:
@@ -128,9 +96,103 @@ def prepare_kfashion(
     Raises InvalidData: when no garment is usable or, strictly, when anything had to be left out.
     """
     exclusions, schema = Exclusions(), AttributeSchema(settings.preprocessing())
-    lines = cut_garments(dataset, schema, options.out / PICTURES, exclusions, options.progress)
+    lines = _cut_garments(dataset, schema, options.out / PICTURES, exclusions, options.progress)
     about = {"source": "K-Fashion", "label_files": dataset.count()}
     return _write(lines, options, exclusions, about, VocabularyBuilder(settings))
+
+
+def _cut_garments(
+    dataset: KFashion, schema: AttributeSchema, pictures: Path, exclusions: Exclusions, progress: Progress
+) -> Iterator[Line]:
+    """Write a crop of every garment below `pictures`, unless there is one, and yield its record.
+
+    Garments and files that cannot be used are counted in `exclusions`.
+    """
+    photographs, done, total = dataset.photographs(), 0, sum(dataset.count().values())
+    # Pillow releases the interpreter lock while it decodes.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while window := list(islice(photographs, _WINDOW)):
+            for results in pool.map(lambda one: _garments(one, schema, pictures), window):
+                for result in results:
+                    if isinstance(result, Problem):
+                        exclusions.add(result)
+                    else:
+                        exclusions.noted.update(result.pop("noted"))
+                        yield result
+            done += len(window)
+            progress("cutting garments", done, total)
+
+
+def _garments(
+    photographed: Photographed | Problem, schema: AttributeSchema, pictures: Path
+) -> list[Line | Problem]:
+    """The records of a photograph, or for each garment why it has none."""
+    if isinstance(photographed, Problem):
+        return [photographed]
+    label, path = photographed.label, photographed.path
+    results: list[Line | Problem] = []
+    crops: dict[Path, LabelledGarment] = {}
+    for garment in label.garments:
+        name = f"{path.stem}-{garment.part}-{garment.place}"
+        if not garment.attributes:
+            results.append(Problem(path=path, reason="no attributes", detail=name))
+        elif garment.box is None:
+            results.append(Problem(path=path, reason="no polygon and no rectangle", detail=name))
+        else:
+            crops[pictures / photographed.partition / photographed.style / f"{_file_name(name)}.jpg"] = (
+                garment
+            )
+    missing = [out for out in crops if not out.exists()]
+    try:
+        photograph = open_upright(photographed.picture.read_bytes()).convert("RGB") if missing else None
+    except (OSError, InvalidImage) as error:
+        detail = str(error) if isinstance(error, InvalidImage) else f"not readable ({type(error).__name__})"
+        return [*results, Problem(path=photographed.picture, reason="photograph not readable", detail=detail)]
+    for out, garment in crops.items():
+        if photograph is not None and out in missing and not _cut(photograph, label, garment, out):
+            results.append(Problem(path=path, reason=NO_AREA, detail=out.stem))
+        else:
+            results.append(_record(photographed, garment, out.relative_to(pictures.parent), schema))
+    return results
+
+
+def _record(
+    photographed: Photographed, garment: LabelledGarment, path: Path, schema: AttributeSchema
+) -> Line | Problem:
+    try:
+        attributes = schema.normalise(dict(garment.attributes), unknown="drop")
+    except InvalidAttributes as error:
+        return Problem(path=photographed.path, reason="attributes not readable", detail=str(error))
+    lists = {field.name for field in schema.fields if field.multiple}
+    noted = [] if garment.from_polygon else ["box of the rectangle: no polygon"]
+    return {
+        "item_id": "/".join(path.with_suffix("").parts[1:]),
+        "path": str(path),
+        "attributes": {n: list(w) if n in lists else w[0] for n, w in attributes.items() if w},
+        "group": photographed.label.look,
+        "style_folder": photographed.style,
+        "number": numeric_id(photographed.path.name),
+        "noted": noted + (["rectangle disagrees with polygon"] if garment.rect_disagrees else []),
+    }
+
+
+def _cut(photograph: Image.Image, label: Label, garment: LabelledGarment, out: Path) -> bool:
+    """Write the part of a photograph that a garment fills; False where it fills next to none.
+
+    Boxes are in pixels of the size that the label states: those of a photograph that was scaled are scaled
+    along.
+    """
+    assert garment.box is not None
+    across = photograph.width / label.width if label.width > 0 else 1.0
+    down = photograph.height / label.height if label.height > 0 else 1.0
+    inside = garment.box.scaled(across, down).clamped(*photograph.size)
+    left, top, right, bottom = map(round, inside)
+    if right - left < LEAST_SIDE or bottom - top < LEAST_SIDE:
+        return False
+    # A crop can be cut again: it need not survive a power failure.
+    with replacing(out, sync=False) as temporary:
+        photograph.crop((left, top, right, bottom)).save(temporary, "JPEG", quality=QUALITY)
+    return True
 
 
 def prepare_table(
@@ -193,7 +255,7 @@ def _copied(row: ItemRow, images: Path, out: Path) -> Path:
     """The picture under a name of its own in the folder; relative to it."""
     source = images / row.image
     digest = hashlib.sha256(row.item_id.encode()).hexdigest()[:8]
-    relative = Path(PICTURES) / f"{file_name(source.stem)}-{digest}{source.suffix.lower()}"
+    relative = Path(PICTURES) / f"{_file_name(source.stem)}-{digest}{source.suffix.lower()}"
     with replacing(out / relative, sync=False) as temporary:
         shutil.copyfile(source, temporary)
     return relative
@@ -206,21 +268,40 @@ def _write(
     about: dict[str, Any],
     vocabulary: VocabularyBuilder,
 ) -> dict[str, Any]:
-    """Records with their part of the split, then the report; there are all records or none."""
-    writer, counts = RecordWriter(options.out / RECORDS), RecordCounts()
+    """Records with their part of the split, a fifth of the groups to validate on, then the report.
+
+    Records are written twice, first as a draft without parts: until all are written, the file of an earlier
+    preparation stays.
+    """
+    path, counts, groups = options.out / RECORDS, RecordCounts(), set[str]()
+    draft = path.with_name(f".{path.name}.draft")
+    options.out.mkdir(parents=True, exist_ok=True)
     try:
-        _check(writer.write(lines), options, exclusions)
-        for line in writer.split(options.seed):
-            counts.add(line)
-            if line["split"] == TRAIN:
-                vocabulary.add(line["attributes"])
-    except BaseException:
-        writer.discard()
-        raise
+        with draft.open("w", encoding="utf-8") as stream:
+            for line in lines:
+                groups.add(str(line["group"]))
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+        if not groups or (options.strict and exclusions.excluded):
+            raise InvalidData(str(exclusions) or "no garment to write")
+        held = held_out_groups(groups, options.seed)
+        with (
+            draft.open(encoding="utf-8") as drafted,
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8") as stream,
+        ):
+            for text in drafted:
+                line = json.loads(text)
+                line["split"] = VAL if line["group"] in held else TRAIN
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+                counts.add(line)
+                if line["split"] == TRAIN:
+                    vocabulary.add(line["attributes"])
+    finally:
+        draft.unlink(missing_ok=True)
     body = {**about, "seed": options.seed, **counts.report(), **exclusions.report()}
     return write_report(options.out / REPORT, body)
 
 
-def _check(written: int, options: PrepareOptions, exclusions: Exclusions) -> None:
-    if not written or (options.strict and exclusions.excluded):
-        raise InvalidData(str(exclusions) or "no garment to write")
+def _file_name(name: str) -> str:
+    """A name without characters that a path or a shell treats in a special way."""
+    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name).strip(".")
