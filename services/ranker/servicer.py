@@ -24,9 +24,11 @@ from services.ranker.candidates import Candidate, CandidateSet, FeaturedCandidat
 from services.ranker.models import RankerModels
 from services.ranker.ordering import pairwise, rank
 from services.ranker.settings import RankerSettings
+from services.runtime.context import present_call
 from services.runtime.errors import to_service_error
 from services.runtime.limits import to_message
 
+_INLINE_BYTES: Final = 1 << 18  # hashed faster than another thread is woken
 _COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -136,8 +138,11 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         return CandidateSet(models.head, embed)
 
     async def _read(self, messages: Sequence[ranker_pb2.Candidate], earlier: CandidateSet) -> list[Candidate]:
-        # On a thread: hashing 64 MiB would hold up every other call.
         read = partial(wire.read_candidates, messages, self._settings.limits, earlier.ids, earlier.count)
+        call = present_call()
+        if call is not None and call.request_bytes <= _INLINE_BYTES:
+            return read()
+        # On a thread: hashing 64 MiB would hold up every other call.
         return await asyncio.get_running_loop().run_in_executor(self._compute, read)
 
     async def _ranking(
@@ -192,7 +197,11 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
             return Judgement(scores=np.empty(0), embeddings=np.empty((0, 0)), uncertainties=None, bad={})
         started = time.perf_counter()
         feature_ND = np.stack([candidate.feature_D for candidate in featured])
-        judgement = await asyncio.get_running_loop().run_in_executor(self._compute, head.judge, feature_ND)
+        if head.judges_at_once(len(featured)):
+            judgement = head.judge(feature_ND)
+        else:
+            loop = asyncio.get_running_loop()
+            judgement = await loop.run_in_executor(self._compute, head.judge, feature_ND)
         seconds = time.perf_counter() - started
         candidates.times += StageTimes(compute_ms=seconds * 1_000)
         self._judged_counts.observe(len(featured))
