@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -61,14 +60,8 @@ class CheckFailed(Exception):
 
 # Errors that fail a check; any other is a defect of the check itself.
 _FAILURES = (
-    CheckFailed,
-    TrainerError,
-    InferenceError,
-    StoreError,
-    VectorIndexError,
-    ValueError,
-    RuntimeError,
-)
+    CheckFailed, TrainerError, InferenceError, StoreError, VectorIndexError, ValueError, RuntimeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,16 +277,14 @@ def _expect(holds: bool, otherwise: str) -> None:
         raise CheckFailed(otherwise)
 
 
-CHECKS: Mapping[str, Callable[[CheckedRun], str]] = MappingProxyType(
-    {
-        "dimension": check_dimension,
-        "norm": check_norm,
-        "loss falls": check_loss,
-        "gradients flow": check_gradients,
-        "batch consistency": check_batches,
-        "field processing": check_fields,
-        "image model unchanged": check_image_model,
-        "search": check_search,
-        "recommendation": check_recommendation,
-    }
-)
+CHECKS: Mapping[str, Callable[[CheckedRun], str]] = {
+    "dimension": check_dimension,
+    "norm": check_norm,
+    "loss falls": check_loss,
+    "gradients flow": check_gradients,
+    "batch consistency": check_batches,
+    "field processing": check_fields,
+    "image model unchanged": check_image_model,
+    "search": check_search,
+    "recommendation": check_recommendation,
+}

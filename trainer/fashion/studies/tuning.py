@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ from trainer.errors import Diverged, InvalidConfig
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord, data_version
 from trainer.fashion.studies.trial_training import TrialData, deciding_settings, open_trial_data, train_trial
-from trainer.fashion.studies.tuning_optuna import STUDY_FILE, open_searcher
+from trainer.fashion.studies.tuning_optuna import STUDY_FILE, OptunaSearcher, open_searcher
 from trainer.fashion.studies.tuning_plan import (
     PHASES,
     Phase,
-    Searcher,
     Settings,
     Trial,
     TrialOutcome,
@@ -137,7 +136,9 @@ def tune_fashion(
         with open_searcher(space.out / STUDY_FILE, config.training.seed, identity) as searcher:
             data = open_trial_data(config, garments, image, space)
             with tracking(tracked) as tracker:
-                return _Study(config, data, tuning, searcher, tracker).run()
+                return _Study(
+                    config=config, data=data, tuning=tuning, searcher=searcher, tracker=tracker
+                ).run()
 
 
 def study_identity(
@@ -166,27 +167,23 @@ def _check_dimensions(config: FashionConfig, tuning: Tuning) -> None:
                 ) from error
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Study:
-    def __init__(
-        self,
-        config: FashionConfig,
-        data: TrialData,
-        tuning: Tuning,
-        searcher: Searcher,
-        tracker: Tracker,
-    ) -> None:
-        self.config, self.data, self.tuning = config, data, tuning
-        self.searcher, self.tracker = searcher, tracker
-        self.objective = EncoderObjective(config=config, data=data, figure=tuning.figure)
-        self.started = time.monotonic()
+    config: FashionConfig
+    data: TrialData
+    tuning: Tuning
+    searcher: OptunaSearcher
+    tracker: Tracker
+    started: float = field(default_factory=time.monotonic)
 
     def run(self) -> dict[str, Any]:
         """Run each wanted phase; any other passes on its earlier trials."""
         self._write()
+        objective = EncoderObjective(config=self.config, data=self.data, figure=self.tuning.figure)
         for phase in self.tuning.phases:
             if phase.number in self.tuning.wanted:
                 base = next(part.base for part in self._phases() if part.phase == phase)
-                self.searcher.search(phase, base, self.objective, self._record)
+                self.searcher.search(phase, base, objective, self._record)
         body = self._write()
         write_summary(self.data.space.out, self.config, self._findings(), body)
         write_sweeps(self.data.space.out, self.tuning.sweep, self._findings().phases)

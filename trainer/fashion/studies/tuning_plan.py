@@ -1,17 +1,17 @@
-"""What tuning tries, and what a trial comes to: what searches and what trains meet here alone (F-21)."""
+"""The phases of tuning, their trials, and the outcome of a trial (F-21)."""
 
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from trainer.loop.schedules import SCHEDULERS
 
 Value = int | float | str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Dimension:
     """A setting to vary: its name in reports, the setting (as `--set` takes it), its values."""
 
@@ -49,30 +49,28 @@ PHASES = (
         number=1,
         trials=20,
         dimensions=(
-            Dimension(name="epochs", setting="training.max_epochs", values=(50, 75, 100)),
-            Dimension(name="batch", setting="training.batch_size", values=(64, 96, 128)),
-            Dimension(
-                name="learning rate", setting="training.learning_rate", values=(1e-4, 3e-4, 5e-4, 1e-3)
-            ),
-            Dimension(name="temperature", setting="training.temperature", values=(0.05, 0.07, 0.1)),
+            Dimension("epochs", "training.max_epochs", (50, 75, 100)),
+            Dimension("batch", "training.batch_size", (64, 96, 128)),
+            Dimension("learning rate", "training.learning_rate", (1e-4, 3e-4, 5e-4, 1e-3)),
+            Dimension("temperature", "training.temperature", (0.05, 0.07, 0.1)),
         ),
     ),
     Phase(
         number=2,
         trials=15,
         dimensions=(
-            Dimension(name="field width", setting="encoder.field_dim", values=(128, 256, 512, 768)),
-            Dimension(name="hidden", setting="encoder.hidden_dim", values=(256, 512, 1024)),
-            Dimension(name="dropout", setting="encoder.dropout", values=(0.1, 0.2, 0.3)),
+            Dimension("field width", "encoder.field_dim", (128, 256, 512, 768)),
+            Dimension("hidden", "encoder.hidden_dim", (256, 512, 1024)),
+            Dimension("dropout", "encoder.dropout", (0.1, 0.2, 0.3)),
         ),
     ),
     Phase(
         number=3,
         trials=10,
         dimensions=(
-            Dimension(name="weight decay", setting="training.weight_decay", values=(1e-5, 1e-4, 1e-3)),
-            Dimension(name="scheduler", setting="training.schedule", values=tuple(SCHEDULERS)),
-            Dimension(name="clip", setting="training.gradient_clip_norm", values=(0.5, 1.0, 2.0)),
+            Dimension("weight decay", "training.weight_decay", (1e-5, 1e-4, 1e-3)),
+            Dimension("scheduler", "training.schedule", tuple(SCHEDULERS)),
+            Dimension("clip", "training.gradient_clip_norm", (0.5, 1.0, 2.0)),
         ),
     ),
 )
@@ -111,6 +109,8 @@ State = Literal["complete", "pruned", "failed"]
 Settings = Mapping[str, Any]
 # Takes an epoch and its figure; returns whether to prune the trial.
 Watch = Callable[[int, float], bool]
+# Trains with some settings over those of the study, under a name in progress.
+Objective = Callable[[Settings, Watch, str], "TrialOutcome"]
 
 _LAST_EPOCHS = 5
 _NEARLY = 0.95
@@ -163,28 +163,6 @@ class Trial:
         Not the loss: its scale depends on temperature and batch, which are tried.
         """
         return (self.outcome.value, self.outcome.mrr) if self.outcome else (float("-inf"), 0.0)
-
-
-class Objective(Protocol):
-    """Trains once."""
-
-    def __call__(self, settings: Settings, watch: Watch, label: str) -> TrialOutcome:
-        """The outcome of training with `settings` over the study's own; `label`: its name in progress."""
-
-
-class Searcher(Protocol):
-    """Chooses the next trials; `tuning_optuna` has the searcher that is used."""
-
-    def search(
-        self, phase: Phase, base: Settings, objective: Objective, after_trial: Callable[[Trial], None]
-    ) -> None:
-        """Finish trials until the phase has its target, with those of earlier calls."""
-
-    def trials(self, phase: Phase, base: Settings) -> tuple[Trial, ...]:
-        """Every trial of the phase from that start, oldest first."""
-
-    def importance(self, phase: Phase, base: Settings) -> dict[str, float]:
-        """How much each setting of the phase decides, adding up to 1; empty with too few trials."""
 
 
 def finished(trials: Iterable[Trial]) -> tuple[Trial, ...]:

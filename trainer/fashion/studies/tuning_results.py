@@ -71,14 +71,14 @@ def write_results(out: Path, findings: Findings) -> dict[str, Any]:
 def write_summary(out: Path, config: FashionConfig, findings: Findings, body: Mapping[str, Any]) -> None:
     """Write Markdown, chart, the settings that all began with and, where a trial is complete, the best."""
     draw_tuning(out, body)
-    _write_yaml(out / BASE_FILE, _dump(config), "The settings that tuning began with; sweep files need them.")
+    _write_yaml(out / BASE_FILE, config, "The settings that tuning began with; sweep files need them.")
     write_text(out / SUMMARY_FILE, markdown_of(body))
     if findings.best is not None:
         comment = (
             f"The best of tuning: {body['objective']} {findings.best.standing[0]:.4f}. To train it: atelier\n"
             "# fashion train --config best.yml --data DIR --out RUN"
         )
-        _write_yaml(out / BEST_FILE, _dump(change_settings(config, findings.best.settings)), comment)
+        _write_yaml(out / BEST_FILE, change_settings(config, findings.best.settings), comment)
 
 
 def read_run_id(out: Path) -> str | None:
@@ -148,12 +148,9 @@ def _body(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _dump(config: FashionConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json")
-
-
-def _write_yaml(path: Path, body: Mapping[str, Any], comment: str) -> None:
-    text = yaml.safe_dump(dict(body), allow_unicode=True, sort_keys=False)
+def _write_yaml(path: Path, body: FashionConfig | dict[str, Any], comment: str) -> None:
+    values = body if isinstance(body, dict) else body.model_dump(mode="json")
+    text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
     write_text(path, f"# {comment}\n{text}")
 
 
