@@ -17,8 +17,9 @@ from typing import Final
 
 from inference.errors import RefusedModel
 from inference.golden import GoldenReport, check_golden
+from inference.runtimes.device import Provider, SessionSettings
 from inference.runtimes.onnx import check_weights
-from inference.session import Provider, SessionSettings, open_session
+from inference.session import open_session
 from inference.signature import check_signature, graph_file
 from model_store.manifest import Manifest
 

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from inference.errors import RefusedModel
-from inference.session import CPU, Session
+from inference.runtimes.device import CPU
+from inference.session import Session
 from inference.signature import listed
 from model_store.manifest import Manifest
 

@@ -17,7 +17,7 @@ import numpy as np
 from inference.encoder import check_vectors
 from inference.errors import BadOutput, InvalidFeature, RefusedModel
 from inference.loading import LoadedModel
-from inference.session import CPU
+from inference.runtimes.device import CPU
 from model_store.manifest import Calibration, VectorPreprocessing
 
 BLOCK_ROWS: Final = 16

@@ -12,16 +12,8 @@ from inference.child_check import check_in_child
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
 from inference.golden import check_golden
 from inference.pixels import PIXEL_PATH
-from inference.session import (
-    CPU,
-    CUDA,
-    Session,
-    SessionSettings,
-    cuda_devices,
-    device_name,
-    open_session,
-    runtime_version,
-)
+from inference.runtimes.device import CPU, CUDA, SessionSettings, cuda_devices, device_name
+from inference.session import Session, open_session, runtime_version
 from inference.signature import check_signature, graph_file
 from model_store.durable import write_text
 from model_store.errors import StoreError

@@ -13,32 +13,8 @@ import numpy as np
 
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
 from inference.runtimes import onnx, torchscript
-from inference.runtimes.device import (
-    CPU,
-    CUDA,
-    CudaDevices,
-    Provider,
-    SessionSettings,
-    cuda_devices,
-    device_name,
-)
+from inference.runtimes.device import CUDA, Provider, SessionSettings, cuda_devices
 from model_store.manifest import TensorSpec
-
-__all__ = [
-    "CPU",
-    "CUDA",
-    "GRAPH_SUFFIXES",
-    "CudaDevices",
-    "Graph",
-    "Provider",
-    "Session",
-    "SessionSettings",
-    "cuda_devices",
-    "device_name",
-    "open_session",
-    "runtime_key",
-    "runtime_version",
-]
 
 GRAPH_SUFFIXES: Final = {"onnx": ".onnx", "torchscript": ".pt"}
 

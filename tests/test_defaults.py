@@ -8,7 +8,7 @@ import pytest
 
 import defaults
 from inference.loading import load_model
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from inference.signature import graph_file
 from model_store.manifest import ImagePreprocessing
 from model_store.store import ModelStore, Version

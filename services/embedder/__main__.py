@@ -17,7 +17,8 @@ from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
 from inference.pixels import ImageLimits
 from inference.recent_vectors import RecentVectors
-from inference.session import SessionSettings, runtime_version
+from inference.runtimes.device import SessionSettings
+from inference.session import runtime_version
 from inference.vector_cache import VectorCache
 from model_store.store import ModelStore
 from services.embedder.admission import Admission, Load

@@ -9,7 +9,8 @@ from typing import Final
 from inference.encoder import Encoder, open_encoder
 from inference.loading import LoadedModel, load_model
 from inference.pixels import ImageLimits
-from inference.session import CPU, Session, SessionSettings, open_session, runtime_key, runtime_version
+from inference.runtimes.device import CPU, SessionSettings
+from inference.session import Session, open_session, runtime_key, runtime_version
 from inference.signature import graph_file
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing, Manifest
 from model_store.store import ModelStore, Version

@@ -11,7 +11,7 @@ from typing import Final
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 
 from inference.release import ReleaseKeeper
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from model_store.store import ModelStore
 from services.client.embedder import AsyncEmbedderClient
 from services.ranker.models import ModelPreparation, RankerModels

@@ -10,7 +10,7 @@ from inference.errors import RefusedModel
 from inference.head import Head
 from inference.loading import load_model
 from inference.release import ReleaseKeeper
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from model_store.store import ModelStore, Version
 from services.client.embedder import AsyncEmbedderClient
 from services.runtime.errors import ServiceError

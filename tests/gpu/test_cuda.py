@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from inference.encoder import Prepared, open_encoder, run_checked
 from inference.errors import DeviceOutOfMemory
 from inference.loading import load_model
-from inference.session import CUDA, SessionSettings, cuda_devices, open_session
+from inference.runtimes.device import CUDA, SessionSettings, cuda_devices
+from inference.session import open_session
 from model_store.store import ModelStore
 
 pytestmark = [

@@ -19,7 +19,8 @@ from PIL import Image
 from inference.attributes import AttributeSchema
 from inference.golden import write_golden
 from inference.loading import LoadedModel, load_model
-from inference.session import SessionSettings, open_session
+from inference.runtimes.device import SessionSettings
+from inference.session import open_session
 from model_store.manifest import (
     AttributeField,
     AttributePreprocessing,

@@ -8,7 +8,8 @@ import pytest
 
 from inference.errors import RefusedModel
 from inference.golden import check_golden, write_golden
-from inference.session import CUDA, SessionSettings, open_session
+from inference.runtimes.device import CUDA, SessionSettings
+from inference.session import open_session
 from inference.signature import check_signature
 
 from .conftest import staged

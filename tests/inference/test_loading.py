@@ -9,7 +9,7 @@ import pytest
 from inference import loading
 from inference.errors import RefusedModel
 from inference.loading import load_model
-from inference.session import CPU, SessionSettings
+from inference.runtimes.device import CPU, SessionSettings
 from model_store.errors import CorruptVersion
 
 HERE = SessionSettings(provider="cpu", threads=1)

@@ -9,7 +9,8 @@ import pytest
 
 from inference import session as sessions
 from inference.errors import InferenceError, RefusedModel
-from inference.session import CPU, CudaDevices, SessionSettings, open_session
+from inference.runtimes.device import CPU, CudaDevices, SessionSettings
+from inference.session import open_session
 
 HERE = SessionSettings(provider="cpu", threads=1)
 

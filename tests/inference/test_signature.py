@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from inference.errors import RefusedModel
-from inference.session import SessionSettings, open_session
+from inference.runtimes.device import SessionSettings
+from inference.session import open_session
 from inference.signature import check_signature, graph_file, input_names
 
 from .conftest import staged

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from inference.attributes import AttributeSchema
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from model_store.store import ModelStore
 from tests.trainer.backbones.untrained import save_untrained_clip, save_untrained_dinov2
 from trainer.artwork.backbone import export_artwork_backbone

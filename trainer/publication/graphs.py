@@ -17,7 +17,8 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from inference.session import Session, SessionSettings, open_session
+from inference.runtimes.device import SessionSettings
+from inference.session import Session, open_session
 from trainer.errors import NotFaithful
 from trainer.publication.signature import Arrays, Signature
 from trainer.publication.torchscript import TorchScriptFile, trace

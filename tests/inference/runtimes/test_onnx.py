@@ -7,8 +7,9 @@ import onnx
 import pytest
 
 from inference.errors import DeviceOutOfMemory, RefusedModel
+from inference.runtimes.device import CPU, SessionSettings
 from inference.runtimes.onnx import OnnxGraph
-from inference.session import CPU, Session, SessionSettings, open_session
+from inference.session import Session, open_session
 
 HERE = SessionSettings(provider="cpu", threads=1)
 

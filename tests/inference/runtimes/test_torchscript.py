@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
+from inference.runtimes.device import CPU, SessionSettings
 from inference.runtimes.torchscript import GraphSignature, TorchScriptGraph
-from inference.session import CPU, SessionSettings, open_session
+from inference.session import open_session
 from model_store.manifest import TensorSpec
 
 pytestmark = [

@@ -22,7 +22,8 @@ from PIL import Image
 
 from inference.golden import write_golden
 from inference.pixels import PIXEL_PATH
-from inference.session import SessionSettings, open_session
+from inference.runtimes.device import SessionSettings
+from inference.session import open_session
 from model_store.store import Draft, ModelStore, Version
 from services.embedder.__main__ import embedder_service
 from services.embedder.settings import EmbedderSettings

@@ -25,7 +25,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference.golden import write_golden
 from inference.loading import load_model
-from inference.session import SessionSettings, open_session
+from inference.runtimes.device import SessionSettings
+from inference.session import open_session
 from model_store.store import Draft, ModelStore, Version
 from services.ranker.__main__ import ranker_service
 from services.ranker.settings import RankerSettings

@@ -8,7 +8,7 @@ import pytest
 
 from inference.head import Head
 from inference.loading import load_model
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from model_store.store import ModelStore
 from tests.pretraining.photographs import write_photographs
 from trainer.artwork.backbone import export_artwork_backbone

@@ -4,7 +4,7 @@ import torch
 
 from inference.head import Head
 from inference.loading import load_model
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from model_store.store import ModelStore
 from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.export import export_artwork_head

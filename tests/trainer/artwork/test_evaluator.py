@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def report(gallery, artwork_config, artworks, cache, tmp_path_factory):
-    from inference.session import SessionSettings
+    from inference.runtimes.device import SessionSettings
     from trainer.workspace import Workspace
 
     space = Workspace(

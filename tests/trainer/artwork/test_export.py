@@ -5,7 +5,7 @@ import torch
 from inference.encoder import encode, open_encoder
 from inference.head import Head
 from inference.loading import load_model
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.evaluate import Evaluator, evaluate_scores
 from trainer.artwork.export import export_artwork_encoder, export_artwork_head

@@ -3,7 +3,7 @@ import pytest
 
 from inference.encoder import encode, open_encoder
 from inference.loading import load_model
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from model_store.store import ModelStore
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.export import export_fashion_attributes

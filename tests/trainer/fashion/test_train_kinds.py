@@ -9,7 +9,7 @@ import torch
 from inference.attributes import AttributeSchema
 from inference.encoder import encode, open_encoder
 from inference.loading import load_model
-from inference.session import SessionSettings
+from inference.runtimes.device import SessionSettings
 from model_store.store import ModelStore
 from tests.trainer.artwork.test_resume import _alike
 from trainer.errors import InvalidCheckpoint

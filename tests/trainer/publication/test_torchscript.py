@@ -15,7 +15,8 @@ from inference.child_check import check_in_child
 from inference.errors import RefusedModel
 from inference.golden import write_golden
 from inference.loading import load_model
-from inference.session import SessionSettings, open_session
+from inference.runtimes.device import SessionSettings
+from inference.session import open_session
 from model_store.manifest import VectorPreprocessing
 from model_store.store import Draft, ModelStore
 from trainer.artwork.backbone import export_artwork_backbone
