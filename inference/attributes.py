@@ -51,7 +51,8 @@ class AttributeSchema:
     ) -> Normalised:
         """Each field of `record` as a tuple of words in the preferred spelling, each word once.
 
-        A field that is missing, null or empty gives (). A list field also takes one word as text.
+        A field that is missing, null or empty gives (). A list field also takes one word as text. A record
+        that is normalised already stays as it is.
         unknown: what happens to fields that are not in the schema.
         Raises InvalidAttributes: for a field that is refused, for a value of another type than the field
         has, naming the field and both types, and for a list of more than 1,000 words.
@@ -74,7 +75,7 @@ class AttributeSchema:
         (B, L), and `<field>_mask_BL`, float32 (B, L), 1 where there is a word; L is at least 8.
         Raises InvalidAttributes: as `normalise`; fields that are not in the schema are refused.
         """
-        normalised = [self._from_either(record) for record in records]
+        normalised = [self.normalise(record) for record in records]
         tensors: dict[str, np.ndarray] = {}
         for field in self.fields:
             rows = [self._row(field, record[field.name]) for record in normalised]
@@ -85,24 +86,13 @@ class AttributeSchema:
                 tensors[f"{field.name}_index_B"] = np.array(first, dtype=np.int64)
         return tensors
 
-    def _from_either(self, record: Record) -> Normalised:
-        return self.normalise(
-            {
-                name: list(value) if isinstance(value, tuple) and self._is_list(name) else _only(value)
-                for name, value in record.items()
-            }
-            if isinstance(record, Mapping)
-            else record
-        )
-
-    def _is_list(self, name: str) -> bool:
-        return name in self._field and self._field[name].multiple
-
     def _row(self, field: AttributeField, words: tuple[str, ...]) -> list[int]:
         # Sorted, so that the order in which a shop lists its words changes no bit of the answer.
         return sorted(self._index[field.name].get(word, UNKNOWN) for word in words)
 
     def _words(self, name: str, value: object, *, multiple: bool) -> tuple[str, ...]:
+        if isinstance(value, tuple) and not multiple and len(value) <= 1:
+            value = next(iter(value), None)  # a single field as this method itself gives it
         if value is None:
             return ()
         if isinstance(value, str):
@@ -132,13 +122,6 @@ class AttributeSchema:
 
 def _canonical(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
-
-
-def _only(value: object) -> object:
-    """The word of a single field as `normalise` gives it; anything else untouched."""
-    if isinstance(value, tuple) and len(value) <= 1:
-        return value[0] if value else None
-    return value
 
 
 def _padded(name: str, rows: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:

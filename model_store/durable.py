@@ -1,9 +1,11 @@
-"""Files that survive a crash, and locks that end with their process.
+"""Files that survive a crash and show their damage, and locks that end with their process.
 
-The one place that writes a temporary file, syncs and renames, or calls `flock`. Every room stands on it.
+The one place that writes a temporary file, syncs and renames, hashes a file, or calls `flock`. Every room
+stands on it.
 """
 
 import fcntl
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -99,6 +101,12 @@ def sync_path(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

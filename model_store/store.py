@@ -1,6 +1,5 @@
 """The store: publish, open, list, verify and find versions (M-1, M-4)."""
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import Any
 
 from model_store import manifest as manifests
 from model_store.aliases import PRODUCTION, AliasBook, AliasTarget
+from model_store.durable import hash_file
 from model_store.errors import CorruptVersion, NotInStore, StoreError, UnsupportedSchema
 from model_store.manifest import MANIFEST_FILE, FileEntry, Manifest
 from model_store.names import check_file
@@ -195,9 +195,3 @@ class ModelStore:
             for candidate in self.readable(name):
                 if candidate.space_id in wanted:
                     yield candidate
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -9,7 +9,6 @@ overflows on a crafted file (#673): a graph is loaded only after its hash was ve
 over the same rows: `python -m vector_index.files DIRECTORY M EF_CONSTRUCTION`.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -26,7 +25,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 
-from model_store.durable import rename
+from model_store.durable import hash_file, rename
 from vector_index.errors import DamagedFile
 from vector_index.rows import Rows
 from vector_index.segment import EF_SEARCH, HNSW_SPACE, GraphSettings, Segment, build_graph
@@ -70,7 +69,7 @@ class SegmentDirectory:
         self._space = space
         self._dimension = dimension
         self._graph = graph or GraphSettings()
-        self._names: list[tuple[Segment, str]] = []
+        self._names: dict[Segment, str] = {}
         self._stopped = threading.Event()
 
     def load(self) -> Loaded:
@@ -84,19 +83,19 @@ class SegmentDirectory:
                 log.warning("segment file refused", extra={"problem": str(error)})
             else:
                 segments.append(segment)
-                self._names.append((segment, path.stem))
+                self._names[segment] = path.stem
         self._clean()
         return Loaded(segments=tuple(segments), problems=tuple(problems))
 
     def save(self, segments: Sequence[Segment], revision: int) -> None:
         """Make the directory hold exactly these segments. Raises OSError: if a file cannot be written."""
         self._path.mkdir(parents=True, exist_ok=True)
-        kept = [(held, name) for held, name in self._names if any(held is segment for segment in segments)]
+        kept = {segment: name for segment, name in self._names.items() if segment in segments}
         for segment in segments:
             if self._stopped.is_set():
                 return
-            if not any(segment is held for held, _ in kept):
-                kept.append((segment, self._write(segment, revision)))
+            if segment not in kept:
+                kept[segment] = self._write(segment, revision)
         self._names = kept
         self._clean()
 
@@ -117,7 +116,7 @@ class SegmentDirectory:
         sidecar = self._sidecar(path)
         file = path.with_suffix(_GRAPH)
         try:
-            size, digest = file.stat().st_size, _sha256(file)
+            size, digest = file.stat().st_size, hash_file(file)
         except FileNotFoundError as error:
             raise DamagedFile(f"{file.name} is missing") from error
         except OSError as error:
@@ -158,25 +157,17 @@ class SegmentDirectory:
                 self._write_in_child(segment.rows, staging)
             else:
                 _save(segment.graph, graph)
-            digest = _sha256(graph)
-            sidecar = Sidecar(
-                sha256=digest,
-                size=graph.stat().st_size,
-                count=len(segment),
-                revision=revision,
-                **self._expected(),
-            )
-            return self._commit(staging, graph, sidecar)
+            digest, size = hash_file(graph), graph.stat().st_size
+            fields = self._expected() | {"sha256": digest, "size": size, "count": len(segment)}
+            sidecar = Sidecar(revision=revision, **fields)
+            name = sidecar.sha256[:32]
+            rename(graph, self._path / f"{name}{_GRAPH}")
+            text = staging / f"graph{_SIDECAR}"
+            text.write_text(json.dumps(asdict(sidecar), indent=2, sort_keys=True) + "\n")
+            rename(text, self._path / f"{name}{_SIDECAR}")
+            return name
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-
-    def _commit(self, staging: Path, graph: Path, sidecar: Sidecar) -> str:
-        name = sidecar.sha256[:32]
-        text = staging / f"graph{_SIDECAR}"
-        text.write_text(json.dumps(asdict(sidecar), indent=2, sort_keys=True) + "\n")
-        rename(graph, self._path / f"{name}{_GRAPH}")
-        rename(text, self._path / f"{name}{_SIDECAR}")
-        return name
 
     def _write_in_child(self, rows: Rows, staging: Path) -> None:
         np.save(staging / "labels.npy", rows.labels)
@@ -193,7 +184,7 @@ class SegmentDirectory:
     def _clean(self) -> None:
         if not self._path.is_dir():
             return
-        known = {f"{name}{suffix}" for _, name in self._names for suffix in (_GRAPH, _SIDECAR)}
+        known = {f"{name}{suffix}" for name in self._names.values() for suffix in (_GRAPH, _SIDECAR)}
         for path in self._path.iterdir():
             if path.name.startswith(_STAGING):
                 shutil.rmtree(path, ignore_errors=True)
@@ -223,11 +214,6 @@ def _save(graph: Any, path: Path) -> None:
     if written != expected:
         # save_index ignores a full disk.
         raise OSError(0, f"{path.name} has {written} bytes, expected {expected}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _child(staging: Path, settings: GraphSettings) -> None:

@@ -216,14 +216,14 @@ class SegmentedIndex:
 
     def _install(self, segment: Segment | None, merged: tuple[Part, ...]) -> None:
         """Swap the sealed rows for their segment, with the removals that came while it was built."""
-        taken = {id(part.segment) for part in merged}
+        taken = {part.segment for part in merged}
         with self._writing:
             now = self._view
-            parts = [part for part in now.parts if id(part.segment) not in taken]
+            parts = [part for part in now.parts if part.segment not in taken]
             delta = now.delta
             if segment is not None:
                 sources = [now.delta.labels]
-                sources += [p.segment.rows.labels[p.live_N] for p in now.parts if id(p.segment) in taken]
+                sources += [p.segment.rows.labels[p.live_N] for p in now.parts if p.segment in taken]
                 alive = np.sort(np.concatenate(sources))
                 part = Part.of(segment, contains(alive, segment.rows.labels))
                 parts += [part] if part.live_count else []

@@ -17,9 +17,10 @@ import numpy as np
 from inference.child_check import check_in_child
 from inference.golden import write_golden
 from model_store.aliases import CANDIDATE, PRODUCTION
+from model_store.durable import hash_file
 from model_store.errors import AliasConflict
 from model_store.manifest import FileEntry, Manifest, Provenance
-from model_store.store import Draft, ModelStore, Version, hash_file
+from model_store.store import Draft, ModelStore, Version
 from trainer.publication.graphs import OPSET, Format, Graph, format_of, open_graph, save_graph
 from trainer.publication.stored_versions import is_whole, readable_versions
 
