@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
@@ -19,6 +19,7 @@ from services.embedder.settings import EmbedderSettings
 from services.messages.replies import StageTimes, write_identity, write_model
 from services.runtime.context import note, present_call
 from services.runtime.errors import InvalidArgument
+from services.runtime.held_bodies import keep_message
 from services.runtime.limits import to_message
 
 Messages = AsyncIterator[embedder_pb2.EmbedStreamRequest]
@@ -51,7 +52,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         ):
             job = EmbedJob(space=space, inputs=call.inputs, request=queued, no_store=call.no_store)
             embedded = await self._pipeline.embed(job)
-            embedded.times.note(model=str(space.version), input_count=len(call.inputs))
+            embedded.times.note(model=space.label, input_count=len(call.inputs))
             return wire.write_embedded(call, embedded, space.space_id, version or space.version)
 
     async def EmbedStream(self, request_iterator: Messages, context: Any) -> Responses:
@@ -65,19 +66,21 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             self._models.hold(_space_id(target, version)) as space,
             _queued(space, Priority.BULK) as queued,
         ):
-            identity = write_identity(version or space.version)
+            identity, no_store = write_identity(version or space.version), first.no_store
 
-            async def answer(item: tuple[int, embedder_pb2.EmbedInput]) -> embedder_pb2.EmbedStreamResponse:
-                index, message = item
-                inputs = (wire.read_input(message),)
-                outcome = await self._outcome(
-                    EmbedJob(space=space, inputs=inputs, request=queued, no_store=first.no_store)
-                )
-                result = wire.write_result(index, message.id, outcome, space.space_id)
+            async def answer(item: StreamInput) -> embedder_pb2.EmbedStreamResponse:
+                try:
+                    inputs = (wire.read_input(item.message),)
+                    job = EmbedJob(space=space, inputs=inputs, request=queued, no_store=no_store)
+                    outcome = await self._outcome(job)
+                finally:
+                    item.release()
+                result = wire.write_result(item.position, item.message.id, outcome, space.space_id)
                 return embedder_pb2.EmbedStreamResponse(result=result, model=identity)
 
-            StageTimes().note(model=str(space.version), input_count=0)
+            StageTimes().note(model=space.label, input_count=0)
             inputs = _inputs(first, request_iterator)
+            del first  # as large as an input
             async for response in as_they_finish(inputs, answer, self._settings.embedder_stream_window):
                 yield response
 
@@ -154,16 +157,25 @@ def _queued(space: LoadedSpace, priority: Priority) -> Iterator[Request]:
         request.abandoned = True
 
 
-async def _inputs(
-    first: embedder_pb2.EmbedStreamRequest, rest: Messages
-) -> AsyncIterator[tuple[int, embedder_pb2.EmbedInput]]:
-    """Inputs with their positions; a first message without an input only names the target."""
+class StreamInput(NamedTuple):
+    """An input of a stream, its position, and what ends the count of its bytes."""
+
+    position: int
+    message: embedder_pb2.EmbedInput
+    release: Callable[[], None]
+
+
+async def _inputs(first: embedder_pb2.EmbedStreamRequest, rest: Messages) -> AsyncIterator[StreamInput]:
+    """The inputs, each counted until it is released; a first message without one only names the target."""
     index = 0
     if first.HasField("input"):
-        yield index, first.input
+        yield StreamInput(index, first.input, keep_message())
         index += 1
+    del first  # else it would stay in memory while the next is awaited, as `message` would below
     async for message in rest:
-        yield index, message.input
+        item = [StreamInput(index, message.input, keep_message())]
+        del message
+        yield item.pop()
         index += 1
 
 

@@ -22,7 +22,7 @@ from services.runtime.reloaded_file import ReloadedFile
 from services.runtime.security import BadSecurity, is_loopback
 from services.runtime.settings import ServiceSettings
 
-_REFLECTION: Final = "/grpc.reflection."
+REFLECTION: Final = "/grpc.reflection."
 _HEADER: Final = "authorization"
 _BEARER: Final = "bearer "
 _CHECK_EVERY_S: Final = 1.0
@@ -136,7 +136,7 @@ class Authorization:
 
     def check(self, grant: Grant, method: str) -> None:
         """Raises PermissionDenied: if the scope is too small for the method at `/package.Service/Method`."""
-        needed = Scope.READ if method.startswith(_REFLECTION) else self._needed.get(method, Scope.ADMIN)
+        needed = Scope.READ if method.startswith(REFLECTION) else self._needed.get(method, Scope.ADMIN)
         if grant.scope < needed:
             raise PermissionDenied(
                 f"the token allows {grant.scope.name.lower()}, this method needs {needed.name.lower()}",

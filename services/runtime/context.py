@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from opentelemetry.propagate import inject
 
 REQUEST_ID = "x-request-id"
+PRIORITY = "x-atelier-priority"  # metadata of a call
+BULK = "bulk"  # its one value
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -18,11 +20,13 @@ _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 class Call:
     """One call, from its admission to its reply.
 
-    deadline: time.monotonic() seconds. request_bytes: read of it so far. notes: more for its log line.
+    deadline: time.monotonic() seconds. bulk: whether it, and what it calls in turn, gives way to others.
+    request_bytes: read of it so far. notes: more for its log line.
     """
 
     request_id: str
     deadline: float
+    bulk: bool = False
     request_bytes: int = 0
     notes: dict[str, object] = field(default_factory=dict)
 
@@ -41,6 +45,7 @@ def open_call(metadata: Mapping[str, str], remaining_s: float) -> Call:
     return Call(
         request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else os.urandom(16).hex(),
         deadline=time.monotonic() + remaining_s,
+        bulk=metadata.get(PRIORITY) == BULK,
     )
 
 
@@ -67,9 +72,11 @@ def note(**figures: object) -> None:
 
 
 def forwarded_metadata() -> tuple[tuple[str, str], ...]:
-    """The present call's request id and span, as metadata for the next service."""
+    """The present call's request id, class and span, as metadata for the next service."""
     carrier: dict[str, str] = {}
     inject(carrier)
     call = _present.get()
-    own = () if call is None else ((REQUEST_ID, call.request_id),)
+    own: tuple[tuple[str, str], ...] = () if call is None else ((REQUEST_ID, call.request_id),)
+    if call is not None and call.bulk:
+        own += ((PRIORITY, BULK),)
     return (*own, *carrier.items())

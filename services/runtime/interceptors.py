@@ -6,17 +6,19 @@ reads its metadata once, and opens a span only where somebody traces (`benchmark
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
 import grpc
+from atelier.types.v1 import access_pb2
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
-from services.runtime.authorization import Authorization
+from services.runtime.authorization import REFLECTION, Authorization
 from services.runtime.context import REQUEST_ID, Call, entered, open_call
 from services.runtime.errors import (
     Code,
@@ -28,11 +30,16 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
-from services.runtime.request_bodies import BodyAdmission, HeldBodies
+from services.runtime.health_calls import HealthCalls
+from services.runtime.held_bodies import HeldBody, HeldStream
+from services.runtime.message_members import Plan, TooManyFields, members_cost, plan_of
+from services.runtime.request_bodies import BodyAdmission, Caller
 from services.runtime.telemetry import CallMetrics, MethodMetrics, log_call
 from services.runtime.tracing import end_span, is_traced, server_span
+from services.runtime.waits import Wait
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+_SCANNED_BYTES: Final = 1_024  # a smaller message takes at most 40 KiB
 _LONGEST_PATH: Final = 128  # of a method's, in the log: callers may ask for any
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -41,7 +48,7 @@ _metadata: ContextVar[Mapping[str, str]] = ContextVar("metadata")
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # the stubs' generic is not one at run time
-    """Wraps every method of the services and reflection; health passes untouched."""
+    """Wraps every method of the services and reflection; health has limits of its own and nothing else."""
 
     def __init__(
         self,
@@ -50,19 +57,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         default_deadline_s: float,
         metrics: CallMetrics,
         bodies: BodyAdmission,
+        reflection: BodyAdmission,
+        message_fields: int,
         authorization: Authorization | None = None,
     ) -> None:
         self.errors = errors
         self.bodies = bodies
+        self.reflection = reflection
+        self.message_fields = message_fields
+        self._bulk_methods: set[str] = set()
         self.authorization = authorization
         self.default_deadline_s = default_deadline_s
         self._metrics = metrics
         metrics.in_flight.set_function(lambda: self._in_flight)
         self._handlers: dict[str, Any] = {}
+        self._health = HealthCalls(lambda context, error: _refuse(context, to_status(error)))
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+
+    def add(self, descriptor: ServiceDescriptor) -> None:
+        """Know a service's methods: the metrics of each, its scope, and whether it is bulk work."""
+        self._metrics.add(descriptor)
+        if self.authorization is not None:
+            self.authorization.add(descriptor)
+        self._bulk_methods |= bulk_methods(descriptor)
 
     async def drain(self) -> None:
         """Refuse new calls from now on; return when the accepted ones are answered."""
@@ -79,8 +99,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         handler = self._handlers.get(path)
         if handler is None:
             handler = await continuation(handler_call_details)
-            if path.startswith("/grpc.health."):
-                return handler
             known, handler = handler is not None, self._intercepted(path, handler or _UNKNOWN_METHOD)
             if known:
                 self._handlers[path] = handler
@@ -89,10 +107,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         return handler
 
     def _intercepted(self, path: str, handler: Any) -> Any:
+        if path.startswith("/grpc.health.") and handler is not _UNKNOWN_METHOD:
+            return self._health.handler(path, handler)
         # To gRPC every request is a stream, so that this code runs before the body is read, and every reply
         # too, so that no empty message precedes a failure: on the wire a stream of one message and a single
         # message are the same.
-        method = _Method(self, path, handler, self._metrics.method(path))
+        method = _Method(self, path, handler, self._metrics.method(path), is_bulk=path in self._bulk_methods)
         return grpc.stream_stream_rpc_method_handler(method.answer, None, handler.response_serializer)
 
     def enter(self) -> None:
@@ -116,6 +136,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             self.authorization.check(grant, path)
 
 
+def bulk_methods(descriptor: ServiceDescriptor) -> set[str]:
+    """The methods of a service whose every call is bulk work: marked as such, or with a stream as request."""
+    return {
+        f"/{descriptor.full_name}/{method.name}"
+        for method in descriptor.methods
+        if method.client_streaming or method.GetOptions().Extensions[access_pb2.is_bulk]  # type: ignore[index]
+    }
+
+
 async def _answer_unknown(_requests: object, _context: object) -> None:
     raise Unimplemented("no service of this process has this method", reason="UNKNOWN_METHOD")
 
@@ -126,13 +155,19 @@ _UNKNOWN_METHOD: Final = grpc.stream_unary_rpc_method_handler(_answer_unknown)
 class _Method:
     """One method of a service, with what each of its calls needs."""
 
-    def __init__(self, ring: CallInterceptor, path: str, handler: Any, metrics: MethodMetrics) -> None:
+    def __init__(
+        self, ring: CallInterceptor, path: str, handler: Any, metrics: MethodMetrics, *, is_bulk: bool
+    ) -> None:
         self._ring = ring
         self._path = path[:_LONGEST_PATH]
         self._metrics = metrics
         self._behaviour = next(filter(None, (getattr(handler, shape) for shape in _SHAPES)))
         self._parser = handler.request_deserializer
+        kind = getattr(self._parser, "__self__", None)  # of a generated service the message's class
+        self._plan = plan_of(kind.DESCRIPTOR) if kind is not None and hasattr(kind, "DESCRIPTOR") else None
         self._request_streaming: bool = handler.request_streaming
+        self._bulk = is_bulk
+        self._bodies = ring.reflection if path.startswith(REFLECTION) else ring.bodies
         self._response_streaming: bool = handler.response_streaming
 
     async def answer(self, _messages: Any, context: Any) -> None:
@@ -140,6 +175,7 @@ class _Method:
         metadata = _metadata.get()
         remaining_s = context.time_remaining()
         call = open_call(metadata, self._ring.default_deadline_s if remaining_s is None else remaining_s)
+        call.bulk |= self._bulk
         started, code = time.perf_counter(), Code.OK
         self._metrics.started.inc()
         self._ring.enter()
@@ -170,39 +206,39 @@ class _Method:
         """Write the reply, or the status of what was raised. Returns its code."""
         try:
             self._ring.admit(self._path, metadata, call)
-            with self._ring.bodies.holding(stream=self._request_streaming) as held:
+            caller = Caller(context.peer, call.bulk)
+            with (HeldStream if self._request_streaming else HeldBody)(self._bodies, caller) as held:
                 await _within(call, self._run(held, call, context))
         except Exception as error:  # noqa: BLE001  # every exception becomes a status, here only
             # The error itself gets no second name: its trace holds the request, and a circle of
             # frame, error and trace would keep that in memory until it is collected.
             status = to_status(to_service_error(error, self._ring.errors))
-            _refuse(context, status, call)
+            _refuse(context, status, (REQUEST_ID, call.request_id))
             return Code(status.code)
         return Code.OK
 
-    async def _run(self, held: HeldBodies, call: Call, context: Any) -> None:
+    async def _run(self, held: HeldBody, call: Call, context: Any) -> None:
         # A request gets no name here, so that its memory is free as soon as the method has done with it.
         read = partial(_read, context)
-        if self._request_streaming:
-            answering = self._behaviour(self._messages(held.read_each(read), call), context)
+        if isinstance(held, HeldStream):
+            messages = held.read_each(read, partial(self._parse, held, call))
+            answering = self._behaviour(messages, context)
         else:
-            answering = self._behaviour(self._parse(await held.read_only(read), call), context)
+            answering = self._behaviour(self._parse(held, call, await held.read_only(read)), context)
         if not self._response_streaming:
             await context.write(await answering)
             self._metrics.sent.inc()
             return
         async with aclosing(answering) as replies:
             async for reply in replies:
-                await context.write(reply)
+                await held.sent(context.write(reply))
                 self._metrics.sent.inc()
 
-    async def _messages(self, bodies: AsyncIterator[bytes], call: Call) -> AsyncIterator[Any]:
-        async for data in bodies:
-            yield self._parse(data, call)
-
-    def _parse(self, data: bytes, call: Call) -> Any:
+    def _parse(self, held: HeldBody, call: Call, data: bytes) -> Any:
         self._metrics.received.inc()
         call.request_bytes += len(data)
+        if len(data) > _SCANNED_BYTES and self._plan is not None:
+            held.hold_members(self._members_cost(data, self._plan))
         try:
             return self._parser(data)
         except DecodeError as error:
@@ -210,14 +246,25 @@ class _Method:
                 "the request is not a message of this method", reason="MALFORMED_MESSAGE"
             ) from error
 
+    def _members_cost(self, data: bytes, plan: Plan) -> int:
+        limit = self._ring.message_fields
+        try:
+            return members_cost(data, plan, limit)
+        except TooManyFields as error:
+            raise InvalidArgument(
+                f"the request has more than {limit} fields, those of its members included: send it in parts",
+                reason="TOO_MANY_FIELDS",
+            ) from error
 
-async def _within(call: Call, run: Awaitable[Any]) -> Any:
-    """The handler's answer. Raises DeadlineExceeded: if it is late."""
+
+async def _within(call: Call, run: Awaitable[Any]) -> None:
+    """Run the handler. Raises DeadlineExceeded: if it is late."""
+    wait = Wait().expire_in(call.remaining_s)
     try:
-        async with asyncio.timeout(call.remaining_s) as timer:
-            return await run
+        with wait:
+            await run
     except TimeoutError as error:
-        if timer.expired():
+        if wait.expired:
             raise DeadlineExceeded("the deadline passed before the answer was ready") from error
         raise
 
@@ -228,11 +275,9 @@ async def _read(context: Any) -> bytes | None:
     return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
 
 
-def _refuse(context: Any, status: Status, call: Call) -> None:
+def _refuse(context: Any, status: Status, *metadata: tuple[str, str]) -> None:
     """Answer with a failure. `context.abort` would raise an error that keeps the call, its unread body
     included, in memory until garbage is collected."""
     context.set_code(_CODES[status.code])
     context.set_details(status.message)
-    context.set_trailing_metadata(
-        (("grpc-status-details-bin", status.SerializeToString()), (REQUEST_ID, call.request_id))
-    )
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()), *metadata))

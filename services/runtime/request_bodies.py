@@ -1,195 +1,185 @@
-"""The bodies of requests: bounded in memory before they are read, not after (S-4).
+"""The bodies of requests: limited in memory before they are read, not after (S-4).
 
-gRPC hands a server whole messages, so a flood of large ones fills memory before any queue is asked. A call
-is therefore admitted by its headers: without capacity its body stays unread, and the call is refused at once.
+gRPC hands a server whole messages, so a flood of large ones fills memory before any queue is asked. A call is
+therefore admitted by its headers: without capacity its body stays unread, and the call is rejected at once.
 
-Small bodies arrive with the headers, so they pass also while large ones are refused: without capacity a call
-may peek at its body for a moment, and only a body that is large, or has not arrived by then, is refused.
+Small bodies arrive with the headers, so they pass also while large ones are rejected: without capacity a call
+may peek at its body for a moment, and only a body that is large, or has not arrived by then, is rejected.
+
+Bulk calls hold at most half of the memory and interactive ones at most nine tenths, so each finds some.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter as Multiset
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from services.runtime.errors import InvalidArgument, ResourceExhausted
+from services.runtime.errors import ResourceExhausted
+from services.runtime.waits import Turns, Wait
 
 SMALL_BYTES: Final = 64 << 10
-_PEEK_S: Final = 0.05
-_MOST_PEEKS: Final = 8  # at once: a body arrives in memory while it is peeked at
+_SHARES: Final = (0.9, 0.5)  # of interactive and of bulk calls
 _RETRY_S: Final = 0.5
+_CROWDING: Final = 10  # how much sooner those of a connection expire that has more than half of them
 
 Read = Callable[[], Awaitable[bytes | None]]  # the next message, None at the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BodyBounds:
-    """The bounds of bodies.
+class BodyLimits:
+    """The limits of bodies.
 
     held_bytes: bytes read of unanswered calls; exceeded by at most the last body that is admitted.
     receiving: bodies of single messages that arrive at once while none is held; fewer the more are held.
-    streams: calls at once whose request is a stream.
-    patience_s: seconds after which an arriving body is refused if another call waits to send one.
+    streams: calls at once whose request is a stream; half of them for one connection.
+    message_bytes: bytes of one message; None for what gRPC accepts.
+    patience_s: seconds after which an arriving body, or an idle stream, is ended if another call waits; a
+    tenth of them for bodies of a connection that has more than half of those arriving.
+    stream_idle_s: seconds after which a stream that does nothing is ended.
     """
 
     held_bytes: int
     receiving: int
     streams: int
+    message_bytes: int | None = None
     patience_s: float = 5.0
+    stream_idle_s: float = 60.0
+
+
+class Caller(NamedTuple):
+    """Whose body it is: its connection, asked for only where capacity is short, and its class."""
+
+    peer: Callable[[], str]
+    bulk: bool = False
+
+
+class OpenStream(Protocol):
+    """A stream as admission sees it."""
+
+    caller: Caller
+
+    def expire_if_idle(self, seconds: float) -> None:
+        """End the stream if it has waited for longer than `seconds` without work in progress."""
 
 
 class BodyAdmission:
-    """Admits bodies within the bounds and counts them. Its methods belong to one event loop."""
+    """Admits bodies within the limits and counts them. Its methods belong to one event loop."""
 
-    def __init__(self, bounds: BodyBounds, registry: CollectorRegistry) -> None:
-        self.bounds = bounds
-        self.held = 0
-        self._arriving: dict[asyncio.Timeout, float] = {}
-        self.stream_count = 0
-        self._peeks = 0
-        self._has_capacity = asyncio.Event()
-        self._has_capacity.set()
-        self._refused = Counter(
+    def __init__(self, limits: BodyLimits, registry: CollectorRegistry) -> None:
+        self.limits = limits
+        self._held = [0, 0]  # of interactive and of bulk calls
+        self._arriving: dict[Wait, Caller] = {}
+        self._arriving_counts = [0, 0]
+        self._streams: list[OpenStream] = []
+        self._peeks = Turns(seconds=0.05, most=64, of_peer=16, waiting_s=0.5)
+        self._released = asyncio.Event()
+        self._rejected = Counter(
             "atelier_refused_bodies", "Calls refused for want of memory.", ("reason",), registry=registry
         )
         for reason in ("HELD_BYTES", "RECEIVING", "STREAMS"):
-            self._refused.labels(reason)
+            self._rejected.labels(reason)
         held = Gauge("atelier_held_body_bytes", "Bodies of calls in progress.", registry=registry)
         held.set_function(lambda: self.held)
         arriving = Gauge("atelier_arriving_bodies", "Bodies that are being received.", registry=registry)
         arriving.set_function(lambda: len(self._arriving))
 
-    def holding(self, *, stream: bool) -> "HeldBodies":
-        """Context manager of what one call holds; it is released when the call ends.
+    @property
+    def held(self) -> int:
+        """Bytes that all calls hold."""
+        return sum(self._held)
 
-        Raises ResourceExhausted: if too many streams are open.
-        """
-        if stream and self.stream_count >= self.bounds.streams:
-            raise self.refusal(
-                "STREAMS", f"{self.stream_count} streams are open, the bound is {self.bounds.streams}"
-            )
-        return HeldBodies(self, stream=stream)
+    def open_stream(self, stream: OpenStream) -> None:
+        """Count a stream until `close_stream`. Raises ResourceExhausted: if too many are open."""
+        count, limit = len(self._streams), self.limits.streams
+        if count >= limit:
+            for other in self._streams:
+                other.expire_if_idle(self.limits.patience_s)
+            raise self.rejection("STREAMS", f"{count} streams are open, the limit is {limit}")
+        peer, limit = stream.caller.peer(), max(limit // 2, 1)
+        count = sum(other.caller.peer() == peer for other in self._streams)
+        if count >= limit:
+            message = f"{count} streams of this connection are open, the limit is {limit}"
+            raise self.rejection("STREAMS", message)
+        self._streams.append(stream)
 
-    def refusal(self, reason: str, message: str) -> ResourceExhausted:
-        """The error of a call that is refused; counts it."""
-        self._refused.labels(reason).inc()
+    def close_stream(self, stream: OpenStream) -> None:
+        """Count a stream no longer."""
+        self._streams.remove(stream)
+
+    def rejection(self, reason: str, message: str) -> ResourceExhausted:
+        """The error of a call that is rejected; counts it."""
+        self._rejected.labels(reason).inc()
         return ResourceExhausted(message, reason=reason, retry_after_s=_RETRY_S)
 
-    async def receive(self, read: Read) -> bytes | None:
+    async def receive(self, read: Read, caller: Caller) -> bytes | None:
         """The next message, None at the end. Raises ResourceExhausted: without capacity to read it."""
-        held, arriving = self.held / self.bounds.held_bytes, len(self._arriving) / self.bounds.receiving
-        if held + arriving < 1:
-            return await self._arrive(read)
-        state = self._state()
+        if self._has_capacity(caller.bulk, arriving=True):
+            return await self._arrive(read, caller)
+        reason = "RECEIVING" if self._has_capacity(caller.bulk) else "HELD_BYTES"
+        state = self._state(caller)
         self._expire_slow()
-        return await self._peek(read, "HELD_BYTES" if held >= 1 else "RECEIVING", state)
-
-    async def await_capacity(self) -> None:
-        """Wait until less than the bound is held: the flow control of streams."""
-        await self._has_capacity.wait()
-
-    def check_capacity(self, byte_count: int) -> None:
-        """Raises ResourceExhausted: if bodies that arrived meanwhile left no capacity for a large one."""
-        if self.held >= self.bounds.held_bytes and byte_count > SMALL_BYTES:
-            raise self.refusal("HELD_BYTES", self._state())
-
-    def add(self, byte_count: int) -> None:
-        """Count bytes that a call holds from now on; negative for bytes that it releases."""
-        self.held += byte_count
-        if self.held < self.bounds.held_bytes:
-            self._has_capacity.set()
-        else:
-            self._has_capacity.clear()
-
-    async def _arrive(self, read: Read) -> bytes | None:
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(None) as timer:
-                self._arriving[timer] = loop.time()
-                try:
-                    return await read()
-                finally:
-                    del self._arriving[timer]
+            return await self._peeks.read(read, caller.peer())
         except TimeoutError as error:
-            if not timer.expired():
-                raise
-            message = f"the request did not arrive within {self.bounds.patience_s:g} s while others waited"
-            raise self.refusal("RECEIVING", message) from error
+            raise self.rejection(reason, state) from error
 
-    async def _peek(self, read: Read, reason: str, state: str) -> bytes | None:
-        if self._peeks >= _MOST_PEEKS:
-            raise self.refusal(reason, state)
-        self._peeks += 1
+    async def await_bulk_capacity(self) -> None:
+        """Wait until a bulk call may hold more: the flow control of streams."""
+        while not self._has_capacity(bulk=True):
+            self._released.clear()
+            await self._released.wait()
+
+    def check_capacity(self, byte_count: int, caller: Caller) -> None:
+        """Raises ResourceExhausted: if bodies that arrived meanwhile left no capacity for a large one."""
+        if byte_count > SMALL_BYTES and not self._has_capacity(caller.bulk):
+            raise self.rejection("HELD_BYTES", self._state(caller))
+
+    def add(self, byte_count: int, *, bulk: bool) -> None:
+        """Count bytes that a call holds from now on; negative for bytes that it releases."""
+        self._held[bulk] += byte_count
+        if byte_count < 0:
+            self._released.set()
+
+    def _has_capacity(self, bulk: bool, *, arriving: bool = False) -> bool:
+        """Whether a class may hold more beside what it holds, and beside what arrives if that counts."""
+        limits = self.limits
+        interactive, others = (count / limits.held_bytes for count in self._held)
+        if arriving:
+            interactive += self._arriving_counts[False] / limits.receiving
+            others += self._arriving_counts[True] / limits.receiving
+        own = others if bulk else interactive
+        return own < _SHARES[bulk] and (interactive + others < 1 or own < 1 - _SHARES[not bulk])
+
+    async def _arrive(self, read: Read, caller: Caller) -> bytes | None:
+        wait, bulk = Wait(), caller.bulk
+        self._arriving[wait] = caller
+        self._arriving_counts[bulk] += 1
         try:
-            async with asyncio.timeout(_PEEK_S):
+            with wait:
                 return await read()
         except TimeoutError as error:
-            raise self.refusal(reason, state) from error
+            if not wait.expired:
+                raise
+            message = f"the request did not arrive within {wait.lasted_s:.1f} s while others waited"
+            raise self.rejection("RECEIVING", message) from error
         finally:
-            self._peeks -= 1
+            del self._arriving[wait]
+            self._arriving_counts[bulk] -= 1
 
     def _expire_slow(self) -> None:
-        """Refuse bodies that have been arriving for longer than the patience: another call waits."""
-        now = asyncio.get_running_loop().time()
-        for timer, began in self._arriving.items():
-            if now - began > self.bounds.patience_s and timer.when() is None:
-                timer.reschedule(now)
+        """Reject bodies that have been arriving for longer than the patience: another call waits."""
+        peers = Multiset(caller.peer() for caller in self._arriving.values())
+        for wait, caller in self._arriving.items():
+            crowding = 2 * peers[caller.peer()] > self.limits.receiving > 1
+            if wait.lasted_s > self.limits.patience_s / (_CROWDING if crowding else 1):
+                wait.expire()
 
-    def _state(self) -> str:
+    def _state(self, caller: Caller) -> str:
+        own = f", {self._held[True]} of them in bulk calls, which may hold half" if caller.bulk else ""
         return (
-            f"the calls in progress hold {self.held} of {self.bounds.held_bytes} bytes, "
-            f"{len(self._arriving)} of at most {self.bounds.receiving} bodies are arriving"
+            f"the calls in progress hold {self.held} of {self.limits.held_bytes} bytes{own}, "
+            f"{len(self._arriving)} of at most {self.limits.receiving} bodies are arriving"
         )
-
-
-class HeldBodies:
-    """The bodies that one call holds."""
-
-    __slots__ = ("_admission", "_byte_count", "_stream")
-
-    def __init__(self, admission: BodyAdmission, *, stream: bool) -> None:
-        self._admission = admission
-        self._byte_count = 0
-        self._stream = stream
-
-    def __enter__(self) -> Self:
-        self._admission.stream_count += self._stream
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._admission.stream_count -= self._stream
-        self.release()
-
-    async def read_only(self, read: Read) -> bytes:
-        """The message of a call that has one.
-
-        Raises InvalidArgument: if there is none. Raises ResourceExhausted: without capacity for it.
-        """
-        data = await self._admission.receive(read)
-        if data is None:
-            raise InvalidArgument("the request has no message", reason="MALFORMED_MESSAGE")
-        self._admission.check_capacity(len(data))
-        self._hold(len(data))
-        return data
-
-    async def read_each(self, read: Read) -> AsyncIterator[bytes]:
-        """The messages of a stream, each read once there is capacity and held until the next is asked for."""
-        while True:
-            await self._admission.await_capacity()
-            data = await read()
-            if data is None:
-                return
-            self._hold(len(data))
-            yield data
-            self.release()
-
-    def release(self) -> None:
-        """Release everything that is held."""
-        self._admission.add(-self._byte_count)
-        self._byte_count = 0
-
-    def _hold(self, byte_count: int) -> None:
-        self._byte_count += byte_count
-        self._admission.add(byte_count)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -27,7 +28,7 @@ from services.runtime.credentials import open_certificate
 from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.limits import MIB
-from services.runtime.request_bodies import BodyAdmission, BodyBounds
+from services.runtime.request_bodies import BodyAdmission, BodyLimits
 from services.runtime.security import BadSecurity, is_loopback
 from services.runtime.settings import ServiceSettings
 from services.runtime.telemetry import CallMetrics, HopMetrics, configure_logging, register_build
@@ -35,6 +36,13 @@ from services.runtime.tracing import tracing
 
 METRICS_OFF: Final = -1
 _LAST_BYTES_S: Final = 1.0  # for replies already handed to gRPC, once every handler has returned
+_REFLECTION_LIMITS: Final = BodyLimits(
+    held_bytes=MIB, receiving=4, streams=4, message_bytes=4 << 10, patience_s=1.0, stream_idle_s=10.0
+)
+_CONNECTION_CALLS: Final = 1_024  # at once of one connection; further ones wait at the client
+_HANDSHAKE_MS: Final = 10_000
+_WINDOW_BYTES: Final = 4 * MIB  # 18 MiB take 0.5 s over a round trip of 80 ms, and 1.5 s with gRPC's 64 KiB
+_OWN_FILES: Final = 256  # for everything but callers: models, databases, logs, calls to other services
 
 _log = logging.getLogger(__name__)
 
@@ -68,22 +76,22 @@ class ServerContext:
         GCCollector(registry=self.registry)
         register_build(self.registry, service.name)
         self.hops = HopMetrics(self.registry)
-        self._calls = CallMetrics(self.registry)
         self.address = ""
         self.metrics_address = ""
         self._service = service
         self._certificate = open_certificate(settings, self.registry)
-        self._authorization = open_authorization(settings, self.registry)
         self._interceptor = CallInterceptor(
             errors=service.errors,
             default_deadline_s=settings.default_deadline_s,
-            metrics=self._calls,
-            bodies=_admission(settings, self.registry),
-            authorization=self._authorization,
+            metrics=CallMetrics(self.registry),
+            bodies=BodyAdmission(_body_limits(settings), self.registry),
+            reflection=BodyAdmission(_REFLECTION_LIMITS, CollectorRegistry()),  # whose figures nobody reads
+            message_fields=settings.message_fields,
+            authorization=open_authorization(settings, self.registry),
         )
         self._server = grpc.aio.server(
             interceptors=[self._interceptor],
-            options=_options(settings.limits.message_bytes),
+            options=_options(settings),
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs
         self._names: list[str] = []
@@ -93,9 +101,7 @@ class ServerContext:
     def add(self, descriptor: ServiceDescriptor, register: Callable[[Any, Any], None], servicer: Any) -> None:
         """Serve `servicer` through its generated `register` function; NOT_SERVING until `set_serving`."""
         register(servicer, self._server)
-        if self._authorization:
-            self._authorization.add(descriptor)
-        self._calls.add(descriptor)
+        self._interceptor.add(descriptor)
         self._names.append(descriptor.full_name)
 
     async def set_serving(self, serving: bool) -> None:
@@ -110,7 +116,7 @@ class ServerContext:
         reflection.enable_server_reflection(
             (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
-        self._calls.add(reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"])
+        self._interceptor.add(reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"])
         host = self.settings.host
         try:
             port = self._open_port(f"{host}:{self._service.port}")
@@ -165,6 +171,7 @@ async def running(
 def run_service(settings: ServiceSettings, service: Service) -> int:
     """Serve until SIGTERM or SIGINT, drain, return the exit code; a second signal ends the drain."""
     configure_logging(service.name, settings.log_level)
+    raise_file_limit()
     exit_code = 0
     try:
         with tracing(service.name):
@@ -236,22 +243,45 @@ def _ready_file(context: ServerContext, name: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _admission(settings: ServiceSettings, registry: CollectorRegistry) -> BodyAdmission:
-    bounds = BodyBounds(
-        held_bytes=settings.held_bytes, receiving=settings.receiving, streams=settings.streams
+def raise_file_limit() -> None:
+    """Let this process open as many files as the machine allows it: each caller's connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS allows less than its own hard limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _most_connections() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else max(soft - _OWN_FILES, soft // 2)
+
+
+def _body_limits(settings: ServiceSettings) -> BodyLimits:
+    return BodyLimits(
+        held_bytes=settings.held_bytes,
+        receiving=settings.receiving,
+        streams=settings.streams,
+        stream_idle_s=settings.stream_idle_s,
     )
-    return BodyAdmission(bounds, registry)
 
 
-def _options(message_bytes: int) -> list[tuple[str, Any]]:
-    largest = message_bytes + MIB  # the bound on content has an error of its own; this one only protects
+def _options(settings: ServiceSettings) -> list[tuple[str, Any]]:
+    largest = (
+        settings.limits.message_bytes + MIB
+    )  # the bound on content has an error of its own; this one only protects
     return [
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", largest),
         ("grpc.max_send_message_length", largest),
+        # A window that does not grow: what is unread of a connection's calls waits at the caller.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.ping_timeout_ms", 10_000),  # how long gRPC really waits for a ping's answer
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.max_concurrent_streams", _CONNECTION_CALLS),
+        ("grpc.max_connection_idle_ms", round(settings.connection_idle_s * 1_000)),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_allowed_incoming_connections", _most_connections()),
     ]

@@ -603,6 +603,36 @@ def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
     assert held == (0, 0)
 
 
+def test_a_stream_counts_what_it_has_not_answered(place):
+    """Messages that a stream reads ahead are held: it stops at the limit of bytes, not at its window (S-4)."""
+    slow(place)
+    large = image_input(picture(1, (SIDE, SIDE), "PNG") + bytes(1 << 20))
+
+    async def scene():
+        async with place.serving(embedder_batch_cost=2, held_bytes=8 << 20) as served:
+            target = embedder_pb2.ModelReference(name="slow-image")
+            call = served.stub.EmbedStream(stream([large] * 32, target))
+            answered = 0
+            async for _ in call:
+                answered += 1
+                read = served.metric(
+                    "grpc_server_msg_received_total",
+                    grpc_type="bidi_stream",
+                    grpc_service="atelier.embedder.v1.EmbedderService",
+                    grpc_method="EmbedStream",
+                )
+                seen.append((read - answered, served.metric("atelier_held_body_bytes")))
+            return served.metric("atelier_held_body_bytes")
+
+    seen = []
+    left = asyncio.run(scene())
+
+    assert len(seen) == 32
+    assert max(ahead for ahead, _ in seen) <= 5  # half of 8 MiB in messages of 1 MiB, and the last
+    assert max(held for _, held in seen) > 2 << 20
+    assert left == 0
+
+
 def test_a_stream_without_a_target_is_refused(place):
     """The first message must name the model."""
 

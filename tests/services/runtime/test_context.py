@@ -20,6 +20,15 @@ def test_ids_of_the_right_form_are_taken_over_and_forwarded() -> None:
     assert forwarded_metadata() == ()
 
 
+def test_what_a_bulk_call_calls_is_bulk() -> None:
+    """A call that its caller gives way with, or whose method is bulk work, says so to the next hop (S-4)."""
+    call = open_call({"x-atelier-priority": "bulk", "x-request-id": "a"}, 1.0)
+    with entered(call):
+        assert forwarded_metadata() == (("x-request-id", "a"), ("x-atelier-priority", "bulk"))
+
+    assert not open_call({"x-atelier-priority": "high"}, 1.0).bulk
+
+
 @pytest.mark.parametrize("bad", ["", "a b", "x" * 65, "a\nb", "naïve", '"quoted"', "{}"])
 def test_an_id_of_another_form_is_replaced(bad: str) -> None:
     """What is not a plain short word never reaches a log or another service (S-11)."""

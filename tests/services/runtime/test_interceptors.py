@@ -9,12 +9,15 @@ from typing import Any
 
 import grpc
 import pytest
+from atelier.ranker.v1 import ranker_pb2
+from atelier.recommender.v1 import catalog_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import generate_latest
 
 from services.runtime.context import note, present_call
 from services.runtime.errors import InvalidArgument, NotFound
+from services.runtime.interceptors import bulk_methods
 from services.runtime.limits import MIB
 from services.runtime.telemetry import JsonFormatter
 
@@ -51,6 +54,51 @@ def refusing(error: BaseException) -> dict[str, Any]:
 def told(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     trailer = dict(error.trailing_metadata())
     return status_pb2.Status.FromString(trailer["grpc-status-details-bin"])
+
+
+def test_streams_and_marked_methods_are_bulk_work() -> None:
+    """A method is bulk work by its option or because its request is a stream (S-4)."""
+    service = catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+    streams = ranker_pb2.DESCRIPTOR.services_by_name["RankerService"]
+
+    assert bulk_methods(service) == {"/atelier.recommender.v1.CatalogService/UpsertItems"}
+    assert bulk_methods(streams) == {"/atelier.ranker.v1.RankerService/RankStream"}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_call_knows_whether_it_is_bulk(name: str, serve: Serve) -> None:
+    """Its method or its caller's metadata makes a call bulk work; it is interactive otherwise (S-4)."""
+    seen = []
+
+    async def one(request: Any, context: Any) -> TEXT:
+        seen.append(present_call().bulk)
+        return TEXT()
+
+    async def many(request: Any, context: Any) -> AsyncIterator[TEXT]:
+        seen.append(present_call().bulk)
+        yield TEXT()
+
+    async def scenario() -> None:
+        handlers = {shape: many if shape.endswith("Stream") else one for shape in SHAPES}
+        async with serve(**handlers) as it:
+            await call(it.stub, name, "a")
+            await call(it.stub, name, "a", metadata=(("x-atelier-priority", "bulk"),))
+
+    asyncio.run(scenario())
+
+    assert seen == [name.startswith("Stream"), True]
+
+
+def test_an_unknown_method_of_health_is_unimplemented(serve: Serve) -> None:
+    """What the health service does not have is answered as every unknown method is."""
+
+    async def scenario() -> grpc.aio.AioRpcError:
+        async with serve() as it:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await it.channel.unary_unary("/grpc.health.v1.Health/List2")(b"")
+            return caught.value
+
+    assert asyncio.run(scenario()).code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -11,9 +11,11 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from services.runtime.context import BULK, PRIORITY
 from services.runtime.errors import ResourceExhausted
+from services.runtime.held_bodies import HeldBody
 from services.runtime.limits import MIB
-from services.runtime.request_bodies import SMALL_BYTES, BodyAdmission, BodyBounds
+from services.runtime.request_bodies import SMALL_BYTES, BodyAdmission, BodyLimits, Caller
 
 from .conftest import SERVICE, TEXT, Serve
 
@@ -63,6 +65,7 @@ def held(it: Any) -> float:
     return it.server.registry.get_sample_value("atelier_held_body_bytes")
 
 
+@pytest.mark.timed
 def test_a_flood_is_refused_while_what_is_small_or_accepted_is_answered(serve: Serve) -> None:
     """Over the bound large bodies are refused at once; small ones, health and accepted calls go on; then
     there is room again (S-4)."""
@@ -166,9 +169,9 @@ def test_a_body_that_takes_its_time_gives_its_turn_up_to_others() -> None:
         return b""
 
     async def scenario() -> None:
-        bounds = BodyBounds(held_bytes=MIB, receiving=1, streams=1, patience_s=0.05)
-        bodies = BodyAdmission(bounds, CollectorRegistry())
-        with bodies.holding(stream=False) as first, bodies.holding(stream=False) as second:
+        limits = BodyLimits(held_bytes=MIB, receiving=1, streams=1, patience_s=0.05)
+        bodies, caller = BodyAdmission(limits, CollectorRegistry()), Caller(lambda: "peer")
+        with HeldBody(bodies, caller) as first, HeldBody(bodies, caller) as second:
             slow = asyncio.create_task(first.read_only(silence))
             await asyncio.sleep(0.1)
             assert not slow.done()
@@ -194,7 +197,8 @@ def test_streams_wait_for_room_and_are_bounded_in_number(serve: Serve) -> None:
 
         settings = {"held_bytes": 6 * MIB, "streams": 1}
         async with serve(settings=settings, UnaryUnary=gate, StreamStream=echo) as it:
-            accepted = asyncio.create_task(outcome(it.stub.UnaryUnary(LARGE)))
+            bulk = ((PRIORITY, BULK),)
+            accepted = asyncio.create_task(outcome(it.stub.UnaryUnary(LARGE, metadata=bulk)))
             await gate.entered.wait()
             stream = it.stub.StreamStream(iter([TEXT(value="x" * MIB), LITTLE]))
             reading = asyncio.create_task(stream.read())

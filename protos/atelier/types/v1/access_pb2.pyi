@@ -17,3 +17,5 @@ SCOPE_WRITE: Scope
 SCOPE_ADMIN: Scope
 SCOPE_FIELD_NUMBER: _ClassVar[int]
 scope: _descriptor.FieldDescriptor
+IS_BULK_FIELD_NUMBER: _ClassVar[int]
+is_bulk: _descriptor.FieldDescriptor
