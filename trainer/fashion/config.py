@@ -1,16 +1,11 @@
 """Every setting of a fashion model and of its training (F-3, F-4, F-7, F-9, F-22, F-23)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    TypeAdapter,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
 from inference.attributes import normalise_text
@@ -107,7 +102,7 @@ EncoderSettings = Annotated[
     Field(discriminator="kind"),
     BeforeValidator(_of_a_kind),
 ]
-_ENCODER: TypeAdapter[PooledSettings | AttentionSettings | ResidualSettings] = TypeAdapter(EncoderSettings)
+_ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(EncoderSettings)
 
 
 class AugmentationSettings(PictureChanges):
@@ -166,7 +161,7 @@ class FashionConfig(Settings):
 
 def known_tables(augmentation: AugmentationSettings, attributes: AttributeSettings) -> AugmentationSettings:
     """The same settings with those fields and words of the tables that a shop's vocabulary has."""
-    known = {field.name: {normalise_text(word, {}) for word in field.words} for field in attributes.fields}
+    known = {field.name: _normalised(field.words) for field in attributes.fields}
 
     def kept(lexicon: Lexicon) -> Lexicon:
         tables = {name: _known_words(words, known.get(name, set())) for name, words in lexicon.items()}
@@ -182,11 +177,15 @@ def known_tables(augmentation: AugmentationSettings, attributes: AttributeSettin
     )
 
 
+def _normalised(words: Iterable[str]) -> set[str]:
+    return {normalise_text(word, {}) for word in words}
+
+
 def _known_words(words: Mapping[str, tuple[str, ...]], known: set[str]) -> dict[str, tuple[str, ...]]:
     pairs = {
-        word: tuple(other for other in others if normalise_text(other, {}) in known)
+        word: tuple(other for other in others if _normalised((other,)) <= known)
         for word, others in words.items()
-        if normalise_text(word, {}) in known
+        if _normalised((word,)) <= known
     }
     return {word: others for word, others in pairs.items() if others}
 
@@ -210,15 +209,18 @@ def _check_tables(augmentation: AugmentationSettings, attributes: AttributeSetti
     For the settings in a file alone: a shop brings its own words, and the tables are reduced to them.
     """
     fields = {field.name: field for field in attributes.fields}
-    tables = {"synonyms": augmentation.synonyms, "emphasis": augmentation.emphasis}
-    used = {"mixing_within": augmentation.mixing_within, **tables}
-    for what, names in used.items():
-        for name in names:
+    for what in ("mixing_within", "synonyms", "emphasis"):
+        for name in getattr(augmentation, what):
             if name not in fields:
                 raise ValueError(f"{what}: there is no field {name!r}")
-    for what, lexicon in tables.items():
+    for what, lexicon in (("synonyms", augmentation.synonyms), ("emphasis", augmentation.emphasis)):
         for name, words in lexicon.items():
-            _check_words(fields[name], words, what)
+            if what == "emphasis" and not fields[name].multiple:
+                raise ValueError(f"emphasis of {name!r}: the field holds one word, none can be added")
+            known = _normalised(fields[name].words)
+            for word in chain(words, *words.values()):
+                if not _normalised((word,)) <= known:
+                    raise ValueError(f"{what} of {name!r}: {word!r} is not in its vocabulary")
 
 
 def read_encoder_settings(body: Mapping[str, Any]) -> EncoderSettings:
@@ -227,12 +229,3 @@ def read_encoder_settings(body: Mapping[str, Any]) -> EncoderSettings:
     Raises pydantic's ValidationError: when this build has no encoder for them.
     """
     return _ENCODER.validate_python(body)
-
-
-def _check_words(field: FieldSettings, words: Mapping[str, tuple[str, ...]], what: str) -> None:
-    if what == "emphasis" and not field.multiple:
-        raise ValueError(f"emphasis of {field.name!r}: the field holds one word, none can be added")
-    known = {normalise_text(word, {}) for word in field.words}
-    for word in (*words, *(other for others in words.values() for other in others)):
-        if normalise_text(word, {}) not in known:
-            raise ValueError(f"{what} of {field.name!r}: {word!r} is not in its vocabulary")

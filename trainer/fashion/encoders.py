@@ -56,11 +56,13 @@ class RecordEncoder(nn.Module):
 
 
 class FieldEncoder(RecordEncoder):
-    """A table for each field; a subclass says how fields become a vector.
+    """A table for each field; the network of a subclass makes a vector of all fields.
 
     A single field is looked up; a list is looked up and averaged over its words. A missing field, single
     or list, is a value of its own: row 0 of the field's table.
     """
+
+    network: nn.Module
 
     def __init__(self, fields: Sequence[AttributeField], width: int) -> None:
         super().__init__((field.name, field.multiple) for field in fields)
@@ -79,9 +81,9 @@ class FieldEncoder(RecordEncoder):
         ]
         return functional.normalize(self.combine(torch.stack(pooled, dim=1)), dim=-1)
 
-    @abstractmethod
     def combine(self, field_BKF: torch.Tensor) -> torch.Tensor:
-        """(B, 512), of any length, from one vector a field; row b depends on row b alone."""
+        """(B, 512), of any length, from the vectors of all fields; row b depends on row b alone."""
+        return cast("torch.Tensor", self.network(field_BKF.flatten(1)))
 
     @staticmethod
     def _pool(table: nn.Module, index_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
@@ -105,10 +107,6 @@ class PooledEncoder(FieldEncoder):
             nn.Linear(settings.hidden_dim, DIMENSION),
         )
 
-    def combine(self, field_BKF: torch.Tensor) -> torch.Tensor:
-        """(B, 512) of all fields at once."""
-        return cast("torch.Tensor", self.network(field_BKF.flatten(1)))
-
 
 class ResidualEncoder(FieldEncoder):
     """One vector a field, side by side, through the blocks of Gorishniy et al. 2021, arXiv:2106.11959.
@@ -131,10 +129,6 @@ class ResidualEncoder(FieldEncoder):
             _ACTIVATIONS[settings.activation](),
             nn.Linear(width, DIMENSION),
         )
-
-    def combine(self, field_BKF: torch.Tensor) -> torch.Tensor:
-        """(B, 512) of all fields at once."""
-        return cast("torch.Tensor", self.network(field_BKF.flatten(1)))
 
 
 class _ResidualBlock(nn.Module):

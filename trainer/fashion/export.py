@@ -10,7 +10,7 @@ from model_store.store import Version
 from trainer.backbones.fashion_clip import FashionCLIPVectors, load_fashion_clip
 from trainer.backbones.weights import weights_digest
 from trainer.fashion.config import FashionConfig, ImageSettings
-from trainer.fashion.encoders import FieldEncoder, RecordEncoder, build_encoder, restore_encoder
+from trainer.fashion.encoders import RecordEncoder, build_encoder, restore_encoder
 from trainer.fashion.train import KIND
 from trainer.fashion.trained_run import IMAGE_MODEL
 from trainer.loop.checkpoints import load_checkpoint
@@ -25,7 +25,7 @@ from trainer.publication.publish import (
     Published,
     PublishTarget,
     publish,
-)
+)  # fmt: skip
 from trainer.publication.signature import Signature
 from trainer.publication.stored_versions import trained_against
 
@@ -83,7 +83,9 @@ def export_fashion_attributes(
         image = image or target.store.resolve(IMAGE_MODEL)
         accepted: tuple[Version, ...] = (image, *relatives(target.store, image))
         preprocessing, metrics = config.attributes.preprocessing(), {}
-        encoder = _fresh_encoder(config, preprocessing)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.training.seed)
+            encoder = build_encoder(preprocessing.fields, config.encoder).eval()
         source = GraphSource(source="random initialisation", trained=False, seed=config.training.seed)
     else:
         body = load_checkpoint(checkpoint, KIND)
@@ -127,9 +129,3 @@ def encoder_signature(encoder: RecordEncoder) -> Signature:
         for name in encoder.inputs
     }
     return Signature(inputs=encoder.inputs, outputs=(VECTOR,), axes=axes)
-
-
-def _fresh_encoder(config: FashionConfig, preprocessing: AttributePreprocessing) -> FieldEncoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.seed)
-        return build_encoder(preprocessing.fields, config.encoder).eval()

@@ -4,6 +4,7 @@ Shapes: N garments, Q queries, D vector, K results.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,11 +64,8 @@ def search_samples(encoded: Encoded, row_Q: np.ndarray, k: int) -> tuple[Search,
 def search_record(record: Normalised, record_D: np.ndarray, encoded: Encoded, k: int) -> Search:
     """The k pictures nearest to a record, which need not be that of a garment."""
     row_K = nearest(record_D[None], encoded.picture_ND, k)[0]
-    return Search(
-        record=record,
-        row_K=tuple(row_K.tolist()),
-        similarity_K=tuple((encoded.picture_ND[row_K] @ record_D).astype(float).tolist()),
-    )
+    similarity_K = (encoded.picture_ND[row_K] @ record_D).astype(float)
+    return Search(record=record, row_K=tuple(row_K.tolist()), similarity_K=tuple(similarity_K.tolist()))
 
 
 def write_searches(
@@ -77,9 +75,9 @@ def write_searches(
     folder = out / RESULTS / SEARCH_FOLDER
     for old in folder.glob("*.png"):
         old.unlink()
-    by_style: dict[str, list[Search]] = {}
+    by_style: defaultdict[str, list[Search]] = defaultdict(list)
     for search in searches:
-        by_style.setdefault(next(iter(search.record.get(STYLE, ())), "query"), []).append(search)
+        by_style[next(iter(search.record.get(STYLE, ())), "query")].append(search)
     pictures = {
         style: save_sheet(
             folder / f"{_file_name(style)}.png", [_row(search, garments) for search in group], side=_SIDE
@@ -87,11 +85,12 @@ def write_searches(
         for style, group in by_style.items()
     }
     placed = [search.own_place for search in searches if search.own_place is not None]
+    k = len(searches[0].row_K)
     body = {
-        "k": len(searches[0].row_K),
+        "k": k,
         "gallery_size": len(garments),
         "pictures": pictures,
-        "own_found": sum(place <= len(searches[0].row_K) for place in placed),
+        "own_found": sum(place <= k for place in placed),
         "samples": len(placed),
         "searches": [_body(search, garments) for search in searches],
     }
@@ -113,23 +112,16 @@ def _body(search: Search, garments: Sequence[GarmentRecord]) -> Mapping[str, Any
 def _row(search: Search, garments: Sequence[GarmentRecord]) -> SheetRow:
     words = [f"{name}: {', '.join(values)}" for name, values in search.record.items() if values]
     own = () if search.own_place is None else (f"own picture: place {search.own_place}",)
-    return SheetRow(
-        heading=(*words, *own),
-        tiles=[
-            Tile(
-                picture=garments[row].path.read_bytes(),
-                caption=f"{similarity:.3f}",
-                framed=row == search.own_row,
-            )
-            for row, similarity in zip(search.row_K, search.similarity_K, strict=True)
-        ],
-    )
+    tiles = [
+        Tile(picture=garments[row].path.read_bytes(), caption=f"{cosine:.3f}", framed=row == search.own_row)
+        for row, cosine in zip(search.row_K, search.similarity_K, strict=True)
+    ]
+    return SheetRow(heading=(*words, *own), tiles=tiles)
 
 
 def _file_name(style: str) -> str:
     """A style as a file name: letters and digits of any script, no path."""
-    tame = "".join(sign if sign.isalnum() else "_" for sign in style)[:60]
-    return tame or "query"
+    return "".join(sign if sign.isalnum() else "_" for sign in style)[:60] or "query"
 
 
 def read_query(text: str) -> Mapping[str, object]:

@@ -142,7 +142,7 @@ def dropped_fields(
     for name, multiple in fields:
         key = f"{name}_mask_BL" if multiple else f"{name}_index_B"
         gone_B = torch.rand(len(tensors[key]), generator=rng) < rate
-        changed[key] = tensors[key].masked_fill(gone_B.view(-1, *[1] * (tensors[key].ndim - 1)), MISSING)
+        changed[key] = tensors[key].masked_fill(_beside(gone_B, tensors[key]), MISSING)
     return changed
 
 
@@ -217,9 +217,13 @@ def mixed_fields(
         own, other = (part[keys[0]].view(len(part[keys[0]]), -1)[:, 0] for part in (tensors, others))
         taken_B = (torch.rand(len(own), generator=rng) < rate) & (own != MISSING) & (other != MISSING)
         for key in keys:
-            wide = taken_B.view(-1, *[1] * (tensors[key].ndim - 1))
-            changed[key] = torch.where(wide, others[key], tensors[key])
+            changed[key] = torch.where(_beside(taken_B, tensors[key]), others[key], tensors[key])
     return changed
+
+
+def _beside(value_B: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """A value for each row, in a shape that broadcasts over the rows of `tensor`."""
+    return value_B.view(-1, *[1] * (tensor.ndim - 1))
 
 
 def _holds(index_BL: torch.Tensor, word_BL: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inference.attributes import FIRST_WORD, MISSING, AttributeSchema
+from inference.attributes import MISSING, UNKNOWN, AttributeSchema
 from inference.pixels import open_upright
 from model_store.manifest import AttributeField
 from trainer.fashion.augmentation.records import RecordVariants, dropped_fields, unknown_words
@@ -40,7 +40,21 @@ def draw_samples(garments: Sequence[GarmentRecord], config: FashionConfig, path:
     garments: the training part. Views are those that training sees; the variants of records are drawn as
     training draws them, from a generator of the sheet's own. Raises InvalidImage: for a broken picture.
     """
-    samples = _take(garments, config)
+    settings, seed = config.augmentation, config.training.seed
+    chosen = np.random.default_rng(seed).permutation(len(garments))[:MOST]
+    plan, views = plan_views(garments, settings), range(1, min(settings.views, MOST_VIEWS) + 1)
+    samples = [
+        Sample(
+            item_id=garments[row].item_id,
+            before=before,
+            after=after,
+            pictures=(
+                open_upright(garments[row].path.read_bytes()),
+                *(make_view(garments, settings, plan, row, view) for view in views),
+            ),
+        )
+        for row, before, after in zip(chosen.tolist(), *_records(garments, config, chosen), strict=True)
+    ]
     rows = [
         SheetRow(
             tiles=[Tile(picture=picture) for picture in sample.pictures],
@@ -52,40 +66,18 @@ def draw_samples(garments: Sequence[GarmentRecord], config: FashionConfig, path:
     return samples
 
 
-def _take(garments: Sequence[GarmentRecord], config: FashionConfig) -> list[Sample]:
-    settings, seed = config.augmentation, config.training.seed
-    chosen = np.random.default_rng(seed).permutation(len(garments))[:MOST]
-    plan = plan_views(garments, settings)
-    before, after = _records(garments, config, torch.from_numpy(chosen))
-    return [
-        Sample(
-            item_id=garments[row].item_id,
-            before=before[place],
-            after=after[place],
-            pictures=(
-                open_upright(garments[row].path.read_bytes()),
-                *(
-                    make_view(garments, settings, plan, row, view)
-                    for view in range(1, min(settings.views, MOST_VIEWS) + 1)
-                ),
-            ),
-        )
-        for place, row in enumerate(int(number) for number in chosen)
-    ]
-
-
 def _records(
-    garments: Sequence[GarmentRecord], config: FashionConfig, row_B: torch.Tensor
+    garments: Sequence[GarmentRecord], config: FashionConfig, chosen: np.ndarray
 ) -> tuple[list[str], list[str]]:
     """The words of some records as they are and as one draw of training has them."""
-    preprocessing = config.attributes.preprocessing()
-    rng = torch.Generator().manual_seed(config.training.seed)
+    preprocessing, training = config.attributes.preprocessing(), config.training
+    row_B, rng = torch.from_numpy(chosen), torch.Generator().manual_seed(training.seed)
     arrays = AttributeSchema(preprocessing).tensors([garment.attributes for garment in garments])
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     varied = RecordVariants(config.augmentation, config.attributes, tensors).draw(row_B, rng)
     fields = [(field.name, field.multiple) for field in preprocessing.fields]
-    varied = dropped_fields(varied, fields, config.training.field_dropout, rng)
-    varied = unknown_words(varied, config.training.unknown_rate, rng)
+    varied = dropped_fields(varied, fields, training.field_dropout, rng)
+    varied = unknown_words(varied, training.unknown_rate, rng)
     plain = {name: tensor[row_B] for name, tensor in tensors.items()}
     return _describe(plain, preprocessing.fields), _describe(varied, preprocessing.fields)
 
@@ -100,9 +92,8 @@ def _describe(tensors: Mapping[str, torch.Tensor], fields: Sequence[AttributeFie
 
 
 def _words(tensors: Mapping[str, torch.Tensor], field: AttributeField) -> list[str]:
-    names = (*("", "?"), *field.vocabulary)
-    assert len(names) == len(field.vocabulary) + FIRST_WORD
+    names = dict(enumerate(("?", *field.vocabulary), start=UNKNOWN))
     if not field.multiple:
-        return [names[index] for index in tensors[f"{field.name}_index_B"].tolist()]
+        return [names.get(index, "") for index in tensors[f"{field.name}_index_B"].tolist()]
     index_BL = tensors[f"{field.name}_index_BL"].masked_fill(tensors[f"{field.name}_mask_BL"] == 0, MISSING)
-    return [", ".join(names[index] for index in row if index) for row in index_BL.tolist()]
+    return [", ".join(names[index] for index in row if index != MISSING) for row in index_BL.tolist()]

@@ -14,13 +14,8 @@ from trainer.fashion.evaluation.encoded import STYLE, TO_IMAGE, TO_RECORD, Encod
 from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.lettering import drawable
 
-RECALL, STYLES, SIMILARITIES, MAP, GROUPS = (
-    "recall.png",
-    "breakdown.png",
-    "similarity_histogram.png",
-    "embedding_map.png",
-    "query_groups.png",
-)
+RECALL, STYLES, SIMILARITIES = "recall.png", "breakdown.png", "similarity_histogram.png"
+MAP, GROUPS = "embedding_map.png", "query_groups.png"
 # Points that a reader can still tell apart.
 _MOST_POINTS = 2_000
 
@@ -111,13 +106,12 @@ def _draw_groups(path: Path, groups: Mapping[str, Any]) -> Path:
     axes = figure.subplots()
     names = [name for name, body in groups.items() if body.get("queries")]
     for shift, figure_name in enumerate(("top1", "recall@5", "recall@10")):
-        shares = [groups[name][figure_name] for name in names]
-        value_G = np.array([share["value"] for share in shares])
-        bounds = np.array(
-            [(share["value"] - share["low"], share["high"] - share["value"]) for share in shares]
-        ).T
+        value_G, low_G, high_G = (
+            np.array([groups[name][figure_name][key] for name in names]) for key in ("value", "low", "high")
+        )
+        bounds = np.maximum((value_G - low_G, high_G - value_G), 0)
         place_G = np.arange(len(names)) + (shift - 1) * 0.27
-        axes.bar(place_G, value_G, 0.25, yerr=np.maximum(bounds, 0), capsize=3, label=figure_name)
+        axes.bar(place_G, value_G, 0.25, yerr=bounds, capsize=3, label=figure_name)
     axes.set_xticks(range(len(names)), [f"{name}\n({groups[name]['queries']})" for name in names])
     axes.set(title="groups of queries, with 95 % intervals", ylim=(0, 1.02))
     axes.legend()

@@ -54,19 +54,18 @@ class TargetFigures:
 
 def targets_of(body: Mapping[str, Any]) -> tuple[TargetFigures, ...]:
     """Each target with the figures that are to reach it."""
-    gallery, batch = body["gallery"][TO_IMAGE], body["in_batch"]
-    targets = []
+    chance, batch, targets = body["gallery"][TO_IMAGE]["chance"], body["in_batch"], []
     for name, k, group, bound in TARGETS:
         share = body["query_groups"][group].get(f"recall@{k}", {})
         among = batch["anchor"] if group == "anchor" else batch[TO_IMAGE]
-        whole = (share.get("value"), gallery["chance"][k], share.get("tie_ceiling"))
-        part = (among.get("recall", {}).get(k), among["chance"].get(k), among["tie_ceiling"].get(k))
-        targets.append(TargetFigures(name=name, bound=bound, gallery=_beside(whole), in_batch=_beside(part)))
+        gallery = {"value": share.get("value"), "chance": chance[k], "ceiling": share.get("tie_ceiling")}
+        in_batch = {
+            "value": among.get("recall", {}).get(k),
+            "chance": among["chance"].get(k),
+            "ceiling": among["tie_ceiling"].get(k),
+        }
+        targets.append(TargetFigures(name=name, bound=bound, gallery=gallery, in_batch=in_batch))
     return tuple(targets)
-
-
-def _beside(figures: Sequence[float | None]) -> Mapping[str, float | None]:
-    return dict(zip(("value", "chance", "ceiling"), figures, strict=True))
 
 
 def _recall(title: str, ways: Mapping[str, Any]) -> Sequence[str]:

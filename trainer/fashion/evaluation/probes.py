@@ -56,13 +56,8 @@ def _fit(field: str, word: str, picture_ND: np.ndarray, has_N: np.ndarray, scale
     mean_D = picture_ND.mean(axis=0)
     model = LogisticRegression(C=_REGULARISATION / len(has_N) * 100, max_iter=200, tol=1e-3)
     model.fit((picture_ND - mean_D) / scale, has_N)
-    return WordProbe(
-        field=field,
-        word=word,
-        weight_D=model.coef_[0] / scale,
-        bias=float(model.intercept_[0]),
-        mean_D=mean_D,
-    )
+    weight_D, bias = model.coef_[0] / scale, float(model.intercept_[0])
+    return WordProbe(field=field, word=word, weight_D=weight_D, bias=bias, mean_D=mean_D)
 
 
 def probe_scores(
@@ -102,11 +97,9 @@ def evaluate_probes(
     own_Q: the row of each query's own picture.
     """
     score_QN = probe_scores(probes, picture_ND, queries)
-    return {
-        "words": len(probes),
-        "by_field": field_accuracy(probes, picture_ND[own_Q], queries),
-        **recall_figures(rank_columns(score_QN, own_Q), ks),
-    }, score_QN
+    by_field = field_accuracy(probes, picture_ND[own_Q], queries)
+    figures = recall_figures(rank_columns(score_QN, own_Q), ks)
+    return {"words": len(probes), "by_field": by_field, **figures}, score_QN
 
 
 def field_accuracy(

@@ -255,19 +255,14 @@ def evaluate_agreement(
         got.append(np.take_along_axis(agree_QN, result_QK[start : start + rows], axis=1))
         best.append(-np.sort(-agree_QN, axis=1)[:, : max(ks)])
         chance.append(agree_QN.mean(axis=1))
-    return _figures(np.concatenate(got), np.concatenate(best), np.concatenate(chance), ks)
-
-
-def _figures(
-    got_QK: np.ndarray, best_QK: np.ndarray, chance_Q: np.ndarray, ks: Sequence[int]
-) -> dict[str, Any]:
-    ks = [k for k in ks if k <= got_QK.shape[1]]
+    got_QK, best_QK = np.concatenate(got), np.concatenate(best)
+    firsts = {str(k): (got_QK[:, :k], best_QK[:, :k]) for k in ks if k <= got_QK.shape[1]}
     return {
         "queries": len(got_QK),
-        "precision": {str(k): float(got_QK[:, :k].mean()) for k in ks},
-        "chance": float(chance_Q.mean()),
-        "ceiling": {str(k): float(best_QK[:, :k].mean()) for k in ks},
-        "ndcg": {str(k): _ndcg(got_QK[:, :k], best_QK[:, :k]) for k in ks},
+        "precision": {k: float(own.mean()) for k, (own, _) in firsts.items()},
+        "chance": float(np.concatenate(chance).mean()),
+        "ceiling": {k: float(ideal.mean()) for k, (_, ideal) in firsts.items()},
+        "ndcg": {k: _ndcg(own, ideal) for k, (own, ideal) in firsts.items()},
     }
 
 
