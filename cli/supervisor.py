@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import CommandError
@@ -49,7 +49,7 @@ class _Child:
     started_at: float
     restarts: int = 0
     address: Address | None = None
-    not_before: float = field(default=0.0)
+    not_before: float = 0.0
 
 
 class Supervisor:
@@ -75,9 +75,7 @@ class Supervisor:
         try:
             deadline = time.monotonic() + timeout_s
             for spec in self._specs:
-                for name in spec.needs:
-                    self._await_address(self._children[name], deadline)
-                self._children[spec.name] = self._spawn(spec)
+                self._children[spec.name] = self._spawn(spec, deadline)
             return {name: self._await_address(each, deadline) for name, each in self._children.items()}
         except BaseException:
             self.stop()
@@ -105,7 +103,8 @@ class Supervisor:
                 name = child.spec.name
                 report(f"{name} exited with {code}; restarting in {wait:.1f} s ({self.log(name)})")
                 continue
-            replacement = self._spawn(child.spec, pinned=child.address)
+            # What it needs has been waited for: the addresses are known, and the deadline is not looked at.
+            replacement = self._spawn(child.spec, time.monotonic(), pinned=child.address)
             replacement.restarts = child.restarts + 1
             self._children[child.spec.name] = replacement
 
@@ -134,12 +133,13 @@ class Supervisor:
                 "stop them first, or pass another --data",
             ) from error
 
-    def _spawn(self, spec: ServiceSpec, pinned: Address | None = None) -> _Child:
+    def _spawn(self, spec: ServiceSpec, deadline: float, pinned: Address | None = None) -> _Child:
         ready = self._ready(spec.name)
         ready.unlink(missing_ok=True)
         environment = {**os.environ, **spec.environment, "ATELIER_READY_FILE": str(ready)}
         for name in spec.needs:
-            environment[f"ATELIER_{name.upper()}_ADDRESS"] = self._address(name).grpc
+            address = self._await_address(self._children[name], deadline)
+            environment[f"ATELIER_{name.upper()}_ADDRESS"] = address.grpc
         if pinned:  # a restarted service must come back where its clients look for it
             environment[f"ATELIER_{spec.name.upper()}_PORT"] = pinned.grpc.rpartition(":")[2]
         with self.log(spec.name).open("ab") as log:
@@ -168,11 +168,6 @@ class Supervisor:
         body = json.loads(ready.read_text())
         child.address = Address(grpc=_reachable(body["address"]), metrics=body.get("metrics_address") or "")
         return child.address
-
-    def _address(self, name: str) -> Address:
-        address = self._children[name].address
-        assert address is not None, "what is needed is started, and awaited, first"
-        return address
 
     def _ready(self, name: str) -> Path:
         return self._directory / f"{name}.ready.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_store import manifest as manifests
-from model_store.aliases import PRODUCTION, AliasBook, AliasTarget
+from model_store.aliases import PRODUCTION, AliasBook
 from model_store.durable import hash_file
 from model_store.errors import CorruptVersion, NotInStore, StoreError, UnsupportedSchema
 from model_store.manifest import MANIFEST_FILE, FileEntry, Manifest
@@ -131,8 +131,10 @@ class ModelStore:
         seen: set[str] = set()
         queue: list[Version] = []
         for name in self.names():
-            for alias in self._readable_aliases(name):
-                queue += self._existing((name, target.version) for target in alias)
+            for alias in self.aliases.names(name):
+                with suppress(NotInStore, CorruptVersion, UnsupportedSchema):
+                    state = self.aliases.read(name, alias)
+                    queue += self._existing((name, target.version) for target in state.reachable)
         while queue:
             version = queue.pop()
             if version.digest in seen:
@@ -171,13 +173,6 @@ class ModelStore:
                     {"sha256": hash_file(target), "size": target.stat().st_size, "role": role}
                 )
         return Manifest.model_validate({**draft.manifest, "files": files})
-
-    def _readable_aliases(self, name: str) -> Iterator[tuple[AliasTarget, ...]]:
-        for alias in self.aliases.names(name):
-            with suppress(CorruptVersion, UnsupportedSchema):
-                state = self.aliases.find(name, alias)
-                if state is not None:
-                    yield state.reachable
 
     def _existing(self, keys: Iterable[tuple[str, int]]) -> Iterator[Version]:
         for name, number in keys:

@@ -65,9 +65,9 @@ class Rows:
         position_N: np.ndarray = np.searchsorted(self.labels, labels[self.holds(labels)])
         return position_N
 
-    def nearest(self, query_D: np.ndarray, count: int, mask_N: np.ndarray | None = None) -> Neighbours:
+    def nearest(self, query_D: np.ndarray, count: int, mask_N: np.ndarray) -> Neighbours:
         """The `count` rows nearest to a unit query (float64), among those that the mask keeps."""
-        positions = np.arange(len(self)) if mask_N is None else np.flatnonzero(mask_N)
+        positions = np.flatnonzero(mask_N)
         if len(positions) > count:
             positions = positions[self._front(query_D, count, positions)]
         return self.ranked(query_D, count, positions)

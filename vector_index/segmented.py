@@ -19,7 +19,6 @@ from vector_index.protocol import Counts, Neighbours
 from vector_index.rows import Rows, Selection, contains, first, new_rows, sorted_labels, unit_query
 from vector_index.segment import GraphSettings, Part, Segment
 
-EXACT_BELOW = 2000
 _NO_LABELS = np.empty(0, np.int64)
 
 Keep = Callable[[Sequence[Segment], int], None]
@@ -33,7 +32,7 @@ class IndexSettings:
 
     delta_rows: int = 1024
     segments: int = 4
-    exact_below: int = EXACT_BELOW
+    exact_below: int = 2000
     graph: GraphSettings = field(default_factory=GraphSettings)
 
 

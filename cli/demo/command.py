@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ from cli.errors import FAILED
 from cli.images import find_images
 from cli.output import console, print_json, print_line, print_table
 from cli.supervisor import Supervisor
-from cli.up import SERVICES, specs
+from cli.up import specs
 from model_store.durable import write_text
 
 if TYPE_CHECKING:
@@ -97,27 +98,12 @@ def _run(images: Path | None, out: Path, limit: int, watch: Stopwatch) -> dict[s
         print_line(f"services stopped with exit codes {codes}")
         raise typer.Exit(FAILED)
     source = {"source": str(images or "generated"), "photographs": len(photographs)}
-    return {"images": source, **_summary(figures, answers, ranked=len(asked.graded))}
-
-
-def _summary(figures: "HeadFigures", answers: Answers, *, ranked: int) -> dict[str, Any]:
-    return {
-        "models": answers.models,
-        "counts": {
-            "ranked": ranked,
-            "catalogue_items": answers.catalogue_items,
-            "services": len(SERVICES),
-        },
-        "training": {
-            "test_pairwise_accuracy": figures.test_pairwise_accuracy,
-            "val_recall_at_10": figures.val_recall_at_10,
-            "val_recall_at_10_chance": figures.recall_chance,
-        },
-        "latency_ms": answers.latency_ms,
-        "rank": answers.rank,
-        "recommend": answers.recommend,
-        "pictures": answers.pictures,
+    training = {
+        "test_pairwise_accuracy": figures.test_pairwise_accuracy,
+        "val_recall_at_10": figures.val_recall_at_10,
+        "val_recall_at_10_chance": figures.recall_chance,
     }
+    return {"images": source, "training": training, **asdict(answers)}
 
 
 def _print_models(figures: "HeadFigures", *, fresh: bool, drawn: bool) -> None:

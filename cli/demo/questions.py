@@ -48,13 +48,13 @@ class Questions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """The answers, as plain values for `summary.json`."""
+    """The answers, as they stand in `summary.json`."""
 
     models: Sequence[Mapping[str, Any]]
     rank: Sequence[Mapping[str, Any]]
     recommend: Mapping[str, Sequence[str]]
     latency_ms: Mapping[str, Mapping[str, float]]
-    catalogue_items: int
+    counts: Mapping[str, int]
     pictures: Sequence[str]
 
 
@@ -100,7 +100,11 @@ def ask(
             rank=_placements(ranking),
             recommend=recommended,
             latency_ms=latency_ms,
-            catalogue_items=recommender.get_status().live_count,
+            counts={
+                "ranked": len(graded),
+                "catalogue_items": recommender.get_status().live_count,
+                "services": len(addresses),
+            },
             pictures=[str(path) for path in pictures],
         )
 

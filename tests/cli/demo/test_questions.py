@@ -54,7 +54,7 @@ def test_answers_are_plain_values_and_pictures(
     assert answers.recommend == {name: ["dress", "skirt"] for name in ("image", "item", "attributes")}
     assert [model["name"] for model in answers.models] == ["artwork-head", "fashion-image"]
     assert answers.models[0]["version"] == 3
-    assert answers.catalogue_items == 2
+    assert answers.counts == {"ranked": 2, "catalogue_items": 2, "services": 2}
     assert set(answers.latency_ms) == {
         "rank", "recommend_by_image", "recommend_by_item", "recommend_by_attributes",
     }  # fmt: skip
