@@ -134,6 +134,7 @@ def rank(walk: Walk, store: Path, images: Sequence[Path]) -> set[str]:
         grpc.insecure_channel(addresses["ranker"]) as channel,
     ):
         stub = ranker_pb2_grpc.RankerServiceStub(channel)  # type: ignore[no-untyped-call]
+        await_serving(addresses["recommender"], RECOMMENDER, timeout_s=120)  # no model loads meanwhile
         _wait_until_ready(stub, images[:3])  # connections and sessions are open now
         windows = [_recorded_call(stub, record, images[n : n + 3]) for n in range(3, 18, 3)]
     return set.intersection(*windows)

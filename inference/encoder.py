@@ -87,7 +87,7 @@ class ImageEncoder:
 
     def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
         """What is wrong with each vector; see `Encoder.check`."""
-        return check_vectors(vector_BD, self.model.manifest)
+        return check_vectors(vector_BD, self.model.version.manifest)
 
 
 class AttributeEncoder:
@@ -109,7 +109,7 @@ class AttributeEncoder:
 
     def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
         """What is wrong with each vector; see `Encoder.check`."""
-        return check_vectors(vector_BD, self.model.manifest)
+        return check_vectors(vector_BD, self.model.version.manifest)
 
 
 def open_encoder(model: LoadedModel, limits: ImageLimits = DEFAULT_LIMITS) -> Encoder:
@@ -238,13 +238,14 @@ def _finish(
 
 def _run(model: LoadedModel, batch: Sequence[Prepared]) -> np.ndarray:
     """The main output for `batch`, float32; inputs of one shape run together."""
-    vector_BD = np.empty((len(batch), model.manifest.dimension), dtype=np.float32)
+    manifest = model.version.manifest
+    vector_BD = np.empty((len(batch), manifest.dimension), dtype=np.float32)
     for places in _by_shape(batch):
         rows = [batch[place].tensors for place in places]
         inputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-        made = model.session.run(inputs)[model.manifest.output]
-        if made.shape != (len(places), model.manifest.dimension):
-            expected = (len(places), model.manifest.dimension)
+        made = model.session.run(inputs)[manifest.output]
+        expected = (len(places), manifest.dimension)
+        if made.shape != expected:
             raise InferenceError(f"{model.version} gave the shape {made.shape}, expected {expected}")
         vector_BD[places] = made
     return vector_BD

@@ -1,4 +1,4 @@
-"""The score head: backbone features to scores and embeddings.
+"""The score head: backbone features to scores and embeddings, and what a difference of scores means.
 
 The trainer's tests and evaluations run this class, so the head that is tested is the head that serves.
 
@@ -7,6 +7,11 @@ Legend: N candidates, B rows of one run, D feature components, E embedding compo
 A score has the same bits whatever the other candidates are: the graph runs on blocks of exactly `BLOCK_ROWS`
 rows, the last block padded with zeros. On CPUs a plain batch was measured bit-equal too, but a kernel chosen
 by batch size (as GPU libraries do) need not be; 16 rows cost a lone row 0.1 ms and a thousand rows nothing.
+
+P(a > b) = logistic((a − b) / √(temperature² + uncertainty_weight × (u_a² + u_b²))), u the standard deviation
+of each score (after MacKay 1992): the one formula that the ranker serves and the trainer fits and evaluates.
+The parameters are those of `model_store.manifest.Calibration`. In `probability` and `log_probability`, `gap`
+is a − b and `variance` is u_a² + u_b² (0 where no uncertainty is known), float64 of shapes that broadcast.
 """
 
 from dataclasses import dataclass
@@ -114,8 +119,21 @@ class Head:
     def _bad(self, scalar_N: np.ndarray, embedding_NE: np.ndarray) -> dict[int, BadOutput]:
         unfit = np.flatnonzero(~np.isfinite(scalar_N))
         bad = {int(row): BadOutput("the score or its uncertainty is not finite") for row in unfit}
-        checked = check_vectors(embedding_NE, self.model.manifest)
+        checked = check_vectors(embedding_NE, self.version.manifest)
         return bad | {row: error for row, error in enumerate(checked) if error is not None}
+
+
+def probability(gap: np.ndarray, variance: np.ndarray | float, calibration: Calibration) -> np.ndarray:
+    """P(a > b), float64, in [0, 1]; P(a > b) + P(b > a) is 1 to the last bit or two."""
+    # By tanh: no overflow, and symmetric around a half.
+    result: np.ndarray = 0.5 * (1.0 + np.tanh(0.5 * _margin(gap, variance, calibration)))
+    return result
+
+
+def log_probability(gap: np.ndarray, variance: np.ndarray | float, calibration: Calibration) -> np.ndarray:
+    """log P(a > b) in nats, float64; finite where P(a > b) itself rounds to 0."""
+    result: np.ndarray = -np.logaddexp(0.0, -_margin(gap, variance, calibration))
+    return result
 
 
 def _output_names(model: LoadedModel) -> tuple[str, str | None]:
@@ -128,3 +146,10 @@ def _output_names(model: LoadedModel) -> tuple[str, str | None]:
             f"the graph has {', '.join(names)}"
         )
     return scores[0], next((name for name in names if name.startswith("uncertainty")), None)
+
+
+def _margin(gap: np.ndarray, variance: np.ndarray | float, calibration: Calibration) -> np.ndarray:
+    """The log-odds of a > b."""
+    width = np.sqrt(calibration.temperature**2 + calibration.uncertainty_weight * variance)
+    margin: np.ndarray = gap / width
+    return margin

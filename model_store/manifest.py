@@ -100,7 +100,7 @@ class VersionReference(Versioned):
 class Calibration(Versioned):
     """How score differences become probabilities.
 
-    The parameters of `inference.probability`: the uncertainty of a score is the standard deviation that the
+    The parameters of `inference.head`: the uncertainty of a score is the standard deviation that the
     head gives for it; at weight 0 the temperature alone decides.
     """
 

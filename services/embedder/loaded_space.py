@@ -34,6 +34,7 @@ class LoadedSpace:
     memory_bytes: the estimate that it was admitted with.
     view: keeps vectors of another provider or runtime than the device's own apart in the cache; else empty.
     cost: of one input, known before it is decoded, in patches of 14 × 14 pixels; of a record, 1.
+    label: name and number of the version, for the log of every call.
     held_bytes: that one decoded input holds until it is computed.
     takes_pictures: whether inputs are encoded pictures; else attribute records.
     """
@@ -46,12 +47,13 @@ class LoadedSpace:
     holders: int = 0
     asked_at: float = 0.0
     space_id: str = field(init=False)
+    label: str = field(init=False)
     cost: int = field(init=False, default=1)
     held_bytes: int = field(init=False, default=_RECORD_BYTES)
     takes_pictures: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.space_id = self.version.space_id
+        self.space_id, self.label = self.version.space_id, str(self.version)
         preprocessing = self.version.manifest.preprocessing
         if isinstance(preprocessing, ImagePreprocessing):
             area = preprocessing.height * preprocessing.width

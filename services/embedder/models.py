@@ -12,9 +12,8 @@ from typing import Final
 from inference.errors import RefusedModel
 from model_store.store import ModelStore, Version
 from services.embedder.errors import MemoryBound, ModelNotLoaded, ModelRefused, QueueFull, StoreUnavailable
-from services.embedder.listing import ModelListing, list_version
 from services.embedder.loaded_space import LoadedSpace, SpaceLoader
-from services.embedder.store_reader import StoreReader
+from services.embedder.store_reader import ModelListing, StoreReader, list_version
 
 IDLE_S: Final = 600.0
 MOST_PREPARING: Final = 32  # each looks through the whole store, also for a space that nothing reaches

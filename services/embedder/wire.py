@@ -30,9 +30,9 @@ from services.embedder.errors import (
     UnknownModel,
     WrongKind,
 )
-from services.embedder.listing import ModelListing
 from services.embedder.pipeline import Embedded, Input, Vector
 from services.embedder.schedule import Priority
+from services.embedder.store_reader import ModelListing
 from services.messages.contents import read_record, write_vector
 from services.messages.replies import (
     ItemFailure,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.probability import probability
+from inference.head import probability
 from model_store.manifest import Calibration
 
 

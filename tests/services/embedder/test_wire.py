@@ -5,7 +5,7 @@ from atelier.embedder.v1 import embedder_pb2
 
 from services.embedder import wire
 from services.embedder.errors import WrongKind
-from services.embedder.listing import ModelListing
+from services.embedder.store_reader import ModelListing
 from services.messages.contents import write_record
 from services.runtime.errors import InvalidArgument
 from services.runtime.limits import RECORD_BYTES
