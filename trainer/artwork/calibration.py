@@ -1,6 +1,6 @@
 """How sure a score and a comparison are, fitted on the training and the validation split and measured (A-17).
 
-The calibration of `inference.probability`: its uncertainty weight stays 0, and the temperature alone decides,
+The calibration of `inference.head`: its uncertainty weight stays 0, and the temperature alone decides,
 unless comparisons of artists that the fit did not see became likelier by it.
 
 The uncertainty of a score is a Laplace approximation of the last layer (Daxberger et al. 2021): its weights
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from inference.probability import log_probability, probability
+from inference.head import log_probability, probability
 from model_store.manifest import Calibration
-from trainer.artwork.model import Posterior
+from trainer.artwork.model import ScoreUncertainty
 from trainer.artwork.pairs import Pairs, sample_pairs
 
 # Pairs that a fit and a measurement take at most.
@@ -100,10 +100,10 @@ def tie_margin(temperature: float, probability: float) -> float:
     return float(temperature * np.log(probability / (1 - probability)))
 
 
-def fit_posterior(
+def fit_uncertainty(
     feature_NH: np.ndarray, score_N: np.ndarray, rank_N: np.ndarray, temperature: float
-) -> Posterior:
-    """The posterior over the last layer after the pairs of these pictures, as many as there are pictures.
+) -> ScoreUncertainty:
+    """By the posterior over the last layer after the pairs of these pictures, as many as there are pictures.
 
     Pairs of a few pictures say the same thing again and again; N pictures give N independent comparisons at
     most. P(a better than b) = sigmoid((a − b) / temperature). Without a pair it is the prior.
@@ -117,9 +117,8 @@ def fit_posterior(
         curvature_P = 0.25 * (1 - np.tanh(gap_P / 2) ** 2) / temperature**2
         precision_HH += len(exact_NH) / len(pairs) * (gap_PH * curvature_P[:, None]).T @ gap_PH
     factor_HH = np.linalg.inv(np.linalg.cholesky(precision_HH)).T
-    return Posterior(
-        centre_H=torch.from_numpy(exact_NH.mean(0)).float(),
-        factor_HH=torch.from_numpy(factor_HH.copy()).float(),
+    return ScoreUncertainty(
+        torch.from_numpy(exact_NH.mean(0)).float(), torch.from_numpy(factor_HH.copy()).float()
     )
 
 
@@ -133,10 +132,10 @@ def measure_reliability(
     pairs = sample_pairs(rank_N, MEASURED_PAIRS)
     if not len(pairs):
         return Reliability(error=float("nan"), stated_K=(), found_K=(), count_K=())
-    wide_N = np.zeros(len(score_N)) if uncertainty_N is None else uncertainty_N.astype(np.float64) ** 2
-    difference_P = (score_N[pairs.first].astype(np.float64) - score_N[pairs.second]) * pairs.label
-    stated_P = probability(np.abs(difference_P), wide_N[pairs.first] + wide_N[pairs.second], calibration)
-    found_P = np.sign(difference_P) / 2 + 0.5
+    gap_P = _gaps(score_N, pairs)
+    wide_P = np.zeros(len(pairs)) if uncertainty_N is None else _widths(uncertainty_N, pairs)
+    stated_P = probability(np.abs(gap_P), wide_P, calibration)
+    found_P = np.sign(gap_P) / 2 + 0.5
     bin_P = np.minimum(((stated_P - 0.5) * 2 * BINS).astype(np.int64), BINS - 1)
     count_K = np.bincount(bin_P, minlength=BINS)
     used_K = count_K > 0

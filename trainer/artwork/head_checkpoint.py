@@ -12,17 +12,10 @@ import numpy as np
 import torch
 
 from model_store.manifest import Calibration
-from trainer.artwork.calibration import fit_calibration, fit_posterior, tie_margin
+from trainer.artwork.calibration import fit_calibration, fit_uncertainty, tie_margin
 from trainer.artwork.config import ArtworkConfig, HeadSettings
 from trainer.artwork.metadata import Artwork
-from trainer.artwork.model import (
-    ROWS_AT_ONCE,
-    Judge,
-    PairwiseRankingModel,
-    Posterior,
-    ScoreUncertainty,
-    unknown_posterior,
-)
+from trainer.artwork.model import ROWS_AT_ONCE, Judge, PairwiseRankingModel, ScoreUncertainty
 from trainer.loop.checkpoints import load_checkpoint, restoring
 
 KIND = "artwork-head"
@@ -43,12 +36,12 @@ def calibrate_judge(
     the validation split. Everything else in the body is the first checkpoint's.
     """
     bodies = [load_checkpoint(path, KIND) for path in paths]
-    posteriors = [_posterior(body, *train) for body in bodies]
+    uncertainties = [_uncertainty(body, *train) for body in bodies]
     members = [body["model_state_dict"] for body in bodies]
     body = {name: value for name, value in bodies[0].items() if name not in ("resume", "schema_version")}
     body |= {
         "members": members[1:],
-        "posteriors": [{"centre": fitted.centre_H, "factor": fitted.factor_HH} for fitted in posteriors],
+        "posteriors": [{"centre": fitted.centre_H, "factor": fitted.factor_HH} for fitted in uncertainties],
     }
     score_N, uncertainty_N = judge_features(restore_judge(body), val[0])
     fitted = fit_calibration(score_N, uncertainty_N, val[1], val_artists)
@@ -102,12 +95,12 @@ def restore_judge(body: Mapping[str, Any]) -> Judge:
         model.load_state_dict(state)
         models.append(model)
     stated = body.get("posteriors")
-    posteriors = (
-        [Posterior(centre_H=part["centre"], factor_HH=part["factor"]) for part in stated]
+    uncertainties = (
+        [ScoreUncertainty(part["centre"], part["factor"]) for part in stated]
         if stated
-        else [unknown_posterior(settings.score_dim)] * len(models)
+        else [ScoreUncertainty.zero(settings.score_dim) for _ in models]
     )
-    return Judge(models, [ScoreUncertainty(posterior) for posterior in posteriors]).eval()
+    return Judge(models, uncertainties).eval()
 
 
 def fresh_judge(config: ArtworkConfig, input_dim: int) -> Judge:
@@ -115,7 +108,7 @@ def fresh_judge(config: ArtworkConfig, input_dim: int) -> Judge:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         model = PairwiseRankingModel.build(input_dim, config.head)
-    return Judge([model], [ScoreUncertainty(unknown_posterior(config.head.score_dim))]).eval()
+    return Judge([model], [ScoreUncertainty.zero(config.head.score_dim)]).eval()
 
 
 def read_calibration(body: Mapping[str, Any]) -> Calibration:
@@ -126,7 +119,7 @@ def read_calibration(body: Mapping[str, Any]) -> Calibration:
 @torch.inference_mode()
 def judge_features(judge: Judge, feature_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """float32 score_N and uncertainty_N."""
-    parts = [judge(torch.from_numpy(rows_ND)) for rows_ND in _split(feature_ND)]
+    parts = [judge(rows_ND) for rows_ND in torch.split(torch.from_numpy(feature_ND), ROWS_AT_ONCE)]
     score_N, uncertainty_N = (torch.cat([part[i] for part in parts]).numpy() for i in (1, 2))
     return score_N, uncertainty_N
 
@@ -136,14 +129,14 @@ def seen_pictures(artworks: Sequence[Artwork]) -> torch.Tensor:
     return torch.tensor([artwork.picture_key for artwork in artworks], dtype=torch.int64)
 
 
-def _posterior(body: Mapping[str, Any], feature_ND: np.ndarray, rank_N: np.ndarray) -> Posterior:
+def _uncertainty(body: Mapping[str, Any], feature_ND: np.ndarray, rank_N: np.ndarray) -> ScoreUncertainty:
     judge = restore_judge({**body, "members": (), "posteriors": None})
     model = judge.models[0]
     assert isinstance(model, PairwiseRankingModel)
     with torch.inference_mode():
-        parts = [model.judge(torch.from_numpy(rows_ND))[1:] for rows_ND in _split(feature_ND)]
-        hidden_NH, score_N = (torch.cat([part[i] for part in parts]).numpy() for i in (0, 1))
-    return fit_posterior(hidden_NH, score_N, rank_N, float(body["temperature"]))
+        parts = [model.judge(rows_ND) for rows_ND in torch.split(torch.from_numpy(feature_ND), ROWS_AT_ONCE)]
+        hidden_NH, score_N = (torch.cat([part[i] for part in parts]).numpy() for i in (1, 2))
+    return fit_uncertainty(hidden_NH, score_N, rank_N, float(body["temperature"]))
 
 
 def _seen(body: Mapping[str, Any]) -> torch.Tensor:
@@ -160,7 +153,3 @@ def _width(body: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> int:
     if not any(weight.ndim == 2 and weight.shape[1] == width for weight in state.values()):
         raise ValueError(f"input_dim is {width}, and its weights are of another width")
     return width
-
-
-def _split(feature_ND: np.ndarray) -> list[np.ndarray]:
-    return [feature_ND[start : start + ROWS_AT_ONCE] for start in range(0, len(feature_ND), ROWS_AT_ONCE)]

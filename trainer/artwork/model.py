@@ -6,8 +6,8 @@ The score is a small network over the embedding. Minus the norm of the embedding
 projector ends in a LayerNorm, so that norm is the same for every picture at the start.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import cast
 
@@ -18,6 +18,17 @@ from trainer.artwork.config import HeadSettings
 
 # Rows that are scored at once outside training: memory does not grow with the data.
 ROWS_AT_ONCE = 4096
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; the mode before is restored."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 class Projector(nn.Module):
@@ -81,33 +92,29 @@ class PairwiseRankingModel(nn.Module):
     @torch.inference_mode()
     def predict(self, a_BD: torch.Tensor, b_BD: torch.Tensor) -> torch.Tensor:
         """int64 (B,): +1 where the first picture is better, −1 where the second is, 0 for equal scores."""
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             score_a_B, score_b_B = self(a_BD, b_BD)
-        finally:
-            self.train(training)
         return torch.sign(score_a_B - score_b_B).long()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posterior:
-    """float32 centre_H of the features, and factor_HH with factor × factorᵀ = covariance of the weights."""
-
-    centre_H: torch.Tensor
-    factor_HH: torch.Tensor
-
-
 class ScoreUncertainty(nn.Module):
-    """feature_BH → uncertainty_B: the standard deviation of a score against that of an average picture."""
+    """feature_BH → uncertainty_B: the standard deviation of a score against that of an average picture.
+
+    float32 centre_H of the features, and factor_HH with factor × factorᵀ = covariance of the weights.
+    """
 
     centre_H: torch.Tensor
     factor_HH: torch.Tensor
 
-    def __init__(self, posterior: Posterior) -> None:
+    def __init__(self, centre_H: torch.Tensor, factor_HH: torch.Tensor) -> None:
         super().__init__()
-        self.register_buffer("centre_H", posterior.centre_H)
-        self.register_buffer("factor_HH", posterior.factor_HH)
+        self.register_buffer("centre_H", centre_H)
+        self.register_buffer("factor_HH", factor_HH)
+
+    @classmethod
+    def zero(cls, width: int) -> "ScoreUncertainty":
+        """That of a head that was not fitted: every uncertainty is 0."""
+        return cls(torch.zeros(width), torch.zeros(width, width))
 
     def forward(self, feature_BH: torch.Tensor) -> torch.Tensor:
         spread_BH = (feature_BH - self.centre_H) @ self.factor_HH
@@ -140,8 +147,3 @@ class Judge(nn.Module):
         mean_B = score_KB.mean(0)
         wide_B = (width_KB.square() + (score_KB - mean_B).square()).mean(0)
         return embeddings[0], mean_B, wide_B.sqrt()
-
-
-def unknown_posterior(width: int) -> Posterior:
-    """The posterior of a head that was not fitted: every uncertainty is 0."""
-    return Posterior(centre_H=torch.zeros(width), factor_HH=torch.zeros(width, width))

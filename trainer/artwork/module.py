@@ -14,11 +14,11 @@ from trainer.artwork.batches import Batches, PairBatch, mean_margin_loss, open_b
 from trainer.artwork.calibration import fit_temperature
 from trainer.artwork.config import ArtworkConfig, TrainingConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy
-from trainer.artwork.model import ROWS_AT_ONCE, PairwiseRankingModel
+from trainer.artwork.model import ROWS_AT_ONCE, PairwiseRankingModel, evaluating
 from trainer.loop.checkpointing import CheckpointKeeper
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.gradient_cache import GradientCache
-from trainer.loop.module import EpochBatches, EpochModule
+from trainer.loop.module import EpochModule
 from trainer.loop.schedules import cosine_rate
 
 
@@ -66,7 +66,7 @@ class RankingModule(EpochModule):
         )
 
     def train_dataloader(self) -> Any:
-        return EpochBatches(lambda: self.batches)
+        return self.batches
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, _loader: int) -> Any:
         if not isinstance(batch, PairBatch):
@@ -151,13 +151,8 @@ def open_fitting(
 @torch.inference_mode()
 def scores_of(model: PairwiseRankingModel, part: Graded) -> np.ndarray:
     """float32 score_N of the pictures themselves; the model is left in the mode that it was in."""
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         parts = [
-            model.forward_single(rows_CVD[:, 0])[1]
-            for rows_CVD in torch.split(part.feature_NVD, ROWS_AT_ONCE)
+            model.forward_single(rows_CD)[1] for rows_CD in torch.split(part.feature_NVD[:, 0], ROWS_AT_ONCE)
         ]
-    finally:
-        model.train(training)
     return torch.cat(parts).float().cpu().numpy()

@@ -72,7 +72,7 @@ class CheckpointWriter:
         self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any]
     ) -> None:
         """Write the checkpoints of this epoch and delete those that it displaces."""
-        names = [BEST] if self._is_best(standing) else []
+        names = [BEST] if all(standing > other for other in self._standings.values()) else []
         names += [f"epoch_{epoch:03d}.pt"] if epoch % self._every == 0 else []
         self._standings[epoch] = standing
         kept = self.top_epochs()
@@ -82,7 +82,8 @@ class CheckpointWriter:
             for name in names[1:]:
                 copy_checkpoint(self.folder / names[0], self.folder / name)
         self._standings = {number: self._standings[number] for number in kept}
-        save_checkpoint(self.folder / LAST, {**body, "resume": {**resume, "keeper": self._state()}})
+        state = [[number, *standing] for number, standing in self._standings.items()]
+        save_checkpoint(self.folder / LAST, {**body, "resume": {**resume, "keeper": state}})
         for path in self.folder.glob("top_*.pt"):
             if path not in {self._path(number) for number in kept}:
                 path.unlink()
@@ -93,9 +94,10 @@ class CheckpointWriter:
 
     def top_epochs(self) -> tuple[int, ...]:
         """The epochs with the best standings; of equal standings the earlier epoch is better."""
-        return tuple(
-            sorted(self._standings, key=lambda number: (*_negated(self._standings[number]), number))
-        )[: self._top]
+        best_first = sorted(
+            self._standings, key=lambda number: (self._standings[number], -number), reverse=True
+        )
+        return tuple(best_first[: self._top])
 
     def restore(self, resume: Mapping[str, Any]) -> None:
         """Go on from what `last.pt` carries."""
@@ -107,14 +109,8 @@ class CheckpointWriter:
         for path in self.folder.glob(".*.pt.*"):
             path.unlink()
 
-    def _is_best(self, standing: Standing) -> bool:
-        return all(standing > other for other in self._standings.values())
-
     def _path(self, epoch: int) -> Path:
         return self.folder / f"top_{epoch:03d}.pt"
-
-    def _state(self) -> list[list[float]]:
-        return [[epoch, *standing] for epoch, standing in self._standings.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +130,3 @@ def read_last(folder: Path, kind: str) -> LastCheckpoint:
     if not path.exists():
         raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume")
     return LastCheckpoint(path=path, body=load_checkpoint(path, kind))
-
-
-def _negated(standing: Standing) -> Standing:
-    return -standing[0], -standing[1]

@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -41,28 +42,6 @@ class FitSettings:
     steps_before: int = 0
 
 
-class Patience:
-    """Counts how often in a row a loss has not fallen."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._lowest, self._waited = limit, float("inf"), 0
-
-    @property
-    def state(self) -> tuple[float, int]:
-        """The lowest loss and how long it was waited for a lower one: what a resumed run goes on from."""
-        return self._lowest, self._waited
-
-    @state.setter
-    def state(self, state: tuple[float, int]) -> None:
-        self._lowest, self._waited = float(state[0]), int(state[1])
-
-    def exhausted(self, loss: float) -> bool:
-        """Whether the loss has now failed to fall `limit` times in a row."""
-        self._waited = 0 if loss < self._lowest else self._waited + 1
-        self._lowest = min(loss, self._lowest)
-        return self._waited >= self._limit
-
-
 class Fitting:
     """The epochs of a module; `keeper` takes its checkpoints.
 
@@ -84,8 +63,7 @@ class Fitting:
         self.module, self.keeper, self.settings = module, keeper, settings
         self._header, self._standing, self._extras = header, standing, extras
         self._headline = headline
-        self._patience = Patience(settings.patience)
-        self._optimiser: Mapping[str, Any] | None = None
+        self._optimiser: dict[str, Any] | None = None
         self._stopped = False
         self.history: list[dict[str, float]] = []
 
@@ -102,12 +80,12 @@ class Fitting:
 
     def _restore(self, last: Mapping[str, Any]) -> None:
         resume = last["resume"]
-        if not self._fits(last["optimizer_state_dict"]):
+        self._optimiser = last["optimizer_state_dict"]
+        optimised = sum(len(group["params"]) for group in self._optimiser["param_groups"])
+        if optimised != len(list(self.module.network.parameters())):
             raise ValueError("its optimiser is of other weights")
         self.module.network.load_state_dict(last["model_state_dict"])
         self.module.restore(int(last["epoch"]), resume["module"])
-        self._optimiser = last["optimizer_state_dict"]
-        self._patience.state = resume["patience"]
         self.history = list(resume["history"])
         self._stopped = bool(resume["stopped"])
         self.keeper.restore(resume)
@@ -124,31 +102,35 @@ class Fitting:
 
         Raises OutOfMemory: when the smallest piece of a batch does not fit the device.
         """
+
+        def end_epoch(trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
+            self._keep_epoch()
+            epoch, figures = self.module.epoch, self.module.figures
+            tracker.log(figures, self.settings.steps_before + epoch)
+            after_epoch(epoch)
+            note = f"{self._headline} {figures[self._headline]:.3f}"
+            progress(stage, epoch, self.settings.max_epochs, note)
+            if self._stopped:
+                _log.info("training stopped early", extra={"epoch": epoch, "lr": self.module.rate})
+                trainer.should_stop = True
+
         left = self.settings.max_epochs - self.module.epochs_before
-        if left > 0 and not self._stopped:
-
-            def report(epoch: int, figures: Figures) -> None:
-                tracker.log(figures, self.settings.steps_before + epoch)
-                after_epoch(epoch)
-                note = f"{self._headline} {figures[self._headline]:.3f}"
-                progress(stage, epoch, self.settings.max_epochs, note)
-
-            try:
-                with one_thread():
-                    run_training(
-                        self.module,
-                        device,
-                        epochs=left,
-                        callback=_Recording(self, self._optimiser, report),
-                        clip_norm=self.settings.clip_norm,
-                        accumulation=self.settings.accumulation,
-                    )
-            except torch.OutOfMemoryError as error:
-                raise OutOfMemory(f"{stage}: the memory of {device} does not suffice for one row") from error
+        if left <= 0 or self._stopped:
+            return self.history
+        callback = LambdaCallback(on_fit_start=self._restore_optimiser, on_validation_end=end_epoch)
+        try:
+            with one_thread():
+                run_training(self.module, device, self.settings, epochs=left, callback=callback)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(f"{stage}: the memory of {device} does not suffice for one row") from error
         return self.history
 
-    def record(self) -> bool:
-        """Keep the epoch that was just validated. Returns whether the run ends with it.
+    def _restore_optimiser(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
+        if self._optimiser is not None:
+            trainer.optimizers[0].load_state_dict(self._optimiser)
+
+    def _keep_epoch(self) -> None:
+        """Keep the epoch that was just validated, and decide whether the run ends with it.
 
         Raises Diverged: when a loss is not finite; what was kept before stays.
         """
@@ -160,21 +142,17 @@ class Fitting:
                     "lower learning_rate or a smaller gradient_clip_norm may help"
                 )
         self.history.append({"epoch": module.epoch, **figures})
-        tired = self._patience.exhausted(figures["val/loss"])
-        stopped = tired or module.rate <= self.settings.lowest_rate
+        losses = [epoch["val/loss"] for epoch in self.history]
+        waited = len(losses) - 1 - losses.index(min(losses))
+        self._stopped = waited >= self.settings.patience or module.rate <= self.settings.lowest_rate
         resume = {
             "module": module.state(),
-            "patience": list(self._patience.state),
+            # Follows from the history; stays in the format for earlier builds.
+            "patience": [min(losses), waited],
             "history": self.history,
-            "stopped": stopped,
+            "stopped": self._stopped,
         }
         self.keeper.keep(module.epoch, self._standing(figures), self._checkpoint(), resume)
-        return stopped
-
-    def _fits(self, state: Mapping[str, Any]) -> bool:
-        """Whether the state of an optimiser is of as many weights as the module trains."""
-        kept = sum(len(group["params"]) for group in state["param_groups"])
-        return kept == sum(1 for _ in self.module.network.parameters())
 
     def _checkpoint(self) -> dict[str, Any]:
         """Weights, optimiser and figures (A-22)."""
@@ -191,35 +169,13 @@ class Fitting:
         }
 
 
-class _Recording(lightning.Callback):
-    """After each validation: keep the epoch, report its figures, stop when nothing more is to be gained."""
-
-    def __init__(
-        self, fitting: Fitting, optimiser: Mapping[str, Any] | None, report: Callable[[int, Figures], None]
-    ) -> None:
-        self.fitting, self.optimiser, self.report = fitting, optimiser, report
-
-    def on_fit_start(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
-        if self.optimiser is not None:
-            trainer.optimizers[0].load_state_dict(dict(self.optimiser))
-
-    def on_validation_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
-        module = self.fitting.module
-        stopped = self.fitting.record()
-        self.report(module.epoch, module.figures)
-        if stopped:
-            _log.info("training stopped early", extra={"epoch": module.epoch, "lr": module.rate})
-            trainer.should_stop = True
-
-
 def run_training(
     module: lightning.LightningModule,
     device: torch.device,
+    settings: FitSettings,
     *,
     epochs: int,
     callback: lightning.Callback,
-    clip_norm: float,
-    accumulation: int = 1,
 ) -> None:
     """Train so many epochs, each with its validation; Lightning itself writes and prints nothing.
 
@@ -238,8 +194,8 @@ def run_training(
             devices=1,
             precision=choose_precision(device),
             max_epochs=epochs,
-            gradient_clip_val=clip_norm,
-            accumulate_grad_batches=accumulation,
+            gradient_clip_val=settings.clip_norm,
+            accumulate_grad_batches=settings.accumulation,
             callbacks=[callback],
             logger=False,
             enable_checkpointing=False,

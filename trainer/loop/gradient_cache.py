@@ -8,6 +8,7 @@ as it does in other batches.)
 Shapes: B rows of a batch, C rows of a piece, D feature.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,9 +50,7 @@ class GradientCache:
         """Add the gradient of the last batch to that of the weights. The loss went backward before."""
         gradients = self._fitting(self._gradients)
         for weight, gradient in zip(self._weights, gradients, strict=True):
-            if gradient is not None:
-                weight.grad = gradient if weight.grad is None else weight.grad + gradient
-        self._kept = None
+            weight.grad = gradient if weight.grad is None else weight.grad + gradient
 
     def _forward(self) -> torch.Tensor:
         if self.size >= len(self._rows):
@@ -60,17 +59,16 @@ class GradientCache:
         with torch.no_grad():
             return torch.cat([self._piece(start) for start in range(0, len(self._rows), self.size)])
 
-    def _gradients(self) -> Sequence[torch.Tensor | None]:
+    def _gradients(self) -> Sequence[torch.Tensor]:
         assert self._leaf.grad is not None
         if self._kept is not None:
             kept, self._kept = self._kept, None
-            return torch.autograd.grad(kept, self._weights, self._leaf.grad, allow_unused=True)
-        total: list[torch.Tensor | None] = [None] * len(self._weights)
-        for start in range(0, len(self._rows), self.size):
-            gradient_C = self._leaf.grad[start : start + self.size]
-            part = torch.autograd.grad(self._piece(start), self._weights, gradient_C, allow_unused=True)
-            total = [_sum(before, more) for before, more in zip(total, part, strict=True)]
-        return total
+            return torch.autograd.grad(kept, self._weights, self._leaf.grad)
+        parts = (
+            torch.autograd.grad(self._piece(start), self._weights, self._leaf.grad[start : start + self.size])
+            for start in range(0, len(self._rows), self.size)
+        )
+        return functools.reduce(lambda total, part: [a + b for a, b in zip(total, part, strict=True)], parts)
 
     def _piece(self, start: int) -> torch.Tensor:
         rows_CD = self._rows[start : start + self.size]
@@ -100,24 +98,11 @@ class GradientCache:
 
 @contextmanager
 def _seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Random numbers of a seed, and those that were to come afterwards.
-
-    By the generators themselves: `torch.manual_seed` writes a stack trace down for a GPU that is not there.
-    """
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
-    states = [generator.get_state() for generator in generators]
-    try:
-        for generator in generators:
-            generator.manual_seed(seed)
+    """Random numbers of a seed, and those that were to come afterwards."""
+    gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if gpu else []):
+        # Not `torch.manual_seed`: it writes a stack trace down for a GPU that is not there.
+        torch.default_generator.manual_seed(seed)
+        if gpu:
+            torch.cuda.default_generators[device.index or 0].manual_seed(seed)
         yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
-
-
-def _sum(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:
-    if first is None or second is None:
-        return first if second is None else second
-    return first + second

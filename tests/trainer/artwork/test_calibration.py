@@ -2,17 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from inference.probability import probability
+from inference.head import probability
 from model_store.manifest import Calibration
 from services.ranker.ordering import pairwise
 from trainer.artwork.calibration import (
     fit_calibration,
-    fit_posterior,
+    fit_uncertainty,
     measure_reliability,
     pair_loss,
     tie_margin,
 )
-from trainer.artwork.model import ScoreUncertainty, unknown_posterior
+from trainer.artwork.model import ScoreUncertainty
 
 ARTISTS = [f"artist-{number % 40}" for number in range(800)]
 
@@ -106,8 +106,7 @@ def test_pictures_like_those_of_training_are_surer():
     score_N = hidden_NH[:, 0]
     rank_N = np.digitize(score_N, [-0.7, 0.0, 0.7])
 
-    posterior = fit_posterior(hidden_NH, score_N, rank_N, temperature=0.5)
-    uncertainty = ScoreUncertainty(posterior)
+    uncertainty = fit_uncertainty(hidden_NH, score_N, rank_N, temperature=0.5)
 
     along, across = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
     assert float(uncertainty(across)) == pytest.approx(1.0, rel=0.05)  # the prior
@@ -124,8 +123,7 @@ def test_more_pictures_make_surer():
     row = torch.ones(1, 4)
 
     few, many = (
-        float(ScoreUncertainty(fit_posterior(hidden_NH[:n], score_N[:n], rank_N[:n], 0.5))(row))
-        for n in (100, 1000)
+        float(fit_uncertainty(hidden_NH[:n], score_N[:n], rank_N[:n], 0.5)(row)) for n in (100, 1000)
     )
 
     assert many < few
@@ -134,4 +132,4 @@ def test_more_pictures_make_surer():
 def test_a_head_nobody_fitted_states_none():
     """Its uncertainties are zero, whatever the picture."""
 
-    assert torch.equal(ScoreUncertainty(unknown_posterior(3))(torch.randn(5, 3)), torch.zeros(5))
+    assert torch.equal(ScoreUncertainty.zero(3)(torch.randn(5, 3)), torch.zeros(5))

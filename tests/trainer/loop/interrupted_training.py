@@ -7,7 +7,7 @@ import sys
 import lightning
 import torch
 
-from trainer.loop.fitting import run_training
+from trainer.loop.fitting import FitSettings, run_training
 
 
 class Interrupted(lightning.LightningModule):
@@ -43,9 +43,9 @@ if __name__ == "__main__":
         run_training(
             Interrupted(signal.Signals[sys.argv[1]]),
             torch.device("cpu"),
+            FitSettings(max_epochs=2, patience=2, clip_norm=1.0),
             epochs=2,
             callback=lightning.Callback(),
-            clip_norm=1.0,
         )
     except KeyboardInterrupt:
         sys.exit(130)
