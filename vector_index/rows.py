@@ -1,16 +1,30 @@
-"""Unit rows with their labels, searched exactly. Legend: N rows, D dimensions, C candidates."""
+"""Unit rows with their labels, searched exactly. Legend: N rows, D dimensions, C candidates.
+
+A label is a positive int64 that the caller never uses for two rows. Similarity is the cosine, computed in
+the same way for every row, so that equal rows tie exactly.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from vector_index.errors import DimensionMismatch, InvalidCount, InvalidLabels, InvalidVector
-from vector_index.protocol import Neighbours
 
 # Above the error of a float32 dot product of unit vectors, so that no row that ties is cut off unseen.
 _MARGIN = 1e-5
 _CHUNK = 4096
 _GATHER_BELOW = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """Rows nearest first; equal similarities in the order of their labels.
+
+    labels: int64, shape (N,). similarities: float32, shape (N,), in [-1, 1].
+    """
+
+    labels: np.ndarray
+    similarities: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

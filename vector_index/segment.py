@@ -11,8 +11,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 
-from vector_index.protocol import Neighbours
-from vector_index.rows import Rows, Selection
+from vector_index.rows import Neighbours, Rows, Selection
 
 # Rows are normalised once, by us; hnswlib's own "cosine" would do it again and change the last bits.
 HNSW_SPACE = "ip"

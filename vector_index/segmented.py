@@ -1,4 +1,4 @@
-"""The index that serves: at most a few immutable HNSW segments, an exact delta, tombstones.
+"""The index: at most a few immutable HNSW segments, an exact delta, tombstones. Legend: as in `rows`.
 
 A write copies what it changes and swaps one frozen view; readers take the view and no lock. When the
 delta is full, a thread in the background seals it into a segment. When that would be a segment too
@@ -15,8 +15,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vector_index.errors import InvalidLabels
-from vector_index.protocol import Counts, Neighbours
-from vector_index.rows import Rows, Selection, contains, first, new_rows, sorted_labels, unit_query
+from vector_index.rows import (
+    Neighbours,
+    Rows,
+    Selection,
+    contains,
+    first,
+    new_rows,
+    sorted_labels,
+    unit_query,
+)
 from vector_index.segment import GraphSettings, Part, Segment
 
 _NO_LABELS = np.empty(0, np.int64)
@@ -37,8 +45,21 @@ class IndexSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Rows by where they are stored; `segment` includes the `dead` rows."""
+
+    live: int
+    segment: int
+    delta: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentedView:
-    """Segments and delta at one moment."""
+    """Segments and delta at one moment: frozen, searched by any number of threads without a lock.
+
+    revision: that of the last update that this view reflects.
+    """
 
     revision: int
     parts: tuple[Part, ...]
@@ -64,7 +85,12 @@ class SegmentedView:
         allowed: np.ndarray | None = None,
         excluded: np.ndarray | None = None,
     ) -> Neighbours:
-        """The nearest rows; see `protocol.View.search`. Where a graph falls short, its rows are compared."""
+        """The `count` rows nearest to a query, or every row that may be returned when there are fewer.
+
+        query_D: shape (D,), of any length above zero. allowed: int64 labels that may be returned
+        (None: all). excluded: int64 labels that may not. Where a graph falls short, its rows are compared.
+        Raises DimensionMismatch, InvalidVector, InvalidCount.
+        """
         query = unit_query(query_D, self.dimension, count)
         selection = Selection(allowed=sorted_labels(allowed), excluded=sorted_labels(excluded))
         few = self.counts.live if allowed is None else min(self.counts.live, len(allowed))
@@ -93,7 +119,10 @@ class SegmentedView:
 
 
 class SegmentedIndex:
-    """An index of any size. `keep` is called in the background with each new set of segments."""
+    """An index of any size. One thread writes at a time; readers take a view and never wait.
+
+    `keep` is called in the background with each new set of segments.
+    """
 
     def __init__(
         self, dimension: int, settings: IndexSettings | None = None, *, keep: Keep | None = None
@@ -119,7 +148,12 @@ class SegmentedIndex:
     def update(
         self, labels: np.ndarray, vector_ND: np.ndarray, *, removed: np.ndarray | None = None, revision: int
     ) -> int:
-        """Add and remove rows; see `protocol.VectorIndex.update`."""
+        """Add and remove rows in one visible step; return how many of the `removed` labels existed.
+
+        labels: int64, shape (N,), never used before. vector_ND: float32, shape (N, D), of any length
+        above zero. revision: the revision of later views.
+        Raises DimensionMismatch, InvalidVector, InvalidLabels: the index is then unchanged.
+        """
         added = new_rows(labels, vector_ND, self.dimension)
         gone = np.unique(_NO_LABELS if removed is None else np.asarray(removed, dtype=np.int64))
         with self._writing:

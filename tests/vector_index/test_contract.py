@@ -1,4 +1,4 @@
-"""What every VectorIndex does. Brute force is the oracle."""
+"""What an index does whatever its bounds: exact, in one segment or in many. Brute force is the oracle."""
 
 import numpy as np
 import pytest
