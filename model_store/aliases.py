@@ -53,7 +53,7 @@ class AliasBook:
 
     def find(self, name: str, alias: str) -> Alias | None:
         """The alias, or None if it was never set. Raises CorruptVersion: if its file is damaged."""
-        return self._stamped(name, alias)[0]
+        return self._read(name, alias)[0]
 
     def read(self, name: str, alias: str) -> Alias:
         """The alias. Raises NotInStore: if it was never set."""
@@ -69,7 +69,7 @@ class AliasBook:
         Raises AliasConflict: when `expect` is given and the alias does not mean that version (0: unset),
         or when another process moved the alias meanwhile.
         """
-        before, stamp = self._stamped(name, alias)
+        before, data = self._read(name, alias)
         current = before.target.version if before else 0
         if expect is not None and expect != current:
             raise AliasConflict(f"alias {name}@{alias} means version {current}, expected {expect}")
@@ -77,34 +77,34 @@ class AliasBook:
             return before
         target = AliasTarget(version=version, digest=digest, since=datetime.now(UTC))
         history = (before.target, *before.history)[:KEPT_HISTORY] if before else ()
-        return self._swap(name, alias, Alias(target=target, history=history), stamp)
+        return self._swap(name, alias, Alias(target=target, history=history), data)
 
     def rollback(self, name: str, alias: str) -> Alias:
         """Make the alias mean what it meant before; the undone target leaves the history.
 
         Raises NotInStore: when there is nothing before.
         """
-        before, stamp = self._stamped(name, alias)
+        before, data = self._read(name, alias)
         if before is None:
             raise NotInStore(f"no alias {name}@{alias}")
         if not before.history:
             raise NotInStore(f"alias {name}@{alias} has no earlier version than {before.target.version}")
         earlier, *history = before.history
         target = earlier.model_copy(update={"since": datetime.now(UTC)})
-        return self._swap(name, alias, Alias(target=target, history=tuple(history)), stamp)
+        return self._swap(name, alias, Alias(target=target, history=tuple(history)), data)
 
-    def _stamped(self, name: str, alias: str) -> tuple[Alias | None, str | None]:
-        """The alias and the stamp of its file; None twice if it was never set."""
-        stamped, where = self._storage.read_alias(name, alias), f"alias {name}@{alias}"
-        if stamped is None:
+    def _read(self, name: str, alias: str) -> tuple[Alias | None, bytes | None]:
+        """The alias and the bytes of its file, against which it may be swapped; None if it was never set."""
+        data, where = self._storage.read_alias(name, alias), f"alias {name}@{alias}"
+        if data is None:
             return None, None
         try:
-            return Alias.model_validate(read_body(stamped.data, SCHEMA_VERSION, where)), stamped.stamp
+            return Alias.model_validate(read_body(data, SCHEMA_VERSION, where)), data
         except ValueError as error:
             raise CorruptVersion(f"{where} is damaged: {reason(error)}") from error
 
-    def _swap(self, name: str, alias: str, after: Alias, stamp: str | None) -> Alias:
+    def _swap(self, name: str, alias: str, after: Alias, before: bytes | None) -> Alias:
         body = {"schema_version": schema_of(after), **after.model_dump(mode="json")}
         data = (json.dumps(body, indent=2, sort_keys=True) + "\n").encode()
-        self._storage.swap_alias(name, alias, data, stamp, after.target.version)
+        self._storage.swap_alias(name, alias, data, before, after.target.version)
         return after

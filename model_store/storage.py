@@ -6,13 +6,11 @@ reader sees all of it or none of it, also after a crash (M-1).
 """
 
 import errno
-import hashlib
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -22,14 +20,6 @@ from model_store.errors import AliasConflict, NoStore, NotInStore, StoreNotWrita
 from model_store.names import check_file, check_name
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):/", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamped:
-    """Bytes and the stamp that a later conditional write must name; a missing file has the stamp None."""
-
-    data: bytes
-    stamp: str
 
 
 class Storage(Protocol):
@@ -57,13 +47,13 @@ class Storage(Protocol):
     def aliases(self, name: str) -> list[str]:
         """Alias names of a model, sorted."""
 
-    def read_alias(self, name: str, alias: str) -> Stamped | None:
+    def read_alias(self, name: str, alias: str) -> bytes | None:
         """An alias file, or None if the alias was never set."""
 
-    def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None, number: int) -> None:
-        """Replace an alias file with `data`, which means version `number`.
+    def swap_alias(self, name: str, alias: str, data: bytes, before: bytes | None, number: int) -> None:
+        """Replace an alias file, which held `before`, with `data`, which means version `number`.
 
-        Raises AliasConflict: unless the file still has `stamp`. Raises NotInStore: if that version is gone.
+        Raises AliasConflict: if it holds something else. Raises NotInStore: if that version is gone.
         """
 
     def byte_count(self, name: str, number: int) -> int:
@@ -149,18 +139,16 @@ class LocalStorage:
     def aliases(self, name: str) -> list[str]:
         return sorted(p.stem for p in (self._folder(name) / "aliases").glob("*.json"))
 
-    def read_alias(self, name: str, alias: str) -> Stamped | None:
+    def read_alias(self, name: str, alias: str) -> bytes | None:
         try:
-            data = self._alias(name, alias).read_bytes()
+            return self._alias(name, alias).read_bytes()
         except FileNotFoundError:
             return None
-        return Stamped(data=data, stamp=hashlib.sha256(data).hexdigest())
 
-    def swap_alias(self, name: str, alias: str, data: bytes, stamp: str | None, number: int) -> None:
+    def swap_alias(self, name: str, alias: str, data: bytes, before: bytes | None, number: int) -> None:
         path = self._alias(name, alias)
         with locked(path.parent.parent / ".lock"):
-            present = self.read_alias(name, alias)
-            if (present.stamp if present else None) != stamp:
+            if self.read_alias(name, alias) != before:
                 raise AliasConflict(
                     f"another process moved alias {name}@{alias} meanwhile; read it and try again"
                 )
