@@ -1,4 +1,4 @@
-"""A ranker without models in a process of its own, so that its memory is its own: `attacked.py SETTINGS`.
+"""A ranker without models in its own process, to measure its memory: `attacked.py SETTINGS FILES`.
 
 Its `Rank` answers once the file `open` beside its ready file exists, for a call with candidates.
 """
@@ -6,6 +6,7 @@ Its `Rank` answers once the file `open` beside its ready file exists, for a call
 import asyncio
 import contextlib
 import json
+import resource
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -33,6 +34,8 @@ class Ranker(ranker_pb2_grpc.RankerServiceServicer):
 
 
 def main() -> int:
+    if files := int(sys.argv[2]):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     settings = ServiceSettings(**json.loads(sys.argv[1]))
     assert settings.ready_file is not None
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import resource
 import signal
 import socket
 import subprocess
@@ -42,23 +41,15 @@ def serve(tmp_path: Path) -> Serve:
     """A service in a process of its own; gives `address`, `rise_mb()` of its peak memory and `open()`."""
 
     @contextlib.contextmanager
-    def start(files: int | None = None, **settings: Any) -> Iterator[SimpleNamespace]:
+    def start(files: int = 0, **settings: Any) -> Iterator[SimpleNamespace]:
         ready = tmp_path / "ready.json"
         ready.unlink(missing_ok=True)
         command = [sys.executable, str(Path(__file__).with_name("attacked.py"))]
 
-        def few_files() -> None:
-            if files is not None:
-                resource.setrlimit(
-                    resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-                )
-
         with (
             (tmp_path / "log").open("wb") as log,
             subprocess.Popen(
-                [*command, json.dumps({"ready_file": str(ready), **settings})],
-                stderr=log,
-                preexec_fn=few_files,
+                [*command, json.dumps({"ready_file": str(ready), **settings}), str(files)], stderr=log
             ) as process,
         ):
             try:
