@@ -11,12 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from inference.errors import RefusedModel
-from inference.golden import GoldenReport, check_golden
+from inference.golden import check_golden
 from inference.runtimes.device import Provider, SessionSettings
 from inference.runtimes.onnx import check_weights
 from inference.session import open_session
@@ -45,15 +44,19 @@ def check_in_child(
     Raises RefusedModel: naming the model and the file, with the child's one-line reason.
     """
     graph = graph_file(manifest)
-    command = [sys.executable, "-m", "inference.child_check"]
-    command += [str(directory.resolve()), provider, str(threads)]
-    # The folder that holds this package, so that the child finds it wherever it is started.
-    home = Path(__file__).resolve().parents[1]
+    command = [
+        sys.executable,
+        "-m",
+        "inference.child_check",
+        str(directory.resolve()),
+        provider,
+        str(threads),
+    ]
     given = manifest.model_dump_json().encode()
-    ended = _run_watched(command, given, home=home, memory_bytes=memory_bytes, timeout_s=timeout_s)
-    reason = ended.failure or _refusal(ended.output)
+    output, errors, failure = _run_watched(command, given, memory_bytes, timeout_s)
+    reason = failure or _refusal(output)
     if reason is not None:
-        tail = ended.errors.decode(errors="replace")[-2000:]
+        tail = errors.decode(errors="replace")[-2000:]
         _log.warning("check in a child process failed", extra={"model": manifest.name, "stderr": tail})
         raise RefusedModel(f"{manifest.name}: {graph}: {reason}")
 
@@ -67,25 +70,18 @@ def _refusal(output: bytes) -> str | None:
         return "the check ended without an answer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ended:
-    """What a child left: its standard output and error, and why it failed; None if it did not."""
-
-    output: bytes
-    errors: bytes
-    failure: str | None
-
-
 def _run_watched(
-    command: Sequence[str], given: bytes, *, home: Path, memory_bytes: int, timeout_s: float
-) -> _Ended:
-    """Run `command` in the folder `home` with `given` on its standard input, to its end or its bound.
+    command: Sequence[str], given: bytes, memory_bytes: int, timeout_s: float
+) -> tuple[bytes, bytes, str | None]:
+    """Run `command` with `given` on its standard input; its output, its errors, and why it failed, if it did.
 
     Resident memory is watched from here, every 20 ms. Neither RLIMIT_AS nor RLIMIT_DATA would do: CUDA
     and the runtime's arenas reserve far more address space than they touch, so a limit on it refuses
     good models before it stops bad ones.
     """
-    pipe, started, failure = subprocess.PIPE, time.monotonic(), None
+    # The folder that holds this package, so that the child finds it wherever it is started.
+    home, pipe = Path(__file__).resolve().parents[1], subprocess.PIPE
+    started, failure = time.monotonic(), None
     with subprocess.Popen(command, cwd=home, stdin=pipe, stdout=pipe, stderr=pipe) as child:
         unsent: bytes | None = given
         while True:
@@ -94,18 +90,19 @@ def _run_watched(
                 break
             except subprocess.TimeoutExpired:
                 unsent = None  # the first call has taken it; the next ones go on where it stopped
-            resident = _resident_bytes(child.pid)
-            if resident > memory_bytes:
-                failure = (
-                    failure or f"the check took {resident >> 20} MiB, the bound is {memory_bytes >> 20} MiB"
-                )
-            elif time.monotonic() - started > timeout_s:
-                failure = failure or f"the check took more than {timeout_s:g} s"
+            failure = failure or _excess(child.pid, memory_bytes, time.monotonic() - started, timeout_s)
             if failure:
                 child.kill()
     if failure is None and child.returncode < 0:
         failure = f"the check died of {signal.Signals(-child.returncode).name}"
-    return _Ended(output=output, errors=errors, failure=failure)
+    return output, errors, failure
+
+
+def _excess(pid: int, memory_bytes: int, taken_s: float, timeout_s: float) -> str | None:
+    resident = _resident_bytes(pid)
+    if resident > memory_bytes:
+        return f"the check took {resident >> 20} MiB, the bound is {memory_bytes >> 20} MiB"
+    return f"the check took more than {timeout_s:g} s" if taken_s > timeout_s else None
 
 
 def _resident_bytes(pid: int) -> int:
@@ -115,7 +112,7 @@ def _resident_bytes(pid: int) -> int:
         return 0  # the child is gone, or this system has no /proc: the time limit still holds
 
 
-def _run_checks(directory: Path, manifest: Manifest, settings: SessionSettings) -> GoldenReport:
+def _run_checks(directory: Path, manifest: Manifest, settings: SessionSettings) -> None:
     path = directory / graph_file(manifest)
     if manifest.format == "onnx":
         check_weights(path, manifest)
@@ -123,7 +120,7 @@ def _run_checks(directory: Path, manifest: Manifest, settings: SessionSettings) 
     check_signature(session, manifest)
     if manifest.golden is None:
         raise RefusedModel("there is no golden set")
-    return check_golden(session, manifest, directory / manifest.golden.file)
+    check_golden(session, manifest, directory / manifest.golden.file)
 
 
 def main(arguments: list[str]) -> int:
@@ -135,8 +132,8 @@ def main(arguments: list[str]) -> int:
         manifest = Manifest.model_validate_json(sys.stdin.buffer.read())
         directory, provider, threads = arguments
         settings = SessionSettings(provider="cuda" if provider == "cuda" else "cpu", threads=int(threads))
-        report = _run_checks(Path(directory), manifest, settings)
-        result: dict[str, object] = {"passed": True, "count": report.count, "worst": report.worst}
+        _run_checks(Path(directory), manifest, settings)
+        result: dict[str, object] = {"passed": True}
     except Exception as error:  # noqa: BLE001 - the answer must say what went wrong, whatever it was
         _log.exception("the check failed")
         result = {"passed": False, "reason": str(error) or type(error).__name__}
