@@ -181,8 +181,8 @@ def order_loss(score_B: torch.Tensor) -> torch.Tensor:
 def encode(model: Any, image_NSSC: np.ndarray) -> np.ndarray:
     """float32 feature_ND of uint8 pictures."""
     network = ArtworkNetwork(model, 1, 1).eval()
-    starts = range(0, len(image_NSSC), 32)
-    return torch.cat([network.features(torch.from_numpy(image_NSSC[i : i + 32])) for i in starts]).numpy()
+    batches = torch.split(torch.from_numpy(image_NSSC), 32)
+    return torch.cat([network.features(image_BSSC) for image_BSSC in batches]).numpy()
 
 
 def save(model: Any, directory: Path) -> None:

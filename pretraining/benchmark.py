@@ -119,7 +119,7 @@ def run_benchmark(benchmark: Benchmark, encode: Encode) -> dict[str, Any]:
     gallery_ND, test_ND = encode(benchmark.gallery.image_NSSC), encode(benchmark.test.image_NSSC)
     probes = probe_attributes(encode(benchmark.garments.image_NSSC), benchmark.garments.word_NF, ATTRIBUTES)
     return {
-        "labels": {name: asdict(share) for name, share in _labels(benchmark, gallery_ND, test_ND).items()},
+        "labels": _labels(benchmark, gallery_ND, test_ND),
         "attributes": {
             probe.field: {**asdict(probe.right), "commonest": probe.commonest} for probe in probes
         },
@@ -139,9 +139,8 @@ def evaluate_version(
     Raises InvalidData: if the model takes no pictures of one square size.
     """
     encode, size = open_encoder(version)
-    return run_benchmark(
-        build_benchmark(split_photographs(photographs, seed), size, settings, progress), encode
-    )
+    benchmark = build_benchmark(split_photographs(photographs, seed), size, settings, progress)
+    return run_benchmark(benchmark, encode)
 
 
 def open_encoder(version: Version) -> tuple[Encode, int]:
@@ -262,17 +261,16 @@ def probe_order(
     return proportion_right(reader.decision_function(test_gap_PD) > 0, sources_P)
 
 
-def _labels(benchmark: Benchmark, gallery_ND: np.ndarray, test_ND: np.ndarray) -> dict[str, Proportion]:
+def _labels(benchmark: Benchmark, gallery_ND: np.ndarray, test_ND: np.ndarray) -> dict[str, Any]:
     gallery, test = benchmark.gallery, benchmark.test
     in_gallery, in_test = gallery.label_N >= 0, test.label_N >= 0
     gallery_ND, test_ND = unit_vectors(gallery_ND), unit_vectors(test_ND)[in_test]
     label_N, sender_N = test.label_N[in_test], benchmark.test_senders[in_test]
-    voted_N = vote(gallery_ND[in_gallery], gallery.label_N[in_gallery], test_ND)
-    across_N = vote_across(test_ND, label_N, sender_N)
-    return {
-        "neighbours_in_gallery": proportion_right(voted_N == label_N, sender_N),
-        "neighbours_among_held_out": proportion_right(across_N == label_N, sender_N),
+    voted = {
+        "neighbours_in_gallery": vote(gallery_ND[in_gallery], gallery.label_N[in_gallery], test_ND),
+        "neighbours_among_held_out": vote_across(test_ND, label_N, sender_N),
     }
+    return {name: asdict(proportion_right(voted_N == label_N, sender_N)) for name, voted_N in voted.items()}
 
 
 def _order(benchmark: Benchmark, encode: Encode) -> dict[str, Any]:
@@ -281,11 +279,8 @@ def _order(benchmark: Benchmark, encode: Encode) -> dict[str, Any]:
     shares: dict[str, Any] = {}
     for name, graded in benchmark.graded.items():
         test_ND = encode(graded.image_NSSC)
-        pairs = {
-            "across": pairs_across(graded, benchmark.pair_count, seed=2),
-            "within": pairs_within(graded),
-        }
-        for kind, pair_P2 in pairs.items():
+        across_P2 = pairs_across(graded, benchmark.pair_count, seed=2)
+        for kind, pair_P2 in (("across", across_P2), ("within", pairs_within(graded))):
             senders = benchmark.graded_senders[graded.source_N[pair_P2[:, 0]]]
             shares[f"{name}_{kind}"] = asdict(probe_order(train_ND, train_P2, test_ND, pair_P2, senders))
     return shares

@@ -102,19 +102,15 @@ def decode_photographs(
 def draw_garments(count: int, seed: int, size: int, progress: Progress) -> DrawnGarments:
     """The first `count` garments of a seed; the words of a field are those that occur, in order."""
     image_NSSC = np.empty((count, size, size, 3), np.uint8)
-    records = []
+    rows = []
     for number in range(count):
         garment = draw_garment(seed, number, size)
         image_NSSC[number] = np.asarray(garment.picture)
-        records.append(garment.record)
+        rows.append([word_of(garment.record, field) for field in ATTRIBUTES])
         progress("drawing garments", number + 1, count)
-    columns = [[word_of(record, field) for record in records] for field in ATTRIBUTES]
-    words = tuple(tuple(sorted({word for word in column if word})) for column in columns)
-    numbers = [
-        [known.index(word) if word else -1 for word in column]
-        for column, known in zip(columns, words, strict=True)
-    ]
-    return DrawnGarments(image_NSSC=image_NSSC, word_NF=np.array(numbers, np.int64).T, words=words)
+    words = tuple(tuple(sorted(set(column) - {""})) for column in zip(*rows, strict=True))
+    numbers = [[w.index(word) if word else -1 for word, w in zip(row, words, strict=True)] for row in rows]
+    return DrawnGarments(image_NSSC=image_NSSC, word_NF=np.array(numbers, np.int64), words=words)
 
 
 def cut_garments(count: int, seed: int, size: int, labels: tuple[str, ...], progress: Progress) -> CutOuts:
@@ -161,13 +157,8 @@ def _named(photograph: Photograph) -> Iterator[None]:
         raise InvalidData(f"{photograph.path}: {error}") from error
 
 
-def _filled(opacity_SS: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what is more than half opaque, in shares of the side."""
+def _filled(opacity_SS: np.ndarray) -> np.ndarray:
+    """float64 (4,): left, top, right and bottom of what is more than half opaque, in shares of the side."""
     down_N, across_N = np.nonzero(opacity_SS > _HALF_OPAQUE)
-    size = len(opacity_SS)
-    return (
-        across_N.min() / size,
-        down_N.min() / size,
-        (across_N.max() + 1) / size,
-        (down_N.max() + 1) / size,
-    )
+    sides = (across_N.min(), down_N.min(), across_N.max() + 1, down_N.max() + 1)
+    return np.array(sides) / len(opacity_SS)

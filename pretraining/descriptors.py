@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 ORIENTATIONS = 9
 _BINS, _CELL = 8, 16
@@ -76,7 +77,9 @@ def patch_gradients(image_BSSC: torch.Tensor, patch: int) -> PatchGradients:
     if image_BSSC.shape[1] % patch:
         raise ValueError(f"pictures of {image_BSSC.shape[1]} px do not divide into patches of {patch}")
     grey_BSS = image_BSSC.to(torch.float32).mean(-1)
-    across_BSS, down_BSS = _differences(grey_BSS, 2), _differences(grey_BSS, 1)
+    # Half of what comes after less what came before; 0 at the edges.
+    across_BSS = functional.pad((grey_BSS[:, :, 2:] - grey_BSS[:, :, :-2]) / 2, (1, 1))
+    down_BSS = functional.pad((grey_BSS[:, 2:] - grey_BSS[:, :-2]) / 2, (0, 0, 1, 1))
     strength_BSS = torch.hypot(across_BSS, down_BSS)
     angle_BSS = torch.remainder(torch.atan2(down_BSS, across_BSS), math.pi)
     bin_BSS = (angle_BSS / math.pi * ORIENTATIONS).long().clamp(max=ORIENTATIONS - 1)
@@ -88,15 +91,6 @@ def patch_gradients(image_BSSC: torch.Tensor, patch: int) -> PatchGradients:
     energy_BNO = energy_BM.view(len(grey_BSS), patches**2, ORIENTATIONS)
     length_BN1 = energy_BNO.norm(dim=-1, keepdim=True)
     return PatchGradients(profile_BNO=energy_BNO / (length_BN1 + 1e-6), energy_BNO=energy_BNO / patch**2)
-
-
-def _differences(grey_BSS: torch.Tensor, axis: int) -> torch.Tensor:
-    """Half of what comes after less what came before; 0 at the edges."""
-    size = grey_BSS.shape[axis]
-    difference_BSS = torch.zeros_like(grey_BSS)
-    inner = grey_BSS.narrow(axis, 2, size - 2) - grey_BSS.narrow(axis, 0, size - 2)
-    difference_BSS.narrow(axis, 1, size - 2).copy_(inner / 2)
-    return difference_BSS
 
 
 def cosine_filters(count: int, patch: int) -> np.ndarray:
@@ -114,17 +108,11 @@ def cosine_filters(count: int, patch: int) -> np.ndarray:
     low = light // 2
     chosen = [(0, f) for f in (frequencies[:low] + frequencies[low::2])[:light]]
     chosen += [(1 + number % 2, frequencies[number // 2]) for number in range(count - len(chosen))]
-    wave_UN = _waves(patch)
+    # The cosines of length 1 of each frequency over a patch (DCT-II).
+    wave_UN = np.cos(np.pi * np.outer(np.arange(patch), np.arange(patch) + 0.5) / patch)
+    wave_UN /= np.linalg.norm(wave_UN, axis=1, keepdims=True)
     filters = [
         (1 + u + v) / patch * np.einsum("c,i,j->cij", colours[colour], wave_UN[u], wave_UN[v])
         for colour, (u, v) in chosen
     ]
     return np.stack(filters).astype(np.float32)
-
-
-def _waves(patch: int) -> np.ndarray:
-    """float64 wave_UN: the cosines of length 1 of each frequency over a patch (DCT-II)."""
-    place_N, frequency_U = np.arange(patch) + 0.5, np.arange(patch)
-    wave_UN: np.ndarray = np.cos(np.pi * np.outer(frequency_U, place_N) / patch)
-    wave_UN /= np.linalg.norm(wave_UN, axis=1, keepdims=True)
-    return wave_UN

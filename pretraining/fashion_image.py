@@ -96,10 +96,7 @@ class _Batch:
 
 
 def train(
-    corpus: FashionCorpus,
-    settings: FashionEncoderSettings,
-    progress: Progress,
-    after_epoch: AfterEpoch,
+    corpus: FashionCorpus, settings: FashionEncoderSettings, progress: Progress, after_epoch: AfterEpoch
 ) -> nn.Module:
     """The tower, averaged over its last steps."""
     objective = FashionObjective(corpus, settings)
@@ -139,13 +136,9 @@ class FashionObjective:
         self._device = choose_device(settings.device)
         photographs = corpus.photographs
         self._weight_N = sender_weights(photographs.sender_N, settings.sender_balance)
-        self.network = FashionNetwork(
-            build(settings),
-            len(photographs.labels),
-            tuple(len(words) for words in corpus.garments.words),
-            settings.scale,
-        ).to(memory_format=torch.channels_last)
-        self.network.to(self._device)
+        word_counts = tuple(map(len, corpus.garments.words))
+        network = FashionNetwork(build(settings), len(photographs.labels), word_counts, settings.scale)
+        self.network = network.to(memory_format=torch.channels_last).to(self._device)
         self.steps_per_epoch = len(photographs.image_NSSC) // settings.photographs_a_batch
         self.loss_weights: Mapping[str, float] = {
             "label": 1.0,
@@ -181,12 +174,16 @@ class FashionObjective:
     def _views(self, photo_P: np.ndarray, drawn_M: np.ndarray, size: int) -> _Batch:
         """Views of these photographs and garments, of that size."""
         settings, rng, corpus = self._settings, self._rng, self._corpus
+        layer_NSS4, box_N4 = corpus.cut_outs.layer_NSS4, corpus.cut_outs.box_N4
         photograph_PSSC = torch.from_numpy(corpus.photographs.image_NSSC[photo_P])
         photograph_PCSS, partner_P, share = mix_views(
             random_views(photograph_PSSC, size, settings.views, rng), settings.mix, settings.paste, rng
         )
         laid_Q, plain_R = drawn_M[: settings.laid_a_batch], drawn_M[settings.laid_a_batch :]
-        laid_QCSS = self._laid(laid_Q, photograph_PSSC, size)
+        # Each on the ground of another photograph of the batch.
+        ground_QSSC = photograph_PSSC[torch.randperm(len(photograph_PSSC), generator=rng)[: len(laid_Q)]]
+        layer_QSS4, box_Q4 = (torch.from_numpy(cut_outs[laid_Q]) for cut_outs in (layer_NSS4, box_N4))
+        laid_QCSS = lay_garments(layer_QSS4, box_Q4, ground_QSSC, size, settings.scenes, rng)
         garment_RSSC = torch.from_numpy(corpus.garments.image_NSSC[plain_R])
         plain_RCSS = random_views(garment_RSSC, size, settings.views, rng, settings.views.garment_area)
         label_P = torch.from_numpy(corpus.photographs.label_N[photo_P])
@@ -197,18 +194,6 @@ class FashionObjective:
             share=share,
             laid_label_Q=torch.from_numpy(corpus.cut_outs.label_N[laid_Q]).to(self._device),
             word_MF=torch.from_numpy(corpus.garments.word_NF[drawn_M]).to(self._device),
-        )
-
-    def _laid(self, laid_Q: np.ndarray, photograph_PSSC: torch.Tensor, size: int) -> torch.Tensor:
-        """float32 view_QCSS of these garments, each on the ground of another photograph of the batch."""
-        cut_outs = self._corpus.cut_outs
-        return lay_garments(
-            torch.from_numpy(cut_outs.layer_NSS4[laid_Q]),
-            torch.from_numpy(cut_outs.box_N4[laid_Q]),
-            photograph_PSSC[torch.randperm(len(photograph_PSSC), generator=self._rng)[: len(laid_Q)]],
-            size,
-            self._settings.scenes,
-            self._rng,
         )
 
     def _photograph_loss(self, vector_PD: torch.Tensor, batch: _Batch) -> torch.Tensor:
@@ -243,14 +228,11 @@ class FashionObjective:
 
 
 @torch.inference_mode()
-def encode(tower: nn.Module, size: int, image_NSSC: np.ndarray) -> np.ndarray:
+def encode(tower: nn.Module, image_NSSC: np.ndarray, size: int) -> np.ndarray:
     """float32 vector_ND of length 1 of uint8 pictures."""
     network = FashionNetwork(tower, 1, (), 1.0).eval()
-    parts = [
-        network.vectors(plain_views(torch.from_numpy(image_NSSC[start : start + 64]), size))
-        for start in range(0, len(image_NSSC), 64)
-    ]
-    return torch.cat(parts).numpy()
+    batches = torch.split(torch.from_numpy(image_NSSC), 64)
+    return torch.cat([network.vectors(plain_views(image_BSSC, size)) for image_BSSC in batches]).numpy()
 
 
 def save(tower: nn.Module, settings: FashionEncoderSettings, directory: Path) -> None:

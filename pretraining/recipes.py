@@ -103,11 +103,8 @@ def train_fashion_image(task: PretrainingTask, settings: FashionEncoderSettings)
         round_to_half(tower)
         fashion_image.save(tower, settings, run.directory)
         untrained = _seeded(partial(fashion_image.build, settings))
-        spaces: dict[str, Encode] = {
-            "trained": partial(fashion_image.encode, tower, settings.test_size),
-            "untrained": partial(fashion_image.encode, untrained, settings.test_size),
-        }
-        return run.finish(split, benchmark, spaces)
+        encode = partial(fashion_image.encode, size=settings.test_size)
+        return run.finish(split, benchmark, partial(encode, tower), partial(encode, untrained))
 
 
 def train_artwork_backbone(
@@ -135,11 +132,8 @@ def train_artwork_backbone(
         round_to_half(model)
         artwork_backbone.save(model, run.directory)
         untrained = _seeded(partial(artwork_backbone.build, settings))
-        spaces: dict[str, Encode] = {
-            "trained": partial(artwork_backbone.encode, model),
-            "untrained": partial(artwork_backbone.encode, untrained),
-        }
-        return run.finish(split, benchmark, spaces)
+        encode = artwork_backbone.encode
+        return run.finish(split, benchmark, partial(encode, model), partial(encode, untrained))
 
 
 class _Run:
@@ -160,11 +154,11 @@ class _Run:
         self._task.log(f"epoch {epoch}: " + ", ".join(f"{name} {figures[name]:.3f}" for name in figures))
 
     def finish(
-        self, split: PhotographSplit, benchmark: Benchmark, spaces: Mapping[str, Encode]
+        self, split: PhotographSplit, benchmark: Benchmark, trained: Encode, untrained: Encode
     ) -> TrainedEncoder:
         """Run the benchmark on the encoder and its baselines, and write card and report."""
         task, settings, figures = self._task, self._settings, {}
-        for name, encode in {**spaces, **descriptor_spaces()}.items():
+        for name, encode in {"trained": trained, "untrained": untrained, **descriptor_spaces()}.items():
             task.log(f"benchmark: {name}")
             figures[name] = run_benchmark(benchmark, encode)
         card = Card(

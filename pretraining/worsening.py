@@ -66,18 +66,13 @@ def grade_pictures(
     pictures: Sequence[Image.Image], faults: Sequence[str], size: int, seed: int, progress: Progress
 ) -> GradedPictures:
     """Each picture four times, with one of `faults` drawn for it at rising strength."""
-    rng = np.random.default_rng([seed, 7])
-    count = len(pictures) * len(DEGREES)
-    image_NSSC = np.empty((count, size, size, 3), np.uint8)
-    row = 0
+    rng, images = np.random.default_rng([seed, 7]), []
     for picture in pictures:
         fault, own = str(rng.choice(np.array(faults))), int(rng.integers(2**31))
-        for strength in DEGREES:
-            image_NSSC[row] = _worse(picture, {fault: strength}, own, size)
-            row += 1
-        progress("grading pictures", row, count)
+        images += [_worse(picture, {fault: strength}, own, size) for strength in DEGREES]
+        progress("grading pictures", len(images), len(pictures) * len(DEGREES))
     return GradedPictures(
-        image_NSSC=image_NSSC,
+        image_NSSC=np.stack(images),
         degree_N=np.tile(np.arange(len(DEGREES)), len(pictures)),
         source_N=np.repeat(np.arange(len(pictures)), len(DEGREES)),
     )
