@@ -4,7 +4,7 @@ Shapes: N pictures, D vector.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def vectors_of_pictures(
             pictures,
             batch_size=BATCH_SIZE,
             cache=cache,
-            progress=_reported(space, stage, len(names)),
+            progress=lambda done: space.progress(stage, done, len(names)),
         )
     bad = [f"{name}: {row}" for name, row in zip(names, rows, strict=True) if isinstance(row, InferenceError)]
     _refuse(bad)
@@ -155,7 +155,3 @@ def _refuse(bad: Sequence[str]) -> None:
     count = "1 picture" if len(bad) == 1 else f"{len(bad)} pictures"
     more = f"\n  … and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     raise InvalidData(f"{count} cannot be encoded\n  " + "\n  ".join(bad[:_SHOWN]) + more)
-
-
-def _reported(space: Workspace, stage: str, total: int) -> Callable[[int], None]:
-    return lambda done: space.progress(stage, done, total)

@@ -15,7 +15,7 @@ from trainer.errors import InvalidConfig
 from trainer.publication.golden_inputs import golden_pictures
 from trainer.publication.graphs import make_proven_graph
 from trainer.publication.int8 import publish_frozen
-from trainer.publication.publish import GraphSource, PublishableGraph, Published, PublishTarget
+from trainer.publication.publish import PublishableGraph, Published, PublishTarget, provenance_of
 from trainer.publication.signature import Signature
 from trainer.publication.stored_versions import is_whole, readable_versions
 
@@ -74,7 +74,7 @@ def export_artwork_backbone(
         graph=graph,
         output=FEATURE,
         golden_inputs={IMAGE: pictures},
-        source=GraphSource(**loaded.origin.provenance()),
+        source=provenance_of(**loaded.origin.provenance()),
         fields={
             "preprocessing": ImagePreprocessing(
                 height=settings.height, width=settings.width, fit=settings.fit

@@ -4,9 +4,8 @@ Shapes: N pictures of a split, B pictures of a batch, P pairs.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +16,7 @@ from trainer.artwork.pairs import generate_pairs
 Loader = Literal["in_batch", "pair_list"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairBatch:
+class PairBatch(NamedTuple):
     """int64 positions: picture_B in the split, and of each pair better_P and worse_P in picture_B."""
 
     picture_B: torch.Tensor

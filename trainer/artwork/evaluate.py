@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau, spearmanr
+from sklearn.metrics import confusion_matrix
 
 from model_store.manifest import Calibration
 from trainer.artwork.backbone import BACKBONE
@@ -110,12 +111,13 @@ def evaluate_scores(
     artists = [artwork.artist for artwork in artworks]
     _, tied, total = _counted(score_N, rank_N)
     gaps = _accuracies(score_N, rank_N, _tier_pairs(rank_N))
+    near = [gaps[name] for name in NEIGHBOURS if name in gaps]
     reliability = measure_reliability(score_N, rank_N, calibration or Calibration(), uncertainty_N)
     return {
         "pairwise_accuracy": compute_pairwise_accuracy(score_N, rank_N),
         "interval": accuracy_interval(score_N, rank_N, artists),
         "accuracy_by_gap": gaps,
-        "accuracy_of_neighbours": _mean([gaps[name] for name in NEIGHBOURS if name in gaps]),
+        "accuracy_of_neighbours": float(np.mean(near)) if near else None,
         "accuracy_by_department": _accuracies(score_N, rank_N, _departments(artworks)),
         "confusion": tier_confusion(score_N, rank_N).tolist(),
         **_correlations(score_N, rank_N),
@@ -159,10 +161,8 @@ def tier_confusion(score_N: np.ndarray, rank_N: np.ndarray) -> np.ndarray:
     """
     placed_N = np.empty(len(rank_N), dtype=np.int64)
     placed_N[np.argsort(-score_N, kind="stable")] = np.sort(rank_N)[::-1]
-    order = {RANKS[tier]: place for place, tier in enumerate(TIERS)}
-    confusion_TT = np.zeros((len(TIERS), len(TIERS)), dtype=np.int64)
-    for true, placed in zip(rank_N.tolist(), placed_N.tolist(), strict=True):
-        confusion_TT[order[true], order[placed]] += 1
+    order = [RANKS[tier] for tier in TIERS]
+    confusion_TT: np.ndarray = confusion_matrix(rank_N, placed_N, labels=order)
     return confusion_TT
 
 
@@ -197,10 +197,6 @@ def _correlations(score_N: np.ndarray, rank_N: np.ndarray) -> dict[str, float | 
         "kendall_tau": float(kendalltau(score_N, rank_N).statistic),
         "spearman": float(spearmanr(score_N, rank_N).statistic),
     }
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
 
 
 def _counted(score_N: np.ndarray, rank_N: np.ndarray) -> tuple[int, int, int]:

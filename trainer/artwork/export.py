@@ -9,7 +9,7 @@ import onnx
 from inference.pixels import PIXEL_PATH
 from inference.signature import graph_file
 from model_store.errors import NotInStore
-from model_store.manifest import Calibration, ImagePreprocessing, VectorPreprocessing
+from model_store.manifest import Calibration, ImagePreprocessing, Provenance, VectorPreprocessing
 from model_store.store import ModelStore, Version
 from trainer.artwork.backbone import BACKBONE, FEATURE, IMAGE
 from trainer.artwork.config import ArtworkConfig
@@ -26,7 +26,7 @@ from trainer.publication.graphs import (
     open_graph,
     opened,
 )
-from trainer.publication.publish import GraphSource, PublishableGraph, Published, PublishTarget, publish
+from trainer.publication.publish import PublishableGraph, Published, PublishTarget, provenance_of, publish
 from trainer.publication.signature import Signature
 from trainer.publication.stored_versions import find_version, reference, trained_against
 from trainer.publication.torchscript import chain
@@ -55,7 +55,7 @@ def export_artwork_head(
         backbone = backbone or target.store.resolve(BACKBONE)
         accepted: tuple[Version, ...] = (backbone, *relatives(target.store, backbone))
         module, calibration = fresh_judge(config, backbone.manifest.dimension), Calibration()
-        source = _untrained(config)
+        source = provenance_of("random initialisation", trained=False, seed=config.training.seed)
     else:
         trained = open_head(checkpoint)
         body = trained.body
@@ -118,8 +118,8 @@ def export_artwork_encoder(backbone: Version, head: Version, target: PublishTarg
         graph=graph,
         output=EMBEDDING,
         golden_inputs={IMAGE: pictures},
-        source=GraphSource(
-            source=f"{backbone} + {head}",
+        source=provenance_of(
+            f"{backbone} + {head}",
             trained=trained,
             licence=backbone.manifest.provenance.licence,
             data_version=head.manifest.provenance.data_version,
@@ -153,24 +153,15 @@ def _graph_path(version: Version) -> Path:
     return version.path(graph_file(version.manifest))
 
 
-def _untrained(config: ArtworkConfig) -> GraphSource:
-    return GraphSource(source="random initialisation", trained=False, seed=config.training.seed)
-
-
-def _trained(body: dict[str, Any]) -> GraphSource:
-    return GraphSource(
-        source="trainer.artwork.train",
-        trained=True,
-        data_version=body["data_version"],
-        seed=body["seed"],
-        wandb_run=body["wandb_run"],
-        notes=(_members_note(body),),
-    )
-
-
-def _members_note(body: dict[str, Any]) -> str:
+def _trained(body: dict[str, Any]) -> Provenance:
     others = len(body.get("members", ()))
-    return f"epoch {body['epoch']}" + (f" and {others} more, judging together" if others else "")
+    note = f"epoch {body['epoch']}" + (f" and {others} more, judging together" if others else "")
+    return provenance_of(
+        "trainer.artwork.train",
+        trained=True,
+        **{name: body[name] for name in ("data_version", "seed", "wandb_run")},
+        notes=(note,),
+    )
 
 
 def _golden_features(backbone: Version) -> np.ndarray:

@@ -65,7 +65,7 @@ def read_metadata(path: Path, images: Path) -> tuple[Artwork, ...]:
     """
     if not images.is_dir():
         raise InvalidData(f"{images}: no folder, so there are no images")
-    numbered = list(_read_rows(path, REQUIRED))
+    numbered = list(_read_rows(path))
     table = pd.DataFrame(
         [_check(row, images.resolve()) for _, row in numbered],
         index=[number for number, _ in numbered],
@@ -163,7 +163,7 @@ def _listed(path: Path, problems: list[str]) -> str:
     return f"{path}: {count}\n  " + "\n  ".join(problems[:_MOST_ROWS]) + more
 
 
-def _read_rows(path: Path, required: Sequence[str]) -> Iterator[tuple[int, _Row]]:
+def _read_rows(path: Path) -> Iterator[tuple[int, _Row]]:
     """Each row with its number: of a CSV that of its last line, of a JSON list its place in it, from 1.
 
     Raises InvalidData: when the file is not readable or not a table with the required columns.
@@ -176,7 +176,7 @@ def _read_rows(path: Path, required: Sequence[str]) -> Iterator[tuple[int, _Row]
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise InvalidData(f"{path}: line {line}: not UTF-8") from error
-    yield from _json_rows(path, text) if path.suffix.lower() == ".json" else _csv_rows(path, text, required)
+    yield from _json_rows(path, text) if path.suffix.lower() == ".json" else _csv_rows(path, text)
 
 
 def _text(row: _Row, name: str) -> str:
@@ -206,11 +206,11 @@ def _shown(value: object) -> str:
     return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
 
 
-def _csv_rows(path: Path, text: str, required: Sequence[str]) -> Iterator[tuple[int, _Row]]:
+def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, _Row]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     try:
         names = [name.strip() for name in reader.fieldnames or ()]
-        _check_columns(path, names, required)
+        _check_columns(path, names)
         reader.fieldnames = names
         for row in reader:
             yield reader.line_num, row
@@ -218,8 +218,8 @@ def _csv_rows(path: Path, text: str, required: Sequence[str]) -> Iterator[tuple[
         raise InvalidData(f"{path}: line {reader.line_num + 1}: not CSV ({error})") from error
 
 
-def _check_columns(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
-    missing = [name for name in required if name not in names]
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise InvalidData(
             f"{path}: no column {', '.join(missing)}; the first line is {_shown(','.join(names))}, and names "

@@ -4,7 +4,7 @@ Shapes: N pictures of a split, V views, B pictures of a batch, D feature, P pair
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,16 +67,6 @@ class RankingModule(EpochModule):
 
     def train_dataloader(self) -> Any:
         return self.batches
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, _loader: int) -> Any:
-        if not isinstance(batch, PairBatch):
-            return batch
-        return replace(
-            batch,
-            picture_B=batch.picture_B.to(device),
-            better_P=batch.better_P.to(device),
-            worse_P=batch.worse_P.to(device),
-        )
 
     def training_step(self, batch: PairBatch) -> torch.Tensor:
         score_B = self.chunks.scores(self._features(batch.picture_B))

@@ -31,18 +31,14 @@ class SampleSheet:
     """
 
     def __init__(self, artworks: Sequence[Artwork], seed: int) -> None:
-        chosen = np.random.default_rng(seed).permutation(len(artworks))[:MOST]
-        self._positions = [int(position) for position in chosen]
-        self._tiers = [artworks[position].tier for position in self._positions]
-        self._thumbnails = [_thumbnail(artworks[position].path) for position in self._positions]
+        chosen = np.random.default_rng(seed).permutation(len(artworks))[:MOST].tolist()
+        self._works = [(place, artworks[place].tier, _thumbnail(artworks[place].path)) for place in chosen]
 
     def draw(self, score_N: np.ndarray, path: Path) -> Path:
         """Write the sheet as PNG, best first; score_N are the scores of all works. Returns the path."""
-        scores = [float(score_N[position]) for position in self._positions]
-        order = sorted(range(len(scores)), key=lambda number: -scores[number])
         tiles = [
-            Tile(picture=self._thumbnails[number], caption=f"{self._tiers[number]}  {scores[number]:+.2f}")
-            for number in order
+            Tile(picture=thumbnail, caption=f"{tier}  {score_N[place]:+.2f}")
+            for place, tier, thumbnail in sorted(self._works, key=lambda work: -score_N[work[0]])
         ]
         return save_sheet(path, rows_of_tiles(tiles, COLUMNS), side=SIDE)
 

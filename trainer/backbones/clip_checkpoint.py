@@ -5,7 +5,7 @@ Query, key and value are three tensors there and one here; projections are trans
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +21,30 @@ SAFE_FILE, PICKLED_FILE = "model.safetensors", "pytorch_model.bin"
 Tensors = Mapping[str, torch.Tensor]
 
 _SHOWN = 3
-_LAYER = re.compile(r"(text|vision)_model\.encoder\.layers\.(\d+)\.(.+)")
+# What transformers calls the tensors of open_clip: those of a layer, and the others.
+_LAYER = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)[._](weight|bias)")
 _LAYERS = {
-    "layer_norm1": "ln_1",
-    "layer_norm2": "ln_2",
-    "mlp.fc1": "mlp.c_fc",
-    "mlp.fc2": "mlp.c_proj",
-    "self_attn.out_proj": "attn.out_proj",
+    "ln_1": ("layer_norm1",),
+    "ln_2": ("layer_norm2",),
+    "mlp.c_fc": ("mlp.fc1",),
+    "mlp.c_proj": ("mlp.fc2",),
+    "attn.in_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attn.out_proj": ("self_attn.out_proj",),
 }
 _PARTS = {
-    "logit_scale": "logit_scale",
-    "text_projection.weight": "text_projection",
-    "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
-    "text_model.embeddings.position_embedding.weight": "positional_embedding",
-    "text_model.final_layer_norm.weight": "ln_final.weight",
-    "text_model.final_layer_norm.bias": "ln_final.bias",
-    "visual_projection.weight": "visual.proj",
-    "vision_model.embeddings.class_embedding": "visual.class_embedding",
-    "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
-    "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
-    "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",  # spelt so in the library
-    "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
-    "vision_model.post_layernorm.weight": "visual.ln_post.weight",
-    "vision_model.post_layernorm.bias": "visual.ln_post.bias",
+    "text_projection": "text_projection.weight",
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "ln_final.weight": "text_model.final_layer_norm.weight",
+    "ln_final.bias": "text_model.final_layer_norm.bias",
+    "visual.proj": "visual_projection.weight",
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.ln_pre.weight": "vision_model.pre_layrnorm.weight",  # spelt so in the library
+    "visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
+    "visual.ln_post.weight": "vision_model.post_layernorm.weight",
+    "visual.ln_post.bias": "vision_model.post_layernorm.bias",
 }
 _TRANSPOSED = ("visual.proj", "text_projection")
 
@@ -55,10 +56,11 @@ def load_open_clip_tower(directory: Path) -> tuple[nn.Module, int]:
     Raises BackboneUnavailable: when a tensor is missing, unknown or of another shape, naming it.
     """
     config = read_json(directory / CONFIG_FILE)
-    tensors = rename(read_weights(directory))
-    model = _build(config, both="token_embedding.weight" in tensors)
+    stored = read_weights(directory)
+    model = _build(config, both=any(name.endswith("token_embedding.weight") for name in stored))
+    tensors = rename(stored, model.state_dict())
     _check(model.state_dict(), tensors)
-    model.load_state_dict(dict(tensors))
+    model.load_state_dict(tensors)
     tower: nn.Module = model.visual
     return tower, int(_shapes(config)[0].image_size)
 
@@ -80,55 +82,27 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     raise BackboneUnavailable(f"{directory} has neither {SAFE_FILE} nor {PICKLED_FILE}")
 
 
-def rename(tensors: Tensors) -> dict[str, torch.Tensor]:
-    """The tensors under open_clip's names; what has none keeps its own."""
+def rename(tensors: Tensors, names: Iterable[str]) -> dict[str, torch.Tensor]:
+    """The tensors under open_clip's `names`, without those that lack a part; any other keeps its own name."""
+    rest = {name: tensor for name, tensor in tensors.items() if not name.endswith(".position_ids")}
     renamed: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        if name.endswith(".position_ids") or _is_attention(name):
-            continue
-        new = _PARTS.get(name) or _layer_name(name) or name
-        renamed[new] = tensor.T.contiguous() if new in _TRANSPOSED else tensor.contiguous()
-    return renamed | dict(_fused(tensors))
+    for name in names:
+        sources = _sources(name)
+        parts = [rest.pop(source) for source in sources if source in rest]
+        if len(parts) == len(sources):
+            whole = torch.cat(parts) if len(parts) > 1 else parts[0]
+            renamed[name] = (whole.T if name in _TRANSPOSED else whole).contiguous()
+    return renamed | rest
 
 
-def _is_attention(name: str) -> bool:
-    return re.search(r"\.self_attn\.[qkv]_proj\.", name) is not None
-
-
-def _layer_name(name: str) -> str | None:
-    found = _LAYER.fullmatch(name)
-    if found is None:
-        return None
-    tower, number, part = found.groups()
-    module, _, kind = part.rpartition(".")
-    return f"{_block(tower, number)}.{_LAYERS[module]}.{kind}" if module in _LAYERS else None
-
-
-def _block(tower: str, number: str) -> str:
-    return f"{'visual.' if tower == 'vision' else ''}transformer.resblocks.{number}"
-
-
-def _fused(tensors: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
-    """Query, key and value of each layer as one; a layer that lacks one is left out, and so is missed."""
-    for name in tensors:
-        found = _LAYER.fullmatch(name)
-        if found is None or not found[3].startswith("self_attn.q_proj."):
-            continue
-        kind = found[3].rpartition(".")[2]
-        parts = [tensors.get(name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
-        if all(part is not None for part in parts):
-            yield (
-                f"{_block(found[1], found[2])}.attn.in_proj_{kind}",
-                torch.cat([part for part in parts if part is not None]),
-            )
-
-
-class _ImageOnly(nn.Module):
-    """An image tower under the name that it has in a whole model."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        super().__init__()
-        self.visual = visual
+def _sources(name: str) -> tuple[str, ...]:
+    """The tensors of transformers that one of open_clip is made of."""
+    layer = _LAYER.fullmatch(name)
+    if layer is None:
+        return (_PARTS.get(name, name),)
+    tower, number, module, kind = layer.groups()
+    place = f"{'vision' if tower else 'text'}_model.encoder.layers.{number}"
+    return tuple(f"{place}.{part}.{kind}" for part in _LAYERS[module])
 
 
 def _build(config: Mapping[str, Any], *, both: bool) -> Any:
@@ -147,7 +121,8 @@ def _build(config: Mapping[str, Any], *, both: bool) -> Any:
     quick = _is_quick(image.hidden_act)
     if not both:
         cfg = towers.CLIPVisionCfg(**vision_cfg)
-        return _ImageOnly(towers._build_vision_tower(dimension, cfg, quick_gelu=quick))  # noqa: SLF001  # the one builder
+        # Under the name that it has in a whole model.
+        return nn.ModuleDict({"visual": towers._build_vision_tower(dimension, cfg, quick_gelu=quick)})  # noqa: SLF001  # the one builder
     text_cfg = {
         "context_length": text.max_position_embeddings,
         "vocab_size": text.vocab_size,

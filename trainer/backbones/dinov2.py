@@ -4,15 +4,13 @@ Shapes: B batch, H height, W width, C colour channel, N tokens, D feature.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from trainer.backbones.cards import read_card
-from trainer.backbones.weights import Origin, freeze, is_marked_untrained, loading
+from trainer.backbones.weights import Origin, freeze, loading, origin_of
 from trainer.errors import BackboneUnavailable
 
 Pooling = Literal["cls", "cls+mean+std"]
@@ -99,7 +97,6 @@ def load_dinov2(source: str) -> DINOv2:
     """
     from transformers import AutoConfig, AutoModel
 
-    directory = Path(source)
     with loading(source):
         config = AutoConfig.from_pretrained(source)
         if config.model_type not in MODEL_TYPES:
@@ -118,16 +115,7 @@ def load_dinov2(source: str) -> DINOv2:
             f"{source} lacks weights of {config.model_type}: {sorted(found['missing_keys'])[:3]}"
         )
     freeze(model)
-    untrained = directory.is_dir() and is_marked_untrained(directory / "config.json")
-    return DINOv2(
-        model=model,
-        origin=Origin(
-            source=directory.name if directory.is_dir() else source,
-            trained=not untrained,
-            licence=LICENCE,
-            card=read_card(directory),
-        ),
-    )
+    return DINOv2(model=model, origin=origin_of(source, "config.json", LICENCE))
 
 
 def _padding(side: int, patch: int) -> tuple[int, int]:

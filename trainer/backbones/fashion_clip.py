@@ -11,9 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainer.backbones.cards import read_card
 from trainer.backbones.clip_checkpoint import PICKLED_FILE, load_open_clip_tower
-from trainer.backbones.weights import Origin, freeze, is_marked_untrained, loading
+from trainer.backbones.weights import Origin, freeze, loading, origin_of
 from trainer.errors import BackboneUnavailable
 
 DIMENSION = 512
@@ -82,11 +81,11 @@ def load_fashion_clip(source: str, library: Library = "auto") -> FashionCLIP:
     """
     place = source.removeprefix("local-dir:")
     with loading(place):
-        directory = None if source.startswith("hf-hub:") else Path(place)
-        if directory is None or (directory / CONFIG_FILE).is_file():
+        on_hub = source.startswith("hf-hub:")
+        if on_hub or (Path(place) / CONFIG_FILE).is_file():
             if library == "transformers":
                 raise BackboneUnavailable(f"{source} is an open_clip model, which transformers does not run")
-            clip = _through_open_clip(source if directory is None else f"local-dir:{place}", directory)
+            clip = _through_open_clip(place, source if on_hub else f"local-dir:{place}")
         elif library == "open_clip":
             clip = _renamed_into_open_clip(place)
         else:
@@ -95,7 +94,7 @@ def load_fashion_clip(source: str, library: Library = "auto") -> FashionCLIP:
     return clip
 
 
-def _through_open_clip(name: str, directory: Path | None) -> FashionCLIP:
+def _through_open_clip(place: str, name: str) -> FashionCLIP:
     import open_clip
 
     model = open_clip.create_model(name, precision="fp32", require_pretrained=True, weights_only=True)
@@ -103,19 +102,13 @@ def _through_open_clip(name: str, directory: Path | None) -> FashionCLIP:
     freeze(visual)
     cfg = visual.preprocess_cfg
     size = cfg["size"][0] if isinstance(cfg["size"], tuple | list) else cfg["size"]
-    untrained = directory is not None and is_marked_untrained(directory / CONFIG_FILE)
     return FashionCLIP(
         tower=visual,
         size=int(size),
         fit=_FITS[cfg["resize_mode"]],
         mean=tuple(cfg["mean"]),
         std=tuple(cfg["std"]),
-        origin=Origin(
-            source=directory.name if directory else name,
-            trained=not untrained,
-            licence=LICENCES.get(name),
-            card=None if directory is None else read_card(directory),
-        ),
+        origin=origin_of(place, CONFIG_FILE, LICENCES.get(place)),
     )
 
 
@@ -147,18 +140,13 @@ def _is_pickled(directory: Path) -> bool:
 
 def _as_released(tower: nn.Module, source: str, *, size: int) -> FashionCLIP:
     """A tower with the pixels of FashionCLIP, of which a checkpoint of transformers says only the size."""
-    directory = Path(source)
-    local = directory.is_dir()
-    untrained = local and is_marked_untrained(directory / "config.json")
     return FashionCLIP(
         tower=tower,
         size=size,
         fit="crop",
         mean=CLIP_MEAN,
         std=CLIP_STD,
-        origin=Origin(
-            source=directory.name if local else source, trained=not untrained, licence=LICENCES.get(source)
-        ),
+        origin=origin_of(source, "config.json", LICENCES.get(source)),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.backbones.cards import Card
+from trainer.backbones.cards import Card, read_card
 from trainer.errors import BackboneUnavailable
 
 UNTRAINED_KEY = "atelier_untrained"
@@ -62,9 +62,13 @@ def freeze(module: nn.Module) -> None:
     module.requires_grad_(False)
 
 
-def is_marked_untrained(config_file: Path) -> bool:
-    """Whether the configuration beside local weights says that they were never trained."""
-    return bool(read_json(config_file).get(UNTRAINED_KEY, False))
+def origin_of(source: str, config: str, licence: str | None) -> Origin:
+    """The origin of weights of the hub, or in a directory: there `config` says if they were never trained."""
+    directory = Path(source)
+    if not directory.is_dir():
+        return Origin(source=source, trained=True, licence=licence)
+    untrained = bool(read_json(directory / config).get(UNTRAINED_KEY, False))
+    return Origin(source=directory.name, trained=not untrained, licence=licence, card=read_card(directory))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from trainer.publication.graphs import make_proven_graph
 from trainer.publication.int8 import publish_frozen
 from trainer.publication.publish import (
     UNIT_NORM,
-    GraphSource,
     PublishableGraph,
     Published,
     PublishTarget,
+    provenance_of,
     publish,
 )  # fmt: skip
 from trainer.publication.signature import Signature
@@ -50,7 +50,7 @@ def export_fashion_image(settings: ImageSettings, target: PublishTarget) -> Publ
         graph=graph,
         output=VECTOR,
         golden_inputs={IMAGE: pictures},
-        source=GraphSource(**clip.origin.provenance()),
+        source=provenance_of(**clip.origin.provenance()),
         fields={
             "preprocessing": ImagePreprocessing(height=clip.size, width=clip.size, fit=clip.fit),
             "pixel_path": PIXEL_PATH,
@@ -86,7 +86,7 @@ def export_fashion_attributes(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.training.seed)
             encoder = build_encoder(preprocessing.fields, config.encoder).eval()
-        source = GraphSource(source="random initialisation", trained=False, seed=config.training.seed)
+        source = provenance_of(source="random initialisation", trained=False, seed=config.training.seed)
     else:
         body = load_checkpoint(checkpoint, KIND)
         accepted = serving_versions(
@@ -94,7 +94,7 @@ def export_fashion_attributes(
         )
         preprocessing = AttributePreprocessing.model_validate(body["preprocessing"])
         encoder, metrics = restore_encoder(body), dict(body["metrics"])
-        source = GraphSource(
+        source = provenance_of(
             source="trainer.fashion.train",
             trained=True,
             data_version=body["data_version"],

@@ -6,7 +6,7 @@ A graph that the store already holds with the same meaning is not published agai
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -54,19 +54,6 @@ class PublishTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GraphSource:
-    """Where a graph comes from, for its provenance."""
-
-    source: str
-    trained: bool
-    licence: str | None = None
-    data_version: str | None = None
-    seed: int | None = None
-    wandb_run: str | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishableGraph:
     """A graph ready to be published.
 
@@ -78,7 +65,7 @@ class PublishableGraph:
     graph: Graph
     output: str
     golden_inputs: Mapping[str, np.ndarray]
-    source: GraphSource
+    source: Provenance
     fields: Mapping[str, Any]
     norm_range: tuple[float, float] | None = None
 
@@ -90,7 +77,23 @@ class Published:
     version: Version
     alias: str | None
     fresh: bool
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def provenance_of(source: str, *, trained: bool, **origin: Any) -> Provenance:
+    """Where a graph that this build makes comes from: now, with its commit and tools.
+
+    origin: licence, data_version, seed, wandb_run and notes, where there are any.
+    """
+    notes = (*origin.pop("notes", ()), *(() if trained else ("untrained: weights are random",)))
+    return Provenance(
+        created_at=datetime.now(UTC),
+        source=source,
+        trained=trained,
+        git_commit=_git_commit(),
+        tools={name: installed(name) for name in TOOLS},
+        notes=notes,
+        **origin,
+    )
 
 
 def publish(model: PublishableGraph, target: PublishTarget, *, pointed: bool = True) -> Published:
@@ -113,7 +116,7 @@ def publish(model: PublishableGraph, target: PublishTarget, *, pointed: bool = T
             version = target.store.publish(draft, check_in_child)
     alias = set_alias(target.store, version, target.alias) if pointed else None
     target.notify(_sentence(version, alias, fresh=fresh))
-    return Published(version=version, alias=alias, fresh=fresh, metrics=version.manifest.metrics)
+    return Published(version=version, alias=alias, fresh=fresh)
 
 
 def set_alias(store: ModelStore, version: Version, alias: str | None = None) -> str:
@@ -123,20 +126,15 @@ def set_alias(store: ModelStore, version: Version, alias: str | None = None) -> 
     """
     if alias is None:
         present = store.aliases.find(version.name, PRODUCTION)
-        alias = PRODUCTION if present is None or present.target.digest == version.digest else CANDIDATE
-        if alias == PRODUCTION:
+        if present is None or present.target.digest == version.digest:
+            expect = 0 if present is None else None
             try:
-                store.aliases.move(
-                    version.name,
-                    PRODUCTION,
-                    version.number,
-                    version.digest,
-                    expect=0 if present is None else None,
-                )
+                store.aliases.move(version.name, PRODUCTION, version.number, version.digest, expect=expect)
             except AliasConflict:
-                alias = CANDIDATE
+                pass
             else:
                 return PRODUCTION
+        alias = CANDIDATE
     store.aliases.move(version.name, alias, version.number, version.digest)
     return alias
 
@@ -162,7 +160,7 @@ def _fields(model: PublishableGraph, files: Mapping[str, Path], golden: Path) ->
         "dimension": main.shape[1],
         "norm_range": model.norm_range or _norm_range(main),
         "golden": {"file": GOLDEN_FILE, "count": len(main), "atol": atol},
-        "provenance": _provenance(model.source),
+        "provenance": model.source,
         **model.fields,
     }
 
@@ -179,21 +177,6 @@ def _rows(
 def _norm_range(vector_BD: np.ndarray) -> tuple[float, float]:
     norm_B = np.linalg.norm(vector_BD.astype(np.float64), axis=1)
     return float(norm_B.min() / NORM_SLACK), float(norm_B.max() * NORM_SLACK)
-
-
-def _provenance(source: GraphSource) -> Provenance:
-    return Provenance(
-        created_at=datetime.now(UTC),
-        source=source.source,
-        trained=source.trained,
-        git_commit=_git_commit(),
-        data_version=source.data_version,
-        seed=source.seed,
-        wandb_run=source.wandb_run,
-        licence=source.licence,
-        tools={name: installed(name) for name in TOOLS},
-        notes=source.notes if source.trained else (*source.notes, "untrained: weights are random"),
-    )
 
 
 def _git_commit() -> str | None:

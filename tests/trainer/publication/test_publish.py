@@ -8,7 +8,7 @@ from model_store.aliases import PRODUCTION
 from model_store.errors import NotInStore
 from model_store.manifest import VectorPreprocessing
 from model_store.store import ModelStore
-from trainer.publication.publish import GraphSource, PublishableGraph, PublishTarget, publish
+from trainer.publication.publish import PublishableGraph, PublishTarget, provenance_of, publish
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def _product(factor: float = 2.0, accepts: tuple[str, ...] = (), **changes: obje
         "graph": helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10),
         "output": "embedding_BD",
         "golden_inputs": {"feature_BD": np.ones((3, 4), dtype=np.float32)},
-        "source": GraphSource(source="test", trained=True, data_version="d1"),
+        "source": provenance_of(source="test", trained=True, data_version="d1"),
         "fields": {"preprocessing": VectorPreprocessing(dimension=4), "accepts": accepts},
     }
     return PublishableGraph(**(fields | changes))  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def test_same_meaning_is_not_published_again(store: ModelStore):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"accepts": ("a" * 64,)}, {"source": GraphSource(source="test", trained=True, data_version="d2")}],
+    [{"accepts": ("a" * 64,)}, {"source": provenance_of(source="test", trained=True, data_version="d2")}],
 )
 def test_same_graph_with_another_meaning_is_another_version(store: ModelStore, changes: dict[str, object]):
     """A head for another backbone, or of other data, is not the head that is there."""
@@ -112,7 +112,7 @@ def test_manifest_tells_where_it_comes_from(store: ModelStore):
 def test_untrained_is_said_in_the_notes(store: ModelStore):
     """Random weights are called untrained wherever the version is shown."""
     said: list[str] = []
-    product = _product(source=GraphSource(source="test", trained=False))
+    product = _product(source=provenance_of(source="test", trained=False))
 
     published = publish(product, PublishTarget(store=store, notify=said.append))
 
