@@ -13,6 +13,8 @@ from opentelemetry.propagate import inject
 REQUEST_ID = "x-request-id"
 PRIORITY = "x-atelier-priority"  # metadata of a call
 BULK = "bulk"  # its one value
+_UNDERWAY_S = 0.1  # of a request, from its caller to this server, where one of them is busy
+_ROUNDED = 0.01
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -20,12 +22,14 @@ _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 class Call:
     """One call, from its admission to its reply.
 
-    deadline: time.monotonic() seconds. bulk: whether it, and what it calls in turn, gives way to others.
+    deadline: time.monotonic() seconds. given_s: the time that its caller gave it; None for this server's own.
+    bulk: whether it, and what it calls in turn, gives way to others.
     request_bytes: read of it so far. notes: more for its log line.
     """
 
     request_id: str
     deadline: float
+    given_s: float | None = None
     bulk: bool = False
     request_bytes: int = 0
     notes: dict[str, object] = field(default_factory=dict)
@@ -34,6 +38,16 @@ class Call:
     def remaining_s(self) -> float:
         """Seconds until the deadline, negative once it has passed."""
         return self.deadline - time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether an end now is that of the deadline.
+
+        The caller's clock began earlier, and gRPC rounds the time that it sends up by less than 1 %, so the
+        caller ends the call a little before this server sees its deadline.
+        """
+        early_s = 0.0 if self.given_s is None else _UNDERWAY_S + _ROUNDED * self.given_s
+        return self.remaining_s <= early_s
 
 
 _present: ContextVar[Call | None] = ContextVar("call", default=None)

@@ -7,7 +7,7 @@ reads its metadata once, and opens a span only where somebody traces (`benchmark
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
@@ -69,13 +69,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self.authorization = authorization
         self.default_deadline_s = default_deadline_s
         self._metrics = metrics
-        metrics.in_flight.set_function(lambda: self._in_flight)
+        metrics.in_flight.set_function(lambda: len(self._calls))
         self._handlers: dict[str, Any] = {}
         self._health = HealthCalls(lambda context, error: _refuse(context, to_status(error)))
-        self._in_flight = 0
+        self._calls: set[asyncio.Task[Any] | None] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self.broken_off = False
 
     def add(self, descriptor: ServiceDescriptor) -> None:
         """Know a service's methods: the metrics of each, its scope, and whether it is bulk work."""
@@ -88,6 +89,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         """Refuse new calls from now on; return when the accepted ones are answered."""
         self._draining = True
         await self._idle.wait()
+
+    async def break_off(self, within_s: float) -> None:
+        """End the calls in progress as UNAVAILABLE; return when they have ended, or after so long."""
+        self.broken_off = True
+        for call in self._calls:
+            assert call is not None
+            call.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), within_s)
 
     async def intercept_service(
         self,
@@ -115,25 +125,34 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         method = _Method(self, path, handler, self._metrics.method(path), is_bulk=path in self._bulk_methods)
         return grpc.stream_stream_rpc_method_handler(method.answer, None, handler.response_serializer)
 
-    def enter(self) -> None:
-        """Count a call that begins."""
-        self._in_flight += 1
+    def enter(self, call: asyncio.Task[Any] | None) -> None:
+        """Count a call that begins, by its task."""
+        self._calls.add(call)
         self._idle.clear()
 
-    def leave(self) -> None:
+    def leave(self, call: asyncio.Task[Any] | None) -> None:
         """Count a call that ended."""
-        self._in_flight -= 1
-        if self._in_flight == 0:
+        self._calls.discard(call)
+        if not self._calls:
             self._idle.set()
 
     def admit(self, path: str, metadata: Mapping[str, str], call: Call) -> None:
         """Raises Unavailable: while draining. Raises Unauthenticated or PermissionDenied."""
         if self._draining:
-            raise Unavailable("the service is stopping", reason="STOPPING", retry_after_s=1.0)
+            raise _stopping()
         if self.authorization is not None:
             grant = self.authorization.identify(metadata)
             call.notes["caller"] = grant.name
             self.authorization.check(grant, path)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the service is stopping", reason="STOPPING", retry_after_s=1.0)
+
+
+def _ended(call: Call) -> Code:
+    """What ended a call that gRPC cancelled: its deadline, or its caller."""
+    return Code.DEADLINE_EXCEEDED if call.is_due else Code.CANCELLED
 
 
 def bulk_methods(descriptor: ServiceDescriptor) -> set[str]:
@@ -173,33 +192,35 @@ class _Method:
     async def answer(self, _messages: Any, context: Any) -> None:
         """Answer one call: the handler that gRPC gets."""
         metadata = _metadata.get()
-        remaining_s = context.time_remaining()
-        call = open_call(metadata, self._ring.default_deadline_s if remaining_s is None else remaining_s)
+        given_s = context.time_remaining()
+        call = open_call(metadata, self._ring.default_deadline_s if given_s is None else given_s)
+        call.given_s = given_s
         call.bulk |= self._bulk
-        started, code = time.perf_counter(), Code.OK
+        started, code, task = time.perf_counter(), Code.OK, asyncio.current_task()
         self._metrics.started.inc()
-        self._ring.enter()
+        self._ring.enter(task)
         with entered(call):
             try:
                 code = await (self._answer_traced if is_traced(metadata) else self._answer)(
                     call, metadata, context
                 )
             except asyncio.CancelledError:
-                code = Code.CANCELLED if call.remaining_s > 0 else Code.DEADLINE_EXCEEDED
+                code = _ended(call)
                 raise
             finally:
                 seconds = time.perf_counter() - started
                 self._metrics.handled(code.name, seconds)
                 log_call(self._path, code.name, seconds, call)
-                self._ring.leave()
+                self._ring.leave(task)
 
     async def _answer_traced(self, call: Call, metadata: Mapping[str, str], context: Any) -> Code:
         with server_span(self._metrics.service, self._metrics.method, metadata) as span:
-            code = Code.CANCELLED
             try:
                 code = await self._answer(call, metadata, context)
-            finally:
-                end_span(span, code)
+            except asyncio.CancelledError:
+                end_span(span, _ended(call))
+                raise
+            end_span(span, code)
             return code
 
     async def _answer(self, call: Call, metadata: Mapping[str, str], context: Any) -> Code:
@@ -208,7 +229,14 @@ class _Method:
             self._ring.admit(self._path, metadata, call)
             caller = Caller(context.peer, call.bulk)
             with (HeldStream if self._request_streaming else HeldBody)(self._bodies, caller) as held:
-                await _within(call, self._run(held, call, context))
+                run = self._run(held, call, context)
+                # At its caller's deadline gRPC ends a call itself: to answer it once more is an error.
+                await (_within(call, run) if call.given_s is None else run)
+        except asyncio.CancelledError:
+            if not self._ring.broken_off:
+                raise
+            _refuse(context, to_status(_stopping()), (REQUEST_ID, call.request_id))
+            return Code.UNAVAILABLE
         except Exception as error:  # noqa: BLE001  # every exception becomes a status, here only
             # The error itself gets no second name: its trace holds the request, and a circle of
             # frame, error and trace would keep that in memory until it is collected.
@@ -226,12 +254,12 @@ class _Method:
         else:
             answering = self._behaviour(self._parse(held, call, await held.read_only(read)), context)
         if not self._response_streaming:
-            await context.write(await answering)
+            await _write(context, await answering)
             self._metrics.sent.inc()
             return
         async with aclosing(answering) as replies:
             async for reply in replies:
-                await held.sent(context.write(reply))
+                await held.sent(_write(context, reply))
                 self._metrics.sent.inc()
 
     def _parse(self, held: HeldBody, call: Call, data: bytes) -> Any:
@@ -273,6 +301,14 @@ async def _read(context: Any) -> bytes | None:
     # Not by gRPC's iterator, which keeps each message as long as the call.
     data: Any = await context.read()
     return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
+
+
+async def _write(context: Any, reply: Any) -> None:
+    """Send a reply. Raises CancelledError: if the call ended meanwhile, as gRPC says in another way."""
+    try:
+        await context.write(reply)
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error
 
 
 def _refuse(context: Any, status: Status, *metadata: tuple[str, str]) -> None:

@@ -40,7 +40,7 @@ _REFLECTION_LIMITS: Final = BodyLimits(
     held_bytes=MIB, receiving=4, streams=4, message_bytes=4 << 10, patience_s=1.0, stream_idle_s=10.0
 )
 _CONNECTION_CALLS: Final = 1_024  # at once of one connection; further ones wait at the client
-_HANDSHAKE_MS: Final = 10_000
+_HANDSHAKE_MS: Final = 5_000
 _WINDOW_BYTES: Final = 4 * MIB  # 18 MiB take 0.5 s over a round trip of 80 ms, and 1.5 s with gRPC's 64 KiB
 _OWN_FILES: Final = 256  # for everything but callers: models, databases, logs, calls to other services
 
@@ -143,7 +143,9 @@ class ServerContext:
         finished = waits[0].done()
         for task in waits:
             task.cancel()
-        await self._server.stop(_LAST_BYTES_S if finished else None)
+        if not finished:
+            await self._interceptor.break_off(_LAST_BYTES_S)
+        await self._server.stop(_LAST_BYTES_S)
         _log.info("stopped", extra={"finished": finished})
 
     async def _set_health(self, serving: bool) -> None:

@@ -129,6 +129,16 @@ def configure_logging(service: str, level: str) -> None:
     handler = BatchingHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_late_answer)
+
+
+def _is_no_late_answer(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC is other than the trace of an answer that came too late to be sent.
+
+    The caller went away, or its deadline passed, as the handler returned; the call has a line of its own.
+    """
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, grpc.aio.InternalError)
 
 
 class CallMetrics:

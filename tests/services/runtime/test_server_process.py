@@ -19,11 +19,17 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 import grpc
 from google.protobuf.wrappers_pb2 import StringValue
+from services.runtime.errors import InvalidArgument
 from services.runtime.server import Service, run_service
 from services.runtime.settings import ServiceSettings
 
 async def slow(request, context):
-    await asyncio.sleep(float(request.value))
+    try:
+        await asyncio.sleep(abs(float(request.value)))
+    except asyncio.CancelledError:
+        if float(request.value) < 0:
+            raise InvalidArgument("an answer to a caller who is gone")
+        raise
     return StringValue(value="finished")
 
 def register(servicer, server):
@@ -98,7 +104,25 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
 
         assert child.wait(5) == 0
         assert time.monotonic() - started < 2
-        assert pending.exception().code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        assert pending.exception().code() is grpc.StatusCode.UNAVAILABLE
+        assert pending.exception().details() == "the service is stopping"
+
+
+def test_an_answer_that_comes_too_late_leaves_no_trace(tmp_path: Path) -> None:
+    """A handler that answers once its caller is gone has its own line, and gRPC adds no error (S-1)."""
+    with process(tmp_path) as (child, ready), grpc.insecure_channel(address(child, ready)) as channel:
+        method = channel.unary_unary("/test.v1.Slow/Wait")
+        for _ in range(5):
+            with pytest.raises(grpc.RpcError) as caught:
+                method(b"\n\x03-20", timeout=0.2)
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        child.send_signal(signal.SIGTERM)
+        _, log = child.communicate(timeout=20)
+
+    lines = [json.loads(line) for line in log.decode().splitlines() if line.startswith("{")]
+    assert [line["code"] for line in lines if "code" in line] == ["INVALID_ARGUMENT"] * 5
+    assert not [line for line in lines if line["level"] == "error"]
+    assert "Traceback" not in log.decode()
 
 
 def test_a_taken_port_ends_the_process_with_one_line(tmp_path: Path) -> None:
