@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -11,9 +12,9 @@ from typer import Argument, Option
 
 from cli.command import DEFAULT_STORE, Store
 from cli.errors import USAGE, CommandError
-from cli.output import print_json, print_line, print_table
+from cli.output import print_answer, print_line, print_table
 from cli.security import security
-from cli.supervisor import Address, ServiceSpec, Supervisor
+from cli.supervisor import ServiceSpec, Supervisor
 from services.client.health import await_serving
 from services.runtime.settings import unknown_variables
 
@@ -57,7 +58,8 @@ def up(
     stopping = _stop_on_signal()
     addresses = supervisor.start()
     try:
-        _announce(addresses, supervisor, as_json=as_json)
+        body = {name: {**asdict(each), "log": str(supervisor.log(name))} for name, each in addresses.items()}
+        print_answer(body, _print_addresses, as_json=as_json)
         while not stopping.wait(0.5):
             supervisor.watch(print_line)
     finally:
@@ -81,16 +83,8 @@ def health(
     print_line(f"{service or 'process'} at {address}: SERVING")
 
 
-def _announce(addresses: dict[str, Address], supervisor: Supervisor, *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                name: {"grpc": a.grpc, "metrics": a.metrics, "log": str(supervisor.log(name))}
-                for name, a in addresses.items()
-            }
-        )
-        return
-    rows = [(name, a.grpc, a.metrics, supervisor.log(name)) for name, a in addresses.items()]
+def _print_addresses(body: dict[str, dict[str, str]]) -> None:
+    rows = [(name, *places.values()) for name, places in body.items()]
     print_table("", ("service", "gRPC", "metrics", "log"), rows)
     print_line("Ctrl-C stops all services.")
 

@@ -53,14 +53,6 @@ class Sidecar:
     revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The segments whose files are whole, newest first, and a line on each damaged or foreign file."""
-
-    segments: tuple[Segment, ...]
-    problems: tuple[str, ...]
-
-
 class SegmentDirectory:
     """The files of an index, which a single process writes; `space` is the identity of the vectors' space."""
 
@@ -72,20 +64,16 @@ class SegmentDirectory:
         self._names: dict[Segment, str] = {}
         self._stopped = threading.Event()
 
-    def load(self) -> Loaded:
-        """Read every segment whose files are whole; report and remove damaged and foreign files."""
-        segments, problems = [], []
+    def load(self) -> list[Segment]:
+        """Every segment whose files are whole, newest first; logs and removes damaged and foreign files."""
+        self._names = {}
         for path in self._sidecars():
             try:
-                segment = self._read(path)
+                self._names[self._read(path)] = path.stem
             except DamagedFile as error:
-                problems.append(str(error))
                 log.warning("segment file refused", extra={"problem": str(error)})
-            else:
-                segments.append(segment)
-                self._names[segment] = path.stem
         self._clean()
-        return Loaded(segments=tuple(segments), problems=tuple(problems))
+        return list(self._names)
 
     def save(self, segments: Sequence[Segment], revision: int) -> None:
         """Make the directory hold exactly these segments. Raises OSError: if a file cannot be written."""

@@ -43,7 +43,7 @@ class SpaceIndex:
     def open(self) -> None:
         """Load the files, and take the rest from the catalog."""
         contents = self._catalog.contents(self.collection)
-        self._index.restore(self._files.load().segments, contents.labels, revision=contents.revision)
+        self._index.restore(self._files.load(), contents.labels, revision=contents.revision)
         self.reconcile()
 
     def view(self) -> SegmentedView:
