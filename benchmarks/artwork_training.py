@@ -31,10 +31,11 @@ from trainer.artwork.head_checkpoint import fresh_judge, judge_features
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, open_fitting
 from trainer.artwork.pairs import generate_pairs
+from trainer.configuration import TrainingSettings
 from trainer.loop.checkpointing import CheckpointWriter
 from trainer.loop.device import one_thread
 from trainer.loop.progress import bars
-from trainer.loop.tracking import TrackedRun, tracking
+from trainer.loop.tracking import tracking
 
 DIMENSION, BATCH, TIERS = 1024, 32, 4
 LOOP_PAIRS = 64
@@ -140,12 +141,9 @@ def measure_training(images: int, epochs: int) -> dict[str, Any]:
         for part in (slice(0, cut), slice(cut, images))
     )
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
-        tracked = TrackedRun(
-            directory=Path(folder), project="benchmark", name=None, enabled=True, settings={}
-        )
         keeper = CheckpointWriter(Path(folder) / "checkpoints", top=3, every=5)
         started = time.perf_counter()
-        with tracking(tracked) as tracker, one_thread():
+        with tracking(TrainingSettings(wandb_project="benchmark"), Path(folder), {}) as tracker, one_thread():
             header = {"kind": "artwork-head", "input_dim": DIMENSION, "config": {}}
             fitting = open_fitting(config, train, val, keeper, header)
             history = fitting.run(torch.device("cpu"), tracker, progress, "training")
@@ -160,11 +158,8 @@ def measure_memory(images: int) -> dict[str, float]:
     val = Graded(feature_NVD=torch.randn(images // 9, 1, 256), rank_N=rank_N[: images // 9])
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
-        tracked = TrackedRun(
-            directory=Path(folder), project="benchmark", name=None, enabled=True, settings={}
-        )
         keeper = CheckpointWriter(Path(folder) / "checkpoints", top=1, every=1)
-        with tracking(tracked) as tracker, one_thread():
+        with tracking(TrainingSettings(wandb_project="benchmark"), Path(folder), {}) as tracker, one_thread():
             header = {"kind": "artwork-head", "input_dim": 256, "config": {}}
             fitting = open_fitting(_unstopped(1), train, val, keeper, header)
             fitting.run(torch.device("cpu"), tracker, progress, "training")

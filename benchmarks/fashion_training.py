@@ -23,6 +23,7 @@ import torch
 import defaults
 from benchmarks.report import in_child, peak_mib, run
 from model_store.store import ModelStore
+from trainer.configuration import TrainingSettings
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.kfashion import STYLES, load_dataset
 from trainer.fashion.data.prepare import PrepareOptions, prepare_kfashion
@@ -37,7 +38,7 @@ from trainer.loop.checkpointing import CheckpointWriter
 from trainer.loop.device import one_thread
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.progress import bars, silent
-from trainer.loop.tracking import TrackedRun, tracking
+from trainer.loop.tracking import tracking
 from trainer.synthetic.kfashion import DEFAULT_PHOTOGRAPHS, DEFAULT_SEED, digest_labels, write_kfashion
 from trainer.workspace import Workspace
 
@@ -146,15 +147,12 @@ def _trained(count: int, epochs: int) -> tuple[float, dict[str, float], float]:
     train, val = (_random_garments(size, config, seed) for seed, size in enumerate((cut, count - cut)))
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, bars() as progress:
-        tracked = TrackedRun(
-            directory=Path(folder), project="benchmark", name=None, enabled=True, settings={}
-        )
         keeper = CheckpointWriter(Path(folder) / "checkpoints", top=1, every=5)
         rng = torch.Generator().manual_seed(0)
         module = EncoderModule(build_encoder(fields, config.encoder), config.training, train, val, rng)
         limits = FitSettings(max_epochs=epochs, patience=epochs + 1, clip_norm=1.0)
         started = time.perf_counter()
-        with tracking(tracked) as tracker, one_thread():
+        with tracking(TrainingSettings(wandb_project="benchmark"), Path(folder), {}) as tracker, one_thread():
             fitting = Fitting(module, keeper, {"kind": "benchmark"}, limits, standing=_standing)
             history = fitting.run(torch.device("cpu"), tracker, progress, "training")
         seconds = time.perf_counter() - started

@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,35 +20,6 @@ _ONLINE_TIMEOUT_S = 20
 
 # Settings that say where a run is tracked; they alter nothing of it.
 TRACKING_SETTINGS = ("wandb_enabled", "wandb_project", "wandb_run_name")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackedRun:
-    """Which run this is: where it is written, its project, its name and its settings.
-
-    `run_id` names the run in wandb that a resumed one goes on with, `next_step` the step that it begins at.
-    `events`: a folder that the figures are written to for TensorBoard as well.
-    """
-
-    directory: Path
-    project: str
-    name: str | None
-    enabled: bool
-    settings: Mapping[str, Any]
-    run_id: str | None = None
-    next_step: int = 0
-    events: Path | None = None
-
-    @classmethod
-    def of(cls, training: TrainingSettings, directory: Path, settings: Mapping[str, Any]) -> "TrackedRun":
-        """The run of a training in `directory`; `settings` are recorded with it."""
-        return cls(
-            directory=directory,
-            project=training.wandb_project,
-            name=training.wandb_run_name,
-            enabled=training.wandb_enabled,
-            settings=settings,
-        )
 
 
 class Tracker(Protocol):
@@ -79,7 +49,7 @@ class Untracked:
 
 
 class _Events:
-    """A tracker whose figures TensorBoard reads too (F-10)."""
+    """A tracker whose figures TensorBoard reads too."""
 
     def __init__(self, tracker: Tracker, writer: SummaryWriter) -> None:
         self._tracker, self._writer = tracker, writer
@@ -113,64 +83,61 @@ class _Wandb:
 
 
 @contextmanager
-def tracking(run: TrackedRun) -> Iterator[Tracker]:
-    """The tracker of a run, finished when the block ends, marked as failed when it raises.
+def tracking(
+    training: TrainingSettings, directory: Path, settings: Mapping[str, Any], run_id: str | None = None
+) -> Iterator[Tracker]:
+    """The tracker of a run in `directory`, finished when the block ends, marked as failed when it raises.
 
+    settings: recorded with the run. run_id: the run in wandb that a resumed run goes on with.
     Raises InvalidConfig: when tracking is switched off anywhere but under tests.
     """
-    with _wandb(run) as tracker:
-        if run.events is None:
-            yield tracker
-            return
-        # Figures that a killed run logged of the step that is done again no longer count.
-        writer = SummaryWriter(str(run.events), purge_step=run.next_step or None)
-        try:
-            yield _Events(tracker, writer)
-        finally:
-            writer.close()
-
-
-@contextmanager
-def _wandb(run: TrackedRun) -> Iterator[Tracker]:
-    if not run.enabled:
+    if not training.wandb_enabled:
         if "pytest" not in sys.modules:
             raise InvalidConfig(
                 "wandb_enabled is false: a run without tracking is refused except under tests"
             )
         yield Untracked()
         return
-    run.directory.mkdir(parents=True, exist_ok=True)
-    wandb_run = _start(run)
+    directory.mkdir(parents=True, exist_ok=True)
+    run = _start(training, directory, settings, run_id)
     try:
-        yield _Wandb(wandb_run)
+        yield _Wandb(run)
     except BaseException:
-        wandb_run.finish(exit_code=1)
+        run.finish(exit_code=1)
         raise
-    wandb_run.finish()
+    run.finish()
 
 
-def _start(run: TrackedRun) -> Any:
+@contextmanager
+def writing_events(tracker: Tracker, folder: Path, next_step: int) -> Iterator[Tracker]:
+    """The tracker, with its figures and pictures in `folder` for TensorBoard from `next_step` on (F-10)."""
+    # Figures that a killed run logged of the step that is done again no longer count.
+    with SummaryWriter(str(folder), purge_step=next_step or None) as writer:
+        yield _Events(tracker, writer)
+
+
+def _start(
+    training: TrainingSettings, directory: Path, settings: Mapping[str, Any], run_id: str | None
+) -> Any:
     import wandb
 
     def init(mode: Literal["online", "offline"]) -> Any:
         return wandb.init(
-            project=run.project,
-            name=run.name,
-            dir=str(run.directory),
-            config=dict(run.settings),
+            project=training.wandb_project,
+            name=training.wandb_run_name,
+            dir=str(directory),
+            config=dict(settings),
             mode=mode,
-            id=run.run_id,
-            resume="allow" if run.run_id else None,
+            id=run_id,
+            resume="allow" if run_id else None,
             settings=wandb.Settings(silent=True, console="off", init_timeout=_ONLINE_TIMEOUT_S),
         )
 
     if not wandb.login(prompt=False):
-        _log.info("tracking offline: no wandb key", extra={"directory": str(run.directory)})
+        _log.info("tracking offline: no wandb key", extra={"directory": str(directory)})
         return init("offline")
     try:
         return init("online")
     except (wandb.errors.CommError, wandb.errors.AuthenticationError, TimeoutError) as error:
-        _log.warning(
-            "tracking offline", extra={"reason": type(error).__name__, "directory": str(run.directory)}
-        )
+        _log.warning("tracking offline", extra={"reason": type(error).__name__, "directory": str(directory)})
         return init("offline")

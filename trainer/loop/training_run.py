@@ -5,7 +5,7 @@ Every kind of training composes it with its own data, module and report.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from trainer.errors import InvalidCheckpoint
 from trainer.loop.checkpointing import LastCheckpoint, read_last
 from trainer.loop.checkpoints import restoring
 from trainer.loop.run_folder import claimed
-from trainer.loop.tracking import TRACKING_SETTINGS, TrackedRun, Tracker, tracking
+from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, tracking, writing_events
 
 # Settings that a resumed run may change: they alter when it stops, not what it has done.
 FREE_SETTINGS = ("max_epochs", "early_stopping_patience", *TRACKING_SETTINGS)
@@ -57,14 +57,13 @@ class TrainingRun:
         self, last: LastCheckpoint | None, *, next_step: int = 0, events: Path | None = None
     ) -> Iterator[Tracker]:
         """The tracker of this run, or of the run that it resumes."""
-        run = replace(
-            TrackedRun.of(self.training, self.folder, self.header["config"]),
-            run_id=None if last is None else last.body["wandb_run"],
-            next_step=next_step,
-            events=events,
-        )
-        with tracking(run) as tracker:
-            yield tracker
+        run_id = None if last is None else last.body["wandb_run"]
+        with tracking(self.training, self.folder, self.header["config"], run_id) as tracker:
+            if events is None:
+                yield tracker
+            else:
+                with writing_events(tracker, events, next_step) as recorder:
+                    yield recorder
 
     def _last(self) -> LastCheckpoint:
         last = read_last(self.checkpoints, self.header["kind"])

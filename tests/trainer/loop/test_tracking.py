@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.loop.tracking import TrackedRun, tracking
+from trainer.configuration import TrainingSettings
+from trainer.loop.tracking import tracking
 
 
 @pytest.mark.slow
@@ -11,9 +12,8 @@ def test_without_a_key_the_run_is_written_offline(tmp_path: Path, monkeypatch: p
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    run = TrackedRun(directory=tmp_path / "run", project="p", name=None, enabled=True, settings={"seed": 1})
 
-    with tracking(run) as tracker:
+    with tracking(TrainingSettings(wandb_project="p"), tmp_path / "run", {"seed": 1}) as tracker:
         for epoch in (1, 2):
             tracker.log({"train/loss": 1.0 / epoch}, epoch)
         found = tracker.run_id
@@ -24,9 +24,9 @@ def test_without_a_key_the_run_is_written_offline(tmp_path: Path, monkeypatch: p
 
 def test_under_tests_tracking_can_be_off(tmp_path: Path):
     """An untracked run has no id and writes nothing."""
-    with tracking(
-        TrackedRun(directory=tmp_path / "run", project="p", name=None, enabled=False, settings={})
-    ) as tracker:
+    untracked = TrainingSettings(wandb_project="p", wandb_enabled=False)
+
+    with tracking(untracked, tmp_path / "run", {}) as tracker:
         tracker.log({"x": 1.0}, 1)
 
     assert tracker.run_id is None

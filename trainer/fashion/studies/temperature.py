@@ -23,7 +23,7 @@ from trainer.fashion.evaluation.retrieval import evaluate_retrieval, rank_own
 from trainer.fashion.module import GarmentTensors
 from trainer.fashion.studies.trial_training import TrialData, deciding_settings, open_trial_data, train_trial
 from trainer.loop.run_folder import claimed
-from trainer.loop.tracking import TrackedRun, Tracker, tracking
+from trainer.loop.tracking import Tracker, tracking
 from trainer.reports.bootstrap import RESAMPLES
 from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.json_report import write_report
@@ -63,7 +63,7 @@ def study_temperatures(
         started = time.monotonic()
         data = open_trial_data(config, garments, image, space)
         settings = config.model_dump(mode="json") | {"temperatures": list(budget.temperatures)}
-        with tracking(TrackedRun.of(config.training, space.out, settings)) as tracker:
+        with tracking(config.training, space.out, settings) as tracker:
             runs = train_temperatures(config, data, budget, tracker)
             body = _results(config, data, budget, runs)
             body |= {"seconds": round(time.monotonic() - started, 2), "wandb_run": tracker.run_id}
@@ -119,13 +119,13 @@ def _finished(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
 
 def _train(config: FashionConfig, data: TrialData, label: str) -> dict[str, Any]:
     started = time.monotonic()
-    result = train_trial(config, data, label)
-    recalls = [epoch["val/recall@10"] for epoch in result.history]
+    encoder, history = train_trial(config, data, label)
+    recalls = [epoch["val/recall@10"] for epoch in history]
     return {
         "epochs": len(recalls),
         "best_epoch": recalls.index(max(recalls)) + 1,
         "seconds": round(time.monotonic() - started, 2),
-        **_measure(result.encoder, data.val),
+        **_measure(encoder, data.val),
     }
 
 

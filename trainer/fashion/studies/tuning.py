@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from trainer.fashion.studies.tuning_results import (
     write_sweeps,
 )
 from trainer.loop.run_folder import claimed
-from trainer.loop.tracking import TrackedRun, Tracker, tracking
+from trainer.loop.tracking import Tracker, tracking
 from trainer.workspace import Workspace
 
 
@@ -84,9 +84,7 @@ class _Epochs:
     def outcome(self) -> TrialOutcome:
         """The figures of the epoch that `train_fashion` would keep: by Recall@10, then by loss."""
         if not self._history:
-            return TrialOutcome(
-                value=0.0, mrr=0.0, loss=math.inf, best_epoch=0, figures={}, curve=(), ended=False
-            )
+            return TrialOutcome(value=0.0, mrr=0.0, loss=math.inf, best_epoch=0)
         standings = [(row["val/recall@10"], -row["val/loss"]) for row in self._history]
         best = standings.index(max(standings))
         row = self._history[best]
@@ -130,12 +128,11 @@ def tune_fashion(
     """
     _check_dimensions(config, tuning)
     with claimed(space.out):
-        run = TrackedRun.of(config.training, space.out, config.model_dump(mode="json"))
-        tracked = replace(run, run_id=read_run_id(space.out))
+        settings, run_id = config.model_dump(mode="json"), read_run_id(space.out)
         identity = study_identity(config, garments, image, tuning.figure)
         with open_searcher(space.out / STUDY_FILE, config.training.seed, identity) as searcher:
             data = open_trial_data(config, garments, image, space)
-            with tracking(tracked) as tracker:
+            with tracking(config.training, space.out, settings, run_id) as tracker:
                 return _Study(
                     config=config, data=data, tuning=tuning, searcher=searcher, tracker=tracker
                 ).run()
@@ -193,7 +190,7 @@ class _Study:
         self._write()
         if trial.outcome is None:
             return
-        step = sum(len(finished(part.trials)) for part in self._findings().phases)
+        step = len(finished(self._findings().trials))
         figures = {
             "tuning/phase": trial.phase,
             "tuning/value": trial.outcome.value,
@@ -201,9 +198,8 @@ class _Study:
             "tuning/pruned": float(trial.state == "pruned"),
             **trial.outcome.figures,
         }
-        self.tracker.log(
-            figures | {name: v for name, v in trial.tried.items() if not isinstance(v, str)}, step
-        )
+        tried = {name: value for name, value in trial.tried.items() if not isinstance(value, str)}
+        self.tracker.log(figures | tried, step)
 
     def _write(self) -> dict[str, Any]:
         return write_results(self.data.space.out, self._findings())
