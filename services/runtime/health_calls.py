@@ -4,7 +4,7 @@ A request names a service, so one that is large, or that does not come with its 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ _MOST_WATCHES: Final = 1_024
 _PEER_WATCHES: Final = 64  # of one connection
 _RETRY_S: Final = 1.0
 
-Refuse = Callable[[Any, ServiceError], None]
+Refuse = Callable[[Any, ServiceError], Awaitable[None]]
 
 
 class HealthCalls:
@@ -42,9 +42,9 @@ class HealthCalls:
                 if reply is not None:
                     await context.write(reply)
             except DecodeError:
-                self._refuse(context, InvalidArgument("the request is not a health check"))
+                await self._refuse(context, InvalidArgument("the request is not a health check"))
             except ServiceError as error:
-                self._refuse(context, error)
+                await self._refuse(context, error)
 
         return grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 from atelier.types.v1 import access_pb2
@@ -42,6 +42,9 @@ _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream"
 _SCANNED_BYTES: Final = 1_024  # a smaller message takes at most 40 KiB
 _LONGEST_PATH: Final = 128  # of a method's, in the log: callers may ask for any
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+
+Answer = tuple[Code, bytes | None]  # a call's code, and the reply of a method that has one
+T = TypeVar("T")
 
 # gRPC calls `intercept_service` and then the handler in one task; this carries the metadata over.
 _metadata: ContextVar[Mapping[str, str]] = ContextVar("metadata")
@@ -119,11 +122,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     def _intercepted(self, path: str, handler: Any) -> Any:
         if path.startswith("/grpc.health.") and handler is not _UNKNOWN_METHOD:
             return self._health.handler(path, handler)
-        # To gRPC every request is a stream, so that this code runs before the body is read, and every reply
-        # too, so that no empty message precedes a failure: on the wire a stream of one message and a single
-        # message are the same.
+        # To gRPC every request is a stream, so that this code runs before the body is read: on the wire a
+        # stream of one message and a single message are the same.
         method = _Method(self, path, handler, self._metrics.method(path), is_bulk=path in self._bulk_methods)
-        return grpc.stream_stream_rpc_method_handler(method.answer, None, handler.response_serializer)
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(method.answer, None, handler.response_serializer)
+        return grpc.stream_unary_rpc_method_handler(method.answer)
 
     def enter(self, call: asyncio.Task[Any] | None) -> None:
         """Count a call that begins, by its task."""
@@ -188,22 +192,23 @@ class _Method:
         self._bulk = is_bulk
         self._bodies = ring.reflection if path.startswith(REFLECTION) else ring.bodies
         self._response_streaming: bool = handler.response_streaming
+        self._serializer = handler.response_serializer
 
-    async def answer(self, _messages: Any, context: Any) -> None:
-        """Answer one call: the handler that gRPC gets."""
+    async def answer(self, _messages: Any, context: Any) -> bytes | None:
+        """Answer one call: the handler that gRPC gets. Returns the reply of a method that has one."""
         metadata = _metadata.get()
         given_s = context.time_remaining()
         call = open_call(metadata, self._ring.default_deadline_s if given_s is None else given_s)
         call.given_s = given_s
         call.bulk |= self._bulk
         started, code, task = time.perf_counter(), Code.OK, asyncio.current_task()
+        answering = self._answer_traced if is_traced(metadata) else self._answer
         self._metrics.started.inc()
         self._ring.enter(task)
         with entered(call):
             try:
-                code = await (self._answer_traced if is_traced(metadata) else self._answer)(
-                    call, metadata, context
-                )
+                code, reply = await answering(call, metadata, context)
+                return reply
             except asyncio.CancelledError:
                 code = _ended(call)
                 raise
@@ -213,39 +218,38 @@ class _Method:
                 log_call(self._path, code.name, seconds, call)
                 self._ring.leave(task)
 
-    async def _answer_traced(self, call: Call, metadata: Mapping[str, str], context: Any) -> Code:
+    async def _answer_traced(self, call: Call, metadata: Mapping[str, str], context: Any) -> Answer:
         with server_span(self._metrics.service, self._metrics.method, metadata) as span:
             try:
-                code = await self._answer(call, metadata, context)
+                code, reply = await self._answer(call, metadata, context)
             except asyncio.CancelledError:
                 end_span(span, _ended(call))
                 raise
             end_span(span, code)
-            return code
+            return code, reply
 
-    async def _answer(self, call: Call, metadata: Mapping[str, str], context: Any) -> Code:
-        """Write the reply, or the status of what was raised. Returns its code."""
+    async def _answer(self, call: Call, metadata: Mapping[str, str], context: Any) -> Answer:
+        """The reply, or the status of what was raised, sent. Returns its code."""
         try:
             self._ring.admit(self._path, metadata, call)
             caller = Caller(context.peer, call.bulk)
             with (HeldStream if self._request_streaming else HeldBody)(self._bodies, caller) as held:
                 run = self._run(held, call, context)
                 # At its caller's deadline gRPC ends a call itself: to answer it once more is an error.
-                await (_within(call, run) if call.given_s is None else run)
+                return Code.OK, await (_within(call, run) if call.given_s is None else run)
         except asyncio.CancelledError:
             if not self._ring.broken_off:
                 raise
-            _refuse(context, to_status(_stopping()), (REQUEST_ID, call.request_id))
-            return Code.UNAVAILABLE
+            status = to_status(_stopping())
         except Exception as error:  # noqa: BLE001  # every exception becomes a status, here only
             # The error itself gets no second name: its trace holds the request, and a circle of
             # frame, error and trace would keep that in memory until it is collected.
             status = to_status(to_service_error(error, self._ring.errors))
-            _refuse(context, status, (REQUEST_ID, call.request_id))
-            return Code(status.code)
-        return Code.OK
+        refuse = _refuse if self._response_streaming else _abort
+        await refuse(context, status, (REQUEST_ID, call.request_id))
+        return Code(status.code), None
 
-    async def _run(self, held: HeldBody, call: Call, context: Any) -> None:
+    async def _run(self, held: HeldBody, call: Call, context: Any) -> bytes | None:
         # A request gets no name here, so that its memory is free as soon as the method has done with it.
         read = partial(_read, context)
         if isinstance(held, HeldStream):
@@ -254,13 +258,17 @@ class _Method:
         else:
             answering = self._behaviour(self._parse(held, call, await held.read_only(read)), context)
         if not self._response_streaming:
-            await _write(context, await answering)
+            reply: bytes = self._serializer(await answering)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # its caller is gone, whatever the method made of that
+                raise asyncio.CancelledError
             self._metrics.sent.inc()
-            return
+            return reply
         async with aclosing(answering) as replies:
             async for reply in replies:
                 await held.sent(_write(context, reply))
                 self._metrics.sent.inc()
+        return None
 
     def _parse(self, held: HeldBody, call: Call, data: bytes) -> Any:
         self._metrics.received.inc()
@@ -285,12 +293,12 @@ class _Method:
             ) from error
 
 
-async def _within(call: Call, run: Awaitable[Any]) -> None:
-    """Run the handler. Raises DeadlineExceeded: if it is late."""
+async def _within(call: Call, run: Awaitable[T]) -> T:
+    """What the handler gives. Raises DeadlineExceeded: if it is late."""
     wait = Wait().expire_in(call.remaining_s)
     try:
         with wait:
-            await run
+            return await run
     except TimeoutError as error:
         if wait.expired:
             raise DeadlineExceeded("the deadline passed before the answer was ready") from error
@@ -311,9 +319,21 @@ async def _write(context: Any, reply: Any) -> None:
         raise asyncio.CancelledError from error
 
 
-def _refuse(context: Any, status: Status, *metadata: tuple[str, str]) -> None:
-    """Answer with a failure. `context.abort` would raise an error that keeps the call, its unread body
-    included, in memory until garbage is collected."""
+async def _refuse(context: Any, status: Status, *metadata: tuple[str, str]) -> None:
+    """Fail a call whose reply is a stream."""
     context.set_code(_CODES[status.code])
     context.set_details(status.message)
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()), *metadata))
+    context.set_trailing_metadata(_trailing(status, *metadata))
+
+
+async def _abort(context: Any, status: Status, *metadata: tuple[str, str]) -> None:
+    """Fail a call whose reply is a single message: so that no empty message precedes the failure."""
+    try:
+        await context.abort(_CODES[status.code], status.message, _trailing(status, *metadata))
+    except (grpc.aio.AbortError, grpc.aio.InternalError) as error:  # the latter if the caller is gone
+        # gRPC keeps it with the call, and its trace would keep the call: both until garbage is collected.
+        error.__traceback__ = None
+
+
+def _trailing(status: Status, *metadata: tuple[str, str]) -> tuple[tuple[str, str | bytes], ...]:
+    return (("grpc-status-details-bin", status.SerializeToString()), *metadata)
