@@ -37,6 +37,8 @@ from services.runtime.server import ServerContext, Service, run_service
 from services.runtime.settings import read_settings
 
 STUCK_EXIT: Final = 70
+# A thread that decodes keeps the interpreter for so long while the event loop waits; by default 5 ms.
+SWITCH_S: Final = 0.0005
 _STUCK_POLL_S: Final = 1.0
 _IDLE_POLL_S: Final = 5.0
 _LOG_EVERY: Final = 60
@@ -69,6 +71,8 @@ async def _build(
 ) -> AsyncIterator[None]:
     device, metrics = _device(settings), EmbedderMetrics(context.registry)
     async with AsyncExitStack() as stack:
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_S)
         stages = stack.enter_context(closing(Stages(device, metrics.ran)))
         cache = _open_cache(settings, device)
         if cache is not None:

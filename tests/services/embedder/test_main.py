@@ -14,7 +14,7 @@ import pytest
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from grpc_health.v1 import health_pb2
 
-from services.embedder.__main__ import watch_engines
+from services.embedder.__main__ import SWITCH_S, watch_engines
 from services.embedder.engine import Engine
 from services.embedder.schedule import Request, Task
 from tests.services.embedder.conftest import PICTURES, failure, image_input, picture, request
@@ -43,6 +43,20 @@ def test_the_service_serves_as_soon_as_the_store_can_be_read(place, caplog):
     assert str(place.root) not in failed.message
     assert str(place.root) in caplog.text
     assert reply.results[0].HasField("vector")
+
+
+def test_threads_hand_the_interpreter_over_quickly_while_the_service_runs(place):
+    """A known input does not wait 5 ms for each turn of the event loop while pictures are decoded (S-1)."""
+    before = sys.getswitchinterval()
+
+    async def scene():
+        async with place.serving():
+            return sys.getswitchinterval()
+
+    during = asyncio.run(scene())
+
+    assert during == pytest.approx(SWITCH_S)
+    assert sys.getswitchinterval() == pytest.approx(before)
 
 
 def test_a_stuck_run_ends_the_process_after_health_has_told_it():
