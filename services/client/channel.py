@@ -116,9 +116,10 @@ class BlockingClient:
 
     def get_limits(self, *, deadline_s: float = DEADLINE_S) -> types_pb2.Limits:
         """The bounds that the service enforces. Raises ServiceError."""
-        reply = self._connection.call(self._stub.GetLimits, self._limits_request, deadline_s)
-        limits: types_pb2.Limits = reply.limits
-        return limits
+        return self._call(self._stub.GetLimits, self._limits_request, deadline_s).limits
+
+    def _call(self, method: Any, request: Any, deadline_s: float) -> Any:
+        return self._connection.call(method, request, deadline_s)
 
     def _bounds(self, end: float, *, anew: bool = False) -> MessageBounds:
         """What the service accepts in a message. Raises ServiceError: if it does not answer by `end`."""

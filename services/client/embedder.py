@@ -81,21 +81,15 @@ class EmbedderClient(BlockingClient):
     def prepare_model(self, space_id: str, *, deadline_s: float = PREPARE_S) -> types_pb2.ServedModel:
         """The model of a space, once it is loaded, verified and warm. Raises ServiceError."""
         request = embedder_pb2.PrepareModelRequest(space_id=space_id)
-        reply = self._connection.call(self._stub.PrepareModel, request, deadline_s)
-        model: types_pb2.ServedModel = reply.model
-        return model
+        return self._call(self._stub.PrepareModel, request, deadline_s).model
 
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> embedder_pb2.ListModelsResponse:
         """The models that aliases reach, with their state. Raises ServiceError."""
-        reply: embedder_pb2.ListModelsResponse = self._connection.call(
-            self._stub.ListModels, embedder_pb2.ListModelsRequest(), deadline_s
-        )
-        return reply
+        return self._call(self._stub.ListModels, embedder_pb2.ListModelsRequest(), deadline_s)
 
     def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
-        part: embedder_pb2.EmbedResponse
         try:
-            part = self._connection.call(self._stub.Embed, request, end - time.monotonic())
+            return self._call(self._stub.Embed, request, end - time.monotonic())
         except ServiceError as error:
             bounds = self._bounds(end, anew=True) if is_beyond_bounds(error) else MessageBounds()
             failed, rest = _left_over(request, error, bounds)
@@ -104,8 +98,7 @@ class EmbedderClient(BlockingClient):
             if error.reason != NOT_LOADED:
                 raise
             self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
-            part = self._connection.call(self._stub.Embed, request, end - time.monotonic())
-        return part
+            return self._call(self._stub.Embed, request, end - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +202,7 @@ class AsyncEmbedderClient:
     async def prepare_model(self, space_id: str, *, deadline_s: float = PREPARE_S) -> types_pb2.ServedModel:
         """The model of a space, once it is loaded, verified and warm. Raises ServiceError."""
         request = embedder_pb2.PrepareModelRequest(space_id=space_id)
-        reply = await self._connection.call(self._stub.PrepareModel, request, deadline_s)
-        model: types_pb2.ServedModel = reply.model
-        return model
+        return (await self._connection.call(self._stub.PrepareModel, request, deadline_s)).model
 
     async def close(self) -> None:
         """Close the connection."""
@@ -229,9 +220,8 @@ class AsyncEmbedderClient:
         return self._known_bounds
 
     async def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
-        part: embedder_pb2.EmbedResponse
         try:
-            part = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
+            return await self._connection.call(self._stub.Embed, request, end - time.monotonic())
         except ServiceError as error:
             bounds = await self._bounds(end, anew=True) if is_beyond_bounds(error) else MessageBounds()
             failed, rest = _left_over(request, error, bounds)
@@ -240,8 +230,7 @@ class AsyncEmbedderClient:
             if error.reason != NOT_LOADED:
                 raise
             await self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
-            part = await self._connection.call(self._stub.Embed, request, end - time.monotonic())
-        return part
+            return await self._connection.call(self._stub.Embed, request, end - time.monotonic())
 
 
 def _requests(inputs: Inputs, bounds: MessageBounds, **options: Any) -> list[embedder_pb2.EmbedRequest]:

@@ -76,8 +76,7 @@ class RankerClient(BlockingClient):
             no_store=no_store,
             min_probability=min_probability,
         )
-        reply: ranker_pb2.CompareResponse = self._connection.call(self._stub.Compare, request, deadline_s)
-        return reply
+        return self._call(self._stub.Compare, request, deadline_s)
 
     def score(
         self,
@@ -91,26 +90,19 @@ class RankerClient(BlockingClient):
         request = ranker_pb2.ScoreRequest(
             candidates=candidates, no_store=no_store, include_embeddings=include_embeddings
         )
-        reply: ranker_pb2.ScoreResponse = self._connection.call(self._stub.Score, request, deadline_s)
-        return reply
+        return self._call(self._stub.Score, request, deadline_s)
 
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> ranker_pb2.ListModelsResponse:
         """The followed head and the backbone that it pins. Raises ServiceError."""
-        reply: ranker_pb2.ListModelsResponse = self._connection.call(
-            self._stub.ListModels, ranker_pb2.ListModelsRequest(), deadline_s
-        )
-        return reply
+        return self._call(self._stub.ListModels, ranker_pb2.ListModelsRequest(), deadline_s)
 
     def _rank(
         self, request: ranker_pb2.RankRequest, bounds: MessageBounds, deadline_s: float | None
     ) -> ranker_pb2.RankResponse:
         pictures = sum(candidate.HasField("image") for candidate in request.candidates)
-        ranking: ranker_pb2.RankResponse
         if pictures <= bounds.item_count and request.ByteSize() <= bounds.byte_count:
-            ranking = self._connection.call(self._stub.Rank, request, deadline_s or DEADLINE_S)
-            return ranking
+            return self._call(self._stub.Rank, request, deadline_s or DEADLINE_S)
         chunks = chunked(request.candidates, *bounds)
         messages = [ranker_pb2.RankStreamRequest(candidates=chunk) for chunk in chunks]
         messages[0].options.CopyFrom(request.options)
-        ranking = self._connection.call(self._stub.RankStream, messages, deadline_s or STREAM_S).ranking
-        return ranking
+        return self._call(self._stub.RankStream, messages, deadline_s or STREAM_S).ranking

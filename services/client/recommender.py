@@ -42,8 +42,7 @@ class RecommenderClient(BlockingClient):
         self, request: recommender_pb2.RecommendRequest, *, deadline_s: float = DEADLINE_S
     ) -> recommender_pb2.RecommendResponse:
         """The nearest items to the request's query and examples. Raises ServiceError."""
-        reply: recommender_pb2.RecommendResponse = self._call(self._stub.Recommend, request, deadline_s)
-        return reply
+        return self._call(self._stub.Recommend, request, deadline_s)
 
     def upsert_items(
         self,
@@ -87,8 +86,7 @@ class RecommenderClient(BlockingClient):
         request = catalog_pb2.GetItemRequest(
             collection=collection, item_id=item_id, include_picture=include_picture
         )
-        reply: catalog_pb2.GetItemResponse = self._call(self._catalog.GetItem, request, deadline_s)
-        return reply
+        return self._call(self._catalog.GetItem, request, deadline_s)
 
     def list_items(
         self, *, collection: str = FASHION, page_size: int = PAGE_SIZE, deadline_s: float = DEADLINE_S
@@ -107,23 +105,18 @@ class RecommenderClient(BlockingClient):
     ) -> index_pb2.GetStatusResponse:
         """The state of a collection's index. Raises ServiceError."""
         request = index_pb2.GetStatusRequest(collection=collection)
-        reply: index_pb2.GetStatusResponse = self._call(self._index.GetStatus, request, deadline_s)
-        return reply
+        return self._call(self._index.GetStatus, request, deadline_s)
 
     def rebuild(
         self, *, collection: str = FASHION, deadline_s: float = REBUILD_S
     ) -> index_pb2.RebuildResponse:
         """The outcome of building a collection's index anew. Raises ServiceError."""
         request = index_pb2.RebuildRequest(collection=collection)
-        reply: index_pb2.RebuildResponse = self._call(self._index.Rebuild, request, deadline_s)
-        return reply
+        return self._call(self._index.Rebuild, request, deadline_s)
 
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> recommender_pb2.ListModelsResponse:
         """The followed leads and the models that they pin. Raises ServiceError."""
-        reply: recommender_pb2.ListModelsResponse = self._call(
-            self._stub.ListModels, recommender_pb2.ListModelsRequest(), deadline_s
-        )
-        return reply
+        return self._call(self._stub.ListModels, recommender_pb2.ListModelsRequest(), deadline_s)
 
     def _upsert(
         self, items: Sequence[catalog_pb2.UpsertItem], collection: str, end: float
@@ -146,9 +139,6 @@ class RecommenderClient(BlockingClient):
         )
         for part in rest:
             yield from self._upsert(part, collection, end)
-
-    def _call(self, method: Any, request: Any, deadline_s: float) -> Any:
-        return self._connection.call(method, request, deadline_s)
 
 
 def _add(part: catalog_pb2.UpsertItemsResponse, whole: catalog_pb2.UpsertItemsResponse) -> None:

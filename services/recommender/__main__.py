@@ -85,16 +85,23 @@ async def _start(
     )
     stack.push_async_callback(embedder.close)
     collections = _collections(settings, catalog, executors, embedder)
-    for collection in collections:
-        stack.push_async_callback(collection.close)
-        await collection.start()
+    await _restore(collections, stack)
     register_metrics(server.registry, catalog, settings.catalogue, collections)
     retriever = Retriever(catalog, executors, embedder)
     writer = CatalogWriter(catalog, executors, embedder)
-    _add_servicers(
-        server,
+    server.add(
+        recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
+        recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
         RecommenderServicer(collections, retriever, embedder, executors, settings),
+    )
+    server.add(
+        catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+        catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
         CatalogServicer(collections, catalog, writer, executors, settings),
+    )
+    server.add(
+        index_pb2.DESCRIPTOR.services_by_name["IndexService"],
+        index_pb2_grpc.add_IndexServiceServicer_to_server,
         IndexServicer(collections, catalog, executors),
     )
     return collections
@@ -121,24 +128,10 @@ def _collections(
     )
 
 
-def _add_servicers(
-    server: ServerContext, recommend: RecommenderServicer, catalog: CatalogServicer, index: IndexServicer
-) -> None:
-    server.add(
-        recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
-        recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
-        recommend,
-    )
-    server.add(
-        catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
-        catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
-        catalog,
-    )
-    server.add(
-        index_pb2.DESCRIPTOR.services_by_name["IndexService"],
-        index_pb2_grpc.add_IndexServiceServicer_to_server,
-        index,
-    )
+async def _restore(collections: Collections, stack: AsyncExitStack) -> None:
+    for collection in collections:
+        stack.push_async_callback(collection.close)
+        await collection.start()
 
 
 async def _report_health(server: ServerContext, collections: Collections, every_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Threads for blocking work, never asyncio's default ones, and bounds on the calls that wait for them."""
+"""Threads for blocking work, never asyncio's default ones, and limits on the calls that wait for them."""
 
 import asyncio
 import contextvars
@@ -12,7 +12,7 @@ from services.runtime.errors import ResourceExhausted
 
 T = TypeVar("T")
 
-MOST_READING: Final = 512  # of calls; reads of the service itself are never refused
+MOST_READING: Final = 512  # of calls; reads of the service itself are never rejected
 _INLINE_BYTES: Final = 1 << 18
 
 
@@ -51,19 +51,19 @@ class Executors:
 
 
 class CallAdmission:
-    """Admits calls while their costs stay within a bound; refuses the next at once."""
+    """Admits calls while their costs stay within a limit; rejects the next at once."""
 
-    def __init__(self, bound: int, unit: str) -> None:
-        self._bound = bound
+    def __init__(self, limit: int, unit: str) -> None:
+        self._limit = limit
         self._unit = unit
         self._held = 0
 
     @contextmanager
     def admitted(self, cost: int = 1) -> Iterator[None]:
         """Hold `cost` within the block; a call alone is always admitted. Raises ResourceExhausted."""
-        if self._held and self._held + cost > self._bound:
+        if self._held and self._held + cost > self._limit:
             raise ResourceExhausted(
-                f"{self._held} {self._unit} are in progress, the bound is {self._bound}",
+                f"{self._held} {self._unit} are held, the limit is {self._limit}",
                 reason="QUEUE_FULL",
                 retry_after_s=0.5,
             )

@@ -44,7 +44,7 @@ class Database:
         self._lock = _acquire(root / LOCK)
         try:
             self._writer = _writing_engine(root / FILE)
-            with _readable():
+            with _translated(opening=True):
                 _migrate(self._writer, root, may_be_new=may_be_new)
             self._reader = _reading_engine(root / FILE)
         except BaseException:
@@ -54,34 +54,14 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A write transaction, on disk when the block ends. Raises DiskFull, DamagedCatalog."""
-        try:
-            with self._writer.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            if _is_full(error):
-                raise DiskFull("the catalog's disk is full") from error
-            raise
-        except DatabaseError as error:
-            _refuse_damaged(error)
-            raise
-        except UnicodeDecodeError as error:
-            raise _damaged_text() from error
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull("the catalog's disk is full") from error
-            raise
+        with _translated(), self._writer.begin() as connection:
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A read transaction: everything in the block sees one state. Raises DamagedCatalog."""
-        try:
-            with self._reader.begin() as connection:
-                yield connection
-        except DatabaseError as error:
-            _refuse_damaged(error)
-            raise
-        except UnicodeDecodeError as error:
-            raise _damaged_text() from error
+        with _translated(), self._reader.begin() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close the readers first, so that the writing connection is the one that checkpoints."""
@@ -169,30 +149,23 @@ def _back_up(root: Path, schema: str) -> None:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _translated(*, opening: bool = False) -> Iterator[None]:
+    """Turn what SQLite and the disk raise into the catalog's errors. opening: any damage means no catalog."""
     try:
         yield
-    except OperationalError as error:
-        if _is_full(error):
+    except DatabaseError as error:
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        if code == sqlite3.SQLITE_FULL:
+            raise DiskFull("the catalog's disk is full") from error
+        if opening and not isinstance(error, OperationalError):
+            raise DamagedCatalog(f"{FILE} is not a catalog: {error.orig}") from error
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise DamagedCatalog(f"{FILE} is damaged: {error.orig}") from error
+        raise
+    except UnicodeDecodeError as error:
+        # SQLite words an error with names read from the file; of a damaged file those may not be UTF-8.
+        raise DamagedCatalog(f"{FILE} is damaged: it holds names that are not UTF-8") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull("the catalog's disk is full") from error
         raise
-    except DatabaseError as error:
-        raise DamagedCatalog(f"{FILE} is not a catalog: {error.orig}") from error
-    except UnicodeDecodeError as error:
-        raise _damaged_text() from error
-
-
-def _damaged_text() -> DamagedCatalog:
-    # SQLite words an error with names read from the file; of a damaged file those may not be UTF-8.
-    return DamagedCatalog(f"{FILE} is damaged: it holds names that are not UTF-8")
-
-
-def _refuse_damaged(error: DatabaseError) -> None:
-    """Raises DamagedCatalog: if SQLite reports the file itself as damaged."""
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        raise DamagedCatalog(f"{FILE} is damaged: {error.orig}") from error
-
-
-def _is_full(error: OperationalError) -> bool:
-    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

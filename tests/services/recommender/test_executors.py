@@ -21,7 +21,7 @@ def test_calls_that_wait_to_read_are_bounded_and_the_services_own_reads_are_not(
                 asyncio.create_task(executors.read(lambda: gate.wait(10))) for _ in range(MOST_READING)
             ]
             await asyncio.sleep(0)
-            with pytest.raises(ResourceExhausted, match=f"the bound is {MOST_READING}") as refused:
+            with pytest.raises(ResourceExhausted, match=f"the limit is {MOST_READING}") as refused:
                 await executors.read(lambda: True)
             assert refused.value.retry_after_s
         waiting.append(asyncio.create_task(executors.read(lambda: True)))

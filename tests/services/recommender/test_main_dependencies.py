@@ -80,7 +80,7 @@ def test_overload_is_told_at_once(models, serve, embedder):
     while not embedder.fake.requests:
         time.sleep(0.01)
 
-    with pytest.raises(errors.ResourceExhausted, match="the bound is 1") as caught:
+    with pytest.raises(errors.ResourceExhausted, match="the limit is 1") as caught:
         recommender.recommend(image=b"knit")
 
     assert caught.value.retry_after_s
