@@ -1,6 +1,5 @@
 """`atelier artwork …`: train a judge of artworks, or make graded pictures to try it on."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ from typer import Option
 from cli.command import Json, Places, Resume, SplitSeed, TrainingChanges, training_command
 from cli.errors import CommandError
 from cli.images import find_images
-from cli.output import print_answer, print_line, print_table
+from cli.output import print_answer, print_line, print_notice, print_table
 from model_store.errors import NotInStore
 from model_store.store import ModelStore, Version
 
@@ -84,10 +83,10 @@ def split(
     check_apart([out / SPLIT_FILE], [table.metadata, *(artwork.path for artwork in artworks)])
     parts = split_artworks(artworks, seed)
     write_split(parts, out / SPLIT_FILE)
-    rows = [
-        (name, part["count"], part["artists"], f"{part['ratio']:.3f}", _tiers(part["tiers"]))
-        for name, part in parts.report().items()
-    ]
+    rows = []
+    for name, part in parts.report().items():
+        tiers = "  ".join(f"{tier} {share:.2f}" for tier, share in part["tiers"].items())
+        rows.append((name, part["count"], part["artists"], f"{part['ratio']:.3f}", tiers))
     columns = ("part", "#artworks", "#artists", "#share", "tiers")
     print_table(f"split {parts.digest[:12]}, seed {seed}", columns, rows)
 
@@ -164,17 +163,13 @@ def _backbone(
     from trainer.errors import BackboneUnavailable
     from trainer.publication.publish import PublishTarget
 
-    target = PublishTarget(store=store, notify=lambda line: print(line, file=sys.stderr))
+    target = PublishTarget(store=store, notify=print_notice)
     changed = [setting for setting in changes if setting.partition(".")[0] == "backbone"]
     try:
         version, backbone = choose_backbone(name, settings.backbone, target, changed)
     except (BackboneUnavailable, NotInStore) as error:
         raise CommandError(str(error), describe_places(name, store)) from error
     return version, settings.model_copy(update={"backbone": backbone})
-
-
-def _tiers(shares: Mapping[str, float]) -> str:
-    return "  ".join(f"{tier} {share:.2f}" for tier, share in shares.items())
 
 
 def _print_figures(figures: dict[str, Any]) -> None:

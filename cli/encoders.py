@@ -2,26 +2,18 @@
 
 import shlex
 import sys
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cli.command import DEFAULT_STORE, Json, Store, resolve_version, training_command
-from cli.output import print_answer, print_line, print_table
+from cli.output import print_answer, print_line, print_notice, print_table
 from model_store.store import ModelStore
 from trainer.reports.markdown import interval
 
 app = typer.Typer(no_args_is_help=True, help="Train compact image encoders, or measure published ones.")
-
-
-class CompactEncoder(StrEnum):
-    """The encoders that can be trained here, by the name of their model."""
-
-    FASHION = "fashion-image"
-    ARTWORK = "artwork-backbone"
 
 
 Table = Annotated[
@@ -33,7 +25,7 @@ Config = Annotated[Path | None, typer.Option(help="YAML file of settings. Defaul
 
 @training_command(app, extra="pretrain")
 def train(
-    model: Annotated[CompactEncoder, typer.Argument(help="Encoder to train.")],
+    model: Annotated[Literal["fashion-image", "artwork-backbone"], typer.Argument(help="Encoder to train.")],
     table: Table,
     images: Images,
     out: Annotated[Path, typer.Option(help="Directory to write the encoder, its card and its report to.")],
@@ -57,7 +49,7 @@ def train(
     from pretraining.recipes import PretrainingTask, train_artwork_backbone, train_fashion_image
     from trainer.loop.progress import bars
 
-    section = "fashion" if model == CompactEncoder.FASHION else "artwork"
+    section = model.partition("-")[0]
     settings = read_pretraining_settings(config, {f"{section}.epochs": epochs} if epochs else None)
     with bars() as progress:
         task = PretrainingTask(
@@ -67,9 +59,9 @@ def train(
             command=_command(),
             benchmark=settings.benchmark,
             progress=progress,
-            log=_log,
+            log=print_notice,
         )
-        if model == CompactEncoder.FASHION:
+        if model == "fashion-image":
             trained = train_fashion_image(task, settings.fashion)
         else:
             trained = train_artwork_backbone(
@@ -115,15 +107,11 @@ def evaluate(
             seeds = (seed, version.manifest.provenance.seed, settings.fashion.seed)
             split_seed = next(value for value in seeds if value is not None)
             for line in leakage_warnings(version, photographs, split_seed):
-                _log(line)
+                print_notice(line)
             figures[str(version)] = evaluate_version(
                 version, photographs, split_seed, settings.benchmark, progress
             )
     print_answer(figures, _print_figures, as_json=as_json)
-
-
-def _log(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _command() -> str:

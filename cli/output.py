@@ -25,6 +25,11 @@ def print_line(text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_notice(text: str) -> None:
+    """A line on stderr, beside what a command answers."""
+    print(text, file=sys.stderr)
+
+
 def print_json(body: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")

@@ -9,9 +9,8 @@ import os
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 from cryptography import x509
@@ -35,14 +34,6 @@ HOSTS: Final = ("localhost", "embedder", "ranker", "recommender")
 Signed = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 _chosen: dict[str, Path] = {}
-
-
-class ScopeName(StrEnum):
-    """What a token allows; each scope includes those before it."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
 
 
 def choose(**files: Path | None) -> None:
@@ -76,15 +67,15 @@ def create_token(
         Option(help="Token file of the services. Created if missing.", envvar="ATELIER_TOKENS_FILE"),
     ],
     scope: Annotated[
-        ScopeName, Option(help="Rights of the token; each includes those before it.")
-    ] = ScopeName.READ,
+        Literal["read", "write", "admin"], Option(help="Rights of the token; each includes those before it.")
+    ] = "read",
     as_json: Json = False,
 ) -> None:
     """Create a token, add its digest to the services' file and print the token once."""
     token = secrets.token_urlsafe(32)
-    _append(file, f"{name} {scope.value} {digest_token(token)}\n")
+    _append(file, f"{name} {scope} {digest_token(token)}\n")
     if as_json:
-        print_json({"name": name, "scope": scope.value, "token": token})
+        print_json({"name": name, "scope": scope, "token": token})
     else:
         typer.echo(token)
         progress_console.print(f"this token is shown only once; {file} keeps its digest", highlight=False)

@@ -15,7 +15,7 @@ from typer import Option
 from cli.demo.questions import Answers, ask, await_all
 from cli.errors import FAILED
 from cli.images import find_images
-from cli.output import console, print_json, print_line, print_table
+from cli.output import console, print_answer, print_line, print_table
 from cli.supervisor import Supervisor
 from cli.up import specs
 from model_store.durable import write_text
@@ -26,20 +26,14 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 400
 
 
-class Stopwatch:
-    """Seconds of each part of the demo."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def measure(self, part: str) -> Iterator[None]:
-        """Time the body as `part`."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[part] = round(time.monotonic() - started, 2)
+@contextmanager
+def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Note how long the body takes as a part of the demo, also where it ends with an error."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[part] = round(time.monotonic() - started, 2)
 
 
 def demo(
@@ -55,43 +49,41 @@ def demo(
     """Train small models, serve them, rank and recommend; pictures and summary.json are kept in --out."""
     console.quiet = as_json
     summary: dict[str, Any] = {"ok": False, "created_at": datetime.now(UTC).isoformat()}
-    watch = Stopwatch()
+    seconds: dict[str, float] = {}
     try:
-        with watch.measure("all"):
-            summary |= _run(images, out, limit, watch)
+        with timed(seconds, "all"):
+            summary |= _run(images, out, limit, seconds)
             summary["ok"] = True
     finally:
         console.quiet = False
-        summary["seconds"] = watch.seconds
+        summary["seconds"] = seconds
         text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
         write_text(out / "summary.json", text, sync=False)
-    if as_json:
-        print_json(summary)
-    else:
-        print_line(f"\n{out / 'summary.json'}: ok, {watch.seconds['all']:.0f} s")
+    line = f"\n{out / 'summary.json'}: ok, {seconds['all']:.0f} s"
+    print_answer(summary, lambda _: print_line(line), as_json=as_json)
 
 
-def _run(images: Path | None, out: Path, limit: int, watch: Stopwatch) -> dict[str, Any]:
+def _run(images: Path | None, out: Path, limit: int, seconds: dict[str, float]) -> dict[str, Any]:
     from cli.demo.models import DemoPaths, prepare, questions
     from trainer.loop.progress import bars
 
     photographs = find_images([images])[:limit] if images else []
     paths = DemoPaths(root=out)
     with bars() as progress:
-        with watch.measure("models"):
+        with timed(seconds, "models"):
             figures, fresh = prepare(paths, photographs, _say, progress)
         _print_models(figures, fresh=fresh, drawn=not photographs)
         supervisor = Supervisor(specs(paths.models, out, any_port=True), out / "run")
-        with watch.measure("start"):
+        with timed(seconds, "start"):
             addresses = supervisor.start()
         try:
-            with watch.measure("ready"):
+            with timed(seconds, "ready"):
                 await_all(addresses)
-            with watch.measure("questions"):
+            with timed(seconds, "questions"):
                 asked = questions(paths, photographs, images or out)
                 answers = ask(asked, addresses, out, progress)
         finally:
-            with watch.measure("stop"):
+            with timed(seconds, "stop"):
                 codes = supervisor.stop()
     _print_answers(answers)
     if any(codes.values()):
