@@ -5,7 +5,7 @@ The runtime follows from the file: ONNX Runtime for `.onnx`, torch for `.pt`.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel, UnsupportedFormat
 from inference.runtimes import onnx, torchscript
-from inference.runtimes.device import CUDA, Provider, SessionSettings, cuda_devices
+from inference.runtimes.device import CUDA, Provider, SessionSettings, cuda_devices, run_error
 from model_store.manifest import TensorSpec
 
 GRAPH_SUFFIXES: Final = {"onnx": ".onnx", "torchscript": ".pt"}
@@ -32,20 +32,21 @@ class Graph(Protocol):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `Session.run`."""
+    @property
+    def run(self) -> Callable[[Sequence[str], Mapping[str, np.ndarray]], Sequence[np.ndarray]]:
+        """Computes every output, given their names in order. Raises whatever the runtime raises."""
 
 
 class Session:
     """A loaded graph, its provider and the provider requested. `run` may be called from several threads."""
 
     def __init__(self, graph: Graph, requested: Provider, *, fell_back: bool) -> None:
-        self._graph = graph
         self.requested: Provider = requested
         self.actual = graph.actual
         self.runtime = graph.runtime
         self.fell_back = fell_back
         self.inputs, self.outputs = graph.inputs, graph.outputs
+        self._run, self._names = graph.run, [spec.name for spec in graph.outputs]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output of the graph by its name, for a batch of `inputs` by name.
@@ -53,7 +54,13 @@ class Session:
         Raises DeviceOutOfMemory: if the run needs more memory than the device has.
         Raises InferenceError: if the graph cannot be run on these inputs.
         """
-        return self._graph.run(inputs)
+        try:
+            arrays = self._run(self._names, dict(inputs))
+        except InferenceError:
+            raise
+        except Exception as error:
+            raise run_error(error) from error
+        return dict(zip(self._names, arrays, strict=True))
 
 
 def open_session(path: Path, settings: SessionSettings) -> Session:

@@ -90,17 +90,11 @@ def loading(path: Path) -> Iterator[None]:
         raise RefusedModel(f"{path.name} cannot be loaded: {first_line(error)}") from error
 
 
-@contextmanager
-def running() -> Iterator[None]:
-    """Turn what a runtime raises during a run into InferenceError, or DeviceOutOfMemory."""
-    try:
-        yield
-    except InferenceError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise DeviceOutOfMemory("the run needs more memory than the device has") from error
-        raise InferenceError(f"the graph cannot be run: {first_line(error)}") from error
+def run_error(error: Exception) -> InferenceError:
+    """What a runtime raised during a run, as DeviceOutOfMemory or another InferenceError."""
+    if is_out_of_memory(error):
+        return DeviceOutOfMemory("the run needs more memory than the device has")
+    return InferenceError(f"the graph cannot be run: {first_line(error)}")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -1,6 +1,6 @@
 """ONNX graphs on ONNX Runtime. A graph is loaded from its path, so weights beside it load as well."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from inference.errors import RefusedModel
-from inference.runtimes.device import CPU, CUDA, SessionSettings, loading, running
+from inference.runtimes.device import CPU, CUDA, SessionSettings, loading
 from model_store.errors import first_line
 from model_store.manifest import Manifest, TensorSpec
 
@@ -26,17 +26,11 @@ class OnnxGraph:
     """A graph as `inference.session.Graph` has it."""
 
     def __init__(self, session: Any) -> None:
-        self._session = session
+        self.run: Callable[[Sequence[str], Mapping[str, np.ndarray]], Sequence[np.ndarray]] = session.run
         self.runtime = runtime_version()
         self.actual: str = session.get_providers()[0]
         self.inputs = tuple(_spec(node) for node in session.get_inputs())
         self.outputs = tuple(_spec(node) for node in session.get_outputs())
-        self._names = [spec.name for spec in self.outputs]
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output by its name; see `inference.session.Session.run`."""
-        with running():
-            return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
 
 
 def runtime_version() -> str:

@@ -6,7 +6,7 @@ arithmetic on tensors is refused before its first run. It carries no Python, and
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from inference.errors import InferenceError, RefusedModel, UnsupportedFormat
-from inference.runtimes.device import CPU, CUDA, SessionSettings, cores, loading, running
+from inference.runtimes.device import CPU, CUDA, SessionSettings, cores, loading
 from model_store.manifest import TensorSpec
 
 EXTRA: Final = "torchscript"
@@ -62,9 +62,9 @@ class TorchScriptGraph:
         self.actual: str = CUDA if cuda else CPU
         self.inputs, self.outputs = signature.inputs, signature.outputs
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output by its name; see `inference.session.Session.run`."""
-        with running(), self._as_written():
+    def run(self, _names: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Every output in the order of the signature."""
+        with self._as_written():
             tensors = [self._tensor(inputs[spec.name]) for spec in self.inputs]
             rows = len(tensors[0]) if self.actual == CPU else 1
             if rows == 1:
@@ -72,8 +72,7 @@ class TorchScriptGraph:
             else:
                 parts = [self._outputs([t[row : row + 1] for t in tensors]) for row in range(rows)]
                 results = [self._torch.cat(column) for column in zip(*parts, strict=True)]
-            arrays = [tensor.cpu().numpy() for tensor in results]
-        return {spec.name: array for spec, array in zip(self.outputs, arrays, strict=True)}
+            return [tensor.cpu().numpy() for tensor in results]
 
     def _tensor(self, array: np.ndarray) -> Any:
         return self._torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)

@@ -64,14 +64,13 @@ def test_one_picture_too_much_ends_in_one_line(
 ):
     """Where not even one picture fits, the run stops at once and says with what."""  # proves A-11
     from inference.encoder import ImageEncoder
-    from inference.runtimes.device import running
+    from inference.runtimes.device import run_error
 
     batches: list[int] = []
 
     def full(_self, batch):
         batches.append(len(batch))
-        with running():
-            raise RuntimeException(FULL)
+        raise run_error(RuntimeException(FULL))
 
     monkeypatch.setattr(ImageEncoder, "run", full)
 

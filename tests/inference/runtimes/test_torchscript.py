@@ -13,7 +13,7 @@ import pytest
 from inference.errors import DeviceOutOfMemory, InferenceError, RefusedModel
 from inference.runtimes.device import CPU, SessionSettings
 from inference.runtimes.torchscript import GraphSignature, TorchScriptGraph
-from inference.session import open_session
+from inference.session import Session, open_session
 from model_store.manifest import TensorSpec
 
 pytestmark = [
@@ -91,7 +91,7 @@ def test_threads_are_those_of_the_session_and_of_no_one_else(tmp_path: Path) -> 
     before = torch.get_num_threads()
     graph = TorchScriptGraph(Asking(), SIGNATURE, threads=3, cuda=False)
 
-    graph.run(_features(1))
+    graph.run(["vector_BD"], _features(1))
 
     assert seen == [(3, True)]
     assert torch.get_num_threads() == before
@@ -120,7 +120,9 @@ def test_torch_s_errors_become_ours(error: Exception, kind: type[Exception]) -> 
         raise error
 
     with pytest.raises(kind) as caught:
-        TorchScriptGraph(fail, SIGNATURE, threads=1, cuda=False).run(_features(1))
+        Session(TorchScriptGraph(fail, SIGNATURE, threads=1, cuda=False), "cpu", fell_back=False).run(
+            _features(1)
+        )
 
     assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
