@@ -34,7 +34,7 @@ from services.runtime.health_calls import HealthCalls
 from services.runtime.held_bodies import HeldBody, HeldStream
 from services.runtime.message_members import Plan, TooManyFields, members_cost, plan_of
 from services.runtime.request_bodies import BodyAdmission, Caller
-from services.runtime.telemetry import CallMetrics, MethodMetrics, log_call
+from services.runtime.telemetry import CallMetrics, MethodMetrics, log_call, present_ids
 from services.runtime.tracing import end_span, is_traced, server_span
 from services.runtime.waits import Wait
 
@@ -220,6 +220,7 @@ class _Method:
 
     async def _answer_traced(self, call: Call, metadata: Mapping[str, str], context: Any) -> Answer:
         with server_span(self._metrics.service, self._metrics.method, metadata) as span:
+            call.notes |= present_ids()
             try:
                 code, reply = await self._answer(call, metadata, context)
             except asyncio.CancelledError:

@@ -32,7 +32,8 @@ UNKNOWN: Final = "unknown"
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 _BATCH_S: Final = 0.05  # lines of so long are written together
 _CALLS: Final = logging.getLogger("services.call")
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_TEMPLATE: Final = vars(logging.LogRecord(_CALLS.name, logging.INFO, "", 0, "call", None, None))
+_STANDARD: Final = frozenset(_TEMPLATE) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
@@ -41,11 +42,16 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
+        fixed = {"level": "info", "service": service, "logger": _CALLS.name, "message": "call"}
+        self._call_fields = _JSON.encode(fixed)[1:-1] + ", "
+        self._second, self._second_text = -1, ""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
+        if isinstance(record, CallRecord):
+            return self._call_line(record)
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": self._time(record.created),
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
@@ -54,14 +60,34 @@ class JsonFormatter(logging.Formatter):
         call = present_call()
         if call is not None:
             line["request_id"] = call.request_id
-        span = trace.get_current_span().get_span_context()
-        if span.is_valid:
-            line["trace_id"] = trace.format_trace_id(span.trace_id)
-            line["span_id"] = trace.format_span_id(span.span_id)
+        line |= present_ids()
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return _JSON.encode(line)
+
+    def _call_line(self, record: "CallRecord") -> str:
+        # Every call writes one: its fixed fields are not encoded anew. A request id has a form of its own.
+        at, fields = self._time(record.created), _JSON.encode(record.fields)
+        return f'{{"time": "{at}", {self._call_fields}"request_id": "{record.request_id}", {fields[1:]}'
+
+    def _time(self, seconds: float) -> str:
+        whole = int(seconds)
+        if whole != self._second:
+            self._second, self._second_text = whole, datetime.fromtimestamp(whole, UTC).isoformat()[:-6]
+        return f"{self._second_text}.{int((seconds - whole) * 1_000):03d}+00:00"
+
+
+class CallRecord(logging.LogRecord):
+    """The record of an answered call; made from a template, without what its line does not say."""
+
+    def __init__(self, request_id: str, fields: dict[str, object]) -> None:
+        record = self.__dict__
+        record.update(_TEMPLATE)
+        record.update(fields)
+        record["created"] = record["msecs"] = time.time()
+        self.request_id = request_id
+        self.fields = fields
 
 
 class BatchingHandler(logging.Handler):
@@ -72,7 +98,7 @@ class BatchingHandler(logging.Handler):
         self._stream = stream
         self._lines: list[str] = []
         self._waiting = threading.Event()
-        self._closed = threading.Event()
+        self._ending = threading.Event()
         self._writing = threading.Lock()
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
@@ -97,15 +123,15 @@ class BatchingHandler(logging.Handler):
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
-        self._closed.set()
+        self._ending.set()
         self._waiting.set()
         self.flush()
         super().close()
 
     def _write(self) -> None:
-        while not self._closed.is_set():
+        while not self._ending.is_set():
             self._waiting.wait()
-            self._closed.wait(_BATCH_S)
+            self._ending.wait(_BATCH_S)
             self._waiting.clear()
             self.flush()
 
@@ -114,14 +140,21 @@ def log_call(path: str, code: str, seconds: float, call: Call) -> None:
     """Log one answered call: its method, code and duration, and what was noted of it."""
     if not _CALLS.isEnabledFor(logging.INFO):
         return
-    # Made here, not by `info`, which walks the stack for the name of this line.
-    record = logging.LogRecord(_CALLS.name, logging.INFO, "", 0, "call", None, None)
-    fields = vars(record)
-    fields |= call.notes
+    fields = dict(call.notes)
     if call.request_bytes:
         fields["request_bytes"] = call.request_bytes
-    fields |= {"method": path, "code": code, "duration_ms": round(seconds * 1_000, 1)}
-    _CALLS.handle(record)
+    fields["method"] = path
+    fields["code"] = code
+    fields["duration_ms"] = round(seconds * 1_000, 1)
+    _CALLS.handle(CallRecord(call.request_id, fields))
+
+
+def present_ids() -> dict[str, str]:
+    """The ids of the present span, as log lines have them; nothing without one."""
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return {}
+    return {"trace_id": trace.format_trace_id(span.trace_id), "span_id": trace.format_span_id(span.span_id)}
 
 
 def configure_logging(service: str, level: str) -> None:

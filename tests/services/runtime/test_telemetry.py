@@ -1,8 +1,12 @@
 """What a process tells of itself to Prometheus: bounded series under conventional names (S-1)."""
 
 import asyncio
+import io
+import json
 import logging
 import re
+import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -12,8 +16,10 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.runtime.authorization import digest_token
+from services.runtime.context import open_call
 from services.runtime.server import running
 from services.runtime.settings import ServiceSettings
+from services.runtime.telemetry import BatchingHandler, JsonFormatter, log_call
 
 from .conftest import SERVICE, TEXT, Serve, shape_service, shape_stub
 
@@ -128,3 +134,66 @@ def test_names_follow_the_conventions(serve: Serve) -> None:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name), family.name
         if family.type == "counter":
             assert all(sample.name.endswith("_total") for sample in family.samples), family.name
+
+
+def logged(write: Any) -> list[dict[str, Any]]:
+    """The lines that `write` makes, after the handler is closed and its thread has ended without an error."""
+    stream, errors = io.StringIO(), []
+    before, hook = set(threading.enumerate()), threading.excepthook
+    handler, root = BatchingHandler(stream), logging.getLogger("services")
+    (thread,) = set(threading.enumerate()) - before
+    handler.setFormatter(JsonFormatter("shape"))
+    root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.INFO)
+    threading.excepthook = errors.append
+    try:
+        write()
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+        thread.join(5)
+        threading.excepthook = hook
+    assert not thread.is_alive()
+    assert errors == []
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_the_line_of_a_call_has_every_field() -> None:
+    """It is one JSON object, whatever a caller asked for, with the present time in UTC (S-11)."""
+    call = open_call({"x-request-id": "order-7"}, 1.0)
+    call.notes |= {"queue_ms": 1.5, "caller": "shop"}
+    call.request_bytes = 12
+
+    (line,) = logged(lambda: log_call('/a"\\\n/ü', "OK", 0.01234, call))
+
+    assert abs(datetime.fromisoformat(line.pop("time")) - datetime.now(UTC)) < timedelta(seconds=60)
+    assert line == {
+        "level": "info",
+        "service": "shape",
+        "logger": "services.call",
+        "message": "call",
+        "request_id": "order-7",
+        "queue_ms": 1.5,
+        "caller": "shop",
+        "request_bytes": 12,
+        "method": '/a"\\\n/ü',
+        "code": "OK",
+        "duration_ms": 12.3,
+    }
+
+
+def test_lines_keep_their_order_and_none_is_lost() -> None:
+    """A warning is written at once after all before it, and closing writes the rest (S-11)."""
+    log = logging.getLogger("services.test")
+
+    def write() -> None:
+        for number in range(100):
+            log.info("fact", extra={"number": number})
+            if number == 50:
+                log.warning("warned", extra={"number": number})
+
+    numbers = [line["number"] for line in logged(write)]
+
+    assert numbers == sorted([*range(100), 50])
