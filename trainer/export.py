@@ -9,9 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,22 +24,9 @@ if TYPE_CHECKING:
     from trainer.fashion.config import FashionConfig
     from trainer.publication.publish import Published, PublishTarget
 
+Family = Literal["all", "artwork", "fashion"]
+
 FAILED = 1
-
-
-class Form(StrEnum):
-    """The format of a graph."""
-
-    ONNX = "onnx"
-    TORCHSCRIPT = "torchscript"
-
-
-class Family(StrEnum):
-    """Which models to publish."""
-
-    ALL = "all"
-    ARTWORK = "artwork"
-    FASHION = "fashion"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +50,7 @@ class ExportOptions:
 
 
 def export(
-    family: Annotated[Family, typer.Argument(help="Models to publish.")] = Family.ALL,
+    family: Annotated[Family, typer.Argument(help="Models to publish.")] = "all",
     backbone: Annotated[
         str | None,
         typer.Option(help="Hub name or directory of the frozen network. Default: that of the settings."),
@@ -88,7 +74,9 @@ def export(
         str | None,
         typer.Option(help="Alias to set. Default: production for a model without one, else candidate."),
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="Format of the graphs.")] = Form.ONNX,
+    form: Annotated[
+        Literal["onnx", "torchscript"], typer.Option("--format", help="Format of the graphs.")
+    ] = "onnx",
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -101,9 +89,9 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the published versions as JSON.")] = False,
 ) -> None:
     """Publish every model to the model store."""
-    if family == Family.ALL and (backbone or checkpoint or config or change):
+    if family == "all" and (backbone or checkpoint or config or change):
         raise typer.BadParameter("--backbone, --checkpoint, --config and --set need `artwork` or `fashion`")
-    if calibration is not None and form != Form.ONNX:
+    if calibration is not None and form != "onnx":
         raise typer.BadParameter("--int8 makes ONNX graphs, not TorchScript")
     with _reported():
         from model_store.names import check_name
@@ -123,7 +111,7 @@ def export(
             fused=fused,
         )
         target = PublishTarget(
-            store=ModelStore.at(store), alias=alias, form=form.value, calibration=calibration, notify=_notify
+            store=ModelStore.at(store), alias=alias, form=form, calibration=calibration, notify=_notify
         )
         published = list(publish_models(options, target))
     if as_json:
@@ -132,9 +120,9 @@ def export(
 
 def publish_models(options: ExportOptions, target: "PublishTarget") -> Iterator["Published"]:
     """Each model as it is published: what a head stands on before the head."""
-    if options.family != Family.FASHION:
+    if options.family != "fashion":
         yield from _artwork(options, target)
-    if options.family != Family.ARTWORK:
+    if options.family != "artwork":
         yield from _fashion(options, target)
 
 

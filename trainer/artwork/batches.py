@@ -5,7 +5,7 @@ Shapes: N pictures of a split, B pictures of a batch, P pairs.
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,15 +22,6 @@ class PairBatch(NamedTuple):
     picture_B: torch.Tensor
     better_P: torch.Tensor
     worse_P: torch.Tensor
-
-
-class Batches(Protocol):
-    """The batches of one epoch after another, drawn from a generator that a checkpoint can keep."""
-
-    rng: torch.Generator
-
-    def __iter__(self) -> Iterator[PairBatch]:
-        """The batches of one more epoch; none is without a pair."""
 
 
 class InBatchPairs:
@@ -71,6 +62,10 @@ class ListedPairs:
             picture_B, position = torch.unique(sides, return_inverse=True)
             better_P, worse_P = position.split(len(pair_P))
             yield PairBatch(picture_B=picture_B, better_P=better_P, worse_P=worse_P)
+
+
+# The batches of one epoch after another, drawn from the generator `rng`; none is without a pair.
+Batches = InBatchPairs | ListedPairs
 
 
 def open_batches(loader: Loader, rank_N: torch.Tensor, size: int, seed: int, pairs_an_epoch: int) -> Batches:

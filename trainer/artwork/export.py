@@ -9,21 +9,21 @@ import onnx
 from inference.pixels import PIXEL_PATH
 from inference.signature import graph_file
 from model_store.errors import NotInStore
-from model_store.manifest import Calibration, ImagePreprocessing, Provenance, VectorPreprocessing
+from model_store.manifest import Calibration, Provenance, VectorPreprocessing
 from model_store.store import ModelStore, Version
 from trainer.artwork.backbone import BACKBONE, FEATURE, IMAGE
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.head_checkpoint import fresh_judge, open_head
 from trainer.errors import NotFaithful
 from trainer.publication.compatible_versions import relatives, serving_versions
-from trainer.publication.golden_inputs import golden_pictures
+from trainer.publication.golden_inputs import golden_pictures_of
 from trainer.publication.graphs import (
     PARITY_BATCHES,
     Graph,
     compose,
     make_proven_graph,
     measure_parity,
-    open_graph,
+    open_published,
     opened,
 )
 from trainer.publication.publish import PublishableGraph, Published, PublishTarget, provenance_of, publish
@@ -101,12 +101,9 @@ def export_artwork_encoder(backbone: Version, head: Version, target: PublishTarg
     Raises NotFaithful: when the composed graph gives something else than the chain.
     """
     target.notify(f"composing {ENCODER}")
-    preprocessing = backbone.manifest.preprocessing
-    assert isinstance(preprocessing, ImagePreprocessing)
-    pictures = golden_pictures(preprocessing.height, preprocessing.width)
-    files = [_graph_path(version) for version in (backbone, head)]
-    graph = _joined(files[0], files[1], pictures[:2])
-    first, second = (open_graph(path) for path in files)
+    pictures = golden_pictures_of(backbone)
+    graph = _joined(backbone, head, pictures[:2])
+    first, second = (open_published(version) for version in (backbone, head))
     with opened(graph) as session:
         pairs = [
             (session.run({IMAGE: batch}), second.run({FEATURE: first.run({IMAGE: batch})[FEATURE]}))
@@ -127,7 +124,7 @@ def export_artwork_encoder(backbone: Version, head: Version, target: PublishTarg
             wandb_run=head.manifest.provenance.wandb_run,
         ),
         fields={
-            "preprocessing": preprocessing,
+            "preprocessing": backbone.manifest.preprocessing,
             "precision": backbone.manifest.precision,
             "pooling": backbone.manifest.pooling,
             "pixel_path": PIXEL_PATH,
@@ -139,18 +136,15 @@ def export_artwork_encoder(backbone: Version, head: Version, target: PublishTarg
     return publish(model, target)
 
 
-def _joined(backbone: Path, head: Path, image_BHWC: np.ndarray) -> Graph:
+def _joined(backbone: Version, head: Version, image_BHWC: np.ndarray) -> Graph:
     """Both graphs as one, of their own format."""
-    if backbone.suffix != head.suffix:
-        raise NotFaithful(f"{backbone.name} and {head.name} have two formats and cannot make one graph")
-    if backbone.suffix == ".onnx":
-        return compose(onnx.load(backbone), onnx.load(head), FEATURE)
+    first, second = (version.path(graph_file(version.manifest)) for version in (backbone, head))
+    if first.suffix != second.suffix:
+        raise NotFaithful(f"{first.name} and {second.name} have two formats and cannot make one graph")
+    if first.suffix == ".onnx":
+        return compose(onnx.load(first), onnx.load(second), FEATURE)
     signature = Signature(inputs=(IMAGE,), outputs=JUDGED, axes={IMAGE: {0: "batch"}})
-    return chain(backbone, head, {IMAGE: image_BHWC}, signature)
-
-
-def _graph_path(version: Version) -> Path:
-    return version.path(graph_file(version.manifest))
+    return chain(first, second, {IMAGE: image_BHWC}, signature)
 
 
 def _trained(body: dict[str, Any]) -> Provenance:
@@ -166,11 +160,10 @@ def _trained(body: dict[str, Any]) -> Provenance:
 
 def _golden_features(backbone: Version) -> np.ndarray:
     """Features that the backbone gives for its golden pictures, and as many drawn around them."""
-    preprocessing = backbone.manifest.preprocessing
-    assert isinstance(preprocessing, ImagePreprocessing)
-    pictures = golden_pictures(preprocessing.height, preprocessing.width)
-    session = open_graph(_graph_path(backbone))
-    real = np.concatenate([session.run({IMAGE: picture[None]})[FEATURE] for picture in pictures])
+    session = open_published(backbone)
+    real = np.concatenate(
+        [session.run({IMAGE: picture[None]})[FEATURE] for picture in golden_pictures_of(backbone)]
+    )
     rng = np.random.default_rng(0)
     drawn = real + rng.normal(0, 0.5, real.shape) * real.std()
     return np.concatenate((real, drawn)).astype(np.float32)

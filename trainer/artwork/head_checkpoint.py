@@ -76,7 +76,9 @@ def open_head(path: Path) -> TrainedHead:
         for name in FIELDS:
             body[name]
         body["seen"] = _seen(body)
-        judge, calibration = restore_judge(body), read_calibration(body)
+        judge = restore_judge(body)
+        stated = body.get("calibration") or {"temperature": float(body["temperature"])}
+        calibration = Calibration.model_validate(stated)
         judge_features(judge, np.zeros((1, int(body["input_dim"])), dtype=np.float32))
     return TrainedHead(body=body, judge=judge, calibration=calibration)
 
@@ -109,11 +111,6 @@ def fresh_judge(config: ArtworkConfig, input_dim: int) -> Judge:
         torch.manual_seed(config.training.seed)
         model = PairwiseRankingModel.build(input_dim, config.head)
     return Judge([model], [ScoreUncertainty.zero(config.head.score_dim)]).eval()
-
-
-def read_calibration(body: Mapping[str, Any]) -> Calibration:
-    """How the scores of a checkpoint are read."""
-    return Calibration.model_validate(body.get("calibration") or {"temperature": float(body["temperature"])})
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from trainer.errors import InvalidCheckpoint
 from trainer.loop.checkpoints import copy_checkpoint, load_checkpoint, save_checkpoint
@@ -12,21 +12,6 @@ BEST, LAST, ENSEMBLE = "best_model.pt", "last.pt", "ensemble.pt"
 PATTERNS = (BEST, LAST, ENSEMBLE, "top_*.pt", "epoch_*.pt")
 
 Standing = tuple[float, float]
-
-
-class CheckpointKeeper(Protocol):
-    """Keeps the checkpoints of a run."""
-
-    def clear(self) -> None:
-        """Delete the checkpoints of an earlier run."""
-
-    def keep(
-        self, epoch: int, standing: Standing, body: Mapping[str, Any], resume: Mapping[str, Any], /
-    ) -> None:
-        """Keep this epoch where its standing or its number asks for it."""
-
-    def restore(self, resume: Mapping[str, Any], /) -> None:
-        """Go on from what `last.pt` carries."""
 
 
 class InMemoryCheckpoints:
@@ -111,6 +96,10 @@ class CheckpointWriter:
 
     def _path(self, epoch: int) -> Path:
         return self.folder / f"top_{epoch:03d}.pt"
+
+
+# Whatever takes the epochs of a run.
+CheckpointKeeper = InMemoryCheckpoints | CheckpointWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,11 @@ eight bits, and the one that it was made of, when it passed its own gate as it w
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from inference.signature import graph_file
-from model_store.manifest import ImagePreprocessing, Manifest
+from model_store.manifest import Manifest
 from model_store.store import ModelStore, Version
 from trainer.errors import NotFaithful
-from trainer.publication.golden_inputs import golden_pictures
-from trainer.publication.graphs import Format, measure_parity, open_graph
+from trainer.publication.golden_inputs import golden_pictures_of
+from trainer.publication.graphs import Format, measure_parity, open_published
 from trainer.publication.publish import FIDELITY, PublishTarget
 from trainer.publication.stored_versions import readable_versions
 
@@ -71,14 +68,7 @@ def _origin(manifest: Manifest) -> tuple[object, ...]:
 
 def _compare(twin: Version, trained_on: Version) -> float:
     """The largest difference over the golden pictures. Raises NotFaithful: when it is above the tolerance."""
-    preprocessing = trained_on.manifest.preprocessing
-    assert isinstance(preprocessing, ImagePreprocessing)
-    pictures = golden_pictures(preprocessing.height, preprocessing.width)
-    outputs, expected = (_vectors(version, pictures) for version in (twin, trained_on))
+    pictures = golden_pictures_of(trained_on)
+    sessions = (open_published(version) for version in (twin, trained_on))
+    outputs, expected = (session.run({session.inputs[0].name: pictures}) for session in sessions)
     return max(measure_parity([(outputs, expected)]).values())
-
-
-def _vectors(version: Version, image_BHWC: np.ndarray) -> dict[str, np.ndarray]:
-    session = open_graph(version.path(graph_file(version.manifest)))
-    name = session.inputs[0].name
-    return session.run({name: image_BHWC})

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from inference.attributes import AttributeSchema
-from model_store.manifest import AttributePreprocessing
+from model_store.manifest import AttributePreprocessing, ImagePreprocessing
+from model_store.store import Version
 from trainer.synthetic.garments import draw_garment
 from trainer.synthetic.paintings import artist, paint
 
@@ -25,6 +26,13 @@ def golden_pictures(height: int, width: int) -> np.ndarray:
         np.repeat(gradient_HW[:, :, None], 3, axis=2),
     ]
     return np.stack(pictures)
+
+
+def golden_pictures_of(version: Version) -> np.ndarray:
+    """Those of the size that a version takes."""
+    pixels = version.manifest.preprocessing
+    assert isinstance(pixels, ImagePreprocessing)
+    return golden_pictures(pixels.height, pixels.width)
 
 
 def golden_records(preprocessing: AttributePreprocessing) -> dict[str, np.ndarray]:

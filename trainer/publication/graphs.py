@@ -19,9 +19,11 @@ from torch import nn
 
 from inference.runtimes.device import SessionSettings
 from inference.session import Session, open_session
+from inference.signature import graph_file
+from model_store.store import Version
 from trainer.errors import NotFaithful
 from trainer.publication.signature import Arrays, Signature
-from trainer.publication.torchscript import TorchScriptFile, trace
+from trainer.publication.torchscript import trace
 
 OPSET = 23
 GRAPH_FILE = "model.onnx"
@@ -37,7 +39,8 @@ PARITY_BATCHES = (1, 3)
 PARITY_TOLERANCE = 2e-4
 
 Format = Literal["onnx", "torchscript"]
-Graph = onnx.ModelProto | TorchScriptFile
+# An ONNX model, or the bytes of a TorchScript file.
+Graph = onnx.ModelProto | bytes
 
 
 def make_graph(module: nn.Module, sample: Arrays, signature: Signature, form: Format) -> Graph:
@@ -63,11 +66,6 @@ def make_proven_graph(
 
     graph = make_graph(module, rows(2), signature, form)
     return graph, prove_parity(module, graph, [rows(count) for count in PARITY_BATCHES], signature)
-
-
-def format_of(graph: Graph) -> Format:
-    """The format of a graph."""
-    return "torchscript" if isinstance(graph, TorchScriptFile) else "onnx"
 
 
 def export_graph(module: nn.Module, sample: Arrays, signature: Signature) -> onnx.ModelProto:
@@ -151,8 +149,8 @@ def keep_halves(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def save_graph(model: Graph, directory: Path) -> dict[str, Path]:
     """Write the model and return its files by name, the graph first; large ONNX weights lie beside it."""
-    if isinstance(model, TorchScriptFile):
-        (directory / TORCHSCRIPT_FILE).write_bytes(model.data)
+    if isinstance(model, bytes):
+        (directory / TORCHSCRIPT_FILE).write_bytes(model)
         return {TORCHSCRIPT_FILE: directory / TORCHSCRIPT_FILE}
     path = directory / GRAPH_FILE
     if model.ByteSize() <= INLINE_BYTES:
@@ -176,6 +174,11 @@ def opened(model: Graph) -> Iterator[Session]:
 def open_graph(path: Path) -> Session:
     """A session on the CPU: what golden outputs are recorded on."""
     return open_session(path, SessionSettings(provider="cpu"))
+
+
+def open_published(version: Version) -> Session:
+    """A session of a version on the CPU."""
+    return open_graph(version.path(graph_file(version.manifest)))
 
 
 def prove_parity(

@@ -9,9 +9,10 @@ Shapes: N pictures, B batch, D vector.
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from onnx import numpy_helper
 
 from inference.errors import InferenceError
 from inference.pixels import decode_image
+from inference.session import Session
 from model_store.manifest import ImagePreprocessing
 from trainer.errors import InvalidData, NotFaithful
 from trainer.publication.graphs import keep_halves, opened
@@ -150,7 +152,7 @@ def _pictures(folder: Path, preprocessing: ImagePreprocessing) -> tuple[np.ndarr
         (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES),
         key=lambda path: hashlib.sha256(path.name.encode()).digest(),
     )
-    readable = _readable(paths, preprocessing, CALIBRATION + HELD_OUT)
+    readable = list(islice(_readable(paths, preprocessing), CALIBRATION + HELD_OUT))
     if len(readable) < LEAST_PICTURES:
         raise InvalidData(
             f"{folder} holds {len(readable)} readable pictures, eight bits take {LEAST_PICTURES}: "
@@ -161,17 +163,11 @@ def _pictures(folder: Path, preprocessing: ImagePreprocessing) -> tuple[np.ndarr
     return pixels[:count], pixels[count:]
 
 
-def _readable(paths: Sequence[Path], preprocessing: ImagePreprocessing, most: int) -> list[np.ndarray]:
-    pictures: list[np.ndarray] = []
+def _readable(paths: Sequence[Path], preprocessing: ImagePreprocessing) -> Iterator[np.ndarray]:
     for path in paths:
-        if len(pictures) == most:
-            break
-        try:
-            pictures.append(decode_image(path.read_bytes(), preprocessing))
-        except InferenceError:
-            # A damaged photograph says nothing about ranges; the count is checked at the end.
-            continue
-    return pictures
+        # A damaged photograph says nothing about ranges; the count is checked at the end.
+        with suppress(InferenceError):
+            yield decode_image(path.read_bytes(), preprocessing)
 
 
 def _kept_products(model: onnx.ModelProto) -> list[str]:
@@ -190,26 +186,22 @@ def _kept_products(model: onnx.ModelProto) -> list[str]:
 
 def _prove_invariance(model: onnx.ModelProto, picture_N: np.ndarray, vector_ND: np.ndarray) -> None:
     with opened(model) as session:
-        for size in BATCHES:
-            if size > len(picture_N):
-                continue
+        for size in (size for size in BATCHES if size <= len(picture_N)):
             for start in (0, len(picture_N) - size):
                 rows = slice(start, start + size)
-                found_BD = _first(session.run({session.inputs[0].name: picture_N[rows]}))
-                if not np.array_equal(found_BD, vector_ND[rows]):
+                if not np.array_equal(_run(session, picture_N[rows]), vector_ND[rows]):
                     raise NotFaithful(f"int8 gives a picture another vector in a batch of {size} than alone")
 
 
 def _vectors(model: onnx.ModelProto, picture_N: np.ndarray) -> np.ndarray:
     """float32 vector_ND, one picture at a time."""
     with opened(model) as session:
-        name = session.inputs[0].name
-        rows = [_first(session.run({name: picture_N[row : row + 1]})) for row in range(len(picture_N))]
-    return np.concatenate(rows)
+        return np.concatenate([_run(session, picture_HWC[None]) for picture_HWC in picture_N])
 
 
-def _first(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    return next(iter(outputs.values()))
+def _run(session: Session, image_BHWC: np.ndarray) -> np.ndarray:
+    """The first output of a graph with one input."""
+    return next(iter(session.run({session.inputs[0].name: image_BHWC}).values()))
 
 
 def _cosines(one_ND: np.ndarray, other_ND: np.ndarray) -> np.ndarray:
@@ -235,7 +227,7 @@ class _Reader:
 
     def __init__(self, name: str, picture_N: np.ndarray) -> None:
         self._batches: Iterator[dict[str, np.ndarray]] = iter(
-            [{name: picture_N[row : row + 1]} for row in range(len(picture_N))]
+            [{name: picture_HWC[None]} for picture_HWC in picture_N]
         )
 
     def get_next(self) -> dict[str, np.ndarray] | None:

@@ -21,7 +21,7 @@ from model_store.durable import hash_file
 from model_store.errors import AliasConflict
 from model_store.manifest import FileEntry, Manifest, Provenance
 from model_store.store import Draft, ModelStore, Version
-from trainer.publication.graphs import OPSET, Format, Graph, format_of, open_graph, save_graph
+from trainer.publication.graphs import OPSET, Format, Graph, open_graph, save_graph
 from trainer.publication.stored_versions import is_whole, readable_versions
 
 TOOLS = ("torch", "transformers", "open_clip_torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy")
@@ -141,7 +141,7 @@ def set_alias(store: ModelStore, version: Version, alias: str | None = None) -> 
 
 def _fields(model: PublishableGraph, files: Mapping[str, Path], golden: Path) -> dict[str, Any]:
     """The manifest's fields except `files`; writes the golden set, recorded on the CPU."""
-    form = format_of(model.graph)
+    form: Format = "torchscript" if isinstance(model.graph, bytes) else "onnx"
     session = open_graph(next(iter(files.values())))
     outputs = _rows(session.run, model.golden_inputs)
     write_golden(golden, model.golden_inputs, outputs)

@@ -9,7 +9,6 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,6 @@ _MANGLED_FILE = re.compile(r"/___torch_mangle_\d+(?=\.py)")
 _DEVICE = b"device=torch.device("
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TorchScriptFile:
-    """The bytes of a `model.pt`."""
-
-    data: bytes
-
-
 class _Chain(nn.Module):
     """One graph after another: the outputs of `second` over the first output of `first`."""
 
@@ -47,8 +39,8 @@ class _Chain(nn.Module):
         return self.second(self.first(tensor))
 
 
-def trace(module: nn.Module, sample: Arrays, signature: Signature) -> TorchScriptFile:
-    """`module` traced and frozen, with its weights as constants and the axes of `signature` varying.
+def trace(module: nn.Module, sample: Arrays, signature: Signature) -> bytes:
+    """The file of `module`, traced and frozen: weights are constants, the axes of `signature` vary.
 
     Raises NotFaithful: when it makes a tensor on a device of its own.
     """
@@ -63,19 +55,14 @@ def trace(module: nn.Module, sample: Arrays, signature: Signature) -> TorchScrip
         specs = _specs(sample, signature, outputs)
         stream = io.BytesIO()
         torch.jit.save(frozen, stream, _extra_files={SIGNATURE_FILE: specs.model_dump_json()})
-    return TorchScriptFile(data=_canonical(stream.getvalue()))
+    return _canonical(stream.getvalue())
 
 
-def chain(first: Path, second: Path, sample: Arrays, signature: Signature) -> TorchScriptFile:
+def chain(first: Path, second: Path, sample: Arrays, signature: Signature) -> bytes:
     """Two graphs on disk as one: `second` over the output of `first`."""
     with _hushed():
-        parts = [_load(path) for path in (first, second)]
+        parts = [torch.jit.load(path, map_location="cpu") for path in (first, second)]  # type: ignore[no-untyped-call]
     return trace(_Chain(*parts), sample, signature)
-
-
-def _load(path: Path) -> nn.Module:
-    loaded: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
-    return loaded
 
 
 def _specs(sample: Arrays, signature: Signature, outputs: Sequence[torch.Tensor]) -> GraphSignature:

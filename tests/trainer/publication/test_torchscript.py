@@ -25,7 +25,7 @@ from trainer.artwork.export import export_artwork_encoder, export_artwork_head
 from trainer.artwork.metadata import Artwork
 from trainer.artwork.train import train_artwork
 from trainer.errors import NotFaithful
-from trainer.export import ExportOptions, Family, publish_models
+from trainer.export import ExportOptions, publish_models
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image
 from trainer.publication.compatible_versions import serving_versions
@@ -74,7 +74,7 @@ def test_same_module_gives_the_same_bytes_without_source_files():
     first, second = (make_graph(module, _sample(), SIGNATURE, "torchscript") for _ in range(2))
 
     assert first == second
-    archive = zipfile.ZipFile(io.BytesIO(first.data))
+    archive = zipfile.ZipFile(io.BytesIO(first))
     assert all(str(Path(__file__).parent).encode() not in archive.read(name) for name in archive.namelist())
     assert not [name for name in archive.namelist() if name.endswith(".debug_pkl")]
 
@@ -284,7 +284,7 @@ def test_a_trained_head_is_exported_in_the_other_format(
     trained = train_artwork(artwork_config, artworks, backbone, replace(space, store=store))
     said: list[str] = []
     wanted = ExportOptions(
-        family=Family.ARTWORK,
+        family="artwork",
         backbone=None,
         checkpoint=None,
         config=None,
