@@ -233,3 +233,43 @@ def test_a_run_overwrites_no_picture_of_its_own(gallery, artwork_config, artwork
         _run(gallery, artwork_config, (replace(artworks[0], path=picture), *artworks[1:]), space)
 
     assert picture.read_bytes() == artworks[0].path.read_bytes()
+
+
+def test_views_are_trained_on_and_encoded_once(gallery, artwork_config, artworks, space, monkeypatch):
+    """Augmented views change the weights, and a second run runs the backbone on none of them."""
+    # proves A-15, A-20
+    from inference.encoder import ImageEncoder
+
+    augmentation = artwork_config.augmentation.model_copy(update={"views": 2})
+    training = artwork_config.training.model_copy(update={"max_epochs": 2})
+    plain = artwork_config.model_copy(update={"training": training})
+    viewed = plain.model_copy(update={"augmentation": augmentation})
+    encoded: list[int] = []
+    real = ImageEncoder.run
+    monkeypatch.setattr(
+        ImageEncoder, "run", lambda self, batch: (encoded.append(len(batch)), real(self, batch))[1]
+    )
+
+    def weights(config):
+        report = train_artwork(config, artworks, gallery.backbone.version, space)
+        return load_checkpoint(report.checkpoint, KIND)["model_state_dict"]
+
+    without, first = weights(plain), weights(viewed)
+    seen = sum(encoded)
+    again = weights(viewed)
+
+    train = round(0.8 * len(artworks))
+    assert seen >= 2 * train * 0.9
+    assert sum(encoded) == seen
+    assert not torch.equal(first["score_head.2.weight"], without["score_head.2.weight"])
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_samples_are_drawn_during_training(gallery, artwork_config, artworks, space):
+    """Every few epochs a sheet of validation works shows what the head thinks."""  # proves A-16
+    training = artwork_config.training.model_copy(update={"max_epochs": 2, "save_every_n_epochs": 1})
+    train_artwork(
+        artwork_config.model_copy(update={"training": training}), artworks, gallery.backbone.version, space
+    )
+
+    assert (space.out / "samples.png").read_bytes().startswith(b"\x89PNG")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.trainer.artwork.test_resume import _alike
+from tests.trainer.artwork.test_train_resume import _alike
 from tests.trainer.fashion.encoder_kinds import RECORDS, SCHEMA, SETTINGS, make_encoder
 from trainer.configuration import change_settings
 from trainer.errors import InvalidCheckpoint

@@ -11,7 +11,7 @@ from inference.encoder import encode, open_encoder
 from inference.loading import load_model
 from inference.runtimes.device import SessionSettings
 from model_store.store import ModelStore
-from tests.trainer.artwork.test_resume import _alike
+from tests.trainer.artwork.test_train_resume import _alike
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.config import AttentionSettings, PooledSettings, ResidualSettings
 from trainer.fashion.encoders import encode_tensors, restore_encoder

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.trainer.artwork.test_resume import _alike
+from tests.trainer.artwork.test_train_resume import _alike
 from trainer.errors import InvalidCheckpoint
 from trainer.fashion.train import KIND, train_fashion
 from trainer.loop.checkpoints import load_checkpoint
