@@ -52,6 +52,12 @@ _BATCH = 32
 
 # uint8 image_NSSC → float32 vector_ND.
 Encode = Callable[[np.ndarray], np.ndarray]
+# Spaces without a network: the baselines of every model.
+DESCRIPTORS: Mapping[str, Encode] = {
+    "colour histogram": colour_histograms,
+    "HOG": oriented_gradients,
+    "HOG + histogram": lambda images: np.hstack((oriented_gradients(images), colour_histograms(images))),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,27 +172,15 @@ def leakage_warnings(version: Version, photographs: Sequence[Photograph], seed: 
 
     A split follows from the table and the seed. With another of either, a sender may be on another side.
     """
-    provenance, warnings = version.manifest.provenance, []
-    digest = photographs_digest(photographs)
+    provenance, digest, warnings = version.manifest.provenance, photographs_digest(photographs), []
     if provenance.data_version is not None and provenance.data_version != digest:
         warnings.append(
             f"{version} was trained on photographs {provenance.data_version[:12]}, these are {digest[:12]}: "
             "senders that are in both may have been trained on"
         )
-    if provenance.seed is not None and provenance.seed != seed:
+    if provenance.seed not in (None, seed):
         warnings.append(f"{version} was split by seed {provenance.seed}, here it is {seed}")
     return tuple(warnings)
-
-
-def descriptor_spaces() -> dict[str, Encode]:
-    """The spaces without a network, by name: the baselines of every model."""
-    return {
-        "colour histogram": colour_histograms,
-        "HOG": oriented_gradients,
-        "HOG + histogram": lambda images: np.concatenate(
-            (oriented_gradients(images), colour_histograms(images)), axis=1
-        ),
-    }
 
 
 def vote(

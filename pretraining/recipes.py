@@ -14,10 +14,10 @@ from PIL import Image
 from model_store.store import Version
 from pretraining import artwork_backbone, fashion_image
 from pretraining.benchmark import (
+    DESCRIPTORS,
     Benchmark,
     Encode,
     build_benchmark,
-    descriptor_spaces,
     leakage_warnings,
     open_encoder,
     run_benchmark,
@@ -158,7 +158,7 @@ class _Run:
     ) -> TrainedEncoder:
         """Run the benchmark on the encoder and its baselines, and write card and report."""
         task, settings, figures = self._task, self._settings, {}
-        for name, encode in {"trained": trained, "untrained": untrained, **descriptor_spaces()}.items():
+        for name, encode in {"trained": trained, "untrained": untrained, **DESCRIPTORS}.items():
             task.log(f"benchmark: {name}")
             figures[name] = run_benchmark(benchmark, encode)
         card = Card(

@@ -226,7 +226,7 @@ def _trial_command(source: TrainingSource, out: Path, places: Places) -> tuple[s
 def _print_tuning(data: Path, out: Path, body: dict[str, Any]) -> None:
     """The best of each phase, the best of all, and how sure that is."""
     from trainer.fashion.studies.tuning_plan import named
-    from trainer.fashion.studies.tuning_report import advice_of
+    from trainer.fashion.studies.tuning_results import advice_of
 
     rows: list[tuple[object, ...]] = []
     for phase in body["phases"]:

@@ -125,11 +125,9 @@ def _origin(checkpoint: Mapping[str, Any]) -> Iterator[str]:
 
 def _best(folder: Path) -> dict[str, Any]:
     checkpoint = folder / CHECKPOINTS / BEST
-    if not checkpoint.exists():
-        raise InvalidCheckpoint(
-            f"{checkpoint} does not exist; train first: atelier fashion train --out {folder}"
-        )
-    return load_checkpoint(checkpoint, KIND)
+    if checkpoint.exists():
+        return load_checkpoint(checkpoint, KIND)
+    raise InvalidCheckpoint(f"{checkpoint} does not exist; train first: atelier fashion train --out {folder}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +147,5 @@ def read_prepared(data: Path, run: TrainedRun) -> PreparedGarments:
     """The garments under `data` as the run divides them. Raises InvalidData: listing every bad line."""
     garments = read_records(data / RECORDS, data, run.schema)
     split = split_records(garments, int(run.body["seed"]))
-    return PreparedGarments(
-        train=split.train, val=split.val, trained_on=data_version(garments) == run.body["data_version"]
-    )
+    trained_on = data_version(garments) == run.body["data_version"]
+    return PreparedGarments(train=split.train, val=split.val, trained_on=trained_on)

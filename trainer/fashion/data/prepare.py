@@ -66,25 +66,21 @@ class VocabularyBuilder:
             if isinstance(value, list):
                 self._lists.add(name)
 
-    def fields(self) -> tuple[FieldSettings, ...]:
-        """The fields by name; words by how often they occur, commonest first.
+    def save(self, path: Path) -> None:
+        """Write the fields by name as JSON, whole or not at all; the commonest words of a field come first.
 
         A field that the settings have keeps its kind; any other is a list when a record has several words
         in it.
         """
-        return tuple(
+        fields = [
             FieldSettings(
                 name=name,
                 multiple=name in self._lists,
                 core=name in self._known and self._known[name].core,
                 words=tuple(sorted(count, key=lambda word: (-count[word], word))),
-            )
+            ).model_dump()
             for name, count in sorted(self._words.items())
-        )
-
-    def save(self, path: Path) -> None:
-        """Write the fields as JSON, whole or not at all."""
-        fields = [field.model_dump() for field in self.fields()]
+        ]
         write_text(path, json.dumps({"fields": fields}, ensure_ascii=False, indent=1) + "\n")
 
 

@@ -40,12 +40,13 @@ def ablate_standalone(
         "recall@10": _compare(one.hits(10), other.hits(10), groups),
         "mrr": _compare(one.reciprocals(), other.reciprocals(), groups),
     }
+    low, high = figures["mrr"]["low"], figures["mrr"]["high"]
     body = {
         "standalone_epochs": config.training.standalone_epochs,
         "epochs": config.training.max_epochs,
         "garments": len(groups),
         "figures": figures,
-        "verdict": _verdict(figures["mrr"]),
+        "verdict": "yes" if low > 0 else "no, it harms" if high < 0 else "not told apart from chance",
     }
     return write_report(space.out / RESULTS / ABLATION_FILE, body)
 
@@ -60,9 +61,3 @@ def _standings(garments: tuple[GarmentRecord, ...], space: Workspace) -> tuple[S
 def _compare(one_N: np.ndarray, other_N: np.ndarray, groups: tuple[str, ...]) -> dict[str, float]:
     low, high = difference_interval(one_N, other_N, groups)
     return {"with": float(one_N.mean()), "without": float(other_N.mean()), "low": low, "high": high}
-
-
-def _verdict(figure: dict[str, float]) -> str:
-    if figure["low"] > 0:
-        return "yes"
-    return "no, it harms" if figure["high"] < 0 else "not told apart from chance"

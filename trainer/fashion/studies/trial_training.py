@@ -32,14 +32,6 @@ class TrialData:
     device: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialResult:
-    """A training that left no file: the encoder after its last epoch, and the figures of each epoch."""
-
-    encoder: FieldEncoder
-    history: tuple[dict[str, float], ...]
-
-
 def open_trial_data(
     config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version, space: Workspace
 ) -> TrialData:
@@ -58,10 +50,11 @@ def deciding_settings(config: FashionConfig) -> dict[str, Any]:
 
 def train_trial(
     config: FashionConfig, data: TrialData, label: str, tracker: Tracker | None = None
-) -> TrialResult:
-    """Train as `train_fashion` does, both stages to the same bits, and write nothing.
+) -> tuple[FieldEncoder, list[dict[str, float]]]:
+    """The encoder after its last epoch and the figures of each epoch; writes nothing.
 
-    label: its name in progress. What the tracker raises ends the training and is raised.
+    Both stages train as in `train_fashion`, to the same bits. label: its name in progress. What the tracker
+    raises ends the training and is raised.
     """
     config = change_settings(config, {"training.device": data.device})
     kept = InMemoryCheckpoints()
@@ -74,7 +67,7 @@ def train_trial(
     )
     header = checkpoint_header(config, data.garments, data.image)
     history = training.fit(tracker or Untracked(), header)
-    return TrialResult(encoder=restore_encoder(kept.last), history=tuple(history))
+    return restore_encoder(kept.last), history
 
 
 def _relabelled(label: str, progress: Progress) -> Progress:

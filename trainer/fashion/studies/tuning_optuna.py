@@ -181,10 +181,8 @@ def _try(study: optuna.Study, trial: optuna.Trial, base: Settings, objective: Ob
     outcome = objective({**base, **trial.params}, watch, label)
     trial.set_user_attr("outcome", asdict(outcome))
     trial.set_user_attr("seconds", round(time.monotonic() - started, 2))
-    if outcome.ended:
-        study.tell(trial, outcome.value)
-    else:
-        study.tell(trial, state=TrialState.PRUNED)
+    value, state = (outcome.value, TrialState.COMPLETE) if outcome.ended else (None, TrialState.PRUNED)
+    study.tell(trial, value, state)
     return trial.number
 
 

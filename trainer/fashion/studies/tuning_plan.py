@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from trainer.loop.schedules import SCHEDULERS
@@ -128,9 +128,9 @@ class TrialOutcome:
     mrr: float
     loss: float
     best_epoch: int
-    figures: Mapping[str, float]
-    curve: tuple[float, ...]
-    ended: bool
+    figures: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[float, ...] = ()
+    ended: bool = False
 
     @property
     def stability(self) -> float:
