@@ -10,19 +10,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import grpc
 from atelier.types.v1 import access_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
-from google.rpc.status_pb2 import Status
 
+from services.runtime.admission.health_calls import HealthCalls
+from services.runtime.admission.held_bodies import HeldBody, HeldStream
+from services.runtime.admission.message_members import Plan, TooManyFields, members_cost, plan_of
+from services.runtime.admission.request_bodies import BodyAdmission, Caller
 from services.runtime.authorization import REFLECTION, Authorization
 from services.runtime.context import REQUEST_ID, Call, entered, open_call
 from services.runtime.errors import (
     Code,
-    DeadlineExceeded,
     ErrorTable,
     InvalidArgument,
     Unavailable,
@@ -30,21 +32,15 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
-from services.runtime.health_calls import HealthCalls
-from services.runtime.held_bodies import HeldBody, HeldStream
-from services.runtime.message_members import Plan, TooManyFields, members_cost, plan_of
-from services.runtime.request_bodies import BodyAdmission, Caller
+from services.runtime.grpc_calls import abort, read_message, refuse, within, write_reply
 from services.runtime.telemetry import CallMetrics, MethodMetrics, log_call, present_ids
 from services.runtime.tracing import end_span, is_traced, server_span
-from services.runtime.waits import Wait
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _SCANNED_BYTES: Final = 1_024  # a smaller message takes at most 40 KiB
 _LONGEST_PATH: Final = 128  # of a method's, in the log: callers may ask for any
-_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 Answer = tuple[Code, bytes | None]  # a call's code, and the reply of a method that has one
-T = TypeVar("T")
 
 # gRPC calls `intercept_service` and then the handler in one task; this carries the metadata over.
 _metadata: ContextVar[Mapping[str, str]] = ContextVar("metadata")
@@ -74,7 +70,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._metrics = metrics
         metrics.in_flight.set_function(lambda: len(self._calls))
         self._handlers: dict[str, Any] = {}
-        self._health = HealthCalls(lambda context, error: _refuse(context, to_status(error)))
+        self._health = HealthCalls()
         self._calls: set[asyncio.Task[Any] | None] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -237,7 +233,7 @@ class _Method:
             with (HeldStream if self._request_streaming else HeldBody)(self._bodies, caller) as held:
                 run = self._run(held, call, context)
                 # At its caller's deadline gRPC ends a call itself: to answer it once more is an error.
-                return Code.OK, await (_within(call, run) if call.given_s is None else run)
+                return Code.OK, await (within(call, run) if call.given_s is None else run)
         except asyncio.CancelledError:
             if not self._ring.broken_off:
                 raise
@@ -246,13 +242,12 @@ class _Method:
             # The error itself gets no second name: its trace holds the request, and a circle of
             # frame, error and trace would keep that in memory until it is collected.
             status = to_status(to_service_error(error, self._ring.errors))
-        refuse = _refuse if self._response_streaming else _abort
-        await refuse(context, status, (REQUEST_ID, call.request_id))
+        await (refuse if self._response_streaming else abort)(context, status, (REQUEST_ID, call.request_id))
         return Code(status.code), None
 
     async def _run(self, held: HeldBody, call: Call, context: Any) -> bytes | None:
         # A request gets no name here, so that its memory is free as soon as the method has done with it.
-        read = partial(_read, context)
+        read = partial(read_message, context)
         if isinstance(held, HeldStream):
             messages = held.read_each(read, partial(self._parse, held, call))
             answering = self._behaviour(messages, context)
@@ -267,7 +262,7 @@ class _Method:
             return reply
         async with aclosing(answering) as replies:
             async for reply in replies:
-                await held.sent(_write(context, reply))
+                await held.sent(write_reply(context, reply))
                 self._metrics.sent.inc()
         return None
 
@@ -292,49 +287,3 @@ class _Method:
                 f"the request has more than {limit} fields, those of its members included: send it in parts",
                 reason="TOO_MANY_FIELDS",
             ) from error
-
-
-async def _within(call: Call, run: Awaitable[T]) -> T:
-    """What the handler gives. Raises DeadlineExceeded: if it is late."""
-    wait = Wait().expire_in(call.remaining_s)
-    try:
-        with wait:
-            return await run
-    except TimeoutError as error:
-        if wait.expired:
-            raise DeadlineExceeded("the deadline passed before the answer was ready") from error
-        raise
-
-
-async def _read(context: Any) -> bytes | None:
-    # Not by gRPC's iterator, which keeps each message as long as the call.
-    data: Any = await context.read()
-    return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
-
-
-async def _write(context: Any, reply: Any) -> None:
-    """Send a reply. Raises CancelledError: if the call ended meanwhile, as gRPC says in another way."""
-    try:
-        await context.write(reply)
-    except grpc.aio.InternalError as error:
-        raise asyncio.CancelledError from error
-
-
-async def _refuse(context: Any, status: Status, *metadata: tuple[str, str]) -> None:
-    """Fail a call whose reply is a stream."""
-    context.set_code(_CODES[status.code])
-    context.set_details(status.message)
-    context.set_trailing_metadata(_trailing(status, *metadata))
-
-
-async def _abort(context: Any, status: Status, *metadata: tuple[str, str]) -> None:
-    """Fail a call whose reply is a single message: so that no empty message precedes the failure."""
-    try:
-        await context.abort(_CODES[status.code], status.message, _trailing(status, *metadata))
-    except (grpc.aio.AbortError, grpc.aio.InternalError) as error:  # the latter if the caller is gone
-        # gRPC keeps it with the call, and its trace would keep the call: both until garbage is collected.
-        error.__traceback__ = None
-
-
-def _trailing(status: Status, *metadata: tuple[str, str]) -> tuple[tuple[str, str | bytes], ...]:
-    return (("grpc-status-details-bin", status.SerializeToString()), *metadata)

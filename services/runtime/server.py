@@ -23,12 +23,12 @@ from prometheus_client import (
 )
 
 from model_store.durable import write_text
+from services.runtime.admission.request_bodies import BodyAdmission, BodyLimits
 from services.runtime.authorization import open_authorization
 from services.runtime.credentials import open_certificate
 from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.limits import MIB
-from services.runtime.request_bodies import BodyAdmission, BodyLimits
 from services.runtime.security import BadSecurity, is_loopback
 from services.runtime.settings import ServiceSettings
 from services.runtime.telemetry import CallMetrics, HopMetrics, configure_logging, register_build

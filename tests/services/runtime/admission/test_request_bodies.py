@@ -11,13 +11,12 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from services.runtime.admission.held_bodies import HeldBody
+from services.runtime.admission.request_bodies import SMALL_BYTES, BodyAdmission, BodyLimits, Caller
 from services.runtime.context import BULK, PRIORITY
 from services.runtime.errors import ResourceExhausted
-from services.runtime.held_bodies import HeldBody
 from services.runtime.limits import MIB
-from services.runtime.request_bodies import SMALL_BYTES, BodyAdmission, BodyLimits, Caller
-
-from .conftest import SERVICE, TEXT, Serve
+from tests.services.runtime.conftest import SERVICE, TEXT, Serve
 
 LARGE = TEXT(value="x" * (8 * MIB))
 LITTLE = TEXT(value="x")

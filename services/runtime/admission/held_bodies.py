@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Self, TypeVar
 
+from services.runtime.admission.request_bodies import BodyAdmission, Caller, Read
+from services.runtime.admission.waits import Wait
 from services.runtime.errors import Aborted, InvalidArgument
-from services.runtime.request_bodies import BodyAdmission, Caller, Read
-from services.runtime.waits import Wait
 
 T = TypeVar("T")
 

@@ -21,8 +21,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from services.runtime.limits import MIB
-
-from .test_request_bodies import OK, outcome, refused
+from tests.services.runtime.admission.test_request_bodies import OK, outcome, refused
 
 pytestmark = pytest.mark.slow
 

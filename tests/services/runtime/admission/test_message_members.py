@@ -7,7 +7,7 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.runtime.message_members import (
+from services.runtime.admission.message_members import (
     MESSAGE_COST,
     TEXT_COST,
     TooManyFields,

@@ -17,8 +17,8 @@ from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from services.runtime.admission.waits import Turns, Wait
 from services.runtime.errors import ResourceExhausted
-from services.runtime.waits import Turns, Wait
 
 SMALL_BYTES: Final = 64 << 10
 _SHARES: Final = (0.9, 0.5)  # of interactive and of bulk calls

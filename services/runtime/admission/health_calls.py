@@ -4,29 +4,27 @@ A request names a service, so one that is large, or that does not come with its 
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from services.runtime.errors import InvalidArgument, ResourceExhausted, ServiceError
-from services.runtime.waits import Turns
+from services.runtime.admission.waits import Turns
+from services.runtime.errors import InvalidArgument, ResourceExhausted, ServiceError, to_status
+from services.runtime.grpc_calls import refuse
 
 _LARGEST_BYTES: Final = 4 << 10
 _MOST_WATCHES: Final = 1_024
 _PEER_WATCHES: Final = 64  # of one connection
 _RETRY_S: Final = 1.0
 
-Refuse = Callable[[Any, ServiceError], Awaitable[None]]
-
 
 class HealthCalls:
     """Reads the requests of health checks within limits."""
 
-    def __init__(self, refuse: Refuse) -> None:
-        self._refuse = refuse
+    def __init__(self) -> None:
         self._turns = Turns(seconds=0.5, most=8, of_peer=2, waiting_s=5.0)
         self._watches: Counter[str] = Counter()
 
@@ -42,9 +40,9 @@ class HealthCalls:
                 if reply is not None:
                     await context.write(reply)
             except DecodeError:
-                await self._refuse(context, InvalidArgument("the request is not a health check"))
+                await refuse(context, to_status(InvalidArgument("the request is not a health check")))
             except ServiceError as error:
-                await self._refuse(context, error)
+                await refuse(context, to_status(error))
 
         return grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
 
