@@ -35,15 +35,6 @@ _LEAST_GAIN = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
-    """How to read the scores of one head. `gain`: nats a pair by the weight, on unseen artists."""
-
-    temperature: float
-    uncertainty_weight: float
-    gain: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
     """How far stated probabilities are from what happened, bin by bin.
 
@@ -69,25 +60,24 @@ def fit_temperature(score_N: np.ndarray, rank_N: np.ndarray) -> float:
 
 def fit_calibration(
     score_N: np.ndarray, uncertainty_N: np.ndarray, rank_N: np.ndarray, artists: Sequence[str]
-) -> Fitted:
-    """Temperature and uncertainty weight of these works; the weight by two-fold trial over artists."""
+) -> tuple[Calibration, float]:
+    """Temperature and uncertainty weight of these works; the weight by two-fold trial over artists.
+
+    With its gain: nats a pair by the weight, on unseen artists.
+    """
     pairs = sample_pairs(rank_N, PAIRS)
     gap_P, wide_P = _gaps(score_N, pairs), _widths(uncertainty_N, pairs)
     _, artist_N = np.unique(np.asarray(artists), return_inverse=True)
     fold_N = artist_N % 2
     folds = [(fold_N[pairs.first] == fold) & (fold_N[pairs.second] == fold) for fold in (0, 1)]
     if not all(fold_P.any() for fold_P in folds) or not wide_P.any():
-        return Fitted(temperature=_temperature(gap_P, wide_P, 0.0), uncertainty_weight=0.0, gain=0.0)
+        return Calibration(temperature=_temperature(gap_P, wide_P, 0.0)), 0.0
     tried = {weight: _held_out_loss(gap_P, wide_P, folds, weight) for weight in _WEIGHTS}
     best = min(tried, key=lambda weight: (tried[weight], weight))
     gain = tried[0.0] - tried[best]
-    chosen = best if gain >= _LEAST_GAIN else 0.0
-    temperature = _temperature(gap_P, wide_P, chosen)
-    return Fitted(
-        temperature=temperature,
-        uncertainty_weight=chosen * temperature**2 / float(wide_P.mean()),
-        gain=gain if chosen else 0.0,
-    )
+    if gain < _LEAST_GAIN:
+        best = gain = 0.0
+    return _calibration(_temperature(gap_P, wide_P, best), best, wide_P), gain
 
 
 def pair_loss(gap_P: np.ndarray, wide_P: np.ndarray, calibration: Calibration) -> float:

@@ -25,6 +25,7 @@ from trainer.publication.graphs import (
     measure_parity,
     open_published,
     opened,
+    run_rows,
 )
 from trainer.publication.publish import PublishableGraph, Published, PublishTarget, provenance_of, publish
 from trainer.publication.signature import Signature
@@ -160,10 +161,7 @@ def _trained(body: dict[str, Any]) -> Provenance:
 
 def _golden_features(backbone: Version) -> np.ndarray:
     """Features that the backbone gives for its golden pictures, and as many drawn around them."""
-    session = open_published(backbone)
-    real = np.concatenate(
-        [session.run({IMAGE: picture[None]})[FEATURE] for picture in golden_pictures_of(backbone)]
-    )
+    real = run_rows(open_published(backbone), {IMAGE: golden_pictures_of(backbone)})[FEATURE]
     rng = np.random.default_rng(0)
     drawn = real + rng.normal(0, 0.5, real.shape) * real.std()
     return np.concatenate((real, drawn)).astype(np.float32)

@@ -44,16 +44,12 @@ def calibrate_judge(
         "posteriors": [{"centre": fitted.centre_H, "factor": fitted.factor_HH} for fitted in uncertainties],
     }
     score_N, uncertainty_N = judge_features(restore_judge(body), val[0])
-    fitted = fit_calibration(score_N, uncertainty_N, val[1], val_artists)
-    probability = float(body["config"]["training"]["tie_probability"])
+    calibration, gain = fit_calibration(score_N, uncertainty_N, val[1], val_artists)
+    margin = tie_margin(calibration.temperature, float(body["config"]["training"]["tie_probability"]))
     return body | {
-        "temperature": fitted.temperature,
-        "calibration": {
-            "temperature": fitted.temperature,
-            "uncertainty_weight": fitted.uncertainty_weight,
-            "tie_margin": tie_margin(fitted.temperature, probability),
-        },
-        "uncertainty_gain": fitted.gain,
+        "temperature": calibration.temperature,
+        "calibration": {**calibration.model_dump(), "tie_margin": margin},
+        "uncertainty_gain": gain,
     }
 
 

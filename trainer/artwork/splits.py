@@ -129,14 +129,12 @@ def _deal(counts_GT: np.ndarray, rng: np.random.Generator) -> tuple[float, np.nd
     order = rng.permutation(len(counts_GT))
     order = order[np.argsort(-counts_GT[order].sum(axis=1), kind="stable")]
     for group in order:
-        costs = [_cost(held_PT, target_PT, part, counts_GT[group]) for part in range(len(PARTS))]
-        part = int(np.argmin(costs))
+        gained_PPT = np.eye(len(PARTS))[:, :, None] * counts_GT[group]
+        part = int(np.argmin([_cost(held_PT + gained_PT, target_PT) for gained_PT in gained_PPT]))
         chosen_G[group], held_PT[part] = part, held_PT[part] + counts_GT[group]
     empty = (held_PT.sum(axis=1) == 0).sum()
-    return float((((held_PT - target_PT) / np.maximum(1, target_PT)) ** 2).sum() + 1e6 * empty), chosen_G
+    return _cost(held_PT, target_PT) + float(1e6 * empty), chosen_G
 
 
-def _cost(held_PT: np.ndarray, target_PT: np.ndarray, part: int, gained_T: np.ndarray) -> float:
-    after_PT = held_PT.copy()
-    after_PT[part] += gained_T
-    return float((((after_PT - target_PT) / np.maximum(1, target_PT)) ** 2).sum())
+def _cost(held_PT: np.ndarray, target_PT: np.ndarray) -> float:
+    return float((((held_PT - target_PT) / np.maximum(1, target_PT)) ** 2).sum())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import InvalidCheckpoint
-from trainer.loop.checkpoints import copy_checkpoint, load_checkpoint, save_checkpoint
+from trainer.loop.checkpoints import copy_checkpoint, save_checkpoint
 
 BEST, LAST, ENSEMBLE = "best_model.pt", "last.pt", "ensemble.pt"
 PATTERNS = (BEST, LAST, ENSEMBLE, "top_*.pt", "epoch_*.pt")
@@ -108,14 +108,3 @@ class LastCheckpoint:
 
     path: Path
     body: dict[str, Any]
-
-
-def read_last(folder: Path, kind: str) -> LastCheckpoint:
-    """The last checkpoint of the run in `folder`.
-
-    Raises InvalidCheckpoint: when there is none, or it is of another kind.
-    """
-    path = folder / LAST
-    if not path.exists():
-        raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume")
-    return LastCheckpoint(path=path, body=load_checkpoint(path, kind))

@@ -11,8 +11,8 @@ from typing import Any
 
 from trainer.configuration import TrainingSettings
 from trainer.errors import InvalidCheckpoint
-from trainer.loop.checkpointing import LastCheckpoint, read_last
-from trainer.loop.checkpoints import restoring
+from trainer.loop.checkpointing import LAST, LastCheckpoint
+from trainer.loop.checkpoints import load_checkpoint, restoring
 from trainer.loop.run_folder import claimed
 from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, tracking, writing_events
 
@@ -66,8 +66,10 @@ class TrainingRun:
                     yield recorder
 
     def _last(self) -> LastCheckpoint:
-        last = read_last(self.checkpoints, self.header["kind"])
-        path, body = last.path, last.body
+        path = self.checkpoints / LAST
+        if not path.exists():
+            raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume")
+        body = load_checkpoint(path, self.header["kind"])
         with restoring(path):
             for name in self.fields:
                 body[name]
@@ -79,7 +81,7 @@ class TrainingRun:
         changed = sorted(name for name in was.keys() | asked.keys() if was.get(name) != asked.get(name))
         if changed:
             raise InvalidCheckpoint(f"{path}: the run has other settings of {', '.join(changed)}")
-        return last
+        return LastCheckpoint(path=path, body=body)
 
 
 def settings_by_name(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -22,10 +22,9 @@ from onnx import numpy_helper
 
 from inference.errors import InferenceError
 from inference.pixels import decode_image
-from inference.session import Session
 from model_store.manifest import ImagePreprocessing
 from trainer.errors import InvalidData, NotFaithful
-from trainer.publication.graphs import keep_halves, opened
+from trainer.publication.graphs import keep_halves, opened, run_rows
 from trainer.publication.publish import FIDELITY, PublishableGraph, Published, PublishTarget, publish
 from trainer.publication.stored_versions import reference
 
@@ -189,19 +188,15 @@ def _prove_invariance(model: onnx.ModelProto, picture_N: np.ndarray, vector_ND: 
         for size in (size for size in BATCHES if size <= len(picture_N)):
             for start in (0, len(picture_N) - size):
                 rows = slice(start, start + size)
-                if not np.array_equal(_run(session, picture_N[rows]), vector_ND[rows]):
+                (found_BD,) = session.run({session.inputs[0].name: picture_N[rows]}).values()
+                if not np.array_equal(found_BD, vector_ND[rows]):
                     raise NotFaithful(f"int8 gives a picture another vector in a batch of {size} than alone")
 
 
 def _vectors(model: onnx.ModelProto, picture_N: np.ndarray) -> np.ndarray:
     """float32 vector_ND, one picture at a time."""
     with opened(model) as session:
-        return np.concatenate([_run(session, picture_HWC[None]) for picture_HWC in picture_N])
-
-
-def _run(session: Session, image_BHWC: np.ndarray) -> np.ndarray:
-    """The first output of a graph with one input."""
-    return next(iter(session.run({session.inputs[0].name: image_BHWC}).values()))
+        return next(iter(run_rows(session, {session.inputs[0].name: picture_N}).values()))
 
 
 def _cosines(one_ND: np.ndarray, other_ND: np.ndarray) -> np.ndarray:

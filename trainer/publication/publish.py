@@ -21,7 +21,7 @@ from model_store.durable import hash_file
 from model_store.errors import AliasConflict
 from model_store.manifest import FileEntry, Manifest, Provenance
 from model_store.store import Draft, ModelStore, Version
-from trainer.publication.graphs import OPSET, Format, Graph, open_graph, save_graph
+from trainer.publication.graphs import OPSET, Format, Graph, open_graph, run_rows, save_graph
 from trainer.publication.stored_versions import is_whole, readable_versions
 
 TOOLS = ("torch", "transformers", "open_clip_torch", "onnx", "onnxscript", "onnxruntime-gpu", "numpy")
@@ -143,7 +143,7 @@ def _fields(model: PublishableGraph, files: Mapping[str, Path], golden: Path) ->
     """The manifest's fields except `files`; writes the golden set, recorded on the CPU."""
     form: Format = "torchscript" if isinstance(model.graph, bytes) else "onnx"
     session = open_graph(next(iter(files.values())))
-    outputs = _rows(session.run, model.golden_inputs)
+    outputs = run_rows(session, model.golden_inputs)
     write_golden(golden, model.golden_inputs, outputs)
     peak = max(1.0, *(float(np.abs(array).max()) for array in outputs.values()))
     main = outputs[model.output]
@@ -163,15 +163,6 @@ def _fields(model: PublishableGraph, files: Mapping[str, Path], golden: Path) ->
         "provenance": model.source,
         **model.fields,
     }
-
-
-def _rows(
-    run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]], inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Outputs of one row at a time, as the golden check runs them."""
-    count = len(next(iter(inputs.values())))
-    rows = [run({name: array[row : row + 1] for name, array in inputs.items()}) for row in range(count)]
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def _norm_range(vector_BD: np.ndarray) -> tuple[float, float]:

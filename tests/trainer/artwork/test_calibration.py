@@ -30,20 +30,14 @@ def test_uncertainties_that_tell_something_are_used():
     spread_N = np.where(np.arange(800) % 2 == 0, 0.1, 3.0)
     score_N, rank_N = _graded(spread_N)
 
-    fitted = fit_calibration(score_N, spread_N.astype(np.float32), rank_N, ARTISTS)
-    alone = fit_calibration(score_N, np.zeros(800, np.float32), rank_N, ARTISTS)
+    fitted, gain = fit_calibration(score_N, spread_N.astype(np.float32), rank_N, ARTISTS)
+    alone, no_gain = fit_calibration(score_N, np.zeros(800, np.float32), rank_N, ARTISTS)
 
     assert fitted.uncertainty_weight > 0
-    assert fitted.gain > 0.01
-    assert (alone.uncertainty_weight, alone.gain) == (0.0, 0.0)
+    assert gain > 0.01
+    assert (alone.uncertainty_weight, no_gain) == (0.0, 0.0)
     told, untold = (
-        measure_reliability(
-            score_N,
-            rank_N,
-            Calibration(temperature=one.temperature, uncertainty_weight=one.uncertainty_weight),
-            spread_N,
-        ).error
-        for one in (fitted, alone)
+        measure_reliability(score_N, rank_N, calibration, spread_N).error for calibration in (fitted, alone)
     )
     assert told < untold
 
@@ -53,16 +47,16 @@ def test_uncertainties_that_tell_nothing_are_left_out():
     rng = np.random.default_rng(5)
     score_N, rank_N = _graded(np.full(800, 0.8))
 
-    fitted = fit_calibration(score_N, rng.uniform(0, 3, 800).astype(np.float32), rank_N, ARTISTS)
+    fitted, gain = fit_calibration(score_N, rng.uniform(0, 3, 800).astype(np.float32), rank_N, ARTISTS)
 
-    assert (fitted.uncertainty_weight, fitted.gain) == (0.0, 0.0)
+    assert (fitted.uncertainty_weight, gain) == (0.0, 0.0)
 
 
 def test_one_artist_is_too_few_to_try_a_weight():
     """Nothing is held out of a fit to one artist's works."""
     score_N, rank_N = _graded(np.full(60, 0.5))
 
-    fitted = fit_calibration(score_N, np.ones(60, np.float32), rank_N, ["one"] * 60)
+    fitted, _ = fit_calibration(score_N, np.ones(60, np.float32), rank_N, ["one"] * 60)
 
     assert fitted.uncertainty_weight == 0.0
     assert fitted.temperature > 0
