@@ -145,7 +145,7 @@ class ArtworkObjective:
         """The losses of those rows."""
         settings, network = self._settings, self.network
         image_BSSC = torch.from_numpy(self._pictures.image_NSSC[row_B])
-        # A chain is cut alike: otherwise the cut, not the fault, would tell its pictures apart.
+        # A chain is cut alike: otherwise the cut, not the fault, would distinguish its pictures.
         view_BSSC = crop_groups(image_BSSC, LEVELS, settings.view, self._rng).to(self._device)
         feature_BD, patch_BND = network(view_BSSC)
         strength_BF = torch.from_numpy(self._pictures.strength_NF[row_B]).to(self._device)

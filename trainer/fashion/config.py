@@ -92,15 +92,15 @@ class ResidualSettings(Settings):
     dropout: Annotated[float, AfterValidator(_tenths)] = 0.1
 
 
-def _of_a_kind(settings: Any) -> Any:
-    # Files and checkpoints from before there were kinds.
+def _with_kind(settings: Any) -> Any:
+    # Older files and checkpoints state no kind.
     return {"kind": "pooled", **settings} if isinstance(settings, Mapping) else settings
 
 
 EncoderSettings = Annotated[
     PooledSettings | AttentionSettings | ResidualSettings,
     Field(discriminator="kind"),
-    BeforeValidator(_of_a_kind),
+    BeforeValidator(_with_kind),
 ]
 _ENCODER: TypeAdapter[EncoderSettings] = TypeAdapter(EncoderSettings)
 

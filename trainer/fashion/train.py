@@ -25,8 +25,7 @@ from trainer.fashion.encoders import build_encoder, encode_tensors, restore_enco
 from trainer.fashion.evaluation.retrieval import evaluate_in_batch, evaluate_retrieval
 from trainer.fashion.module import EncoderModule, GarmentTensors, Stage, make_tensors
 from trainer.features import vectors_of_files
-from trainer.loop.checkpointing import BEST, CheckpointKeeper, CheckpointWriter, LastCheckpoint
-from trainer.loop.checkpoints import load_checkpoint
+from trainer.loop.checkpoints import BEST, CheckpointKeeper, CheckpointWriter, LastCheckpoint, load_checkpoint
 from trainer.loop.device import choose_device
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.progress import Progress

@@ -26,8 +26,7 @@ from trainer.fashion.encoders import EncoderEnsemble, RecordEncoder, encode_tens
 from trainer.fashion.evaluation.encoded import Encoded
 from trainer.fashion.train import CHECKPOINTS, KIND
 from trainer.features import vectors_of_files
-from trainer.loop.checkpointing import BEST
-from trainer.loop.checkpoints import load_checkpoint
+from trainer.loop.checkpoints import BEST, load_checkpoint
 from trainer.publication.stored_versions import trained_against
 from trainer.workspace import Workspace
 

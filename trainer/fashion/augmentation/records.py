@@ -36,8 +36,7 @@ class LenderGroups:
         self._order_N = torch.argsort(groups, stable=True)
         self._count_G = torch.bincount(groups)
         self._start_G = self._count_G.cumsum(0) - self._count_G
-        self._place_N = torch.empty_like(groups)
-        self._place_N[self._order_N] = torch.arange(len(groups)) - self._start_G[groups[self._order_N]]
+        self._place_N = torch.argsort(self._order_N) - self._start_G[groups]
 
     def draw(self, row_B: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """int64 lender_B: another garment of the group, all equally likely; itself where it is alone."""

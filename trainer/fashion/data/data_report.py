@@ -56,13 +56,17 @@ class Exclusions:
 
 
 class RecordCounts:
-    """Counts over records: words by field, garments by style, and how many records are equal."""
+    """Counts over records: words by field, garments by style, and how many records are equal.
+
+    words: of each field; lists: fields that are a list in some record. Both by part of the split, and of all.
+    """
 
     def __init__(self) -> None:
         self.garments = 0
         self._styles: Counter[str] = Counter()
         self._parts: Counter[str] = Counter()
-        self._words: dict[str, Counter[str]] = defaultdict(Counter)
+        self.words: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+        self.lists: dict[str, set[str]] = defaultdict(set)
         self._having: Counter[str] = Counter()
         self._keys: dict[str, Counter[int]] = defaultdict(Counter)
 
@@ -72,21 +76,24 @@ class RecordCounts:
         self._parts[record["split"]] += 1
         if "style_folder" in record:
             self._styles[record["style_folder"]] += 1
-        for name, value in record["attributes"].items():
-            self._having[name] += 1
-            self._words[name].update([value] if isinstance(value, str) else value)
+        self._having.update(record["attributes"].keys())
         key = hash(json.dumps(record["attributes"], sort_keys=True, ensure_ascii=False))
         for part in ("all", record["split"]):
             self._keys[part][key] += 1
+            for name, value in record["attributes"].items():
+                self.words[part][name].update([value] if isinstance(value, str) else value)
+                if isinstance(value, list):
+                    self.lists[part].add(name)
 
     def report(self) -> dict[str, Any]:
         """Their part of the data report."""
+        words = sorted(self.words["all"].items())
         return {
             "garments": self.garments,
             "split": dict(self._parts),
             "by_style_folder": dict(self._styles),
-            "by_field": {name: dict(count.most_common()) for name, count in sorted(self._words.items())},
-            "missing": {name: self.garments - self._having[name] for name in sorted(self._words)},
+            "by_field": {name: dict(count.most_common()) for name, count in words},
+            "missing": {name: self.garments - self._having[name] for name, _ in words},
             "distinct_records": len(self._keys["all"]),
             "tie_ceiling": {
                 part: {str(k): tie_ceiling(tuple(keys.elements()), k) for k in KS}

@@ -8,8 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -51,39 +50,6 @@ class PrepareOptions:
     progress: Progress
 
 
-class VocabularyBuilder:
-    """Collects the words of a shop's records, field by field: of the training part alone (F-4, F-6)."""
-
-    def __init__(self, settings: AttributeSettings) -> None:
-        self._known = {field.name: field for field in settings.fields}
-        self._words: dict[str, Counter[str]] = defaultdict(Counter)
-        self._lists = {field.name for field in settings.fields if field.multiple}
-
-    def add(self, attributes: Mapping[str, Any]) -> None:
-        """Count the words of a record of the training part."""
-        for name, value in attributes.items():
-            self._words[name].update([value] if isinstance(value, str) else value)
-            if isinstance(value, list):
-                self._lists.add(name)
-
-    def save(self, path: Path) -> None:
-        """Write the fields by name as JSON, whole or not at all; the commonest words of a field come first.
-
-        A field that the settings have keeps its kind; any other is a list when a record has several words
-        in it.
-        """
-        fields = [
-            FieldSettings(
-                name=name,
-                multiple=name in self._lists,
-                core=name in self._known and self._known[name].core,
-                words=tuple(sorted(count, key=lambda word: (-count[word], word))),
-            ).model_dump()
-            for name, count in sorted(self._words.items())
-        ]
-        write_text(path, json.dumps({"fields": fields}, ensure_ascii=False, indent=1) + "\n")
-
-
 def prepare_kfashion(
     dataset: KFashion, settings: AttributeSettings, options: PrepareOptions
 ) -> dict[str, Any]:
@@ -94,7 +60,7 @@ def prepare_kfashion(
     exclusions, schema = Exclusions(), AttributeSchema(settings.preprocessing())
     lines = _cut_garments(dataset, schema, options.out / PICTURES, exclusions, options.progress)
     about = {"source": "K-Fashion", "label_files": dataset.count()}
-    return _write(lines, options, exclusions, about, VocabularyBuilder(settings))
+    return _write(lines, options, exclusions, about, RecordCounts())
 
 
 def _cut_garments(
@@ -198,11 +164,28 @@ def prepare_table(
 
     Raises InvalidData: as `prepare_kfashion`. Raises InvalidTable: as `read_item_table`.
     """
-    exclusions, vocabulary = Exclusions(), VocabularyBuilder(settings)
+    exclusions, counts = Exclusions(), RecordCounts()
     lines = _copy_all(read_item_table(table), images.resolve(), settings, options, exclusions)
-    report = _write(lines, options, exclusions, {"source": table.name}, vocabulary)
-    vocabulary.save(options.out / VOCABULARY_FILE)
+    report = _write(lines, options, exclusions, {"source": table.name}, counts)
+    fields = [field.model_dump() for field in _vocabulary(settings, counts)]
+    body = json.dumps({"fields": fields}, ensure_ascii=False, indent=1)
+    write_text(options.out / VOCABULARY_FILE, body + "\n")
     return report
+
+
+def _vocabulary(settings: AttributeSettings, counts: RecordCounts) -> Iterator[FieldSettings]:
+    """The fields of the training part by name; words by how often they occur, commonest first (F-4, F-6).
+
+    A field that the settings have keeps its kind; any other is a list when a record has several words in it.
+    """
+    known = {field.name: field for field in settings.fields}
+    for name, words in sorted(counts.words[TRAIN].items()):
+        yield FieldSettings(
+            name=name,
+            multiple=name in counts.lists[TRAIN] or (name in known and known[name].multiple),
+            core=name in known and known[name].core,
+            words=tuple(sorted(words, key=lambda word: (-words[word], word))),
+        )
 
 
 def _copy_all(
@@ -262,14 +245,14 @@ def _write(
     options: PrepareOptions,
     exclusions: Exclusions,
     about: dict[str, Any],
-    vocabulary: VocabularyBuilder,
+    counts: RecordCounts,
 ) -> dict[str, Any]:
     """Records with their part of the split, a fifth of the groups to validate on, then the report.
 
     Records are written twice, first as a draft without parts: until all are written, the file of an earlier
     preparation stays.
     """
-    path, counts, groups = options.out / RECORDS, RecordCounts(), set[str]()
+    path, groups = options.out / RECORDS, set[str]()
     draft = path.with_name(f".{path.name}.draft")
     options.out.mkdir(parents=True, exist_ok=True)
     try:
@@ -290,8 +273,6 @@ def _write(
                 line["split"] = VAL if line["group"] in held else TRAIN
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
                 counts.add(line)
-                if line["split"] == TRAIN:
-                    vocabulary.add(line["attributes"])
     finally:
         draft.unlink(missing_ok=True)
     body = {**about, "seed": options.seed, **counts.report(), **exclusions.report()}

@@ -16,7 +16,7 @@ from trainer.reports.lettering import drawable
 
 RECALL, STYLES, SIMILARITIES = "recall.png", "breakdown.png", "similarity_histogram.png"
 MAP, GROUPS = "embedding_map.png", "query_groups.png"
-# Points that a reader can still tell apart.
+# Points that a reader can still distinguish.
 _MOST_POINTS = 2_000
 
 

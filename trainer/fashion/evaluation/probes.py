@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from trainer.fashion.data.prepared_data import GarmentRecord
-from trainer.fashion.evaluation.retrieval import KS, rank_columns, recall_figures
+from trainer.fashion.evaluation.retrieval import rank_columns, recall_figures
 
 # A word that fewer garments have is not probed: there is too little to learn from.
 _FEWEST = 5
@@ -90,7 +90,6 @@ def evaluate_probes(
     picture_ND: np.ndarray,
     queries: Sequence[GarmentRecord],
     own_Q: np.ndarray,
-    ks: Sequence[int] = KS,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Full-gallery figures of retrieval by the probes, with the accuracy of each field, and its score_QN.
 
@@ -98,7 +97,7 @@ def evaluate_probes(
     """
     score_QN = probe_scores(probes, picture_ND, queries)
     by_field = field_accuracy(probes, picture_ND[own_Q], queries)
-    figures = recall_figures(rank_columns(score_QN, own_Q), ks)
+    figures = recall_figures(rank_columns(score_QN, own_Q))
     return {"words": len(probes), "by_field": by_field, **figures}, score_QN
 
 

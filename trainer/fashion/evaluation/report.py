@@ -44,11 +44,12 @@ EVALUATION_FILE, MARKDOWN_FILE, GROUPS_FILE = "evaluation.json", "evaluation.md"
 
 Split = Literal["train", "val", "all"]
 NORM_TOLERANCE = 1e-5
+# Bins of a histogram of similarities, and the pairs of other pictures in it.
 _BINS, _OTHERS = 40, 20_000
-# Of the garments, the most central: a stand-in for bestsellers.
+# Share of the garments that are anchors, the most central: a stand-in for bestsellers.
 ANCHOR_SHARE = 0.1
 ALL, ANCHOR, HIGH_QUALITY, BALANCED = "all", "anchor", "high_quality", "category_balanced"
-# Figures of a group of queries, and the draws of a permutation test.
+# Figures of a group of queries by their k, and the draws of a permutation test.
 _GROUP_KS, _DRAWS = {"top1": 1, "recall@5": 5, "recall@10": 10}, 1_000
 
 
@@ -114,8 +115,8 @@ def evaluate_encoder(
         "in_batch": both_ways(encoded, in_batch)
         | {"anchor": in_batch(encoded.record_ND, encoded.picture_ND, asked_N=centrality.anchor_N)},
         "agreement": both_ways(encoded, agreement),
-        "by_style": recall_by(standings, rows_by_word(styles), KS),
-        "by_category": recall_by(standings, rows_by_word(categories), KS),
+        "by_style": recall_by(standings, rows_by_word(styles)),
+        "by_category": recall_by(standings, rows_by_word(categories)),
         "query_groups": evaluate_groups(standings, encoded, query_groups(encoded, styles, centrality, core)),
         "centrality": centrality_report(centrality, styles, [each.item_id for each in encoded.garments]),
         "vectors": {"record": check_vectors(encoded.record_ND), "image": check_vectors(encoded.picture_ND)},

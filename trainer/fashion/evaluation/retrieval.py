@@ -100,20 +100,17 @@ def similarities(query_ND: np.ndarray, gallery_ND: np.ndarray) -> Iterator[tuple
         yield row_B, query_ND[row_B] @ gallery_ND.T
 
 
-def evaluate_retrieval(
-    query_ND: np.ndarray, gallery_ND: np.ndarray, keys: Sequence[str], ks: Sequence[int] = KS
-) -> dict[str, Any]:
+def evaluate_retrieval(query_ND: np.ndarray, gallery_ND: np.ndarray, keys: Sequence[str]) -> dict[str, Any]:
     """Queries finding their own items in the whole gallery: recall@k, precision@k and MRR.
 
     Beside them what chance gives and ties allow, and the similarity of own and other items. A query has a
     single own item, so top-k accuracy is recall@k, and precision@k is at most 1/k.
     """
-    standings = rank_own(query_ND, gallery_ND)
     return {
         "gallery_size": len(keys),
-        **recall_figures(standings, ks),
-        "chance": {str(k): min(1.0, k / len(keys)) for k in ks},
-        "tie_ceiling": {str(k): tie_ceiling(keys, k) for k in ks},
+        **recall_figures(rank_own(query_ND, gallery_ND)),
+        "chance": {str(k): min(1.0, k / len(keys)) for k in KS},
+        "tie_ceiling": {str(k): tie_ceiling(keys, k) for k in KS},
         **mean_similarities(query_ND, gallery_ND, keys),
     }
 
@@ -128,11 +125,9 @@ def recall_figures(standings: Standings, ks: Sequence[int] = KS) -> dict[str, An
     }
 
 
-def recall_by(standings: Standings, rows: Mapping[str, np.ndarray], ks: Sequence[int]) -> dict[str, Any]:
+def recall_by(standings: Standings, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Recall@k in the whole gallery of the queries of each word, with their number."""
-    return {
-        word: {"queries": len(row), **recall_figures(standings.part(row), ks)} for word, row in rows.items()
-    }
+    return {word: {"queries": len(row), **recall_figures(standings.part(row))} for word, row in rows.items()}
 
 
 def mean_similarities(query_ND: np.ndarray, gallery_ND: np.ndarray, keys: Sequence[str]) -> dict[str, float]:

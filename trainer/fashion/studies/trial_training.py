@@ -10,7 +10,7 @@ from trainer.fashion.data.prepared_data import GarmentRecord, split_records
 from trainer.fashion.encoders import FieldEncoder, restore_encoder
 from trainer.fashion.module import GarmentTensors
 from trainer.fashion.train import EncoderTraining, checkpoint_header, open_parts
-from trainer.loop.checkpointing import InMemoryCheckpoints
+from trainer.loop.checkpoints import InMemoryCheckpoints
 from trainer.loop.device import choose_device
 from trainer.loop.progress import Progress
 from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, Untracked
