@@ -20,6 +20,7 @@ from services.runtime.context import forwarded_metadata, present_call
 from services.runtime.errors import DeadlineExceeded, ServiceError, Unavailable, Unimplemented
 from services.runtime.limits import MIB, Limits
 from services.runtime.security import INSECURE, ClientSecurity
+from services.runtime.tracing import is_present_traced
 
 DEADLINE_S: Final = 60.0
 RETRIES: Final = 2
@@ -201,11 +202,7 @@ def _hop(stub: Any, counter: HopCounter | None) -> Iterator[trace.Span]:
     path = getattr(stub, "_method", b"")  # a stub's callable keeps its path to itself
     service, _, method = (path.decode() if isinstance(path, bytes) else str(path)).lstrip("/").partition("/")
     service, method = service or "unknown", method or "unknown"
-    span = trace.get_tracer("atelier").start_span(
-        f"{service}/{method}",
-        kind=trace.SpanKind.CLIENT,
-        attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
-    )
+    span = _span(service, method) if is_present_traced() else trace.INVALID_SPAN
     end = counter.begin("unary", service, method) if counter else None
     code = grpc.StatusCode.OK
     try:
@@ -223,6 +220,14 @@ def _hop(stub: Any, counter: HopCounter | None) -> Iterator[trace.Span]:
         span.end()
         if end:
             end(code.name)
+
+
+def _span(service: str, method: str) -> trace.Span:
+    return trace.get_tracer("atelier").start_span(
+        f"{service}/{method}",
+        kind=trace.SpanKind.CLIENT,
+        attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
+    )
 
 
 def _pause_s(error: ServiceError, attempt: int) -> float | None:

@@ -73,6 +73,11 @@ def is_traced(metadata: Mapping[str, str]) -> bool:
     return "traceparent" in metadata or is_exporting()
 
 
+def is_present_traced() -> bool:
+    """Whether what the present code calls needs a span."""
+    return is_exporting() or trace.get_current_span().get_span_context().is_valid
+
+
 def is_exporting() -> bool:
     """Whether this process records spans."""
     return getattr(trace.get_tracer_provider(), "sampler", _NEVER) is not _NEVER

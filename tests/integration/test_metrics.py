@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from atelier.recommender.v1 import catalog_pb2, recommender_pb2
+from opentelemetry.context import attach, detach
+from opentelemetry.propagate import extract
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.client.ranker import picture
 from tests.integration.conftest import ROOT, House, drawing
+from tests.integration.test_promotion import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +88,7 @@ def families(house: House, service: str) -> set[str]:
     return {n for n in names if not n.startswith(FOREIGN) and not n.endswith("_created")}
 
 
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 STAGES = {"queue_ms", "decode_ms", "compute_ms"}
 
 
@@ -92,16 +96,20 @@ def test_a_calls_line_says_where_its_time_went(house: House) -> None:
     """Stages, hop and bytes of a ranking, an upsert, a recommendation and the embedder's part, under one
     request id and trace; nothing of what was sent (S-11)."""
     with house.ranker() as ranker, house.recommender() as shop:
+        token = attach(extract({"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-00"}))
         ranker.rank([picture(drawing(n), f"private-{n}") for n in range(40, 43)])
+        detach(token)
         shop.upsert_items([catalog_pb2.UpsertItem(item_id="private-item", image=drawing(44))])
         shop.recommend(recommender_pb2.RecommendRequest(item_count=1, image=drawing(45)))
 
+    # Lines are written in batches, the last call's last.
+    assert wait_until(lambda: "Recommend" in calls(house, "recommender"), 5)
     lines = {name: calls(house, name) for name in ("ranker", "recommender", "embedder")}
     rank = lines["ranker"]["Rank"][-1]
     embed = next(one for one in lines["embedder"]["Embed"] if one["request_id"] == rank["request_id"])
     assert rank.keys() >= {*STAGES, "hop_ms", "request_bytes", "trace_id", "span_id"}
     assert embed.keys() >= {*STAGES, "request_bytes", "model"}
-    assert embed["trace_id"] == rank["trace_id"]
+    assert embed["trace_id"] == rank["trace_id"] == TRACE_ID
     assert embed["span_id"] != rank["span_id"]
     for method in ("UpsertItems", "Recommend"):
         assert lines["recommender"][method][-1].keys() >= {*STAGES, "hop_ms", "request_bytes"}, method

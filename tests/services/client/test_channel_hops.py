@@ -63,3 +63,19 @@ def test_a_hop_is_a_child_span_that_the_other_side_continues(exported: InMemoryS
         assert registry.get_sample_value("grpc_client_handled_total", {**LABELS, "grpc_code": code}) == count
     assert registry.get_sample_value("grpc_client_started_total", LABELS) == 2
     assert registry.get_sample_value("grpc_client_handling_seconds_count", LABELS) == 2
+
+
+def test_a_hop_that_nobody_traces_has_no_span(exported: InMemorySpanExporter) -> None:
+    """Without an exporter and a caller's context nothing is begun, and no trace is sent along (S-11)."""
+    servicer = Flaky()
+
+    async def scenario(address: str) -> None:
+        client = AsyncEmbedderClient(address)
+        await client.embed([NAMED], space_id=SPACE)
+        await client.close()
+
+    with serving(REGISTER, servicer) as address:
+        asyncio.run(scenario(address))
+
+    assert "traceparent" not in servicer.metadata[0]
+    assert exported.get_finished_spans() == ()
