@@ -12,7 +12,7 @@ from typer import Argument, Option
 from cli.command import Json, command
 from cli.errors import USAGE, CommandError
 from cli.images import find_images, item_ids
-from cli.output import print_answer, print_json, print_line, print_table, progress_console, to_json
+from cli.output import print_answer, print_json, print_line, print_table, progress_console
 from cli.recommend import CollectionAddress
 from inference.errors import InvalidTable
 from inference.item_table import ItemRow, read_item_table
@@ -56,7 +56,7 @@ def list_items(target: CollectionAddress, as_json: Json = False) -> None:
         items = list(recommender.list_items(collection=target.collection))
     rows = [(item.item_id, "yes" if item.in_stock else "no", item.revision) for item in items]
     columns = ("item", "in stock", "#revision")
-    print_answer(list(map(to_json, items)), lambda _: print_table("", columns, rows), as_json=as_json)
+    print_answer(items, lambda _: print_table("", columns, rows), as_json=as_json)
 
 
 @command(app)
@@ -102,8 +102,7 @@ def _upsert(item: Item) -> catalog_pb2.UpsertItem:
 
 def _report(count: int, failures: list[Any], revision: int, *, as_json: bool) -> None:
     if as_json:
-        failed = [to_json(failure) for failure in failures]
-        print_json({"items": count, "failed": failed, "catalogue_revision": revision})
+        print_json({"items": count, "failed": failures, "catalogue_revision": revision})
     else:
         for failure in failures:
             print_line(f"not imported: {failure.item_id}: {failure.error.message}")

@@ -31,16 +31,13 @@ def print_notice(text: str) -> None:
 
 
 def print_json(body: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+    """One JSON document on stdout; a message anywhere in it as `to_json` has it."""
+    sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False, default=to_json) + "\n")
 
 
 def print_answer(body: A, show: Callable[[A], None], *, as_json: bool) -> None:
-    """The answer of a command, plain values or a message: as JSON, or as `show` prints it for people."""
-    if as_json:
-        print_json(to_json(body) if isinstance(body, Message) else body)
-    else:
-        show(body)
+    """The answer of a command: as JSON, or as `show` prints it for people."""
+    (print_json if as_json else show)(body)
 
 
 def to_json(message: Message) -> dict[str, Any]:

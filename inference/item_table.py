@@ -78,14 +78,14 @@ def default_item_ids(names: Sequence[str]) -> dict[str, str]:
     """
     plain = dict.fromkeys(names)
     stems = Counter(_stem(name) for name in plain)
-    found: dict[str, str] = {}
+    identifiers: dict[str, str] = {}
     for name in plain:
         identifier = _stem(name) if stems[_stem(name)] == 1 else name
         if not _ITEM_ID.fullmatch(identifier):
             kept = _FORBIDDEN.sub("-", identifier).strip(".-")[:_READABLE_LENGTH]
             identifier = f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
-        found[name] = identifier
-    return found
+        identifiers[name] = identifier
+    return identifiers
 
 
 def words_of(value: object) -> tuple[str, ...]:

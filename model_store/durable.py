@@ -35,25 +35,21 @@ class Lock:
 
 
 @contextmanager
-def replacing(path: Path, *, sync: bool = True, mode: int | None = None) -> Iterator[Path]:
+def replacing(
+    path: Path, *, sync: bool = True, mode: int | None = None, keep_suffix: bool = True
+) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends without an error.
 
     After an error, or a kill at any moment, `path` still holds what it held before. Missing parent
-    directories are created. The temporary name keeps the suffix of `path`, from which many writers
-    derive a format.
+    directories are created.
 
     sync: flush the file and its directory to the disk before returning; False where the content can be
         made again, so that losing it to a power failure costs only time.
     mode: permission bits of the file, set before anything is written; None for the process default.
+    keep_suffix: give the temporary path the suffix of `path`, from which many writers derive a format.
     Raises OSError: if it cannot be written, naming `path` (a full disk names no file of its own).
     """
-    with _replacing(path, path.suffix, sync=sync, mode=mode) as temporary:
-        yield temporary
-
-
-@contextmanager
-def _replacing(path: Path, suffix: str, *, sync: bool, mode: int | None) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{suffix}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{path.suffix if keep_suffix else ''}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if mode is not None:
@@ -75,7 +71,7 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True, mode: int | None 
 
     The temporary name lacks the suffix, so that a reader who lists files by suffix never meets it.
     """
-    with _replacing(path, "", sync=sync, mode=mode) as temporary:
+    with replacing(path, sync=sync, mode=mode, keep_suffix=False) as temporary:
         temporary.write_bytes(data)
 
 

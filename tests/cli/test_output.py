@@ -6,7 +6,15 @@ import pytest
 from atelier.ranker.v1 import ranker_pb2
 from atelier.types.v1 import types_pb2
 
-from cli.output import describe_model, print_json, print_line, print_table, to_json
+from cli.output import (
+    describe_model,
+    print_answer,
+    print_json,
+    print_line,
+    print_notice,
+    print_table,
+    to_json,
+)
 
 
 def test_a_line_is_printed_letter_for_letter(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +53,25 @@ def test_a_message_has_the_names_of_its_proto() -> None:
     assert body["tie_margin"] == 0.5
     assert body["placements"] == []
     assert body["uncertainty_weight"] == 0
+
+
+def test_an_answer_is_json_or_what_its_command_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    """Messages in an answer are JSON as well; for people the command's own function prints the answer."""
+    answer = [types_pb2.ModelIdentity(name="artwork-head", trained=True)]
+
+    print_answer(answer, lambda models: print_line(models[0].name), as_json=False)
+    shown = capsys.readouterr().out
+    print_answer(answer, lambda models: print_line(models[0].name), as_json=True)
+
+    assert shown == "artwork-head\n"
+    assert json.loads(capsys.readouterr().out)[0]["trained"] is True
+
+
+def test_a_notice_leaves_the_answer_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is said beside an answer goes to stderr, so that JSON on stdout stays one document."""
+    print_notice("was trained on these")
+
+    assert capsys.readouterr() == ("", "was trained on these\n")
 
 
 @pytest.mark.parametrize(("trained", "suffix"), [(True, ""), (False, " (untrained)")])
