@@ -32,7 +32,7 @@ from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, open_fitting
 from trainer.artwork.pairs import generate_pairs
 from trainer.configuration import TrainingSettings
-from trainer.loop.checkpointing import CheckpointWriter
+from trainer.loop.checkpoints import CheckpointWriter
 from trainer.loop.device import one_thread
 from trainer.loop.progress import bars
 from trainer.loop.tracking import tracking

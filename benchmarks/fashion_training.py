@@ -34,7 +34,7 @@ from trainer.fashion.evaluation.report import evaluate_run
 from trainer.fashion.module import EncoderModule, GarmentTensors, make_tensors
 from trainer.fashion.train import train_fashion
 from trainer.fashion.trained_run import open_run
-from trainer.loop.checkpointing import CheckpointWriter
+from trainer.loop.checkpoints import CheckpointWriter
 from trainer.loop.device import one_thread
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.progress import bars, silent

@@ -60,15 +60,11 @@ class TrainingConfig(TrainingSettings):
         return folder
 
     @model_validator(mode="after")
-    def _rate_falls(self) -> "TrainingConfig":
+    def _agrees(self) -> "TrainingConfig":
         if self.scheduler_eta_min > self.learning_rate:
             raise ValueError(
                 f"scheduler_eta_min is {self.scheduler_eta_min:g}, above learning_rate {self.learning_rate:g}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _ensemble_is_kept(self) -> "TrainingConfig":
         if self.ensemble > self.keep_top:
             raise ValueError(f"ensemble is {self.ensemble}, of {self.keep_top} checkpoints that are kept")
         return self

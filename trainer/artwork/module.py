@@ -15,7 +15,7 @@ from trainer.artwork.calibration import fit_temperature
 from trainer.artwork.config import ArtworkConfig, TrainingConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy
 from trainer.artwork.model import ROWS_AT_ONCE, PairwiseRankingModel, evaluating
-from trainer.loop.checkpointing import CheckpointKeeper
+from trainer.loop.checkpoints import CheckpointKeeper
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.gradient_cache import GradientCache
 from trainer.loop.module import EpochModule

@@ -24,8 +24,14 @@ from trainer.artwork.module import Graded, open_fitting, scores_of
 from trainer.artwork.report import CHART_FILE, SampleSheet, draw_report, markdown_of, warnings_of
 from trainer.artwork.splits import SPLIT_FILE, Split, check_no_leak, split_artworks, write_split
 from trainer.features import check_pictures, vectors_of_files, vectors_of_pictures
-from trainer.loop.checkpointing import BEST, ENSEMBLE, CheckpointWriter, LastCheckpoint
-from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
+from trainer.loop.checkpoints import (
+    BEST,
+    ENSEMBLE,
+    CheckpointWriter,
+    LastCheckpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from trainer.loop.device import choose_device
 from trainer.loop.run_folder import check_apart
 from trainer.loop.training_run import TrainingRun, settings_by_name

@@ -15,8 +15,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from trainer.errors import Diverged, OutOfMemory
-from trainer.loop.checkpointing import CheckpointKeeper, LastCheckpoint, Standing
-from trainer.loop.checkpoints import restoring
+from trainer.loop.checkpoints import CheckpointKeeper, LastCheckpoint, Standing, restoring
 from trainer.loop.device import choose_precision, one_thread
 from trainer.loop.module import EpochModule, Figures
 from trainer.loop.progress import Progress

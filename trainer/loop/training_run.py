@@ -11,8 +11,7 @@ from typing import Any
 
 from trainer.configuration import TrainingSettings
 from trainer.errors import InvalidCheckpoint
-from trainer.loop.checkpointing import LAST, LastCheckpoint
-from trainer.loop.checkpoints import load_checkpoint, restoring
+from trainer.loop.checkpoints import LAST, LastCheckpoint, load_checkpoint, restoring
 from trainer.loop.run_folder import claimed
 from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, tracking, writing_events
 

@@ -21,8 +21,7 @@ from trainer.fashion.module import (
     shared_info_nce,
 )
 from trainer.fashion.train import KIND, train_fashion
-from trainer.loop.checkpointing import CheckpointWriter
-from trainer.loop.checkpoints import load_checkpoint
+from trainer.loop.checkpoints import CheckpointWriter, load_checkpoint
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.progress import silent
 from trainer.loop.schedules import SCHEDULERS

@@ -5,7 +5,7 @@ import pytest
 from tests.trainer.fashion.conftest import read_json
 from trainer.fashion.studies.ablation import ABLATION_FILE, ablate_standalone
 from trainer.fashion.train import train_fashion
-from trainer.loop.checkpointing import BEST
+from trainer.loop.checkpoints import BEST
 
 pytestmark = pytest.mark.slow
 
