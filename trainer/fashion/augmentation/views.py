@@ -10,8 +10,9 @@ Shapes: N garments of the training part, V views with the picture itself first, 
 M records, D vector.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,8 @@ def encode_views(
         return None
     plan = plan_views(garments, settings)
     names = view_names((garment.path for garment in garments), settings.views)
-    pictures = make_views(garments, settings, plan)
+    places = product(range(len(garments)), range(1, settings.views + 1))
+    pictures = (as_png(make_view(garments, settings, plan, row, view)) for row, view in places)
     view_ND = vectors_of_pictures(pictures, names, image, space, "fashion views")
     return PictureViews(
         vector_NVD=torch.from_numpy(join_views(plain_ND, view_ND)),
@@ -125,22 +127,13 @@ def plan_views(garments: Sequence[GarmentRecord], settings: AugmentationSettings
     return ViewPlan(way_NV=way_NV, partner_NV=partner_NV, share_NV=share_NV)
 
 
-def make_views(
-    garments: Sequence[GarmentRecord], settings: AugmentationSettings, plan: ViewPlan
-) -> Iterator[bytes]:
-    """The views after view 0 of one garment after another as PNG, the same in every run.
-
-    Raises InvalidImage: for a picture that cannot be read.
-    """
-    for row in range(len(garments)):
-        for view in range(1, settings.views + 1):
-            yield as_png(make_view(garments, settings, plan, row, view))
-
-
 def make_view(
     garments: Sequence[GarmentRecord], settings: AugmentationSettings, plan: ViewPlan, row: int, view: int
 ) -> Image.Image:
-    """One view at the size of its picture; a partner is varied too and drawn to that size."""
+    """One view at the size of its picture, the same in every run; a partner is varied and drawn to that size.
+
+    Raises InvalidImage: for a picture that cannot be read.
+    """
     garment, way = garments[row], plan.way_NV[row, view]
     rng = np.random.default_rng(view_seed(garment.picture_digest, view))
     own = _varied(garment, settings, rng)

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,24 +78,20 @@ def train_temperatures(
 ) -> dict[tuple[float, int], dict[str, Any]]:
     """The results of each temperature and seed; those of finished trainings are read from their files."""
     runs: dict[tuple[float, int], dict[str, Any]] = {}
-    digest = data_version(data.garments)
-    total = len(budget.temperatures) * budget.seeds
-    for seed in range(config.training.seed, config.training.seed + budget.seeds):
-        for temperature in budget.temperatures:
-            settings = _settings(config, temperature, seed)
-            identity = {
-                "data_version": digest,
-                "space_id": data.image.space_id,
-                **deciding_settings(settings),
-            }
-            path = data.space.out / RUNS / f"temperature-{temperature:g}-seed-{seed}.json"
-            run = _finished(path, identity)
-            if run is None:
-                label = f"temperature {temperature:g}, {len(runs) + 1} of {total}"
-                run = write_report(path, _train(settings, data, label) | {"identity": identity})
-            runs[temperature, seed] = run
-            tracker.log({"temperature": temperature, "seed": seed, **run["figures"]}, len(runs))
-            data.space.progress("temperatures", len(runs), total)
+    origin = {"data_version": data_version(data.garments), "space_id": data.image.space_id}
+    seeds = range(config.training.seed, config.training.seed + budget.seeds)
+    total = len(seeds) * len(budget.temperatures)
+    for seed, temperature in product(seeds, budget.temperatures):
+        settings = _settings(config, temperature, seed)
+        identity = {**origin, **deciding_settings(settings)}
+        path = data.space.out / RUNS / f"temperature-{temperature:g}-seed-{seed}.json"
+        run = _finished(path, identity)
+        if run is None:
+            label = f"temperature {temperature:g}, {len(runs) + 1} of {total}"
+            run = write_report(path, _train(settings, data, label) | {"identity": identity})
+        runs[temperature, seed] = run
+        tracker.log({"temperature": temperature, "seed": seed, **run["figures"]}, len(runs))
+        data.space.progress("temperatures", len(runs), total)
     return runs
 
 
