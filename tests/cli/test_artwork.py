@@ -68,7 +68,7 @@ def test_evaluating_without_a_checkpoint_is_one_line(
 
 
 def test_a_directory_is_a_backbone(runner: CliRunner, options: list[str], tmp_path: Path) -> None:
-    """`train --backbone DIR` publishes the weights once and trains on that version."""  # proves A-5
+    """`train --backbone DIR` publishes the weights once and trains on that version (A-5)."""
     directory = save_untrained_dinov2(tmp_path / "tiny", hidden=48, layers=1, image_size=56)
     folders = ["--store", str(tmp_path / "models"), "--cache", str(tmp_path / "cache")]
     changes = [f"backbone.{side}=56" for side in ("height", "width")]

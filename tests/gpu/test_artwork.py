@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @needs_gpu
 def test_the_full_backbone_judges_a_pair_within_the_goals():
-    """ViT-L/14 at 768 px: below 100 ms a pair, below 12 GB with 32 pairs."""  # proves A-19
+    """ViT-L/14 at 768 px: below 100 ms a pair, below 12 GB with 32 pairs (A-19)."""
     from benchmarks.artwork_gpu import measure
 
     figures = measure(None, 768)
@@ -26,7 +26,7 @@ def test_the_full_backbone_judges_a_pair_within_the_goals():
 
 @needs_gpu
 def test_a_batch_that_does_not_fit_goes_through_in_pieces():
-    """A real out-of-memory error halves the pieces; the gradient is that of the whole."""  # proves A-11
+    """A real out-of-memory error halves the pieces; the gradient is that of the whole (A-11)."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(8, 1 << 16), torch.nn.GELU(), torch.nn.Linear(1 << 16, 1))
     network.to("cuda")
@@ -50,7 +50,7 @@ def test_a_batch_that_does_not_fit_goes_through_in_pieces():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 def test_without_a_gpu_the_benchmark_says_so():
-    """One line and a status of its own, no figures of another device."""  # proves A-19
+    """One line and a status of its own, no figures of another device (A-19)."""
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.artwork_gpu"], capture_output=True, text=True, timeout=120
     )

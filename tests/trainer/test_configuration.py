@@ -9,12 +9,12 @@ from trainer.fashion.config import FashionConfig, read_fashion_config
 
 
 def test_artwork_file_holds_the_defaults():
-    """`config/artwork.yml` says what the code says."""  # proves A-21
+    """`config/artwork.yml` says what the code says (A-21)."""
     assert read_artwork_config() == ArtworkConfig()
 
 
 def test_fashion_file_holds_the_vocabularies_of_the_data_set():
-    """Every field has as many words as K-Fashion has, each once."""  # proves F-4
+    """Every field has as many words as K-Fashion has, each once (F-4)."""
     fields = read_fashion_config().attributes.preprocessing().fields
 
     assert {f.name: len(f.vocabulary) for f in fields} == {
@@ -34,7 +34,7 @@ def test_fashion_file_holds_the_vocabularies_of_the_data_set():
 
 
 def test_core_fields_alone_are_the_query_record():
-    """`extended: false` leaves the five fields of the requirement."""  # proves F-3
+    """`extended: false` leaves the five fields of the requirement (F-3)."""
     config = read_fashion_config(overrides={"attributes.extended": False})
 
     names = [f.name for f in config.attributes.preprocessing().fields]
@@ -42,7 +42,7 @@ def test_core_fields_alone_are_the_query_record():
 
 
 def test_fashion_defaults_are_those_of_the_requirement():
-    """10 epochs, batch 64, lr 1e-4, temperature 0.1, ties excluded."""  # proves F-9
+    """10 epochs, batch 64, lr 1e-4, temperature 0.1, ties excluded (F-9)."""
     training = FashionConfig.model_validate(
         {"attributes": read_fashion_config().attributes.model_dump()}
     ).training
@@ -53,7 +53,7 @@ def test_fashion_defaults_are_those_of_the_requirement():
 
 
 def test_options_stand_over_the_file():
-    """A dotted name sets one value."""  # proves A-21
+    """A dotted name sets one value (A-21)."""
     assert read_artwork_config(overrides={"training.seed": 7}).training.seed == 7
 
 
@@ -81,7 +81,7 @@ def test_bad_settings_are_named(tmp_path: Path, body: str, message: str):
 
 
 def test_a_setting_of_the_command_line_is_over_the_file():
-    """Each setting by YAML and by option; values are typed."""  # proves A-21
+    """Each setting by YAML and by option; values are typed (A-21)."""
     overrides = parse_settings(
         ["training.seed=7", "training.loader=pair_list", "training.wandb_run_name=null"]
     )

@@ -48,7 +48,7 @@ def _artwork(directory: Path) -> tuple[str, ...]:
 
 
 def test_artwork_models_are_published_by_the_command(dinov2_directory: Path, tmp_path: Path):
-    """Three models appear in the default store under production, and the answer is JSON."""  # proves M-5
+    """Three models appear in the default store under production, and the answer is JSON (M-5)."""
     done = _export(tmp_path, *_artwork(dinov2_directory), "--json")
 
     assert done.returncode == 0, done.stderr
@@ -77,7 +77,7 @@ def test_fashion_models_are_published_and_the_fused_one_is_left_out(clip_directo
 
 
 def test_a_name_that_no_alias_can_have_publishes_nothing(clip_directory: Path, tmp_path: Path):
-    """It is refused before the first version appears, not after it."""  # proves M-3
+    """It is refused before the first version appears, not after it (M-3)."""
     done = _export(tmp_path, "fashion", "--backbone", str(clip_directory), "--alias", "Not One")
 
     assert done.returncode == 1
@@ -86,7 +86,7 @@ def test_a_name_that_no_alias_can_have_publishes_nothing(clip_directory: Path, t
 
 
 def test_torchscript_is_an_option(clip_directory: Path, tmp_path: Path):
-    """`--format torchscript` publishes graphs as model.pt, each version in that one format."""  # proves M-6
+    """`--format torchscript` publishes graphs as model.pt, each version in that one format (M-6)."""
     done = _export(
         tmp_path, "fashion", "--backbone", str(clip_directory), "--format", "torchscript", "--json"
     )
@@ -148,7 +148,7 @@ def test_options_that_need_a_family_are_refused(tmp_path: Path):
 
 @pytest.mark.timeout(900)  # many starts of torch; minutes on a busy machine
 def test_killed_at_any_moment_leaves_only_whole_versions(dinov2_directory: Path, tmp_path: Path):
-    """After kill -9 at random moments all that is visible verifies; a last run completes."""  # proves M-1
+    """After kill -9 at random moments all that is visible verifies; a last run completes (M-1)."""
     rng = random.Random(5)
     command = _command(*_artwork(dinov2_directory), "--store", "models")
     store = ModelStore.at(tmp_path / "models")

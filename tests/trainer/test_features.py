@@ -62,7 +62,7 @@ def test_memory_that_runs_out_halves_the_batch(gallery, artworks, space, tmp_pat
 def test_one_picture_too_much_ends_in_one_line(
     gallery, artworks, artwork_config, space, tmp_path, monkeypatch
 ):
-    """Where not even one picture fits, the run stops at once and says with what."""  # proves A-11
+    """Where not even one picture fits, the run stops at once and says with what (A-11)."""
     from inference.encoder import ImageEncoder
     from inference.runtimes.device import run_error
 

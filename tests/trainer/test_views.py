@@ -23,7 +23,7 @@ def _pixels(data: bytes) -> np.ndarray:
 
 
 def test_a_view_is_the_same_for_the_same_seed_and_another_for_another():
-    """The vector cache knows a view again in the next run."""  # proves A-15, A-20
+    """The vector cache knows a view again in the next run (A-15, A-20)."""
     picture = _picture()
 
     one, again, other = (augment_picture(picture, SETTINGS, seed) for seed in (1, 1, 2))
@@ -34,7 +34,7 @@ def test_a_view_is_the_same_for_the_same_seed_and_another_for_another():
 
 
 def test_without_changes_the_view_is_the_picture():
-    """Every change is a setting."""  # proves A-20
+    """Every change is a setting (A-20)."""
     still = PictureChanges(views=1, rotation=0.0, flip=False, colour=0.0)
 
     assert np.array_equal(_pixels(augment_picture(_picture(), still, 7)), _pixels(_picture()))
@@ -57,7 +57,7 @@ def test_what_is_no_picture_is_told():
 
 
 def test_hue_stays_and_light_changes():
-    """Brightness, contrast and saturation are the same for every channel."""  # proves F-22
+    """Brightness, contrast and saturation are the same for every channel (F-22)."""
     plain = io.BytesIO()
     Image.new("RGB", (32, 32), (150, 100, 60)).save(plain, "PNG")
     lit = PictureChanges(views=1, rotation=0.0, flip=False, colour=0.2)
@@ -75,7 +75,7 @@ def test_hue_stays_and_light_changes():
 
 
 def test_views_stand_behind_their_pictures():
-    """View 0 is the picture itself; the others keep their order."""  # proves A-20, F-24
+    """View 0 is the picture itself; the others keep their order (A-20, F-24)."""
     plain_ND = np.array([[1.0], [2.0]], dtype=np.float32)
 
     joined = join_views(plain_ND, np.array([[10.0], [11.0], [20.0], [21.0]], dtype=np.float32))

@@ -53,7 +53,7 @@ def test_drawn_photographs_with_everything_odd_are_prepared(
 
 @pytest.mark.slow
 def test_another_root_is_one_line(runner: CliRunner, tmp_path: Path) -> None:
-    """The path that was looked in, and what was expected there."""  # proves F-1
+    """The path that was looked in, and what was expected there (F-1)."""
     run = runner.invoke(
         app, ["fashion", "prepare", "--kfashion", str(tmp_path / "no"), "--out", str(tmp_path / "out")]
     )
@@ -84,7 +84,7 @@ def test_half_a_question_is_asked_back(
 
 @pytest.mark.slow
 def test_augmentation_is_seen_before_it_is_trained(runner: CliRunner, tmp_path: Path) -> None:
-    """A sheet of pictures with their views, and the records before and after."""  # proves F-22
+    """A sheet of pictures with their views, and the records before and after (F-22)."""
     from trainer.synthetic.garments import write_garments
 
     write_garments(tmp_path / "data", 12, seed=1)

@@ -41,7 +41,7 @@ def _paths(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_an_evaluation_is_printed_and_written(runner: CliRunner, folder: Path) -> None:
-    """A table for people, JSON for machines; chance and ceiling beside every recall."""  # proves F-12, F-13
+    """A table for people, JSON for machines; chance and ceiling beside every recall (F-12, F-13)."""
     shown = runner.invoke(app, ["fashion", "evaluate", *_paths(folder), "--run", str(folder / "run")])
     assert shown.exit_code == 0, shown.output
     assert "tie ceiling" in shown.stdout
@@ -57,7 +57,7 @@ def test_an_evaluation_is_printed_and_written(runner: CliRunner, folder: Path) -
 
 @pytest.mark.slow
 def test_samples_and_a_record_of_ones_own_are_searched(runner: CliRunner, folder: Path) -> None:
-    """`--samples` and `--k` are bounded; pictures lie beside the run."""  # proves F-20
+    """`--samples` and `--k` are bounded; pictures lie beside the run (F-20)."""
     command = ["fashion", "search", *_paths(folder), "--run", str(folder / "run")]
     done = runner.invoke(app, [*command, "--samples", "6", "--k", "3", "--json"])
     body = json.loads(done.stdout)
@@ -89,7 +89,7 @@ def test_a_search_without_a_run_says_what_to_do(runner: CliRunner, folder: Path,
 
 @pytest.mark.slow
 def test_a_sane_build_says_so(runner: CliRunner, tmp_path: Path) -> None:
-    """Without data, without a store of one's own."""  # proves F-19
+    """Without data, without a store of one's own (F-19)."""
     command = ["fashion", "sanity", "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
     done = runner.invoke(app, [*command, "--set", "training.wandb_enabled=false"])
 
@@ -102,7 +102,7 @@ def test_a_sane_build_says_so(runner: CliRunner, tmp_path: Path) -> None:
 def test_an_unsound_build_fails_by_name(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The exit status is 1 and the check that failed is named."""  # proves F-19
+    """The exit status is 1 and the check that failed is named (F-19)."""
     from trainer.fashion.studies import sanity
 
     monkeypatch.setattr(sanity, "NORM_TOLERANCE", -1.0)

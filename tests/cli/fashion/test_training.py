@@ -191,7 +191,7 @@ def test_chance_and_ceiling_are_beside_every_recall(capsys: pytest.CaptureFixtur
 def test_a_quick_study_writes_all_that_a_long_one_does(
     runner: CliRunner, shop: list[str], tmp_path: Path
 ) -> None:
-    """Results, settings and sweeps; `train` takes the best of it, and a sweep's trial runs."""  # proves F-21
+    """Results, settings and sweeps; `train` takes the best of it, and a sweep's trial runs (F-21)."""
     out = tmp_path / "out"
     options = [*shop, "--set", UNTRACKED]
 
@@ -223,7 +223,7 @@ def test_a_quick_study_writes_all_that_a_long_one_does(
 
 @pytest.mark.slow
 def test_a_quick_look_at_temperatures(runner: CliRunner, shop: list[str], tmp_path: Path) -> None:
-    """Eight rows and a recommendation."""  # proves F-17
+    """Eight rows and a recommendation (F-17)."""
     run = runner.invoke(
         app, ["fashion", "temperature", *shop, "--set", UNTRACKED, "--out", str(tmp_path), "--quick"]
     )
@@ -256,7 +256,7 @@ def test_what_cannot_be_tuned_is_one_line(
 
 @pytest.mark.slow
 def test_a_held_study_is_one_line(runner: CliRunner, shop: list[str], tmp_path: Path) -> None:
-    """The process that has it is named."""  # proves F-21
+    """The process that has it is named (F-21)."""
     from trainer.loop.run_folder import claimed
 
     with claimed(tmp_path):

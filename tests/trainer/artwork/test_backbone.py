@@ -46,7 +46,7 @@ def test_a_directory_is_published_once(
 def test_what_transformers_saved_is_taken(
     target: PublishTarget, artwork_config: ArtworkConfig, tmp_path: Path
 ):
-    """A directory of `save_pretrained`, without a word of ours in it, is a backbone."""  # proves A-5
+    """A directory of `save_pretrained`, without a word of ours in it, is a backbone (A-5)."""
     torch.manual_seed(0)
     shape = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 3, "image_size": 56}
     Dinov2Model(Dinov2Config(**shape, patch_size=14)).save_pretrained(tmp_path / "saved")

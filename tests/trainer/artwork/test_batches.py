@@ -32,7 +32,7 @@ def _all_pairs() -> set[tuple[int, int]]:
 
 
 def test_pictures_of_a_batch_make_every_cross_tier_pair_among_them():
-    """Each picture is in one batch of an epoch; no pair is of one tier."""  # proves A-4, A-9, A-15
+    """Each picture is in one batch of an epoch; no pair is of one tier (A-4, A-9, A-15)."""
     batches = list(InBatchPairs(RANK_N, 4, seed=1))
 
     seen = torch.cat([batch.picture_B for batch in batches]).tolist()
@@ -48,7 +48,7 @@ def test_a_batch_of_one_tier_is_left_out():
 
 
 def test_the_list_names_every_pair_once_an_epoch():
-    """A picture that is in several pairs of a batch is there once."""  # proves A-4, A-9
+    """A picture that is in several pairs of a batch is there once (A-4, A-9)."""
     batches = list(ListedPairs(RANK_N, 8, seed=1))
 
     found = [pair for batch in batches for pair in _pairs(batch)]
@@ -70,7 +70,7 @@ def test_an_epoch_of_the_list_can_be_a_part_of_it():
 
 @pytest.mark.parametrize("loader", ["in_batch", "pair_list"])
 def test_epochs_go_on_from_the_state_of_the_generator(loader):
-    """What a checkpoint keeps of the order is the generator's state."""  # proves A-14
+    """What a checkpoint keeps of the order is the generator's state (A-14)."""
     one, other = (open_batches(loader, RANK_N, 4, seed, 0) for seed in (1, 2))
     list(one)
     other.rng.set_state(one.rng.get_state())
@@ -88,7 +88,7 @@ def _gradients(model: nn.Module, loss: torch.Tensor) -> list[torch.Tensor]:
 
 
 def test_pairs_of_a_batch_have_the_gradient_of_the_pair_list():
-    """One pass a picture and two a pair: the same gradient for the same pairs."""  # proves A-9, A-15
+    """One pass a picture and two a pair: the same gradient for the same pairs (A-9, A-15)."""
     model, feature_BD = _model(), torch.randn(9, 12)
     rank_B = torch.tensor([3, 0, 1, 1, 2, 3, 0, 2, 2])
     better_P, worse_P = cross_tier_pairs(rank_B)
@@ -108,7 +108,7 @@ def test_pairs_of_a_batch_have_the_gradient_of_the_pair_list():
 
 
 def test_hardest_pairs_alone_count():
-    """Half of the pairs, those that are most wrong, make the loss."""  # proves A-20
+    """Half of the pairs, those that are most wrong, make the loss (A-20)."""
     score_B = torch.tensor([0.0, 5.0, 1.0, -5.0])
     better_P, worse_P = torch.tensor([0, 0, 2, 2]), torch.tensor([1, 3, 1, 3])
 

@@ -35,7 +35,7 @@ def _artworks(tiers: str, departments: str = "") -> tuple[Artwork, ...]:
     [([4, 3, 2, 1], 1.0), ([1, 2, 3, 4], 0.0), ([0, 0, 0, 0], 0.5), ([2, 2, 1, 1], 5 / 6)],
 )
 def test_accuracy_counts_equal_scores_half(scores: list[float], accuracy: float):
-    """Right pairs count one, equal scores a half, wrong pairs nothing."""  # proves A-17
+    """Right pairs count one, equal scores a half, wrong pairs nothing (A-17)."""
     assert compute_pairwise_accuracy(np.array(scores, dtype=float), RANKS) == pytest.approx(accuracy)
 
 
@@ -45,7 +45,7 @@ def test_no_pair_is_not_a_number():
 
 
 def test_gaps_and_ties_are_told():
-    """Each two tiers have their own accuracy; the share of equal scores is given."""  # proves A-17
+    """Each two tiers have their own accuracy; the share of equal scores is given (A-17)."""
     found = evaluate_scores(np.array([2.0, 1.0, 1.0, 3.0]), _artworks("SABC"))
 
     assert found["accuracy_by_gap"]["S-A"] == 1.0
@@ -80,14 +80,14 @@ def test_temperature_without_pairs_is_one():
 
 
 def test_departments_have_their_own_accuracy():
-    """Within painting everything is right, within design everything wrong."""  # proves A-17
+    """Within painting everything is right, within design everything wrong (A-17)."""
     found = evaluate_scores(np.array([4.0, 3.0, 1.0, 2.0]), _artworks("SASA", "ppdd"))
 
     assert found["accuracy_by_department"] == {"d": 0.0, "p": 1.0}
 
 
 def test_rank_correlations_agree_with_the_tiers():
-    """One for the tiers' own order, minus one for its reverse, none for equal scores."""  # proves A-17
+    """One for the tiers' own order, minus one for its reverse, none for equal scores (A-17)."""
     ordered, reverse, equal = (
         evaluate_scores(np.array(scores), _artworks("SABC"))
         for scores in ([4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0], [0.0] * 4)
@@ -99,7 +99,7 @@ def test_rank_correlations_agree_with_the_tiers():
 
 
 def test_the_interval_is_of_artists():
-    """The same answers by a few artists are less sure than by many."""  # proves A-17
+    """The same answers by a few artists are less sure than by many (A-17)."""
     rng = np.random.default_rng(1)
     rank_N = rng.integers(1, 5, 240)
     score_N = rank_N + rng.normal(0, 2, 240)
@@ -146,7 +146,7 @@ def test_calibration_tells_honest_from_boastful_scores():
 
 
 def test_scores_put_as_many_works_into_a_tier_as_it_has():
-    """Rows are the true tiers, columns where the order of scores puts their works."""  # proves A-17
+    """Rows are the true tiers, columns where the order of scores puts their works (A-17)."""
     rank_N = np.array([4, 4, 3, 2, 1, 1])
     score_N = np.array([9.0, 1.0, 8.0, 0.5, -3.0, 2.0])
 

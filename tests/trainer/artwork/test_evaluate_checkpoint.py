@@ -33,7 +33,7 @@ def report(gallery, artwork_config, artworks, cache, tmp_path_factory):
 
 
 def test_a_checkpoint_gives_the_figures_of_its_report(report, artworks):
-    """Asked about its own data it takes the test split, and finds what training wrote."""  # proves A-3, A-17
+    """Asked about its own data it takes the test split, and finds what training wrote (A-3, A-17)."""
     made, space = report
     evaluator = Evaluator(made.checkpoint, space)
 
@@ -57,7 +57,7 @@ def test_other_artworks_are_all_taken(report, artworks):
 
 
 def test_pictures_that_were_trained_on_are_left_out(report, artworks, caplog):
-    """A table with one work more or less is no way to be judged by what one learned from."""  # proves A-3
+    """A table with one work more or less is no way to be judged by what one learned from (A-3)."""
     made, space = report
     evaluator = Evaluator(made.checkpoint, space)
     new = replace(artworks[0], image_id="new", picture_digest="0" * 64)
@@ -90,7 +90,7 @@ def test_without_a_pair_there_is_no_figure(report, artworks):
     ],
 )
 def test_a_damaged_checkpoint_is_one_line(report, tmp_path, change, told):
-    """Whatever is wrong in it, the file is named before any picture is read."""  # proves A-22
+    """Whatever is wrong in it, the file is named before any picture is read (A-22)."""
     made, space = report
     body = load_checkpoint(made.checkpoint, KIND)
     save_checkpoint(tmp_path / "bad.pt", body | change)
@@ -123,7 +123,7 @@ def test_a_store_without_the_backbone_is_named(report, tmp_path):
 
 
 def test_the_report_is_there_for_people_too(report):
-    """Markdown with the figures, and charts that are a picture."""  # proves A-17
+    """Markdown with the figures, and charts that are a picture (A-17)."""
     made, space = report
     text = (space.out / "report.md").read_text()
 
@@ -137,7 +137,7 @@ def test_the_report_is_there_for_people_too(report):
 
 
 def test_missed_targets_and_overfitting_are_said(report):
-    """What a reader must not overlook stands above the figures."""  # proves A-17
+    """What a reader must not overlook stands above the figures (A-17)."""
     body = json.loads(json.dumps(report[0].body))
     body["test"]["pairwise_accuracy"], body["val"]["accuracy"] = 0.55, 0.61
     for epoch in body["epochs"]:

@@ -33,7 +33,7 @@ def _load(gallery, version):
 
 
 def test_backbone_serves_what_torch_computes(gallery, artworks, dinov2_directory):
-    """Pictures through the published model equal the torch module on its pixels."""  # proves A-5, A-6, A-7
+    """Pictures through the published model equal the torch module on its pixels (A-5, A-6, A-7)."""
     from trainer.backbones.dinov2 import DINOv2Features, load_dinov2
 
     encoder = open_encoder(_load(gallery, gallery.backbone.version))

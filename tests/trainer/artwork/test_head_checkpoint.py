@@ -25,7 +25,7 @@ def together(gallery, artwork_config, artworks, space):
 
 
 def test_several_checkpoints_judge_by_their_mean(together, space):
-    """The score is the mean of the members', and they are less sure where they disagree."""  # proves A-18
+    """The score is the mean of the members', and they are less sure where they disagree (A-18)."""
     folder = space.out / "checkpoints"
     body = load_checkpoint(together.checkpoint, KIND)
     tops = [load_checkpoint(path, KIND) for path in folder.glob("top_*.pt")]

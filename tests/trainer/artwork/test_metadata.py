@@ -29,7 +29,7 @@ def _csv(images: Path, body: str) -> Path:
 
 
 def test_reads_csv_and_json_alike(images: Path):
-    """The same rows give the same artworks in either form."""  # proves A-1
+    """The same rows give the same artworks in either form (A-1)."""
     table = _csv(images, HEADER + "1,a.png,S,kim\n2,b.png,C,lee\n")
     document = images.parent / "metadata.json"
     rows = [
@@ -43,7 +43,7 @@ def test_reads_csv_and_json_alike(images: Path):
 
 
 def test_all_bad_rows_are_reported_together(images: Path):
-    """One error lists every bad row with its number and its fault."""  # proves A-1
+    """One error lists every bad row with its number and its fault (A-1)."""
     body = "1,a.png,S,k\n2,b.png,D,k\n3,none.png,A,k\n1,c.png,B,k\n"
     body += "5,broken.png,A,k\n6,../outside.png,A,k\n7,,A,k\n"
 
@@ -64,7 +64,7 @@ def test_all_bad_rows_are_reported_together(images: Path):
 
 
 def test_without_artist_each_image_is_its_own(images: Path, caplog: pytest.LogCaptureFixture):
-    """A missing artist column is filled by the image itself, with a warning."""  # proves A-1
+    """A missing artist column is filled by the image itself, with a warning (A-1)."""
     with caplog.at_level(logging.WARNING):
         artworks = read_metadata(_csv(images, "image_id,path,tier\n1,a.png,S\n2,b.png,C\n"), images)
 
@@ -100,7 +100,7 @@ def _bad(images: Path, body: str | bytes, name: str = "metadata.csv") -> str:
     ],
 )
 def test_a_file_that_is_no_table_is_told_in_one_line(images: Path, body: str | bytes, told: str):
-    """What the file is instead, and where; no trace of a parser."""  # proves A-1
+    """What the file is instead, and where; no trace of a parser (A-1)."""
     message = _bad(images, body)
 
     assert told in message
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_table_is_told_in_one_line(images: Path, body: str | b
     ],
 )
 def test_hostile_rows_are_told_in_a_line_each(images: Path, row: str, told: str):
-    """A row that no artwork can be made of is listed, whatever it does to paths and memory."""  # proves A-1
+    """A row that no artwork can be made of is listed, whatever it does to paths and memory (A-1)."""
     (images / "loop.png").symlink_to("loop.png")
     with (images / "huge.png").open("wb") as stream:
         stream.truncate(100 << 30)
@@ -143,7 +143,7 @@ def test_hostile_rows_are_told_in_a_line_each(images: Path, row: str, told: str)
     ],
 )
 def test_json_values_that_are_no_texts_are_told(images: Path, change: dict[str, object], told: str):
-    """Only texts and numbers name anything."""  # proves A-1
+    """Only texts and numbers name anything (A-1)."""
     row = {"image_id": "1", "path": "a.png", "tier": "S", "artist": "kim"}
 
     assert f"row 1: {told}" in _bad(images, json.dumps([row | change]), "metadata.json")
@@ -155,7 +155,7 @@ def test_json_too_deep_is_told(images: Path):
 
 
 def test_one_artist_in_two_spellings_is_one(images: Path):
-    """Spaces around a name and composed or decomposed letters make no second artist."""  # proves A-2
+    """Spaces around a name and composed or decomposed letters make no second artist (A-2)."""
     body = "\ufeff image_id, path, tier, artist\n1,a.png,S,René\n2, b.png, A ,Rene\u0301 \n"
 
     artworks = read_metadata(_csv(images, body), images)

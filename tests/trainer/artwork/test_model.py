@@ -13,7 +13,7 @@ def model() -> PairwiseRankingModel:
 
 
 def test_projector_has_the_layers_of_the_requirement():
-    """Linear(1024, 512), LayerNorm, GELU, Dropout(0.1), Linear(512, 256), LayerNorm."""  # proves A-7
+    """Linear(1024, 512), LayerNorm, GELU, Dropout(0.1), Linear(512, 256), LayerNorm (A-7)."""
     layers = list(Projector(1024, 512, 256, 0.1).layers)
 
     assert [type(layer) for layer in layers] == [
@@ -32,14 +32,14 @@ def test_projector_has_the_layers_of_the_requirement():
 
 @pytest.mark.parametrize("depth", [2, 3, 4])
 def test_depth_counts_linear_layers(depth: int):
-    """Deeper projectors repeat Linear(512, 512)."""  # proves A-20
+    """Deeper projectors repeat Linear(512, 512) (A-20)."""
     layers = [m for m in Projector(96, 512, 256, 0.1, depth=depth).layers if isinstance(m, nn.Linear)]
 
     assert len(layers) == depth
 
 
 def test_forward_gives_two_scores(model: PairwiseRankingModel):
-    """An embedding of 256 numbers and one score a picture."""  # proves A-8, A-22
+    """An embedding of 256 numbers and one score a picture (A-8, A-22)."""
     feature_BD = torch.randn(3, 1024)
 
     embedding_BE, score_B = model.eval().forward_single(feature_BD)
@@ -51,7 +51,7 @@ def test_forward_gives_two_scores(model: PairwiseRankingModel):
 
 
 def test_predict_is_antisymmetric_and_leaves_the_mode(model: PairwiseRankingModel):
-    """Swapping the pictures swaps the answer, equal ones give 0, and the mode is left."""  # proves A-22
+    """Swapping the pictures swaps the answer, equal ones give 0, and the mode is left (A-22)."""
     a_BD, b_BD = torch.randn(4, 1024), torch.randn(4, 1024)
     model.train()
 
@@ -61,7 +61,7 @@ def test_predict_is_antisymmetric_and_leaves_the_mode(model: PairwiseRankingMode
 
 
 def test_gradient_reaches_every_weight(model: PairwiseRankingModel):
-    """The score's loss moves projector and head: the reason for a score head."""  # proves A-8
+    """The score's loss moves projector and head: the reason for a score head (A-8)."""
     score_B = model(torch.randn(4, 1024), torch.randn(4, 1024))[0]
 
     score_B.sum().backward()

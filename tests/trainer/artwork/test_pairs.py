@@ -12,7 +12,7 @@ from trainer.artwork.pairs import generate_pairs, write_pairs
 
 @given(st.lists(st.integers(1, 4), max_size=25))
 def test_every_cross_tier_pair_once(ranks: list[int]):
-    """The pairs are those of a plain double loop, and each label agrees with the tiers."""  # proves A-4
+    """The pairs are those of a plain double loop, and each label agrees with the tiers (A-4)."""
     rank_N = np.array(ranks, dtype=int)
 
     pairs = generate_pairs(rank_N)
@@ -34,7 +34,7 @@ def test_labels_are_balanced():
 @pytest.mark.slow
 @pytest.mark.timed
 def test_ten_thousand_images_take_a_second():
-    """37.5 million pairs are made in the time that the requirement gives."""  # proves A-4
+    """37.5 million pairs are made in the time that the requirement gives (A-4)."""
     rank_N = np.repeat([1, 2, 3, 4], 2_500)
     seconds = []
     for _ in range(3):
@@ -47,7 +47,7 @@ def test_ten_thousand_images_take_a_second():
 
 
 def test_pairs_are_written_as_csv(tmp_path: Path):
-    """One header, one line a pair, awkward ids quoted."""  # proves A-4
+    """One header, one line a pair, awkward ids quoted (A-4)."""
     write_pairs(generate_pairs(np.array([4, 1, 1])), ["a", 'b,"x', "c"], tmp_path / "pairs.csv")
 
     lines = (tmp_path / "pairs.csv").read_text().splitlines()

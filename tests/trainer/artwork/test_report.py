@@ -29,7 +29,7 @@ def _size(columns: int, rows: int) -> tuple[int, int]:
 
 
 def test_the_best_work_comes_first(tmp_path: Path):
-    """Tiles follow the scores, not the order of the works."""  # proves A-16
+    """Tiles follow the scores, not the order of the works (A-16)."""
     sheet = SampleSheet(_artworks(tmp_path, 3), seed=1)
 
     with Image.open(sheet.draw(np.array([0.1, 2.0, -1.0]), tmp_path / "sheet.png")) as drawn:

@@ -30,7 +30,7 @@ def _collection(works_per_artist: list[int], seed: int = 0) -> tuple[Artwork, ..
 
 
 def test_ratios_and_tier_shares_are_kept():
-    """Works of uneven artists come within two points of 80/10/10, near the tier shares."""  # proves A-2
+    """Works of uneven artists come within two points of 80/10/10, near the tier shares (A-2)."""
     artworks = _collection(np.random.default_rng(1).integers(1, 20, 100).tolist())
 
     report = split_artworks(artworks).report()
@@ -45,7 +45,7 @@ def test_ratios_and_tier_shares_are_kept():
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(4, 12), min_size=12, max_size=40), st.integers(0, 1000))
 def test_no_artist_is_in_two_parts(works: list[int], seed: int):
-    """Whatever the artists, parts are disjoint and complete and share no artist."""  # proves A-2, A-3
+    """Whatever the artists, parts are disjoint and complete and share no artist (A-2, A-3)."""
     artworks = _collection(works, seed)
 
     split = split_artworks(artworks, seed)
@@ -57,13 +57,13 @@ def test_no_artist_is_in_two_parts(works: list[int], seed: int):
 
 
 def test_a_part_without_a_pair_is_named():
-    """Twelve works of twelve artists are too few: the part and what it would hold are told."""  # proves A-2
+    """Twelve works of twelve artists are too few: the part and what it would hold are told (A-2)."""
     with pytest.raises(InvalidData, match=r"12 artists leave (val|test) with \d images of [01] tiers"):
         split_artworks(_collection([1] * 12))
 
 
 def test_artists_that_share_a_picture_stay_together():
-    """The same picture under two artists is never in two parts."""  # proves A-3
+    """The same picture under two artists is never in two parts (A-3)."""
     artworks = list(_collection([6] * 20))
     artworks[-1] = replace(artworks[-1], picture_digest=artworks[0].picture_digest)
 
@@ -75,7 +75,7 @@ def test_artists_that_share_a_picture_stay_together():
 
 
 def test_same_seed_gives_the_same_split(tmp_path: Path):
-    """The digest on disk tells splits apart."""  # proves A-2
+    """The digest on disk tells splits apart (A-2)."""
     artworks = _collection([5] * 30)
     one, same, other = (split_artworks(artworks, seed) for seed in (42, 42, 43))
 
@@ -87,7 +87,7 @@ def test_same_seed_gives_the_same_split(tmp_path: Path):
 
 @pytest.mark.parametrize("field", ["image_id", "artist", "picture_digest"])
 def test_a_leak_raises(field: str):
-    """A test image, artist or picture among those of training is an error that names it."""  # proves A-3
+    """A test image, artist or picture among those of training is an error that names it (A-3)."""
     seen, held = _artwork(1, "S", "kim"), _artwork(2, "A", "lee")
     leaked = replace(held, **{field: getattr(seen, field)})
 

@@ -32,7 +32,7 @@ def _with(config: ArtworkConfig, **training_settings: object) -> ArtworkConfig:
 
 
 def test_training_beats_chance_on_works_it_never_saw(gallery, artwork_config, artworks, space):
-    """On graded paintings the head orders test pairs better than a coin, and says how."""  # proves A-9, A-17
+    """On graded paintings the head orders test pairs better than a coin, and says how (A-9, A-17)."""
     report = _run(gallery, _with(artwork_config, max_epochs=30), artworks, space)
 
     assert report.test_accuracy > 0.55
@@ -72,7 +72,7 @@ def test_another_seed_gives_other_weights(gallery, artwork_config, artworks, spa
 
 
 def test_backbone_never_changes(gallery, artwork_config, artworks, space, dinov2_directory):
-    """Weights and published graph are byte for byte the same after training."""  # proves A-5
+    """Weights and published graph are byte for byte the same after training (A-5)."""
     before = weights_digest(load_dinov2(str(dinov2_directory)).model)
 
     _run(gallery, artwork_config, artworks, space)
@@ -84,7 +84,7 @@ def test_backbone_never_changes(gallery, artwork_config, artworks, space, dinov2
 def test_test_pictures_are_not_read_before_training_ends(
     gallery, artwork_config, artworks, space, monkeypatch: pytest.MonkeyPatch
 ):
-    """No test picture is encoded until the last checkpoint is written."""  # proves A-3
+    """No test picture is encoded until the last checkpoint is written (A-3)."""
     encoded: list[tuple[set[Path], bool]] = []
     real = training.vectors_of_files
 
@@ -102,7 +102,7 @@ def test_test_pictures_are_not_read_before_training_ends(
 
 
 def test_a_leaking_split_stops_the_run(gallery, artwork_config, artworks, space, monkeypatch):
-    """A split that leaks raises before anything is trained."""  # proves A-3
+    """A split that leaks raises before anything is trained (A-3)."""
     leaking = Split(train=artworks[:80], val=artworks[80:100], test=artworks[99:], seed=42)
     monkeypatch.setattr(training, "split_artworks", lambda *_: leaking)
 
@@ -115,7 +115,7 @@ def test_a_leaking_split_stops_the_run(gallery, artwork_config, artworks, space,
 def test_each_picture_goes_through_the_backbone_once(
     gallery, artwork_config, artworks, space, monkeypatch, tmp_path
 ):
-    """A second run on the same cache runs the graph on no picture."""  # proves A-15
+    """A second run on the same cache runs the graph on no picture (A-15)."""
     from inference.encoder import ImageEncoder
 
     fresh = replace(space, cache=tmp_path / "cache")
@@ -132,7 +132,7 @@ def test_each_picture_goes_through_the_backbone_once(
 
 
 def test_restored_head_scores_as_the_trained_one(gallery, artwork_config, artworks, space):
-    """Save and load change no score."""  # proves A-14
+    """Save and load change no score (A-14)."""
     report = _run(gallery, artwork_config, artworks, space)
     body = load_checkpoint(report.checkpoint, KIND)
     feature_BD = torch.randn(4, body["input_dim"])
@@ -145,7 +145,7 @@ def test_restored_head_scores_as_the_trained_one(gallery, artwork_config, artwor
 
 
 def test_early_stopping_ends_a_run_that_does_not_improve(gallery, artwork_config, artworks, space):
-    """A learning rate too small to learn ends the run after the patience."""  # proves A-9
+    """A learning rate too small to learn ends the run after the patience (A-9)."""
     config = _with(
         artwork_config, learning_rate=1e-12, max_epochs=100, early_stopping_patience=3, scheduler_eta_min=0.0
     )
@@ -156,7 +156,7 @@ def test_early_stopping_ends_a_run_that_does_not_improve(gallery, artwork_config
 
 
 def test_untracked_run_is_refused_outside_tests(gallery, artwork_config, artworks, space, monkeypatch):
-    """`wandb_enabled: false` is for tests alone."""  # proves A-13
+    """`wandb_enabled: false` is for tests alone (A-13)."""
     import sys
 
     monkeypatch.delitem(sys.modules, "pytest")
@@ -176,7 +176,7 @@ def test_unreadable_pictures_are_listed(gallery, artwork_config, artworks, space
 
 
 def test_features_are_those_of_the_published_graph(gallery, artworks, space):
-    """The extractor and the batch path give the same rows as the session itself."""  # proves A-22
+    """The extractor and the batch path give the same rows as the session itself (A-22)."""
     from inference.encoder import open_encoder
     from inference.loading import load_model
     from trainer.features import DINOv2FeatureExtractor, vectors_of_files
@@ -194,7 +194,7 @@ def test_features_are_those_of_the_published_graph(gallery, artworks, space):
 
 
 def test_a_broken_test_picture_is_told_before_training(gallery, artwork_config, artworks, space, tmp_path):
-    """Not when the run has ended and its report is due."""  # proves A-1, A-3
+    """Not when the run has ended and its report is due (A-1, A-3)."""
     broken = tmp_path / "broken.png"
     broken.write_bytes(artworks[0].path.read_bytes()[:200])
     test = {a.image_id for a in split_artworks(artworks, 42).test}
@@ -266,7 +266,7 @@ def test_views_are_trained_on_and_encoded_once(gallery, artwork_config, artworks
 
 
 def test_samples_are_drawn_during_training(gallery, artwork_config, artworks, space):
-    """Every few epochs a sheet of validation works shows what the head thinks."""  # proves A-16
+    """Every few epochs a sheet of validation works shows what the head thinks (A-16)."""
     training = artwork_config.training.model_copy(update={"max_epochs": 2, "save_every_n_epochs": 1})
     train_artwork(
         artwork_config.model_copy(update={"training": training}), artworks, gallery.backbone.version, space

@@ -64,7 +64,7 @@ def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(
 
 
 def test_a_finished_run_resumes_to_its_report(gallery, artwork_config, artworks, space):
-    """Nothing is trained again; the report is made again."""  # proves A-14
+    """Nothing is trained again; the report is made again (A-14)."""
     first = train_artwork(artwork_config, artworks, gallery.backbone.version, space)
     (space.out / "report.json").unlink()
 
@@ -75,7 +75,7 @@ def test_a_finished_run_resumes_to_its_report(gallery, artwork_config, artworks,
 
 
 def test_more_epochs_go_on_where_the_run_ended(gallery, artwork_config, artworks, space, tmp_path):
-    """Six epochs are two and four more, to the bit."""  # proves A-14
+    """Six epochs are two and four more, to the bit (A-14)."""
     whole = replace(space, out=tmp_path / "whole")
     train_artwork(artwork_config, artworks, gallery.backbone.version, whole)
     train_artwork(_with(artwork_config, max_epochs=2), artworks, gallery.backbone.version, space)
@@ -122,7 +122,7 @@ def test_another_backbone_is_not_resumed(gallery, artwork_config, artworks, spac
     "part", ["resume", "epoch", "config", "optimizer_state_dict", "model_state_dict", "rng"]
 )
 def test_a_damaged_last_checkpoint_is_one_line(gallery, artwork_config, artworks, space, part):
-    """What is missing is named, and the file stays for whoever wants to look."""  # proves A-14
+    """What is missing is named, and the file stays for whoever wants to look (A-14)."""
     train_artwork(_with(artwork_config, max_epochs=1), artworks, gallery.backbone.version, space)
     path = space.out / "checkpoints" / "last.pt"
     body = load_checkpoint(path, KIND)
@@ -142,7 +142,7 @@ def test_a_damaged_last_checkpoint_is_one_line(gallery, artwork_config, artworks
 
 
 def test_a_new_run_forgets_the_checkpoints_of_the_last(gallery, artwork_config, artworks, space):
-    """Checkpoints of two runs never mix in one folder."""  # proves A-14
+    """Checkpoints of two runs never mix in one folder (A-14)."""
     config = _with(artwork_config, max_epochs=5, keep_top=3)
     train_artwork(config, artworks, gallery.backbone.version, space)
     train_artwork(_with(config, max_epochs=1, seed=7), artworks, gallery.backbone.version, space)

@@ -84,13 +84,13 @@ def _compare_routes(directory: Path, side: int, count: int) -> None:
 
 
 def test_both_libraries_give_the_same_vectors(checkpoint: Path):
-    """A checkpoint in transformers, renamed in open_clip, and exported: one direction."""  # proves F-8
+    """A checkpoint in transformers, renamed in open_clip, and exported: one direction (F-8)."""
     _compare_routes(checkpoint, 32, 4)
 
 
 @pytest.mark.slow
 def test_both_libraries_give_the_same_vectors_at_the_real_shape(tmp_path: Path):
-    """The same for ViT-B/32 with both towers, at 224 pixels."""  # proves F-8
+    """The same for ViT-B/32 with both towers, at 224 pixels (F-8)."""
     _compare_routes(_save(tmp_path, REAL), 224, 3)
 
 

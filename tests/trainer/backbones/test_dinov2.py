@@ -23,7 +23,7 @@ def _pixels(height: int, width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("registers", [0, 4])
 def test_features_are_those_of_transformers(tmp_path: Path, registers: int):
-    """Where no padding is needed, CLS equals the pooler of the library."""  # proves A-5
+    """Where no padding is needed, CLS equals the pooler of the library (A-5)."""
     model = load_dinov2(
         str(save_untrained_dinov2(tmp_path / "m", hidden=48, layers=2, image_size=SIDE, registers=registers))
     ).model
@@ -39,7 +39,7 @@ def test_features_are_those_of_transformers(tmp_path: Path, registers: int):
 
 @pytest.mark.parametrize(("height", "width"), [(60, 50), (56, 57), (71, 56)])
 def test_no_pixel_is_dropped(dinov2_directory: Path, height: int, width: int):
-    """At a size that is no multiple of the patch, each border still reaches the feature."""  # proves A-6
+    """At a size that is no multiple of the patch, each border still reaches the feature (A-6)."""
     features = DINOv2Features(
         load_dinov2(str(dinov2_directory)).model, height=height, width=width, pooling="cls"
     )
@@ -77,7 +77,7 @@ def test_registers_stay_out_of_the_pooled_patches(tmp_path: Path, height: int, w
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "torchscript"])
 def test_registers_are_exported_at_another_size_than_that_of_pretraining(tmp_path: Path, form: Format):
-    """The graph of a model with registers gives what torch gives, alone and in a batch."""  # proves A-5
+    """The graph of a model with registers gives what torch gives, alone and in a batch (A-5)."""
     directory = save_untrained_dinov2(tmp_path / "m", hidden=48, layers=2, image_size=SIDE, registers=4)
     features = DINOv2Features(load_dinov2(str(directory)).model, height=72, width=98, pooling="cls+mean+std")
     signature = Signature(inputs=("image_BHWC",), outputs=("f",), axes={"image_BHWC": {0: "batch"}})
@@ -90,7 +90,7 @@ def test_registers_are_exported_at_another_size_than_that_of_pretraining(tmp_pat
 
 
 def test_768_becomes_770(dinov2_directory: Path):
-    """The canvas of the requirement is padded by one pixel on each side."""  # proves A-6
+    """The canvas of the requirement is padded by one pixel on each side (A-6)."""
     features = DINOv2Features(load_dinov2(str(dinov2_directory)).model, height=768, width=768, pooling="cls")
 
     assert features.padding == (1, 1, 1, 1)
@@ -98,7 +98,7 @@ def test_768_becomes_770(dinov2_directory: Path):
 
 
 def test_pooling_decides_the_width(dinov2_directory: Path):
-    """`cls+mean+std` triples the feature and begins with CLS."""  # proves A-7
+    """`cls+mean+std` triples the feature and begins with CLS (A-7)."""
     model = load_dinov2(str(dinov2_directory)).model
     cls, pooled = (DINOv2Features(model, height=SIDE, width=SIDE, pooling=p) for p in ("cls", "cls+mean+std"))
     image_BHWC = _pixels(SIDE, SIDE)
@@ -109,7 +109,7 @@ def test_pooling_decides_the_width(dinov2_directory: Path):
 
 
 def test_backbone_is_frozen(dinov2_directory: Path):
-    """No parameter takes a gradient, and a forward pass changes no weight."""  # proves A-5
+    """No parameter takes a gradient, and a forward pass changes no weight (A-5)."""
     model = load_dinov2(str(dinov2_directory)).model
     before = weights_digest(model)
     DINOv2Features(model, height=SIDE, width=SIDE, pooling="cls")(_pixels(SIDE, SIDE))

@@ -11,7 +11,7 @@ from trainer.errors import BackboneUnavailable
 
 
 def test_vectors_are_those_of_open_clip(clip_directory: Path):
-    """The exported form gives open_clip's image features, normalised."""  # proves F-8
+    """The exported form gives open_clip's image features, normalised (F-8)."""
     import open_clip
 
     clip = load_fashion_clip(str(clip_directory))
@@ -28,7 +28,7 @@ def test_vectors_are_those_of_open_clip(clip_directory: Path):
 
 
 def test_plain_and_prefixed_directories_load_alike(clip_directory: Path):
-    """`DIR` and `local-dir:DIR` are the same backbone, called untrained by its mark."""  # proves F-8
+    """`DIR` and `local-dir:DIR` are the same backbone, called untrained by its mark (F-8)."""
     plain, prefixed = (load_fashion_clip(f"{prefix}{clip_directory}") for prefix in ("", "local-dir:"))
 
     assert plain.origin == prefixed.origin
@@ -37,7 +37,7 @@ def test_plain_and_prefixed_directories_load_alike(clip_directory: Path):
 
 
 def test_transformers_weights_load_too(tmp_path: Path):
-    """A directory in the transformers format gives the projected 512 numbers."""  # proves F-8
+    """A directory in the transformers format gives the projected 512 numbers (F-8)."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(

@@ -32,7 +32,7 @@ def _file(path: Path, encoder: dict[str, Any] | None) -> Path:
 
 
 def test_the_default_is_the_pooled_encoder():
-    """In the file, and without one."""  # proves F-7, F-23
+    """In the file, and without one (F-7, F-23)."""
     assert _encoder() == read_encoder_settings({}) == PooledSettings()
 
 
@@ -51,12 +51,12 @@ def test_the_default_is_the_pooled_encoder():
     ],
 )
 def test_a_kind_is_chosen_on_the_command_line(texts: list[str], expected: object):
-    """In any order; what the file says of another kind is left out."""  # proves A-21, F-23
+    """In any order; what the file says of another kind is left out (A-21, F-23)."""
     assert _encoder(*texts) == expected
 
 
 def test_choosing_the_kind_of_the_file_keeps_the_file(tmp_path: Path):
-    """Nothing of it is left out."""  # proves A-21
+    """Nothing of it is left out (A-21)."""
     path = _file(tmp_path / "fashion.yml", {"kind": "residual", "blocks": 7, "dropout": 0.3})
 
     config = read_fashion_config(path, parse_settings(["encoder.kind=residual", "encoder.norm=layer"]))
@@ -73,7 +73,7 @@ def test_choosing_the_kind_of_the_file_keeps_the_file(tmp_path: Path):
     ],
 )  # fmt: skip
 def test_files_from_before_there_were_kinds_are_read(tmp_path: Path, encoder: Any, expected: object):
-    """They mean the default encoder."""  # proves F-23
+    """They mean the default encoder (F-23)."""
     assert read_fashion_config(_file(tmp_path / "fashion.yml", encoder)).encoder == expected
 
 
@@ -98,7 +98,7 @@ def test_files_from_before_there_were_kinds_are_read(tmp_path: Path, encoder: An
     ],
 )
 def test_what_is_not_on_the_list_is_refused(texts: list[str], said: str):
-    """In one line, with the field as the file names it."""  # proves A-21, F-23
+    """In one line, with the field as the file names it (A-21, F-23)."""
     with pytest.raises(InvalidConfig) as caught:
         _encoder(*texts)
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_of_an_unknown_kind_is_refused():
 
 
 def test_augmentation_is_off_by_default():
-    """No views, no other words: a run is what it was."""  # proves F-22
+    """No views, no other words: a run is what it was (F-22)."""
     found = read_fashion_config().augmentation
 
     assert (found.views, found.mixup, found.cutmix, found.autoaugment) == (0, 0, 0, False)
@@ -140,7 +140,7 @@ def test_augmentation_is_off_by_default():
     ],
 )
 def test_a_word_that_nobody_knows_is_one_line(name: str, value: object, said: str):
-    """The table, the field and the word are named."""  # proves F-22
+    """The table, the field and the word are named (F-22)."""
     with pytest.raises(InvalidConfig) as refused:
         read_fashion_config(overrides={f"augmentation.{name}": value})
 
@@ -165,7 +165,7 @@ def test_words_are_compared_in_nfc(tmp_path: Path):
 
 
 def test_a_catalogue_keeps_what_it_knows_of_the_tables():
-    """Its own fields and words; what is left is a configuration that a file may hold."""  # proves F-6, F-22
+    """Its own fields and words; what is left is a configuration that a file may hold (F-6, F-22)."""
     config = read_fashion_config()
     style = FieldSettings(name="style", multiple=True, core=True, words=("레트로", "클래식"))
     shade = FieldSettings(name="shade", multiple=False, core=False, words=("red",))

@@ -70,7 +70,7 @@ def session(encoder: RecordEncoder) -> Iterator[Session]:
 @settings(max_examples=50)
 @given(records=st.lists(_records(), min_size=1, max_size=4))
 def test_output_is_512_numbers_of_length_one(encoder: RecordEncoder, records):
-    """Whatever the records."""  # proves F-3, F-7, F-23
+    """Whatever the records (F-3, F-7, F-23)."""
     vector_BD = encode(encoder, records)
 
     assert vector_BD.shape == (len(records), 512)
@@ -82,7 +82,7 @@ def test_output_is_512_numbers_of_length_one(encoder: RecordEncoder, records):
 @pytest.mark.slow
 @given(records=st.lists(_records(), min_size=1, max_size=4))
 def test_graph_gives_what_the_module_gives(encoder: RecordEncoder, session: Session, records):
-    """Whatever the records, the batch and the lengths of the lists."""  # proves F-3, F-7, F-23
+    """Whatever the records, the batch and the lengths of the lists (F-3, F-7, F-23)."""
     found = session.run(arrays(records))[VECTOR]
 
     assert np.allclose(found, encode(encoder, records).numpy(), atol=1e-5)
@@ -103,7 +103,7 @@ def test_batch_mates_change_no_bit_of_an_answer(session: Session, record, others
 @settings(max_examples=40)
 @given(record=_records(), others=st.lists(_records(), min_size=1, max_size=4))
 def test_a_row_is_its_record_alone(encoder: RecordEncoder, record, others):
-    """So it is in torch, up to rounding."""  # proves F-7, F-23
+    """So it is in torch, up to rounding (F-7, F-23)."""
     alone = encode(encoder, [record])
     among = encode(encoder, [*others, record])
 
@@ -113,7 +113,7 @@ def test_a_row_is_its_record_alone(encoder: RecordEncoder, record, others):
 @settings(max_examples=40)
 @given(record=_records(), seed=st.integers(0, 1 << 32))
 def test_order_of_words_changes_nothing(encoder: RecordEncoder, record, seed):
-    """A list is a set, also to an encoder whose words were not sorted before."""  # proves F-7
+    """A list is a set, also to an encoder whose words were not sorted before (F-7)."""
     order = torch.randperm(1024, generator=torch.Generator().manual_seed(seed))
     listed = tensors(encoder, [record])
     shuffled = [
@@ -135,7 +135,7 @@ def test_missing_unknown_and_known_differ(encoder: RecordEncoder):
 
 
 def test_missing_is_learnt(encoder: RecordEncoder):
-    """The empty record moves the first row of every table, single or list."""  # proves F-3
+    """The empty record moves the first row of every table, single or list (F-3)."""
     learner = copy.deepcopy(encoder)
 
     learner(*tensors(learner, [{}]))[0, 0].backward()
@@ -168,7 +168,7 @@ def test_gradients_reach_every_parameter(encoder: RecordEncoder, training: bool)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_gives_the_weights(kind: str):
-    """All of them, and another seed others."""  # proves F-10, F-23
+    """All of them, and another seed others (F-10, F-23)."""
     one, same, other = (make_encoder(kind, seed).state_dict() for seed in (7, 7, 8))
 
     assert all(torch.equal(one[name], same[name]) for name in one)
@@ -176,7 +176,7 @@ def test_the_seed_gives_the_weights(kind: str):
 
 
 def test_torchscript_gives_what_the_module_gives(encoder: RecordEncoder):
-    """Frozen, folded, and with axes that vary."""  # proves F-23
+    """Frozen, folded, and with axes that vary (F-23)."""
     signature = encoder_signature(encoder)
     graph = make_graph(encoder, arrays(RECORDS[:2]), signature, "torchscript")
 
@@ -204,7 +204,7 @@ def test_the_default_is_lookup_mean_and_two_layers():
 
 
 def test_a_list_is_the_mean_of_its_words():
-    """Each word once, and the places of padding count for nothing."""  # proves F-7
+    """Each word once, and the places of padding count for nothing (F-7)."""
     encoder = make_encoder("pooled").eval()
     seen = []
     encoder.network[0].register_forward_pre_hook(lambda _layer, given: seen.append(given[0]))
@@ -227,7 +227,7 @@ NORMS = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
     [*itertools.product([3, 5, 7], ACTIVATIONS, NORMS, [0.1, 0.2, 0.3])],
 )
 def test_every_form_that_is_offered_is_built(blocks: int, activation: str, norm: str, dropout: float):
-    """Depth, activation, norm and dropout are those of the settings, and no others."""  # proves F-23
+    """Depth, activation, norm and dropout are those of the settings, and no others (F-23)."""
     encoder = build_encoder(
         SCHEMA.fields,
         ResidualSettings(
@@ -244,7 +244,7 @@ def test_every_form_that_is_offered_is_built(blocks: int, activation: str, norm:
 
 
 def test_two_records_are_a_batch():
-    """The least that a batch norm can learn from."""  # proves F-23
+    """The least that a batch norm can learn from (F-23)."""
     encoder = make_encoder("residual, batch").train()
 
     vector_BD = encoder(*tensors(encoder, RECORDS[:2]))
@@ -259,7 +259,7 @@ def test_two_records_are_a_batch():
     ("dim", "heads", "layers"), [*itertools.product([128, 256, 512], [4, 8, 16], [2, 4, 6])]
 )
 def test_every_size_that_is_offered_encodes(dim: int, heads: int, layers: int):
-    """All that the requirement lists."""  # proves F-23
+    """All that the requirement lists (F-23)."""
     encoder = build_encoder(SCHEMA.fields, AttentionSettings(dim=dim, heads=heads, layers=layers)).eval()
 
     assert encode(encoder, [{}, {"category": "코트"}]).shape == (2, 512)
@@ -268,7 +268,7 @@ def test_every_size_that_is_offered_encodes(dim: int, heads: int, layers: int):
 
 
 def test_heads_divide_the_same_weights():
-    """Their number changes what is computed and not what is learnt."""  # proves F-23
+    """Their number changes what is computed and not what is learnt (F-23)."""
     vectors, shapes = [], []
     for heads in (4, 16):
         torch.manual_seed(0)
@@ -281,7 +281,7 @@ def test_heads_divide_the_same_weights():
 
 
 def test_attention_is_that_of_torch():
-    """The written-out product gives what `nn.MultiheadAttention` gives with its weights."""  # proves F-23
+    """The written-out product gives what `nn.MultiheadAttention` gives with its weights (F-23)."""
     torch.manual_seed(0)
     block = build_encoder(SCHEMA.fields, AttentionSettings(heads=8)).eval().blocks[0]
     ours = block.attention[1]
@@ -302,7 +302,7 @@ def test_attention_is_that_of_torch():
 
 
 def test_encoding_in_parts_changes_neither_the_vectors_nor_the_encoder(monkeypatch):
-    """In eval mode, whatever mode it was in; parts give the vectors of the whole."""  # proves F-13, F-23
+    """In eval mode, whatever mode it was in; parts give the vectors of the whole (F-13, F-23)."""
     encoder = make_encoder("residual, batch").train()
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     given = {name: torch.from_numpy(array) for name, array in arrays([*RECORDS, RECORDS[0]]).items()}

@@ -20,7 +20,7 @@ def _encoder(store, version):
 
 
 def test_image_vectors_have_length_one(gallery, garments):
-    """512 numbers, norm 1 by the manifest's own range."""  # proves F-8
+    """512 numbers, norm 1 by the manifest's own range (F-8)."""
     vectors = np.stack(
         encode(_encoder(gallery.store, gallery.image.version), [g.path.read_bytes() for g in garments[:4]])
     )
@@ -31,7 +31,7 @@ def test_image_vectors_have_length_one(gallery, garments):
 
 
 def test_attribute_encoder_carries_its_schema(gallery, fashion_config):
-    """Fields, vocabulary, spelling and the space that it shares are in the manifest."""  # proves F-4
+    """Fields, vocabulary, spelling and the space that it shares are in the manifest (F-4)."""
     manifest = gallery.attributes.version.manifest
 
     assert manifest.preprocessing == fashion_config.attributes.preprocessing()
@@ -40,7 +40,7 @@ def test_attribute_encoder_carries_its_schema(gallery, fashion_config):
 
 
 def test_records_of_every_shape_are_encoded(gallery):
-    """Nothing, one field, unknown words, long lists: in one batch or alone."""  # proves F-3, F-7
+    """Nothing, one field, unknown words, long lists: in one batch or alone (F-3, F-7)."""
     encoder = _encoder(gallery.store, gallery.attributes.version)
     records = [
         {},

@@ -86,7 +86,7 @@ _TORCH = {
 
 @pytest.mark.parametrize("schedule", SCHEDULERS)
 def test_rates_are_those_of_torch(schedule):
-    """Epoch by epoch the rate is that of torch's scheduler of the same name."""  # proves F-21
+    """Epoch by epoch the rate is that of torch's scheduler of the same name (F-21)."""
     settings = FashionTraining(
         schedule=schedule, max_epochs=12, step_epochs=5, step_factor=0.3, exponential_factor=0.9
     )
@@ -100,7 +100,7 @@ def test_rates_are_those_of_torch(schedule):
 
 
 def test_the_rate_stays_when_no_schedule_is_asked_for():
-    """The default is one rate for all epochs."""  # proves F-9
+    """The default is one rate for all epochs (F-9)."""
     settings = FashionTraining()
 
     assert {rate_of(settings, epoch) for epoch in range(1, 200)} == {settings.learning_rate}
@@ -169,7 +169,7 @@ def _vectors(seed: int, count: int = 6) -> torch.Tensor:
 
 
 def test_loss_is_that_of_the_definition():
-    """Without ties it is the mean of both directions of cross-entropy."""  # proves F-9
+    """Without ties it is the mean of both directions of cross-entropy (F-9)."""
     record_BD, picture_BD = _vectors(0), _vectors(1)
     logit_BB = record_BD @ picture_BD.T / 0.1
 
@@ -179,7 +179,7 @@ def test_loss_is_that_of_the_definition():
 
 
 def test_ties_are_no_negatives():
-    """Equal records do not push each other's pictures away."""  # proves F-9
+    """Equal records do not push each other's pictures away (F-9)."""
     picture_BD = _vectors(1)
     record_BD = _vectors(0)[[0, 0, 2, 3, 4, 5]].requires_grad_()
     key_B = torch.tensor([0, 0, 2, 3, 4, 5])

@@ -26,7 +26,7 @@ def encoded(house):
 
 
 def test_samples_are_of_every_style_in_turn():
-    """Twenty of a hundred reach the rarest style too."""  # proves F-20
+    """Twenty of a hundred reach the rarest style too (F-20)."""
     styles = ["레트로"] * 90 + ["리조트"] * 8 + ["섹시"] * 2
 
     chosen = choose_samples(styles, 20)
@@ -39,7 +39,7 @@ def test_samples_are_of_every_style_in_turn():
 
 
 def test_what_is_found_is_nearest_and_the_own_place_is_told(encoded):
-    """Against sorting everything."""  # proves F-20
+    """Against sorting everything (F-20)."""
     for found in search_samples(encoded, np.array([3, 40]), 7):
         similarity_N = encoded.picture_ND @ encoded.record_ND[found.own_row]
         assert list(found.row_K) == np.argsort(-similarity_N)[:7].tolist()
@@ -47,7 +47,7 @@ def test_what_is_found_is_nearest_and_the_own_place_is_told(encoded):
 
 
 def test_a_picture_a_style_and_everything_as_json(encoded, house, tmp_path: Path):
-    """Old pictures go; what the JSON names is there, with its time."""  # proves F-11, F-20
+    """Old pictures go; what the JSON names is there, with its time (F-11, F-20)."""
     folder = tmp_path / "results" / "similarity_search"
     folder.mkdir(parents=True)
     (folder / "of_the_run_before.png").touch()
@@ -68,7 +68,7 @@ def test_a_picture_a_style_and_everything_as_json(encoded, house, tmp_path: Path
 
 
 def test_a_record_of_ones_own_is_asked(encoded, house, tmp_path: Path):
-    """Any subset of fields, any k up to the whole gallery."""  # proves F-20
+    """Any subset of fields, any k up to the whole gallery (F-20)."""
     run = open_run(house.space.out, house.space.store)
     record = run.schema.normalise(read_query('{"category": "스커트", "colour": "레드"}'))
     vector_D = run.encode_records([record])[0]

@@ -30,7 +30,7 @@ def _weights(checkpoint):
 
 
 def test_training_beats_chance_on_garments_it_never_saw(gallery, fashion_config, garments, space):
-    """Full-gallery Recall@10 lies between chance and the tie ceiling, told beside it."""  # proves F-9, F-13
+    """Full-gallery Recall@10 lies between chance and the tie ceiling, told beside it (F-9, F-13)."""
     report = train_fashion(fashion_config, garments, gallery.image.version, space)
 
     val = report.body["val"]
@@ -55,7 +55,7 @@ def test_two_runs_give_the_same_weights(gallery, fashion_config, garments, space
 
 
 def test_image_model_never_changes(gallery, fashion_config, garments, space):
-    """The published tower is byte for byte the same after training."""  # proves F-8
+    """The published tower is byte for byte the same after training (F-8)."""
     train_fashion(fashion_config, garments, gallery.image.version, space)
 
     gallery.store.verify(gallery.image.version)
@@ -119,7 +119,7 @@ def test_each_view_is_encoded_once_and_validation_has_none(
 
 
 def test_views_of_a_garment_have_vectors_of_their_own(gallery, fashion_config, garments, space):
-    """View 0 is the picture's own vector; the others differ from it and from one another."""  # proves F-24
+    """View 0 is the picture's own vector; the others differ from it and from one another (F-24)."""
     image, some = gallery.image.version, garments[:8]
     plain_ND = vectors_of_files([garment.path for garment in some], image, space)
     settings = _augmented(fashion_config, views=3).augmentation
@@ -146,7 +146,7 @@ def test_two_runs_never_share_a_folder(gallery, fashion_config, garments, space)
 
 
 def test_names_are_fixed_and_everything_is_dated(house):
-    """Checkpoint, results, summary, charts."""  # proves F-10, F-11
+    """Checkpoint, results, summary, charts (F-10, F-11)."""
     out = house.space.out
     for name in ("checkpoints/best_model.pt", "results/training_results.json", "results/training_charts.png"):
         assert (out / name).is_file(), name
@@ -160,7 +160,7 @@ def test_names_are_fixed_and_everything_is_dated(house):
 
 
 def test_every_epoch_is_written_for_tensorboard(house):
-    """Both stages, one step an epoch, with the figures of A-13."""  # proves F-10
+    """Both stages, one step an epoch, with the figures of A-13 (F-10)."""
     steps = [step for name, step in _scalars(house.space.out / "logs") if name == "val/loss"]
     training = house.config.training
 
@@ -186,7 +186,7 @@ def _scalars(folder: Path) -> list[tuple[str, int]]:
 
 @pytest.mark.slow
 def test_a_trial_run_is_small_and_not_made_twice(house, gallery, tmp_path):
-    """Two epochs, batches of 4, 64 garments at most, some of each part."""  # proves F-20
+    """Two epochs, batches of 4, 64 garments at most, some of each part (F-20)."""
     assert len(quick_garments(house.garments)) == GARMENTS
     dealt = [replace(one, part="val" if n < 70 else "train") for n, one in enumerate(house.garments)]
     assert {one.part for one in quick_garments(tuple(dealt))} == {"train", "val"}

@@ -101,7 +101,7 @@ def test_what_was_trained_is_what_is_published(kind, gallery, config, plain, spa
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_a_run_goes_on_to_the_bits_of_an_unbroken_one(kind, gallery, config, plain, space, tmp_path):
-    """Weights and, where there are some, the statistics of batches."""  # proves F-10, F-23
+    """Weights and, where there are some, the statistics of batches (F-10, F-23)."""
     config = _of(kind, config)
     paused, unbroken = replace(space, out=tmp_path / "paused"), replace(space, out=tmp_path / "unbroken")
     train_fashion(config, plain, gallery.image.version, unbroken)
@@ -117,7 +117,7 @@ def test_a_run_goes_on_to_the_bits_of_an_unbroken_one(kind, gallery, config, pla
 
 
 def test_a_checkpoint_from_before_there_were_kinds_is_the_default(gallery, config, plain, space):
-    """It restores, and its run goes on; a run of another kind does not go on from it."""  # proves F-23
+    """It restores, and its run goes on; a run of another kind does not go on from it (F-23)."""
     train_fashion(_with(config, max_epochs=1), plain, gallery.image.version, space)
     last = space.out / "checkpoints" / "last.pt"
     body = load_checkpoint(last, KIND)
@@ -132,7 +132,7 @@ def test_a_checkpoint_from_before_there_were_kinds_is_the_default(gallery, confi
 
 
 def test_an_ensemble_is_measured_as_an_encoder_is(gallery, config, plain, space, tmp_path):
-    """Of trained members of two kinds; of one member it measures what that one does."""  # proves F-23
+    """Of trained members of two kinds; of one member it measures what that one does (F-23)."""
     bodies = {}
     for kind in ("pooled", "residual"):
         run = replace(space, out=tmp_path / kind)

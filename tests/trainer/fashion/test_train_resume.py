@@ -84,7 +84,7 @@ def test_another_run_is_not_resumed(gallery, fashion_config, garments, space):
 
 
 def test_records_alone_start_the_encoder(gallery, fashion_config, garments, space, tmp_path):
-    """The first stage needs no pictures, decides where the second begins, can be left out."""  # proves F-9
+    """The first stage needs no pictures, decides where the second begins, can be left out (F-9)."""
     short = _with(fashion_config, max_epochs=1, standalone_epochs=3)
     runs = {epochs: replace(space, out=tmp_path / str(epochs)) for epochs in (0, 3)}
     for epochs, run in runs.items():

@@ -33,7 +33,7 @@ def _schema(**fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_the_answer_is_the_mean_of_the_members_brought_to_length_one():
-    """Members of any kinds, in any order."""  # proves F-23
+    """Members of any kinds, in any order (F-23)."""
     bodies = {"one.pt": _checkpoint("pooled", 1), "two.pt": _checkpoint("attention", 2)}
     ensemble = restore_ensemble(bodies)
     mean_BD = (encode(ensemble.members[0], RECORDS) + encode(ensemble.members[1], RECORDS)) / 2
@@ -47,7 +47,7 @@ def test_the_answer_is_the_mean_of_the_members_brought_to_length_one():
 
 
 def test_one_member_answers_for_itself():
-    """An ensemble of one, and one of the same member twice, change nothing."""  # proves F-23
+    """An ensemble of one, and one of the same member twice, change nothing (F-23)."""
     member = make_encoder("pooled").eval()
 
     for members in ([member], [member, member]):
@@ -82,7 +82,7 @@ def test_one_member_answers_for_itself():
     ],
 )
 def test_members_of_two_schemas_or_spaces_are_refused(changes: dict[str, Any], said: str):
-    """The error names both checkpoints and what each was trained on."""  # proves F-23
+    """The error names both checkpoints and what each was trained on (F-23)."""
     bodies = {
         "one.pt": _checkpoint("pooled", 1),
         "same.pt": _checkpoint("pooled", 2),
@@ -111,7 +111,7 @@ def test_a_folder_without_a_run_says_how_to_make_one(house, tmp_path):
 
 @pytest.mark.slow
 def test_several_runs_answer_as_one(house, gallery, tmp_path):
-    """Their vectors have length 1 and are between the members'; another space is refused."""  # proves F-23
+    """Their vectors have length 1 and are between the members'; another space is refused (F-23)."""
     other = replace(house.space, out=tmp_path / "other")
     training = house.config.training.model_copy(update={"seed": 7, "max_epochs": 2})
     train_fashion(

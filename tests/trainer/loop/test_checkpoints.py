@@ -23,7 +23,7 @@ def test_saved_is_loaded(tmp_path: Path):
 
 
 def test_pickled_code_is_not_run(tmp_path: Path):
-    """A checkpoint that unpickles to a call is refused, and the call does not happen."""  # proves A-22
+    """A checkpoint that unpickles to a call is refused, and the call does not happen (A-22)."""
     witness = tmp_path / "witness"
 
     class Bomb:
@@ -102,7 +102,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def test_keeps_the_best_the_last_and_every_few(tmp_path: Path):
-    """Of equal standings the earlier one stays."""  # proves A-14
+    """Of equal standings the earlier one stays (A-14)."""
     keeper = _kept(tmp_path)
 
     assert keeper.top_epochs() == (5, 2)
@@ -116,7 +116,7 @@ def test_keeps_the_best_the_last_and_every_few(tmp_path: Path):
 
 @pytest.mark.parametrize("stopped_after", range(1, len(ACCURACIES)))
 def test_goes_on_as_if_it_had_never_stopped(tmp_path: Path, stopped_after: int):
-    """A keeper restored from last.pt leaves the files of an unbroken one."""  # proves A-14
+    """A keeper restored from last.pt leaves the files of an unbroken one (A-14)."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     _kept(whole)
     _kept(broken, ACCURACIES[:stopped_after])

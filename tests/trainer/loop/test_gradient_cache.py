@@ -32,7 +32,7 @@ def _gradients(network: nn.Module, size: int, feature_BD: torch.Tensor, limit: i
 
 @pytest.mark.parametrize("size", [1, 3, 8, 11, 100])
 def test_pieces_have_the_gradient_of_the_whole(size: int):
-    """Whatever the piece, the gradient is that of the pairs of the whole batch."""  # proves A-11
+    """Whatever the piece, the gradient is that of the pairs of the whole batch (A-11)."""
     network, feature_BD = _network(), torch.randn(11, 6)
     network.zero_grad()
     _loss(network(feature_BD).squeeze(-1)).backward()
@@ -45,7 +45,7 @@ def test_pieces_have_the_gradient_of_the_whole(size: int):
 
 
 def test_running_out_of_memory_halves_the_pieces_and_keeps_the_gradient(caplog: pytest.LogCaptureFixture):
-    """What did not fit goes through in halves; the log says so."""  # proves A-11
+    """What did not fit goes through in halves; the log says so (A-11)."""
     network, feature_BD = _network(), torch.randn(32, 6)
     expected, _ = _gradients(network, 32, feature_BD)
 

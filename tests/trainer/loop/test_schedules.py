@@ -5,7 +5,7 @@ from trainer.loop.schedules import cosine_rate
 
 
 def test_is_the_cosine_annealing_of_torch():
-    """Epoch by epoch the rate is CosineAnnealingLR's, and it stays at its lowest."""  # proves A-9
+    """Epoch by epoch the rate is CosineAnnealingLR's, and it stays at its lowest (A-9)."""
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=100, eta_min=1e-6)
@@ -20,7 +20,7 @@ def test_is_the_cosine_annealing_of_torch():
 
 
 def test_rises_before_it_falls():
-    """A warm-up climbs in equal steps to the highest rate."""  # proves A-9
+    """A warm-up climbs in equal steps to the highest rate (A-9)."""
     rates = [cosine_rate(epoch, highest=1.0, lowest=0.0, period=10, warmup=3) for epoch in range(1, 8)]
 
     assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])

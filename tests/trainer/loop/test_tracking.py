@@ -8,7 +8,7 @@ from trainer.loop.tracking import tracking
 
 @pytest.mark.slow
 def test_without_a_key_the_run_is_written_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """No key: the run goes to a folder beside the run's own files, with an id."""  # proves A-13
+    """No key: the run goes to a folder beside the run's own files, with an id (A-13)."""
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> ModelStore:
 
 
 def test_first_version_becomes_production_and_the_next_a_candidate(store: ModelStore):
-    """Nothing that is in service changes by publishing."""  # proves M-3
+    """Nothing that is in service changes by publishing (M-3)."""
     said: list[str] = []
     target = PublishTarget(store=store, notify=said.append)
 
@@ -97,7 +97,7 @@ def test_damaged_twin_is_published_anew(store: ModelStore):
 
 
 def test_manifest_tells_where_it_comes_from(store: ModelStore):
-    """Source, training, data, tools and the golden set are in the manifest."""  # proves M-2
+    """Source, training, data, tools and the golden set are in the manifest (M-2)."""
     manifest = publish(_product(), PublishTarget(store=store)).version.manifest
 
     assert manifest.provenance.trained

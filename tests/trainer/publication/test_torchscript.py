@@ -120,7 +120,7 @@ NAMES = ("artwork-backbone", "artwork-head", "artwork-encoder", "fashion-image",
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_formats_give_the_same_answers(shelves: ModelStore, name: str):
-    """Every model as TorchScript: the tensors of the ONNX version, and its golden outputs."""  # proves M-6
+    """Every model as TorchScript: the tensors of the ONNX version, and its golden outputs (M-6)."""
     first, second = (shelves.open(name, number) for number in (1, 2))
     golden = np.load(first.path("golden.npz"))
     session = open_session(second.path("model.pt"), SessionSettings(provider="cpu", threads=1))
@@ -137,7 +137,7 @@ def test_both_formats_give_the_same_answers(shelves: ModelStore, name: str):
 
 
 def test_lists_of_any_length_run(shelves: ModelStore):
-    """The encoder of records takes lists of other lengths than it was traced with."""  # proves F-7
+    """The encoder of records takes lists of other lengths than it was traced with (F-7)."""
     one, other = (
         open_session(shelves.open("fashion-attributes", number).path(file), SessionSettings(provider="cpu"))
         for number, file in ((1, "model.onnx"), (2, "model.pt"))
@@ -152,7 +152,7 @@ def test_lists_of_any_length_run(shelves: ModelStore):
 
 
 def test_the_alias_rule_is_the_same_for_both_formats(shelves: ModelStore):
-    """What is in production stays there; TorchScript beside it becomes a candidate."""  # proves M-3
+    """What is in production stays there; TorchScript beside it becomes a candidate (M-3)."""
     for name in NAMES:
         assert shelves.resolve(name).manifest.format == "onnx"
         assert shelves.resolve(name, "candidate").manifest.format == "torchscript"
@@ -214,7 +214,7 @@ def test_a_graph_that_was_opened_is_closed_with_its_folder():
 def test_a_pass_is_stamped_for_this_torch(
     shelves: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The stamp of a TorchScript version names torch; another torch is checked anew."""  # proves M-4
+    """The stamp of a TorchScript version names torch; another torch is checked anew (M-4)."""
     version = shelves.open("artwork-head", 2)
     children: list[Path] = []
     monkeypatch.setattr(

@@ -68,7 +68,7 @@ def _words(tensors: dict[str, torch.Tensor], field: str, words: tuple[str, ...])
 
 
 def test_a_synonym_stands_for_its_word_and_for_no_other():
-    """At rate 1 every word that has synonyms becomes one of them; the others stay."""  # proves F-22
+    """At rate 1 every word that has synonyms becomes one of them; the others stay (F-22)."""
     tensors = _tensors(*[{"style": ["모던", "레트로"], "material": ["가죽", "니트"]}] * 50)
 
     changed = synonymous_words(tensors, SYNONYMS, 1.0, _rng())
@@ -80,7 +80,7 @@ def test_a_synonym_stands_for_its_word_and_for_no_other():
 
 
 def test_a_list_holds_no_word_twice():
-    """Neither a word that the record has is put in again, nor do two become the same one."""  # proves F-22
+    """Neither a word that the record has is put in again, nor do two become the same one (F-22)."""
     there = _tensors(*[{"style": ["모던", "펑크", "히피"]}] * 20)
     both = _tensors(*[{"style": ["모던", "클래식"]}] * 40)
 
@@ -93,7 +93,7 @@ def test_a_list_holds_no_word_twice():
 
 @pytest.mark.parametrize("rate", [0.0, 0.3])
 def test_words_change_at_their_rate(rate: float):
-    """As often as the settings say."""  # proves F-22
+    """As often as the settings say (F-22)."""
     tensors = _tensors(*[{"material": ["니트"]}] * 2000)
 
     changed = synonymous_words(tensors, SYNONYMS, rate, _rng())
@@ -106,7 +106,7 @@ def test_words_change_at_their_rate(rate: float):
 
 
 def test_emphasis_is_of_its_style_alone():
-    """The word goes beside the style that it belongs to, once, and nowhere else."""  # proves F-22
+    """The word goes beside the style that it belongs to, once, and nowhere else (F-22)."""
     tensors = _tensors({"style": ["레트로"]}, {"style": ["모던"]}, {"style": ["클래식", "레트로"]}, {})
 
     changed = emphasised_words(tensors, EMPHASIS, 1.0, _rng())
@@ -125,7 +125,7 @@ def test_a_full_list_gets_no_emphasis():
 
 
 def test_fields_are_taken_whole_where_both_have_them():
-    """At rate 1 a list is the other's, words and length; what either lacks is left."""  # proves F-22
+    """At rate 1 a list is the other's, words and length; what either lacks is left (F-22)."""
     own = _tensors({"style": ["모던"], "material": ["가죽"]}, {"style": ["모던"]})
     others = _tensors({"style": ["펑크", "히피"]}, {"style": ["레트로"], "material": ["퍼"]})
 
@@ -163,7 +163,7 @@ def test_whatever_is_drawn_is_a_record_of_the_schema(records, seed, rate):
 
 
 def test_an_epoch_of_records_takes_far_less_than_a_second():
-    """2,000 records, everything on, in batches as training draws them."""  # proves F-22
+    """2,000 records, everything on, in batches as training draws them (F-22)."""
     from trainer.fashion.augmentation.records import RecordVariants
 
     config = read_fashion_config()
@@ -189,7 +189,7 @@ def _tensors_of(record: dict[str, object]) -> dict[str, torch.Tensor]:
 
 
 def test_field_dropout_makes_fields_missing():
-    """At rate 1 every record is the empty one; at rate 0 nothing changes."""  # proves F-22
+    """At rate 1 every record is the empty one; at rate 0 nothing changes (F-22)."""
     encoder = make_encoder("pooled").eval()
     tensors = _tensors_of({"category": "코트", "style": ["모던", "히피"]})
     rng = torch.Generator().manual_seed(0)
@@ -215,7 +215,7 @@ CATEGORY = AttributeField(name="category", multiple=False, vocabulary=("코트",
 
 
 def test_words_are_drawn_from_those_that_go_with_the_index():
-    """All of them, equally; missing, unknown and words without any give nothing."""  # proves F-22
+    """All of them, equally; missing, unknown and words without any give nothing (F-22)."""
     (table,) = open_tables({"style": {"모던": ("펑크", "히피")}}, [CATEGORY, STYLE])
 
     drawn = table.draw(torch.tensor([[0, 1, 2, 3]] * 500), torch.Generator().manual_seed(0))
@@ -286,7 +286,7 @@ def test_lenders_are_other_garments_of_the_category(tensors):
 
 
 def test_lenders_agree_in_every_field_that_is_asked_for(tensors):
-    """Within category and style, lists as a whole."""  # proves F-22
+    """Within category and style, lists as a whole (F-22)."""
     lender_B = LenderGroups(tensors, ["category", "style"]).draw(
         torch.arange(len(GARMENTS)), torch.Generator().manual_seed(0)
     )
@@ -295,7 +295,7 @@ def test_lenders_agree_in_every_field_that_is_asked_for(tensors):
 
 
 def test_a_coat_borrows_from_coats_what_is_no_part_of_the_query(tensors):
-    """Lists and non-core fields only; category and silhouette are the garment's own."""  # proves F-22
+    """Lists and non-core fields only; category and silhouette are the garment's own (F-22)."""
     found = _drawn(RecordVariants(AugmentationSettings(mixing_rate=1.0), SETTINGS, tensors))
 
     first = slice(None, None, len(GARMENTS))

@@ -11,7 +11,7 @@ def _with(config, **settings):
 
 
 def test_the_sheet_shows_pictures_beside_their_views(fashion_config, garments, tmp_path):
-    """A row a garment: the picture first, then the views that training sees."""  # proves F-11, F-22
+    """A row a garment: the picture first, then the views that training sees (F-11, F-22)."""
     samples = draw_samples(garments, _with(fashion_config, views=3), tmp_path / "results" / "sheet.png")
 
     assert len(samples) == MOST
@@ -25,7 +25,7 @@ def test_the_sheet_shows_pictures_beside_their_views(fashion_config, garments, t
 
 
 def test_records_are_told_before_and_after(fashion_config, garments, tmp_path):
-    """What the variants change is seen, the same in every run."""  # proves F-22
+    """What the variants change is seen, the same in every run (F-22)."""
     config = _with(fashion_config, mixing_rate=1.0)
 
     one, again = (draw_samples(garments, config, tmp_path / name) for name in ("one.png", "again.png"))

@@ -83,7 +83,7 @@ def test_views_are_the_same_in_every_run(halves):
 
 
 def test_about_half_of_the_views_are_mirrored(halves):
-    """Black changes sides at even odds."""  # proves F-22
+    """Black changes sides at even odds (F-22)."""
     settings = AugmentationSettings(views=2, **{**STILL, "flip": True})
 
     mirrored = [view[0, 0, 0] > 128 for view in _views(halves, settings)]
@@ -92,7 +92,7 @@ def test_about_half_of_the_views_are_mirrored(halves):
 
 
 def test_turns_stay_within_their_bound(tmp_path):
-    """A line through the middle leans by as many degrees as the settings allow, both ways."""  # proves F-22
+    """A line through the middle leans by as many degrees as the settings allow, both ways (F-22)."""
     picture = Image.new("RGB", (101, 101), "white")
     picture.paste("black", (48, 0, 53, 101))
     garments = [_garment(tmp_path, number, picture) for number in range(40)]
@@ -115,7 +115,7 @@ def test_turns_stay_within_their_bound(tmp_path):
     seed=st.integers(0, 1000),
 )
 def test_a_crop_shows_the_share_that_is_asked_for(width, height, least, seed):
-    """Between the least share and all, at the picture's size, whatever its shape."""  # proves F-22
+    """Between the least share and all, at the picture's size, whatever its shape (F-22)."""
     columns = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), (height, width))
     rows = np.broadcast_to(np.linspace(0, 1, height, dtype=np.float32)[:, None], (height, width))
 
@@ -132,7 +132,7 @@ def test_a_crop_shows_the_share_that_is_asked_for(width, height, least, seed):
 
 
 def test_mixup_lays_the_partner_over_in_its_share(plain):
-    """Each pixel is both garments' in proportion, and no garment is its own partner."""  # proves F-22
+    """Each pixel is both garments' in proportion, and no garment is its own partner (F-22)."""
     settings = AugmentationSettings(views=1, mixup=1.0, **STILL)
     plan = plan_views(plain, settings)
 
@@ -147,7 +147,7 @@ def test_mixup_lays_the_partner_over_in_its_share(plain):
 
 
 def test_cutmix_puts_a_rectangle_of_the_partner_in(plain):
-    """Its area is what the share leaves; every pixel is one garment's."""  # proves F-22
+    """Its area is what the share leaves; every pixel is one garment's (F-22)."""
     settings = AugmentationSettings(views=1, cutmix=1.0, **STILL)
     plan = plan_views(plain, settings)
 
@@ -161,7 +161,7 @@ def test_cutmix_puts_a_rectangle_of_the_partner_in(plain):
 
 
 def test_mixing_is_off_unless_asked_for(plain):
-    """As many views are mixed as the settings say; view 0, the picture itself, never is."""  # proves F-22
+    """As many views are mixed as the settings say; view 0, the picture itself, never is (F-22)."""
     off = plan_views(plain, AugmentationSettings(views=4))
     some = plan_views(plain, AugmentationSettings(views=10, mixup=0.2, cutmix=0.3))
 
@@ -174,7 +174,7 @@ def test_mixing_is_off_unless_asked_for(plain):
 
 
 def test_views_without_a_partner_do_not_depend_on_mixing(plain):
-    """Turning CutMix on leaves the other views in the cache."""  # proves F-24
+    """Turning CutMix on leaves the other views in the cache (F-24)."""
     off, some = AugmentationSettings(views=3), AugmentationSettings(views=3, cutmix=0.5)
     way = plan_views(plain, some).way_NV[:, 1:].ravel()
 
@@ -185,7 +185,7 @@ def test_views_without_a_partner_do_not_depend_on_mixing(plain):
 
 
 def test_a_policy_changes_what_it_is_given(halves):
-    """AutoAugment reaches the pictures: most views differ from those without it."""  # proves F-22
+    """AutoAugment reaches the pictures: most views differ from those without it (F-22)."""
     plain_views = _views(halves[:20], AugmentationSettings(views=1, **STILL))
     changed = _views(halves[:20], AugmentationSettings(views=1, autoaugment=True, **STILL))
 
@@ -221,7 +221,7 @@ def test_who_is_not_shown_is_not_there():
 
 
 def test_each_draw_takes_one_view_of_each_garment():
-    """All views equally often, each with its own partner and share; the generator decides."""  # proves F-24
+    """All views equally often, each with its own partner and share; the generator decides (F-24)."""
     vector_NVD = torch.arange(6.0).view(2, 3, 1)
     views = PictureViews(
         vector_NVD=vector_NVD,

@@ -121,7 +121,7 @@ def test_a_garment_has_its_own_attributes_and_its_own_box():
 
 
 def test_what_a_label_leaves_out_is_left_out():
-    """A garment of a colour alone; no style: the folder's; the folder of other styles: none."""  # proves F-3
+    """A garment of a colour alone; no style: the folder's; the folder of other styles: none (F-3)."""
     body = label(labels={"상의": [{"색상": "블랙"}]}, polygons={"상의": [polygon(0, 0, 9, 9)]}, style=[{}])
 
     assert read_label(body, "로맨틱", "7").garments[0].attributes == {"colour": "블랙", "style": ["로맨틱"]}
@@ -132,7 +132,7 @@ def test_what_a_label_leaves_out_is_left_out():
     ("name", "number"), [("116.json", 116), ("(116)IMG_1.json", 116), ("IMG.json", None), ("a7b8.json", 7)]
 )
 def test_the_number_is_the_first_run_of_digits(name: str, number: int | None):
-    """As older releases name their files too."""  # proves F-1
+    """As older releases name their files too (F-1)."""
     assert numeric_id(name) == number
 
 
@@ -148,7 +148,7 @@ def test_another_schema_is_named(body):
 @pytest.mark.parametrize("partition", ["Training", "Validation", ""])
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_files_are_found_in_either_partition_and_either_spelling(root: Path, partition: str, form: str):
-    """macOS takes names apart; some copies have no partitions."""  # proves F-1
+    """macOS takes names apart; some copies have no partitions (F-1)."""
     put(root, label(), partition=partition, form=form)
 
     dataset = load_dataset(root, ["로맨틱"])
@@ -160,7 +160,7 @@ def test_files_are_found_in_either_partition_and_either_spelling(root: Path, par
 
 
 def test_nothing_found_names_the_path_and_what_was_expected(root: Path):
-    """One line says where it looked."""  # proves F-1
+    """One line says where it looked (F-1)."""
     put(root, label(), style="레트로")
 
     with pytest.raises(InvalidData) as caught:
@@ -174,7 +174,7 @@ def test_nothing_found_names_the_path_and_what_was_expected(root: Path):
 
 
 def test_the_default_styles_are_three_and_all_are_23(root: Path):
-    """기타 only when it is asked for."""  # proves F-1
+    """기타 only when it is asked for (F-1)."""
     for style in ("레트로", "로맨틱", "리조트", "힙합", "기타"):
         put(root, label(), style=style)
 
@@ -235,7 +235,7 @@ def test_strictly_nothing_may_be_left_out(root: Path, tmp_path: Path):
 
 
 def test_a_crop_is_the_part_of_the_photograph_inside_its_box(root: Path, tmp_path: Path):
-    """Boxes reach over the edge and are in the size that the label states."""  # proves F-2
+    """Boxes reach over the edge and are in the size that the label states (F-2)."""
     body = label("A_001_01.jpg", labels={"하의": [SKIRT]}, polygons={"하의": [polygon(-10, 20, 40, 140)]})
     put(root, body, stem="1")
     other = {"labels": {"하의": [SKIRT]}, "polygons": {"하의": [polygon(1, 2, 60, 90)]}}
@@ -254,7 +254,7 @@ def test_a_crop_is_the_part_of_the_photograph_inside_its_box(root: Path, tmp_pat
 
 
 def test_words_are_spelt_one_way(root: Path, tmp_path: Path):
-    """Taken apart, with a no-break space, or as the sources misspell them."""  # proves F-4
+    """Taken apart, with a no-break space, or as the sources misspell them (F-4)."""
     drifted = {
         "카테고리": unicodedata.normalize("NFD", "스커트"),
         "핏": "노말",
@@ -275,7 +275,7 @@ def test_words_are_spelt_one_way(root: Path, tmp_path: Path):
 
 
 def test_garments_of_a_photograph_and_photographs_of_a_look_stay_together(root: Path, tmp_path: Path):
-    """A fifth of the looks is held out, whole; the trainer deals them as they were dealt."""  # proves F-5
+    """A fifth of the looks is held out, whole; the trainer deals them as they were dealt (F-5)."""
     two = {
         "labels": {"하의": [SKIRT], "상의": [{"색상": "블랙"}]},
         "polygons": {"하의": [polygon(1, 50, 60, 90)], "상의": [polygon(1, 2, 60, 45)]},
@@ -323,7 +323,7 @@ points = st.lists(st.tuples(st.floats(-50, 900, width=32), st.floats(-50, 900, w
 def test_the_box_of_a_polygon_holds_every_point_whatever_the_order_of_its_keys(
     corners: list[tuple[float, float]], random
 ):
-    """Keys are told apart by number, not by where they stand."""  # proves F-2
+    """Keys are told apart by number, not by where they stand (F-2)."""
     keyed = [
         (f"{axis}좌표{number}", value)
         for number, corner in enumerate(corners, start=1)
@@ -341,12 +341,12 @@ def test_the_box_of_a_polygon_holds_every_point_whatever_the_order_of_its_keys(
     "polygon", [{}, {"X좌표1": 3.0}, {"X좌표1": "3", "Y좌표1": 4.0}, {"X좌표": 1, "Y좌표": 2}, {"note": 1}]
 )
 def test_without_a_whole_point_there_is_no_box(polygon):
-    """Half a point is none; text is no number."""  # proves F-2
+    """Half a point is none; text is no number (F-2)."""
     assert polygon_box(polygon) is None
 
 
 def test_a_rectangle_needs_all_four_numbers():
-    """Three are no rectangle; without width it has no area."""  # proves F-2
+    """Three are no rectangle; without width it has no area (F-2)."""
     assert rect_box({"X좌표": 1, "Y좌표": 2, "가로": 3}) is None
     assert rect_box({"X좌표": 1.5, "Y좌표": 2.5, "가로": 3, "세로": 4}) == Box(1.5, 2.5, 4.5, 6.5)
     flat = rect_box({"X좌표": 1, "Y좌표": 2, "가로": 0, "세로": 4})
@@ -356,7 +356,7 @@ def test_a_rectangle_needs_all_four_numbers():
 
 @given(points, st.integers(1, 800), st.integers(1, 800))
 def test_a_clamped_box_lies_inside_the_picture(corners: list[tuple[float, float]], width: int, height: int):
-    """Whatever the polygon says, nothing is cut from outside."""  # proves F-2
+    """Whatever the polygon says, nothing is cut from outside (F-2)."""
     array = np.array(corners)
     low, high = array.min(0), array.max(0)
     box = Box(float(low[0]), float(low[1]), float(high[0]), float(high[1])).clamped(width, height)

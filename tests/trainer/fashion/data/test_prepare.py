@@ -35,7 +35,7 @@ def prepare(path: Path, images: Path, out: Path, *, strict: bool = False) -> dic
 
 
 def test_a_table_becomes_records_with_lists_and_gaps(tmp_path: Path, images: Path):
-    """`|` separates words, empty is missing, further columns are fields."""  # proves F-6
+    """`|` separates words, empty is missing, further columns are fields (F-6)."""
     rows = [
         f"{n}.jpg,드레스,{'실크|레이스' if n % 2 else ''},레드,{'Ada' if n else ''},g{n // 2}"
         for n in range(20)
@@ -52,7 +52,7 @@ def test_a_table_becomes_records_with_lists_and_gaps(tmp_path: Path, images: Pat
 
 
 def test_the_vocabulary_is_of_the_training_part_alone(tmp_path: Path, images: Path):
-    """A word that only validation has is unknown, as it will be in service."""  # proves F-4, F-6
+    """A word that only validation has is unknown, as it will be in service (F-4, F-6)."""
     rows = [f"{n}.jpg,종류{n // 2},,색{n % 3},,g{n // 2}" for n in range(20)]
     out = tmp_path / "out"
 
@@ -76,7 +76,7 @@ def test_the_vocabulary_is_of_the_training_part_alone(tmp_path: Path, images: Pa
 
 
 def test_json_lines_bring_lists_as_lists(tmp_path: Path, images: Path):
-    """The same fields, without separators."""  # proves F-6
+    """The same fields, without separators (F-6)."""
     path = tmp_path / "shop.jsonl"
     body = [{"image": f"{n}.jpg", "item_id": f"i{n}", "style": ["모던", "클래식"]} for n in range(4)]
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in body))

@@ -28,7 +28,7 @@ def _line(number: int, **more: object) -> dict[str, object]:
 
 
 def test_words_are_spelt_as_the_manifest_says(tmp_path: Path, schema: AttributeSchema):
-    """Training normalises records as serving does; unknown fields are left out."""  # proves F-4
+    """Training normalises records as serving does; unknown fields are left out (F-4)."""
     attributes = {"silhouette": "노말", "print": ["하운즈\u00a0투스", "♥"], "season": "FW"}
 
     garment = read_records(_lines(tmp_path, [_line(0, attributes=attributes)]), tmp_path, schema)[0]
@@ -75,7 +75,7 @@ def test_equal_records_have_equal_keys(tmp_path: Path, schema: AttributeSchema):
 
 
 def test_groups_stay_together(tmp_path: Path, schema: AttributeSchema):
-    """Garments of one look are never on both sides."""  # proves F-5
+    """Garments of one look are never on both sides (F-5)."""
     lines = [_line(n, group=f"look{n // 2}") for n in range(6)]
 
     for seed in range(10):
@@ -87,7 +87,7 @@ def test_groups_stay_together(tmp_path: Path, schema: AttributeSchema):
 
 
 def test_tie_ceiling_is_what_equal_records_allow():
-    """Twenty equal records can put ten of their pictures among the first ten."""  # proves F-13
+    """Twenty equal records can put ten of their pictures among the first ten (F-13)."""
     assert tie_ceiling(["a"] * 20, 10) == 0.5
     assert tie_ceiling(["a"] * 20 + ["b"] * 20, 10) == 0.5
     assert tie_ceiling([str(i) for i in range(20)], 10) == 1.0

@@ -47,7 +47,7 @@ def body(encoded: Encoded) -> dict:
 
 
 def test_both_directions_in_gallery_and_batch(body):
-    """The whole gallery and the batch, each way, with chance and ceiling."""  # proves F-13, F-14
+    """The whole gallery and the batch, each way, with chance and ceiling (F-13, F-14)."""
     for place in ("gallery", "in_batch"):
         for way in ("record_to_image", "image_to_record"):
             assert {"recall", "chance", "tie_ceiling", "mrr"} <= body[place][way].keys()
@@ -58,7 +58,7 @@ def test_both_directions_in_gallery_and_batch(body):
 
 
 def test_styles_and_categories_add_up(body):
-    """Each query is of one style and one category; the whole is their mean."""  # proves F-12
+    """Each query is of one style and one category; the whole is their mean (F-12)."""
     whole = body["gallery"]["record_to_image"]["recall"]["10"]
     for name in ("by_style", "by_category"):
         queries = np.array([one["queries"] for one in body[name].values()])
@@ -79,7 +79,7 @@ def test_the_encoder_is_held_against_probes(body):
 
 
 def test_targets_stand_in_gallery_and_batch(body):
-    """Each beside chance and ceiling."""  # proves F-18
+    """Each beside chance and ceiling (F-18)."""
     targets = targets_of(body)
 
     assert [target.name for target in targets] == ["Top-5", "Recall@10, all", "Recall@10, anchors"]
@@ -88,7 +88,7 @@ def test_targets_stand_in_gallery_and_batch(body):
 
 
 def test_the_report_is_json_and_markdown(body):
-    """Full gallery before the batch; every style and group is named."""  # proves F-12, F-13
+    """Full gallery before the batch; every style and group is named (F-12, F-13)."""
     assert json.loads(json.dumps(body))["garments"] == 120
     text = markdown_of(body)
 
@@ -99,7 +99,7 @@ def test_the_report_is_json_and_markdown(body):
 
 
 def test_every_chart_is_written(body, encoded, tmp_path):
-    """Five pictures with something in them, with their time."""  # proves F-11, F-12
+    """Five pictures with something in them, with their time (F-11, F-12)."""
     paths = draw_evaluation(tmp_path, body, encoded)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
@@ -120,7 +120,7 @@ def test_principal_axes_keep_what_differs_most():
 
 @pytest.mark.parametrize("fault", ["length", "dimension", "nan"])
 def test_vectors_that_are_not_what_they_must_be_are_told(fault: str):
-    """512 numbers of length 1, all finite."""  # proves F-12
+    """512 numbers of length 1, all finite (F-12)."""
     vector_ND = draw_garments(20, noise=0.1).record_ND
     assert check_vectors(vector_ND)["ok"]
     broken = vector_ND.copy()
@@ -135,7 +135,7 @@ def test_vectors_that_are_not_what_they_must_be_are_told(fault: str):
 
 
 def test_dimensions_that_say_nothing_are_counted():
-    """The variance is told for each of the 512."""  # proves F-12
+    """The variance is told for each of the 512 (F-12)."""
     vector_ND = draw_garments(20, noise=0.1).record_ND.copy()
     vector_ND[:, :10] = 0.25
 
@@ -146,7 +146,7 @@ def test_dimensions_that_say_nothing_are_counted():
 
 
 def test_own_pictures_are_nearer_than_others():
-    """Each own pair counted once, never among the others."""  # proves F-12
+    """Each own pair counted once, never among the others (F-12)."""
     encoded = draw_garments(50, noise=0.05)
 
     found = similarity_histogram(encoded.record_ND, encoded.picture_ND)
@@ -159,7 +159,7 @@ def test_own_pictures_are_nearer_than_others():
 
 @pytest.mark.slow
 def test_an_evaluation_lies_beside_the_run(house, tmp_path):
-    """JSON, Markdown, groups and charts; the val part of the same garments."""  # proves F-11, F-12, F-16
+    """JSON, Markdown, groups and charts; the val part of the same garments (F-11, F-12, F-16)."""
     run = open_run(house.space.out, house.space.store)
 
     body = evaluate_run(run, house.data, replace(house.space, out=tmp_path), probes=True)
@@ -175,7 +175,7 @@ def test_an_evaluation_lies_beside_the_run(house, tmp_path):
 
 @pytest.mark.slow
 def test_the_split_that_is_asked_for_is_the_gallery(house, tmp_path):
-    """All is train and val together."""  # proves F-13
+    """All is train and val together (F-13)."""
     run = open_run(house.space.out, house.space.store)
     space = replace(house.space, out=tmp_path)
     sizes = {
@@ -208,7 +208,7 @@ def test_other_garments_are_said_to_be_others(house, tmp_path):
 
 @given(st.integers(1, 60), st.integers(0, 1_000))
 def test_anchors_are_the_most_central_tenth(count: int, seed: int):
-    """At least one; each is as central as the threshold, nobody else is."""  # proves F-15
+    """At least one; each is as central as the threshold, nobody else is (F-15)."""
     vector_ND = unit(np.random.default_rng(seed).normal(size=(count, 5)) + 1)
 
     found = measure_centrality(vector_ND)
@@ -219,7 +219,7 @@ def test_anchors_are_the_most_central_tenth(count: int, seed: int):
 
 
 def test_the_report_confirms_that_anchors_are_more_central():
-    """And tells how they are dealt over the styles."""  # proves F-15
+    """And tells how they are dealt over the styles (F-15)."""
     rng = np.random.default_rng(0)
     vector_ND = unit(np.concatenate([rng.normal(size=(20, 6)) * 0.1 + 1, rng.normal(size=(20, 6)) + 1]))
     styles = ["레트로"] * 20 + ["리조트"] * 20
@@ -246,7 +246,7 @@ CORE = ("category", "style", "material")
 
 
 def test_the_four_groups():
-    """All; the anchors; those with every core field; as many of each style."""  # proves F-16
+    """All; the anchors; those with every core field; as many of each style (F-16)."""
     encoded = draw_garments(60, noise=0.5)
     centrality = measure_centrality(encoded.picture_ND)
 
@@ -262,7 +262,7 @@ def test_the_four_groups():
 
 
 def test_each_group_has_its_figures_with_intervals():
-    """Also a group that nobody is in."""  # proves F-16
+    """Also a group that nobody is in (F-16)."""
     encoded = draw_garments(60, noise=14.0)
     standings = rank_own(encoded.record_ND, encoded.picture_ND)
     groups = query_groups(
@@ -279,7 +279,7 @@ def test_each_group_has_its_figures_with_intervals():
 
 
 def test_anchors_are_called_better_only_where_chance_does_not_do_it():
-    """All to none is told, and worse is told as worse; half to half is not."""  # proves F-16
+    """All to none is told, and worse is told as worse; half to half is not (F-16)."""
     anchor_N = np.arange(100) < 30
 
     assert compare_anchors(anchor_N.astype(float), anchor_N)["verdict"] == "better"

@@ -19,7 +19,7 @@ from trainer.fashion.evaluation.retrieval import (
 
 
 def test_perfect_vectors_rank_first():
-    """Records equal to their pictures find them at once; precision@k is at most 1/k."""  # proves F-12
+    """Records equal to their pictures find them at once; precision@k is at most 1/k (F-12)."""
     vector_ND = np.eye(8, 16, dtype=np.float32)
 
     found = evaluate_retrieval(vector_ND, vector_ND, [str(i) for i in range(8)])
@@ -47,7 +47,7 @@ def test_of_equally_near_items_a_draw_decides():
 
 @given(st.integers(2, 40), st.integers(0, 10_000))
 def test_figures_equal_those_of_sorting_the_gallery(count: int, seed: int):
-    """Against the plain definition, with vectors that tie often."""  # proves F-12
+    """Against the plain definition, with vectors that tie often (F-12)."""
     rng = np.random.default_rng(seed)
     query_ND, gallery_ND = rng.integers(0, 2, (2, count, 3)).astype(np.float32)
 
@@ -74,7 +74,7 @@ def test_a_gallery_larger_than_memory_is_asked_in_parts(monkeypatch: pytest.Monk
 
 
 def test_random_vectors_are_near_chance():
-    """A gallery of 400 gives 10 in 400, give or take."""  # proves F-13
+    """A gallery of 400 gives 10 in 400, give or take (F-13)."""
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(2, 400, 32))
 
@@ -84,7 +84,7 @@ def test_random_vectors_are_near_chance():
 
 
 def test_random_vectors_reach_chance_and_no_more():
-    """Recall@10 of 31 % at batches of 32 is what knowing nothing gives."""  # proves F-13
+    """Recall@10 of 31 % at batches of 32 is what knowing nothing gives (F-13)."""
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(2, 960, 16))
 
@@ -107,7 +107,7 @@ def test_garments_of_no_whole_batch_are_left_out():
 
 
 def test_ties_are_counted_within_the_batch():
-    """32 equal records in one batch: each finds its own once in 32."""  # proves F-13
+    """32 equal records in one batch: each finds its own once in 32 (F-13)."""
     vector_ND = np.ones((32, 4))
 
     found = evaluate_in_batch(vector_ND, vector_ND, ["same"] * 32)
@@ -116,7 +116,7 @@ def test_ties_are_counted_within_the_batch():
 
 
 def test_some_may_ask_while_all_are_the_gallery():
-    """The anchors' figures are of anchors, among batches of everything."""  # proves F-18
+    """The anchors' figures are of anchors, among batches of everything (F-18)."""
     encoded = draw_garments(64, noise=0.2)
     asked_N = np.arange(64) < 10
 
@@ -166,7 +166,7 @@ def test_agreement_is_over_the_fields_that_the_query_fills():
 
 
 def test_the_ideal_order_scores_one_and_the_worst_less():
-    """Precision reaches the ceiling, nDCG one."""  # proves F-13
+    """Precision reaches the ceiling, nDCG one (F-13)."""
     agree_QN = Agreement(RECORDS).of(np.array([0]))
     ideal = np.argsort(-agree_QN, axis=1)
 

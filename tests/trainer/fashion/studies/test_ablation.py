@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_second_stage_alone_is_told_beside_both(house, gallery, tmp_path):
-    """Same epochs, same garments; the difference with its interval, a verdict that fits it."""  # proves F-9
+    """Same epochs, same garments; the difference with its interval, a verdict that fits it (F-9)."""
     space = replace(house.space, out=tmp_path)
     train_fashion(house.config, house.garments, gallery.image.version, space)
 

@@ -31,7 +31,7 @@ def bench(house, gallery) -> CheckedRun:
 
 
 def test_a_sound_build_passes(fashion_config, gallery, tmp_path, house):
-    """Every check, on drawn garments, written down."""  # proves F-19
+    """Every check, on drawn garments, written down (F-19)."""
     space = replace(house.space, out=tmp_path)
 
     body = check_sanity(fashion_config, gallery.image.version, space)
@@ -128,7 +128,7 @@ def _with_encoded(bench, encoded):
     ],
 )
 def test_each_check_fails_by_its_name_when_what_it_checks_is_broken(bench, monkeypatch, name, breakage):
-    """It passes on the sound bench and not on the broken one."""  # proves F-19
+    """It passes on the sound bench and not on the broken one (F-19)."""
     with torch.random.fork_rng(devices=[]):
         assert CHECKS[name](bench)
         with pytest.raises(CheckFailed):
@@ -136,7 +136,7 @@ def test_each_check_fails_by_its_name_when_what_it_checks_is_broken(bench, monke
 
 
 def test_a_broken_check_does_not_stop_the_others(fashion_config, gallery, tmp_path, house, monkeypatch):
-    """The report names it and the value; the other checks are reported too."""  # proves F-19
+    """The report names it and the value; the other checks are reported too (F-19)."""
     monkeypatch.setattr(sanity, "DIMENSION", 511)
 
     body = check_sanity(fashion_config, gallery.image.version, replace(house.space, out=tmp_path), house.data)

@@ -32,7 +32,7 @@ def config(fashion_config):
 
 
 def test_every_temperature_gets_the_same(config, gallery, garments, space, monkeypatch):
-    """Epochs, batches and first weights are equal; the report compares and recommends."""  # proves F-17
+    """Epochs, batches and first weights are equal; the report compares and recommends (F-17)."""
     batches = {}
     real = EncoderModule.training_step
 
@@ -62,7 +62,7 @@ def test_every_temperature_gets_the_same(config, gallery, garments, space, monke
 
 
 def test_finished_temperatures_are_not_trained_again(config, gallery, garments, space, monkeypatch):
-    """Only what is missing, or was trained otherwise, is trained."""  # proves F-17
+    """Only what is missing, or was trained otherwise, is trained (F-17)."""
     trained = []
     real = temperature.train_trial
 
@@ -111,7 +111,7 @@ def test_luck_alone_is_no_difference():
 
 
 def test_a_better_temperature_is_found():
-    """Far ahead of the others it is recommended, and the others are not called alike."""  # proves F-17
+    """Far ahead of the others it is recommended, and the others are not called alike (F-17)."""
     found = _asked(_hits(np.random.default_rng(1), [0.5] * 7 + [0.8]))
 
     assert found.comparisons["Recall@10"].alike == (0.15,)
@@ -121,7 +121,7 @@ def test_a_better_temperature_is_found():
 
 
 def test_the_current_one_stays_beside_the_best():
-    """Not told apart from the best, it is kept though others are worse."""  # proves F-17
+    """Not told apart from the best, it is kept though others are worse (F-17)."""
     found = _asked(_hits(np.random.default_rng(1), [0.4, 0.4, 0.4, 0.4, 0.80, 0.80, 0.4, 0.4]))
 
     assert set(found.comparisons["Recall@10"].alike) == {0.1, 0.11}
@@ -129,7 +129,7 @@ def test_the_current_one_stays_beside_the_best():
 
 
 def test_where_one_figure_is_silent_the_next_is_asked():
-    """All queries answered by all: places among the ten still tell."""  # proves F-17
+    """All queries answered by all: places among the ten still tell (F-17)."""
     mrr_TSN = _hits(np.random.default_rng(1), [0.9] + [0.5] * 7)
 
     found = _asked(np.ones_like(mrr_TSN), MRR=mrr_TSN)
@@ -140,7 +140,7 @@ def test_where_one_figure_is_silent_the_next_is_asked():
 
 
 def test_luck_of_seeds_is_noise():
-    """Seeds that disagree widen it; queries alone would not show that."""  # proves F-17
+    """Seeds that disagree widen it; queries alone would not show that (F-17)."""
     rng = np.random.default_rng(2)
     calm = np.repeat(_hits(rng, [0.7, 0.7]), 3, axis=1)
     restless = calm.copy()
@@ -150,7 +150,7 @@ def test_luck_of_seeds_is_noise():
 
 
 def test_equal_queries_count_as_one():
-    """Twenty copies of fifteen records say no more than fifteen records."""  # proves F-17
+    """Twenty copies of fifteen records say no more than fifteen records (F-17)."""
     hit_TSN = np.repeat(_hits(np.random.default_rng(3), [0.6, 0.6], queries=15), 20, axis=2)
     keys = [str(i // 20) for i in range(300)]
 

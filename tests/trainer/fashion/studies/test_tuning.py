@@ -74,7 +74,7 @@ def test_what_a_kind_does_not_have_is_told_before_any_trial(gallery, fashion_con
 
 
 def test_a_killed_study_goes_on_with_the_same_trials(gallery, fashion_config, garments, space, tmp_path):
-    """SIGKILL within a trial: that one is failed and done anew, the others are kept."""  # proves F-21
+    """SIGKILL within a trial: that one is failed and done anew, the others are kept (F-21)."""
     image = gallery.image.version
     whole, killed = replace(space, out=tmp_path / "whole"), replace(space, out=tmp_path / "killed")
     expected = tune_fashion(fashion_config, garments, image, whole, _TUNING)
@@ -115,7 +115,7 @@ def test_phases_can_be_run_one_at_a_time(gallery, fashion_config, garments, spac
 
 
 def test_a_study_of_something_else_is_refused(gallery, fashion_config, garments, space):
-    """Other garments, another figure, another process: one line, nothing is trained."""  # proves F-21
+    """Other garments, another figure, another process: one line, nothing is trained (F-21)."""
     image = gallery.image.version
     small = replace(_TUNING, wanted=(1,), phases=capped(_TUNING.phases[:1], 1))
     before = tune_fashion(fashion_config, garments, image, space, small)
@@ -130,7 +130,7 @@ def test_a_study_of_something_else_is_refused(gallery, fashion_config, garments,
 
 
 def test_sweeps_of_later_phases_hold_the_best(gallery, fashion_config, garments, space):
-    """Their fixed values are where the phase starts from."""  # proves F-21
+    """Their fixed values are where the phase starts from (F-21)."""
     body = tune_fashion(fashion_config, garments, gallery.image.version, space, _TUNING)
 
     for phase in body["phases"]:
@@ -147,7 +147,7 @@ def objective(gallery, fashion_config, garments, space):
 
 
 def test_a_trial_is_the_training_without_its_files(objective, space, tmp_path):
-    """Its figures are those of `train_fashion` to the last bit, and it leaves no file."""  # proves F-21
+    """Its figures are those of `train_fashion` to the last bit, and it leaves no file (F-21)."""
     data = objective.data
     settings = {"training.learning_rate": 5e-4, "training.schedule": "step", "training.step_epochs": 1}
 
@@ -163,7 +163,7 @@ def test_a_trial_is_the_training_without_its_files(objective, space, tmp_path):
 
 
 def test_a_trial_ends_when_it_is_given_up(objective):
-    """No epoch is trained after that one."""  # proves F-21
+    """No epoch is trained after that one (F-21)."""
     asked = []
 
     outcome = objective({}, lambda epoch, _value: asked.append(epoch) or epoch == 2, "trial")

@@ -54,7 +54,7 @@ def _search(path, objective, phase=PHASE, seed=7, base=None, identity=None):
 
 
 def test_no_combination_is_tried_twice(tmp_path):
-    """The same settings would give the same figures again."""  # proves F-21
+    """The same settings would give the same figures again (F-21)."""
     objective = _Landscape()
 
     _search(tmp_path / "study.db", objective, capped((PHASE,), 99)[0])
@@ -65,7 +65,7 @@ def test_no_combination_is_tried_twice(tmp_path):
 
 
 def test_equal_seeds_try_the_same(tmp_path):
-    """Trials follow from the seed; another seed tries others."""  # proves F-21
+    """Trials follow from the seed; another seed tries others (F-21)."""
     runs = {name: _Landscape() for name in ("one", "again", "other")}
     for name, objective in runs.items():
         _search(tmp_path / f"{name}.db", objective, seed=8 if name == "other" else 7)
@@ -74,7 +74,7 @@ def test_equal_seeds_try_the_same(tmp_path):
 
 
 def test_a_broken_off_study_goes_on_as_if_it_was_not(tmp_path):
-    """The trial that was running is failed and done anew; those after it are the same."""  # proves F-21
+    """The trial that was running is failed and done anew; those after it are the same (F-21)."""
     whole, first, second = _Landscape(), _Landscape(dies_at=8), _Landscape()
     _search(tmp_path / "whole.db", whole)
     with pytest.raises(KeyboardInterrupt):
@@ -104,7 +104,7 @@ def test_weak_trials_are_given_up_and_strong_ones_are_not(tmp_path):
 
 
 def test_another_start_is_another_study(tmp_path):
-    """Trials from one start are never counted for another, and stay where they are."""  # proves F-21
+    """Trials from one start are never counted for another, and stay where they are (F-21)."""
     path, base = tmp_path / "study.db", {"training.learning_rate": 1e-3}
     small = capped((PHASE,), 2)[0]
     before = _search(path, _Landscape(), small)
@@ -117,7 +117,7 @@ def test_another_start_is_another_study(tmp_path):
 
 
 def test_other_data_or_settings_are_refused(tmp_path):
-    """What differs is named."""  # proves F-21
+    """What differs is named (F-21)."""
     path = tmp_path / "study.db"
     _search(path, _Landscape(), capped((PHASE,), 1)[0], identity={"data_version": "a", "space_id": "s"})
 
@@ -129,7 +129,7 @@ def test_other_data_or_settings_are_refused(tmp_path):
 
 
 def test_a_second_process_is_refused_by_name(tmp_path):
-    """One study, one process; a dead holder holds nothing."""  # proves F-21
+    """One study, one process; a dead holder holds nothing (F-21)."""
     with claimed(tmp_path), pytest.raises(FolderInUse, match=f"process {os.getpid()}"), claimed(tmp_path):
         pass
 

@@ -38,7 +38,7 @@ _REQUIRED = {
 
 
 def test_phases_are_those_of_the_requirement():
-    """Three phases of 20, 15 and 10 trials over exactly these values."""  # proves F-21
+    """Three phases of 20, 15 and 10 trials over exactly these values (F-21)."""
     found = {
         phase.number: (
             phase.trials,
@@ -57,7 +57,7 @@ def test_phases_are_those_of_the_requirement():
 
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.name)
 def test_every_dimension_is_a_setting(phase):
-    """`--set` takes each name with each value, and the settings then hold it."""  # proves F-21
+    """`--set` takes each name with each value, and the settings then hold it (F-21)."""
     config = read_fashion_config()
     for dimension in phase.dimensions:
         for value in dimension.values:
@@ -92,7 +92,7 @@ def _trial(number, value, mrr=0.3, state="complete"):
 
 
 def test_stability_is_the_spread_of_the_last_epochs():
-    """What came before the last five epochs is not in it."""  # proves F-21
+    """What came before the last five epochs is not in it (F-21)."""
     restless = replace(_OUTCOME, curve=(0.0, 0.1, 0.5, 0.6, 0.5, 0.6, 0.5))
 
     assert restless.stability == pytest.approx(0.0489898)
@@ -100,7 +100,7 @@ def test_stability_is_the_spread_of_the_last_epochs():
 
 
 def test_convergence_is_the_first_epoch_near_the_best():
-    """95 % of the best value is near."""  # proves F-21
+    """95 % of the best value is near (F-21)."""
     assert replace(_OUTCOME, curve=(0.1, 0.94, 0.96, 1.0, 0.9)).convergence == 3
 
 

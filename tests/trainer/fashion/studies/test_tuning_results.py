@@ -20,7 +20,7 @@ def sweeps(tmp_path):
 
 
 def test_sweeps_are_what_wandb_reads(sweeps):
-    """Method, metric, run cap, and each parameter with a value or values."""  # proves F-21
+    """Method, metric, run cap, and each parameter with a value or values (F-21)."""
     for phase, sweep in zip(PHASES, sweeps, strict=True):
         assert sweep["method"] == "grid"
         assert sweep["metric"] == {"name": "val/recall@10", "goal": "maximize"}
@@ -30,7 +30,7 @@ def test_sweeps_are_what_wandb_reads(sweeps):
 
 
 def test_what_an_agent_runs_sets_every_parameter(sweeps):
-    """The words that wandb itself makes of a choice are settings that `trial` takes."""  # proves F-21
+    """The words that wandb itself makes of a choice are settings that `trial` takes (F-21)."""
     for sweep in sweeps:
         chosen = {
             name: {"value": given.get("value", given.get("values", [None])[-1])}
