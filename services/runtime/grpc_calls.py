@@ -12,6 +12,7 @@ from services.runtime.context import Call
 from services.runtime.errors import DeadlineExceeded
 
 T = TypeVar("T")
+_CANCELLED_WITHIN_S: Final = 0.001
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -28,9 +29,14 @@ async def within(call: Call, run: Awaitable[T]) -> T:
 
 
 async def read_message(context: Any) -> bytes | None:
+    """The next message; None at the end of the request."""
     # Not by gRPC's iterator, which keeps each message as long as the call.
     data: Any = await context.read()
-    return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
+    if data is not grpc.aio.EOF:  # type: ignore[attr-defined]  # missing in the stubs
+        return data  # type: ignore[no-any-return]
+    # A call that broke off reads as one at its end, a moment before gRPC cancels it.
+    await asyncio.sleep(_CANCELLED_WITHIN_S)
+    return None
 
 
 async def write_reply(context: Any, reply: Any) -> None:

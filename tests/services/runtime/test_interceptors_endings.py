@@ -121,3 +121,42 @@ def test_what_a_drain_leaves_over_is_unavailable(
     known = from_rpc_error(error, "the service")
     assert (known.reason, known.retry_after_s) == ("STOPPING", 1.0)
     assert lines_of(caplog) == [(method, "UNAVAILABLE")]
+
+
+@pytest.mark.parametrize(("timeout", "code"), [(0.05, "DEADLINE_EXCEEDED"), (None, "CANCELLED")])
+def test_a_stream_that_breaks_off_is_not_one_that_ended(
+    serve: Serve, caplog: pytest.LogCaptureFixture, timeout: float | None, code: str
+) -> None:
+    """To gRPC a request that broke off reads as one at its end; its method does not answer it (S-1)."""
+    begun = asyncio.Event()
+
+    async def count(requests: AsyncIterator[Any], _context: Any) -> TEXT:
+        counted = 0
+        async for _ in requests:
+            counted += 1
+            begun.set()
+        return TEXT(value=str(counted))
+
+    async def endless() -> AsyncIterator[TEXT]:
+        while True:
+            yield TEXT(value="a")
+            await asyncio.sleep(0.005)
+
+    async def broken_off(stub: Any) -> None:
+        pending = stub.StreamUnary(endless(), timeout=timeout)
+        await asyncio.wait_for(begun.wait(), 2)
+        if timeout is None:
+            pending.cancel()
+        with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+            await pending
+
+    async def scenario() -> None:
+        async with serve(StreamUnary=count) as it:
+            for _ in range(20):
+                begun.clear()
+                await broken_off(it.stub)
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(scenario())
+
+    assert set(lines_of(caplog)) - {("StreamUnary", "UNAVAILABLE")} == {("StreamUnary", code)}
