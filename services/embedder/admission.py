@@ -15,6 +15,7 @@ from typing import Final
 from services.embedder.errors import DeadlineUnmeetable, QueueFull, RequestTooDear
 from services.embedder.schedule import BULK_SHARE, Priority, Request
 
+_ALL: Final = tuple(Priority)
 _BULK_FILL: Final = 0.5
 _SHORTEST_RETRY_S: Final = 0.05
 _LONGEST_RETRY_S: Final = 30.0
@@ -76,10 +77,9 @@ class Admission:
         self._refuse_too_dear(request.priority, load)
         own_s = self._seconds(request.lane, load.cost) if load.cost else 0.0
         with self._lock:
-            ahead_s = self._ahead_s(request.priority)
-            self._refuse_full(request.priority, load, ahead_s)
+            self._refuse_full(request.priority, load)
             if load.cost:
-                _refuse_late(request.deadline - now, ahead_s, own_s)
+                _refuse_late(request.deadline - now, self._ahead_s(request.priority), own_s)
             return self._book(request, load)
 
     async def admit_in_turn(self, request: Request, load: Load) -> Reservation:
@@ -91,7 +91,7 @@ class Admission:
         while True:
             with self._lock:
                 try:
-                    self._refuse_full(request.priority, load, 0.0)
+                    self._refuse_full(request.priority, load)
                     return self._book(request, load)
                 except QueueFull:
                     loop = asyncio.get_running_loop()
@@ -121,7 +121,7 @@ class Admission:
     def accepted(self) -> Load:
         """All that is accepted and not finished."""
         with self._lock:
-            return self._total(tuple(Priority))
+            return self._total(_ALL)
 
     def _book(self, request: Request, load: Load) -> Reservation:
         self._cost[request.priority][request.lane] += load.cost
@@ -150,7 +150,7 @@ class Admission:
                     f"the request {what} {asked} {unit}, the whole {priority.value} queue takes {bound}"
                 )
 
-    def _refuse_full(self, priority: Priority, load: Load, ahead_s: float) -> None:
+    def _refuse_full(self, priority: Priority, load: Load) -> None:
         for priorities, room in self._bounds_on(priority):
             taken = self._total(priorities)
             for unit, asked, held, bound in (
@@ -160,11 +160,11 @@ class Admission:
                 if asked and held + asked > bound:
                     raise QueueFull(
                         f"the queue holds {held} of {bound} {unit}, the request brings {asked}",
-                        _retry_s(ahead_s / 2),
+                        _retry_s(self._ahead_s(priority) / 2),
                     )
 
     def _bounds_on(self, priority: Priority) -> list[tuple[tuple[Priority, ...], Load]]:
-        everything = (tuple(Priority), self._bound)
+        everything = (_ALL, self._bound)
         if priority is Priority.INTERACTIVE:
             return [everything]
         return [((Priority.BULK,), self._room(Priority.BULK)), everything]

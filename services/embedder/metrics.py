@@ -59,9 +59,10 @@ class EmbedderMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._lookups = Counter(
+        lookups = Counter(
             "atelier_vector_cache_lookups", "Inputs looked for.", ("result",), registry=registry
         )
+        self._hits, self._misses = lookups.labels("hit"), lookups.labels("miss")
         self._bad_outputs = Counter(
             "atelier_bad_outputs",
             "Vectors withheld as not finite or out of norm.",
@@ -110,8 +111,8 @@ class EmbedderMetrics:
 
     def looked_up(self, *, hits: int, misses: int) -> None:
         """Count inputs found in the cache, and inputs not."""
-        self._lookups.labels("hit").inc(hits)
-        self._lookups.labels("miss").inc(misses)
+        self._hits.inc(hits)
+        self._misses.inc(misses)
 
     def bad_output(self, space: LoadedSpace) -> None:
         """Count one withheld vector."""

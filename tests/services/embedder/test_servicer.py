@@ -604,7 +604,7 @@ def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
 
 
 def test_a_stream_counts_what_it_has_not_answered(place):
-    """Messages that a stream reads ahead are held: it stops at the limit of bytes, not at its window (S-4)."""
+    """Messages that a stream reads ahead are held: it stops at the bytes, not at its window (S-4)."""
     slow(place)
     large = image_input(picture(1, (SIDE, SIDE), "PNG") + bytes(1 << 20))
 
@@ -612,16 +612,17 @@ def test_a_stream_counts_what_it_has_not_answered(place):
         async with place.serving(embedder_batch_cost=2, held_bytes=8 << 20) as served:
             target = embedder_pb2.ModelReference(name="slow-image")
             call = served.stub.EmbedStream(stream([large] * 32, target))
-            answered = 0
             async for _ in call:
-                answered += 1
-                read = served.metric(
-                    "grpc_server_msg_received_total",
-                    grpc_type="bidi_stream",
-                    grpc_service="atelier.embedder.v1.EmbedderService",
-                    grpc_method="EmbedStream",
+                read, sent = (
+                    served.metric(
+                        f"grpc_server_msg_{what}_total",
+                        grpc_type="bidi_stream",
+                        grpc_service="atelier.embedder.v1.EmbedderService",
+                        grpc_method="EmbedStream",
+                    )
+                    for what in ("received", "sent")
                 )
-                seen.append((read - answered, served.metric("atelier_held_body_bytes")))
+                seen.append((read - sent, served.metric("atelier_held_body_bytes")))
             return served.metric("atelier_held_body_bytes")
 
     seen = []
