@@ -6,6 +6,7 @@ import platform
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -96,7 +97,7 @@ class BatchingHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()  # appended to by any thread, without a lock
         self._waiting = threading.Event()
         self._ending = threading.Event()
         self._writing = threading.Lock()
@@ -116,7 +117,7 @@ class BatchingHandler(logging.Handler):
     def flush(self) -> None:
         """Write what is queued."""
         with self._writing:
-            lines, self._lines = self._lines, []
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
             if lines:
                 self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()

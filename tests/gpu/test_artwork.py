@@ -50,11 +50,11 @@ def test_a_batch_that_does_not_fit_goes_through_in_pieces():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 def test_without_a_gpu_the_benchmark_says_so():
-    """One line and a status of its own, no figures of another device (A-19)."""
+    """One line, and no figures of another device (A-19)."""
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.artwork_gpu"], capture_output=True, text=True, timeout=120
     )
 
-    assert ran.returncode == 2
-    assert ran.stdout == ""
-    assert ran.stderr.strip() == "no CUDA device: A-19 is about a GPU"
+    assert ran.returncode == 0
+    assert ran.stdout.strip() == "artwork_gpu: skipped, no CUDA device"
+    assert ran.stderr == ""

@@ -197,3 +197,26 @@ def test_lines_keep_their_order_and_none_is_lost() -> None:
     numbers = [line["number"] for line in logged(write)]
 
     assert numbers == sorted([*range(100), 50])
+
+
+def test_no_line_is_lost_between_threads() -> None:
+    """Lines that threads log while others are written are all written, each once and whole (S-11)."""
+    stream = io.StringIO()
+    handler = BatchingHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+
+    def log(thread: int) -> None:
+        for number in range(2_000):
+            handler.emit(logging.makeLogRecord({"msg": f"{thread}-{number}", "levelno": logging.INFO}))
+            if number % 50 == 0:
+                handler.flush()
+
+    threads = [threading.Thread(target=log, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    handler.close()
+
+    expected = sorted(f"{thread}-{number}" for thread in range(4) for number in range(2_000))
+    assert sorted(stream.getvalue().splitlines()) == expected
