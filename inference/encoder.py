@@ -62,7 +62,7 @@ class Encoder(Protocol):
         """
 
     def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
-        """What is wrong with each vector; None for a good vector."""
+        """The fault of each vector; None for a good one."""
 
 
 class ImageEncoder:
@@ -86,7 +86,7 @@ class ImageEncoder:
         return _run(self.model, batch)
 
     def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
-        """What is wrong with each vector; see `Encoder.check`."""
+        """The fault of each vector; see `Encoder.check`."""
         return check_vectors(vector_BD, self.model.version.manifest)
 
 
@@ -108,7 +108,7 @@ class AttributeEncoder:
         return _run(self.model, batch)
 
     def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
-        """What is wrong with each vector; see `Encoder.check`."""
+        """The fault of each vector; see `Encoder.check`."""
         return check_vectors(vector_BD, self.model.version.manifest)
 
 
@@ -124,7 +124,7 @@ def open_encoder(model: LoadedModel, limits: ImageLimits = DEFAULT_LIMITS) -> En
 
 
 def check_vectors(vector_BD: np.ndarray, manifest: Manifest) -> list[BadOutput | None]:
-    """What is wrong with each vector by its manifest (NaN, infinity, norm out of range), or None."""
+    """The fault of each vector by its manifest (NaN, infinity, norm out of range), or None."""
     low, high = manifest.norm_range
     norm_B = np.linalg.norm(vector_BD.astype(np.float64), axis=1)
     return [_judge(float(norm), low, high) for norm in norm_B]

@@ -93,6 +93,7 @@ class Head:
             scores=score_N,
             embeddings=embedding_NE,
             uncertainties=uncertainty_N,
+            # The sum is finite only where both are.
             bad=self._bad(score_N if uncertainty_N is None else score_N + uncertainty_N, embedding_NE),
         )
 
@@ -102,8 +103,9 @@ class Head:
             shape = "x".join(map(str, feature_ND.shape))
             raise InvalidFeature(f"features are {shape}, {self.version.name} takes rows of {self.dimension}")
         feature_ND = np.ascontiguousarray(feature_ND, dtype=np.float32)
-        for row in np.flatnonzero(~np.isfinite(feature_ND).all(axis=1)):
-            raise InvalidFeature(f"feature {row} holds NaN or infinity")
+        bad = np.flatnonzero(~np.isfinite(feature_ND).all(axis=1))
+        if bad.size:
+            raise InvalidFeature(f"feature {bad[0]} holds NaN or infinity")
         return feature_ND
 
     def _run(self, feature_BD: np.ndarray) -> dict[str, np.ndarray]:

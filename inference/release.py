@@ -179,7 +179,9 @@ class ReleaseKeeper(Generic[T]):
             try:
                 await self._step()
             except Exception:  # noqa: BLE001 - the keeper outlives any error of a poll
-                _log.exception("release keeper failed", extra={"model": self._name, "alias": self._alias})
+                _log.exception(
+                    "alias could not be followed", extra={"model": self._name, "alias": self._alias}
+                )
             await asyncio.sleep(self._poll_s)
 
     async def close(self, drain_s: float = 10.0) -> None:
@@ -320,7 +322,7 @@ class ReleaseKeeper(Generic[T]):
                 "state": state,
                 "detail": detail,
             }
-            _log.info("release state", extra=extra)
+            _log.info("release state changed", extra=extra)
         self._state, self._detail = state, detail
 
 

@@ -64,7 +64,7 @@ def read_body(data: bytes, current: int, where: str) -> dict[str, Any]:
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - wrong content, not a wrong argument
     stated = body.pop("schema_version", 1)
     if not isinstance(stated, int):
-        raise ValueError(f"schema_version is {stated!r}")  # noqa: TRY004 - likewise
+        raise ValueError(f"schema_version is {stated!r}, expected a whole number")  # noqa: TRY004 - likewise
     if not 1 <= stated <= current:
         readable = "1" if current == 1 else f"1 to {current}"
         raise UnsupportedSchema(f"{where} has schema version {stated}, this build reads {readable}")

@@ -88,6 +88,7 @@ class EmbedderClient(BlockingClient):
         return self._call(self._stub.ListModels, embedder_pb2.ListModelsRequest(), deadline_s)
 
     def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
+        """As in the asynchronous client."""
         try:
             return self._call(self._stub.Embed, request, end - time.monotonic())
         except ServiceError as error:
@@ -220,6 +221,9 @@ class AsyncEmbedderClient:
         return self._known_bounds
 
     async def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
+        """The reply to one request: what is beyond the embedder's bounds goes on in smaller requests, a model
+        that is not loaded is prepared once.
+        """
         try:
             return await self._connection.call(self._stub.Embed, request, end - time.monotonic())
         except ServiceError as error:
@@ -242,14 +246,14 @@ def _left_over(
     request: embedder_pb2.EmbedRequest, error: ServiceError, bounds: MessageBounds
 ) -> tuple[embedder_pb2.EmbedResponse, list[embedder_pb2.EmbedRequest]]:
     """The reply for the inputs whose failures fitted into a failed call, and requests for the rest."""
-    known = error.item_errors
+    failures = error.item_errors
     results = [
         embedder_pb2.EmbedResult(index=index, id=item.id, error=failure.status)
-        for index, (item, failure) in enumerate(zip(request.inputs, known, strict=False))
+        for index, (item, failure) in enumerate(zip(request.inputs, failures, strict=False))
     ]
     options = {name: getattr(request, name) for name in ("space_id", "no_store", "priority")}
-    unknown = request.inputs[len(known) :]
-    rest = _requests(unknown, bounds, **options) if unknown else []
+    unanswered = request.inputs[len(failures) :]
+    rest = _requests(unanswered, bounds, **options) if unanswered else []
     return embedder_pb2.EmbedResponse(results=results), rest
 
 

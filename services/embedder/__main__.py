@@ -119,7 +119,7 @@ def _open_cache(settings: EmbedderSettings, device: Device) -> VectorCache | Non
     try:
         return VectorCache.open(settings.cache / "vectors", settings.embedder_cache_bytes, runtime)
     except OSError as error:
-        _log.warning("no vector cache", extra={"reason": str(error)})
+        _log.warning("vector cache is off", extra={"reason": str(error)})
         return None
 
 
@@ -153,7 +153,7 @@ async def watch_store(store: StoreReader, set_serving: SetServing, poll_s: float
             await store.check()
         except StoreUnavailable:
             if attempt % _LOG_EVERY == 0:
-                _log.warning("the model store at %s cannot be read, trying again", store.place)
+                _log.warning("model store cannot be read, trying again", extra={"store": store.place})
             attempt += 1
             await asyncio.sleep(poll_s)
         else:

@@ -77,7 +77,9 @@ class LoadedModels:
         """
         space = self._loaded.get(space_id)
         if space is None:
-            raise ModelNotLoaded(f"the model of space {space_id[:12]} is not in memory: prepare it first")
+            raise ModelNotLoaded(
+                f"the model of space {space_id[:12]} is not in memory: call PrepareModel first"
+            )
         space.asked_at = time.monotonic()
         space.holders += 1
         try:

@@ -140,9 +140,11 @@ class StoreReader:
 
     def _report_away(self, *, is_away: bool) -> None:
         if is_away and not self._is_away:
-            _log.warning("the model store at %s cannot be read, aliases keep what they meant", self.place)
+            _log.warning(
+                "model store cannot be read, aliases keep their versions", extra={"store": self.place}
+            )
         elif self._is_away and not is_away:
-            _log.info("the model store at %s can be read again", self.place)
+            _log.info("model store can be read again", extra={"store": self.place})
         self._is_away = is_away
 
     async def _read(self, work: Callable[[], T]) -> T:

@@ -126,7 +126,8 @@ def read_embed(message: embedder_pb2.EmbedRequest, limits: Limits) -> EmbedCall:
         )
     if size > limits.message_bytes:
         raise InvalidArgument(
-            f"the message has {size} bytes, the bound is {limits.message_bytes}", field="inputs"
+            f"the message has {size} bytes, the bound is {limits.message_bytes}: send it in several messages",
+            field="inputs",
         )
     return EmbedCall(
         target=read_target(message),

@@ -86,7 +86,9 @@ def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> n
         target = target - NEGATIVE_WEIGHT * np.mean([_unit(vector) for vector in negatives], axis=0)
     norm = float(np.linalg.norm(target))
     if norm < 1e-6:
-        raise InvalidArgument("the query and the examples cancel out", reason="NO_DIRECTION")
+        raise InvalidArgument(
+            "the query and the examples cancel out: change or drop an example", reason="NO_DIRECTION"
+        )
     direction: np.ndarray = target / norm
     return direction
 

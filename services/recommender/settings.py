@@ -47,7 +47,7 @@ class RecommenderSettings(ServiceSettings):
         for name, leads in value.items():
             _named(name, "collection")
             if not leads:
-                raise ValueError(f"collection {name} follows no model")
+                raise ValueError(f"collection {name} follows no model: write {name}=MODEL")
             for lead in leads:
                 _named(lead, "model")
         return value

@@ -88,7 +88,10 @@ def _check_pictures(request: recommender_pb2.RecommendRequest, limits: Limits) -
     examples = (*request.positive_examples, *request.negative_examples)
     pictures = request.HasField("image") + sum(example.HasField("image") for example in examples)
     if pictures > limits.message_images:
-        raise InvalidArgument(f"the request has {pictures} pictures, the bound is {limits.message_images}")
+        raise InvalidArgument(
+            f"the request has {pictures} pictures, the bound is {limits.message_images}: leave some out",
+            field="query",
+        )
 
 
 def _example(example: resources_pb2.Example, limits: Limits) -> Content | ServiceError:
@@ -135,7 +138,8 @@ def check_upsert(request: catalog_pb2.UpsertItemsRequest, limits: Limits) -> Non
     size = request.ByteSize()
     if size > limits.message_bytes:
         raise InvalidArgument(
-            f"the message has {size} bytes, the bound is {limits.message_bytes}", reason="MESSAGE_TOO_LARGE"
+            f"the message has {size} bytes, the bound is {limits.message_bytes}: send it in several messages",
+            reason="MESSAGE_TOO_LARGE",
         )
     seen: set[str] = set()
     for index, item in enumerate(request.items):

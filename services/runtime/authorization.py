@@ -75,7 +75,9 @@ def parse_grants(text: str) -> tuple[Grant, ...]:
                 f"ATELIER_TOKENS_FILE: line {number} has a scope other than read, write, admin"
             )
         if words[0] in {grant.name for grant in grants}:
-            raise BadTokenFile(f"ATELIER_TOKENS_FILE: line {number} repeats a name")
+            raise BadTokenFile(
+                f"ATELIER_TOKENS_FILE: line {number} repeats the name {words[0]}; a name has one line"
+            )
         grants.append(Grant(name=words[0], scope=Scope[words[1].upper()], digest=words[2]))
     return tuple(grants)
 
@@ -98,7 +100,8 @@ class TokenFile:
     def find(self, token: str) -> Grant | None:
         """The grant of a token; None for an unknown token.
 
-        It is looked up by its digest, of which nobody can choose a part: the time tells nothing.
+        Looked up by digest: a caller cannot choose part of a digest, so the time of a look-up gives nothing
+        away.
         """
         if self._file.refresh():
             _log.info("tokens read again", extra={"tokens": len(self._file.value)})
@@ -128,7 +131,10 @@ class Authorization:
         """The grant of the caller's token. Raises Unauthenticated: if there is none, or an unknown one."""
         value = metadata.get(_HEADER, "")
         if value[: len(_BEARER)].lower() != _BEARER:
-            raise Unauthenticated("this service needs a bearer token", reason="NO_TOKEN")
+            raise Unauthenticated(
+                "this service needs a bearer token: send the metadata `authorization: Bearer TOKEN`",
+                reason="NO_TOKEN",
+            )
         grant = self._tokens.find(value[len(_BEARER) :].strip())
         if grant is None:
             raise Unauthenticated("the token is unknown", reason="UNKNOWN_TOKEN")

@@ -1,4 +1,7 @@
-"""The security of a client: the authorities it trusts, its certificate and its token (S-11)."""
+"""The security of a client: the authorities it trusts, its certificate and its token (S-11).
+
+The server's side is in credentials.py and authorization.py.
+"""
 
 import re
 import ssl
@@ -20,7 +23,7 @@ class BadSecurity(Exception):
 class ClientSecurity:
     """How a client connects; by default in plaintext without a token, as within one machine.
 
-    ca: certificates, in PEM, of the authorities that may sign a server's; if set, TLS is used.
+    ca: certificates, in PEM, of the authorities that may sign a server's certificate; if set, TLS is used.
     certificate, key: this client's own, in PEM, for servers that ask for one; both or neither.
     token: sent with each call; in plaintext only to loopback, unless `plaintext_token`.
     """
@@ -101,9 +104,10 @@ class PeerSettings(BaseSettings):
         content = _read(self.peer_token_file, "ATELIER_PEER_TOKEN_FILE")
         token = self.peer_token.get_secret_value() if content is None else content.decode("utf-8", "replace")
         if content is not None and not token.strip():
-            raise BadSecurity("ATELIER_PEER_TOKEN_FILE is empty")
+            raise BadSecurity("ATELIER_PEER_TOKEN_FILE is empty: write the token into it, or unset it")
         if not (token.isascii() and token.strip().isprintable()):
-            raise BadSecurity("the token has characters that are not printable ASCII")
+            setting = "ATELIER_PEER_TOKEN" if content is None else "ATELIER_PEER_TOKEN_FILE"
+            raise BadSecurity(f"{setting} has characters that are not printable ASCII")
         return token.strip()
 
 

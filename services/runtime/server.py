@@ -85,7 +85,8 @@ class ServerContext:
             default_deadline_s=settings.default_deadline_s,
             metrics=CallMetrics(self.registry),
             bodies=BodyAdmission(_body_limits(settings), self.registry),
-            reflection=BodyAdmission(_REFLECTION_LIMITS, CollectorRegistry()),  # whose figures nobody reads
+            # A registry of its own: these figures are not exposed.
+            reflection=BodyAdmission(_REFLECTION_LIMITS, CollectorRegistry()),
             message_fields=settings.message_fields,
             authorization=open_authorization(settings, self.registry),
         )
@@ -121,7 +122,10 @@ class ServerContext:
         try:
             port = self._open_port(f"{host}:{self._service.port}")
         except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {host}:{self._service.port}") from error
+            raise CannotListen(
+                f"cannot listen on {host}:{self._service.port}: it may be in use;"
+                f" choose another ATELIER_{self._service.name.upper()}_PORT"
+            ) from error
         self.address = f"{host}:{port}"
         await self._set_health(self._serving)
         await self._server.start()
@@ -137,7 +141,7 @@ class ServerContext:
         """Refuse new calls, finish accepted ones within `drain_s` or until `end_drain`, close the port."""
         await self._set_health(serving=False)
         self._draining = True
-        _log.info("draining")
+        _log.info("drain began")
         waits = [asyncio.create_task(self._interceptor.drain()), asyncio.create_task(end_drain.wait())]
         await asyncio.wait(waits, timeout=self.settings.drain_s, return_when=asyncio.FIRST_COMPLETED)
         finished = waits[0].done()
@@ -182,7 +186,7 @@ def run_service(settings: ServiceSettings, service: Service) -> int:
         CannotListen,
         BadSecurity,
     ) as group:  # a service that builds with a task group lets it out in a group
-        _log.critical(str(_first(group)))
+        _log.critical("service cannot start", extra={"reason": str(_first(group))})
         exit_code = 1
     return exit_code
 
@@ -212,7 +216,9 @@ async def _metrics(context: ServerContext, port: int) -> AsyncIterator[None]:
     try:
         server, thread = start_http_server(port, host, context.registry)
     except OSError as error:
-        raise CannotListen(f"cannot listen on {host}:{port} for metrics") from error
+        raise CannotListen(
+            f"cannot listen on {host}:{port} for metrics: {error.strerror}; choose another metrics port"
+        ) from error
     context.metrics_address = f"{host}:{server.server_port}"
     try:
         yield

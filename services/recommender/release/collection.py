@@ -122,7 +122,7 @@ class Collection:
             try:
                 await self._step()
             except Exception:
-                log.exception("following failed", extra={"collection": self.name})
+                log.exception("collection could not follow its lead", extra={"collection": self.name})
             await asyncio.sleep(self._poll_s)
 
     async def keep_prepared(self) -> None:
@@ -180,13 +180,13 @@ class Collection:
 
     def _follow_nothing(self, reason: str) -> None:
         if self._unfollowed.detail != reason:
-            log.warning("nothing to follow", extra={"collection": self.name, "reason": reason})
+            log.warning("collection has no lead", extra={"collection": self.name, "reason": reason})
         self._unfollowed = ReleaseStatus(state="absent", detail=reason, version=None)
 
     async def _follow(self, lead: str) -> None:
         if self._runs:
             self._runs[-1].cancel()
-        log.info("following", extra={"collection": self.name, "lead": lead})
+        log.info("collection follows a lead", extra={"collection": self.name, "lead": lead})
         keeper = ReleaseKeeper[CollectionRelease](
             self._store, lead, PRODUCTION, self._prepare, self._retire, self._poll_s
         )

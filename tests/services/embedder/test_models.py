@@ -280,7 +280,7 @@ def test_a_store_that_goes_away_leaves_what_is_loaded_in_service(place, caplog):
             await embed(served, PICTURES)
             place.root.rename(place.root.with_name("gone"))
             for _ in range(500):
-                if "aliases keep what they meant" in caplog.text:
+                if "aliases keep their versions" in caplog.text:
                     break
                 await asyncio.sleep(0.01)
             return (

@@ -136,5 +136,5 @@ def test_a_taken_port_ends_the_process_with_one_line(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in log.decode().splitlines() if line.startswith("{")]
     assert other.returncode == 1
     assert lines[-1]["level"] == "critical"
-    assert taken in lines[-1]["message"]
+    assert taken in lines[-1]["reason"]
     assert "Traceback" not in log.decode()
