@@ -8,7 +8,7 @@ RUN command -v g++ > /dev/null \
  || (apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*)
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_LINK_MODE=copy VIRTUAL_ENV=/opt/atelier
 COPY requirements/installer.txt /src/requirements/
-# A package index behind a certificate authority of one's own: --secret id=ca,src=bundle.pem
+# A package index behind a private certificate authority: --secret id=ca,src=bundle.pem
 RUN --mount=type=secret,id=ca \
     if [ -f /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi \
  && python3 -m venv /opt/installer \

@@ -1,4 +1,4 @@
-"""What is known of pictures before anything is learned: colours, edges and frequencies.
+"""Facts of pictures that need no learning: colours, edges and frequencies.
 
 Histograms and oriented gradients stand beside every encoder in its benchmark. Gradients of patches are a
 target of training (MaskFeat, Wei et al. 2022): a backbone that predicts them keeps what no fault needs.

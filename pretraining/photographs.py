@@ -17,8 +17,10 @@ COLUMNS = ("image", "sender_id", "label")
 NO_LABEL = frozenset({"", "Not sure", "Other", "Skip"})
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FOLDS = 5
-# Above this share a sender is never held out, where there are enough others.
-MOST_OF_ONE_SENDER, FEW_SENDERS = 0.05, 40
+# Where there are more than FEW_SENDERS senders, one with more than this share of the photographs is never
+# held out.
+MOST_OF_ONE_SENDER = 0.05
+FEW_SENDERS = 40
 COMMONEST = 10
 _SHOWN = 20
 
@@ -85,7 +87,8 @@ def _read_rows(table: Path) -> list[dict[str, str | None]]:
             reader = csv.DictReader(stream)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
-                raise InvalidData(f"{table}: no column {', '.join(missing)}")
+                present = ", ".join(reader.fieldnames or ())
+                raise InvalidData(f"{table}: no column {', '.join(missing)}; the columns are {present}")
             rows: list[dict[str, str | None]] = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidData(f"{table}: not readable as CSV ({type(error).__name__})") from error
@@ -106,11 +109,11 @@ def _files(images: Path) -> dict[str, list[Path]]:
 def split_photographs(photographs: Sequence[Photograph], seed: int) -> PhotographSplit:
     """Three fifths, a fifth and a fifth of the photographs; labels spread evenly.
 
-    The last part is only measured on. The second is to choose by; what is packaged trains on it too.
+    `test` is only measured on; `val` is for choosing, and packaged encoders train on it too.
 
     Senders of more than a twentieth of all photographs are always in the first part: a test part that is
     mostly one person's would measure how well the encoder knows that person's floor and lamp.
-    Raises InvalidData: with fewer other senders than there are parts to deal them into.
+    Raises InvalidData: with fewer other senders than FOLDS.
     """
     counts = Counter(photograph.sender for photograph in photographs)
     most = MOST_OF_ONE_SENDER * len(photographs) if len(counts) > FEW_SENDERS else len(photographs)
@@ -118,7 +121,10 @@ def split_photographs(photographs: Sequence[Photograph], seed: int) -> Photograp
     others = [photograph for photograph in photographs if counts[photograph.sender] <= most]
     senders = [photograph.sender for photograph in others]
     if len(set(senders)) < FOLDS:
-        raise InvalidData(f"photographs come from {len(set(senders))} senders, a split takes {FOLDS}")
+        raise InvalidData(
+            f"{len(set(senders))} senders are small enough to hold out, a split needs {FOLDS}:"
+            " add photographs of other senders"
+        )
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     labels = _spreadable([photograph.label for photograph in others])
     parts = [held for _, held in folds.split(np.zeros(len(labels)), labels, senders)]

@@ -61,7 +61,7 @@ class HalvingEncoder:
         return np.concatenate(rows)
 
     def check(self, vector_BD: np.ndarray) -> list[BadOutput | None]:
-        """What is wrong with each vector, None for a good one."""
+        """The fault of each vector; None for a good one."""
         return self._encoder.check(vector_BD)
 
     def _halve(self, count: int, error: DeviceOutOfMemory) -> None:

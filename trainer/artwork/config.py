@@ -49,7 +49,7 @@ class TrainingConfig(TrainingSettings):
     scheduler_t_max: Positive = 100
     scheduler_eta_min: float = Field(1e-6, ge=0)
     checkpoint_dir: str = "checkpoints"
-    wandb_project: str = "mirip-ranking"
+    wandb_project: str = "mirip-ranking"  # project name in wandb
 
     @field_validator("checkpoint_dir")
     @classmethod
@@ -66,7 +66,9 @@ class TrainingConfig(TrainingSettings):
                 f"scheduler_eta_min is {self.scheduler_eta_min:g}, above learning_rate {self.learning_rate:g}"
             )
         if self.ensemble > self.keep_top:
-            raise ValueError(f"ensemble is {self.ensemble}, of {self.keep_top} checkpoints that are kept")
+            raise ValueError(
+                f"ensemble is {self.ensemble}, above keep_top {self.keep_top}: lower it or raise keep_top"
+            )
         return self
 
 

@@ -1,6 +1,6 @@
 """The trained part: backbone features to an embedding and a score (A-7, A-8).
 
-Shapes: B batch, D backbone feature, E embedding, H features of the last layer.
+Shapes: B batch, D backbone feature, E embedding, H features of the last layer, M models.
 
 The score is a small network over the embedding. Minus the norm of the embedding would not do: the
 projector ends in a LayerNorm, so that norm is the same for every picture at the start.
@@ -34,7 +34,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 class Projector(nn.Module):
     """feature_BD → embedding_BE: Linear, LayerNorm, GELU, Dropout, …, Linear, LayerNorm.
 
-    `depth` counts the Linear layers; those beyond two are Linear(hidden, hidden) with the same dressing.
+    `depth` counts the Linear layers; those beyond two are Linear(hidden, hidden), each followed
+    by LayerNorm, GELU and Dropout too.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class ScoreUncertainty(nn.Module):
 
     @classmethod
     def zero(cls, width: int) -> "ScoreUncertainty":
-        """That of a head that was not fitted: every uncertainty is 0."""
+        """The uncertainty of a head that was not fitted: 0 for every picture."""
         return cls(torch.zeros(width), torch.zeros(width, width))
 
     def forward(self, feature_BH: torch.Tensor) -> torch.Tensor:
@@ -125,7 +126,7 @@ class Judge(nn.Module):
     """feature_BD → (embedding_BE, score_B, uncertainty_B); the form in which heads are exported (A-18).
 
     Several models judge together by the mean of their scores; their uncertainty is how unsure each is and how
-    far they are apart. The embedding is the first one's.
+    far they are apart. The embedding is that of the first model.
     """
 
     def __init__(
@@ -135,15 +136,15 @@ class Judge(nn.Module):
         self.models, self.uncertainties = nn.ModuleList(models), nn.ModuleList(uncertainties)
 
     def forward(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        scores, widths, embeddings = [], [], []
+        scores, uncertainties, embeddings = [], [], []
         for model, uncertainty in zip(self.models, self.uncertainties, strict=True):
             embedding_BE, hidden_BH, score_B = cast("PairwiseRankingModel", model).judge(feature_BD)
             scores.append(score_B)
-            widths.append(uncertainty(hidden_BH))
+            uncertainties.append(uncertainty(hidden_BH))
             embeddings.append(embedding_BE)
         if len(scores) == 1:
-            return embeddings[0], scores[0], widths[0]
-        score_KB, width_KB = torch.stack(scores), torch.stack(widths)
-        mean_B = score_KB.mean(0)
-        wide_B = (width_KB.square() + (score_KB - mean_B).square()).mean(0)
-        return embeddings[0], mean_B, wide_B.sqrt()
+            return embeddings[0], scores[0], uncertainties[0]
+        score_MB, uncertainty_MB = torch.stack(scores), torch.stack(uncertainties)
+        mean_B = score_MB.mean(0)
+        variance_B = (uncertainty_MB.square() + (score_MB - mean_B).square()).mean(0)
+        return embeddings[0], mean_B, variance_B.sqrt()

@@ -18,7 +18,7 @@ from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
 from trainer.reports.markdown import decimals, join_blocks, pairs_table, table
 
 CHART_FILE = "report.png"
-# What the figures are to reach on data of one's own, and where learning by heart begins.
+# Accuracies to reach on the user's data, and the training accuracy above which a head may overfit.
 TEST_TARGET, VAL_TARGET, TRAIN_MOST = 0.60, 0.62, 0.80
 # Of the sheet of samples: pixels of a picture, pictures a row, pictures at most.
 SIDE, COLUMNS, MOST = 128, 8, 24
@@ -103,7 +103,7 @@ def _figures(body: Mapping[str, Any]) -> dict[str, object]:
 
 
 def warnings_of(body: Mapping[str, Any]) -> list[str]:
-    """What a reader must not overlook: missed targets, and a head that learnt its pictures by heart."""
+    """What a reader must not overlook: missed targets, and a head that overfits."""
     test, val = body["test"]["pairwise_accuracy"], body["val"]["accuracy"]
     train = _train_accuracy(body)
     warnings = []

@@ -103,16 +103,16 @@ def load_dinov2(source: str) -> DINOv2:
             raise BackboneUnavailable(
                 f"{source} is a {config.model_type} model, not one of {', '.join(MODEL_TYPES)}"
             )
-        model, found = AutoModel.from_pretrained(
+        model, loading_info = AutoModel.from_pretrained(
             source,
             use_safetensors=True,
             output_loading_info=True,
             attn_implementation="sdpa",
             dtype=torch.float32,
         )
-    if found["missing_keys"] or found["mismatched_keys"]:
+    if loading_info["missing_keys"] or loading_info["mismatched_keys"]:
         raise BackboneUnavailable(
-            f"{source} lacks weights of {config.model_type}: {sorted(found['missing_keys'])[:3]}"
+            f"{source} lacks weights of {config.model_type}: {sorted(loading_info['missing_keys'])[:3]}"
         )
     freeze(model)
     return DINOv2(model=model, origin=origin_of(source, "config.json", LICENCE))

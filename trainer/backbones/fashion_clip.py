@@ -123,10 +123,10 @@ def _through_transformers(source: str) -> FashionCLIP:
         attn_implementation="sdpa",
         dtype=torch.float32,
     )
-    model, found = loaded
-    if found["missing_keys"]:
+    model, loading_info = loaded
+    if loading_info["missing_keys"]:
         raise BackboneUnavailable(
-            f"{source} lacks weights of a CLIP image tower: {sorted(found['missing_keys'])[:3]}"
+            f"{source} lacks weights of a CLIP image tower: {sorted(loading_info['missing_keys'])[:3]}"
         )
     tower = _ProjectedTower(model)
     freeze(tower)

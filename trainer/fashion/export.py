@@ -123,7 +123,7 @@ def export_fashion_attributes(
 
 
 def encoder_signature(encoder: RecordEncoder) -> Signature:
-    """Its graph's signature: the batch varies everywhere, each list has a length of its own."""
+    """The signature of the exported graph: the batch varies everywhere, each list has a length of its own."""
     axes = {
         name: {0: "batch"} | ({1: f"{name.rsplit('_', 2)[0]}_length"} if name.endswith("_BL") else {})
         for name in encoder.inputs

@@ -138,7 +138,7 @@ class PreparedGarments:
     trained_on: bool
 
     def part(self, split: str) -> tuple[GarmentRecord, ...]:
-        """Those of "train", "val" or "all"."""
+        """The garments of "train", "val" or "all"."""
         return {"train": self.train, "val": self.val, "all": (*self.train, *self.val)}[split]
 
 

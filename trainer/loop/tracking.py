@@ -94,7 +94,8 @@ def tracking(
     if not training.wandb_enabled:
         if "pytest" not in sys.modules:
             raise InvalidConfig(
-                "wandb_enabled is false: a run without tracking is refused except under tests"
+                "wandb_enabled is false: only tests may train without tracking; set it to true"
+                " (without a wandb key, tracking is offline)"
             )
         yield Untracked()
         return

@@ -67,7 +67,7 @@ class TrainingRun:
     def _last(self) -> LastCheckpoint:
         path = self.checkpoints / LAST
         if not path.exists():
-            raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume")
+            raise InvalidCheckpoint(f"{path}: not there, so there is no run to resume: leave out --resume")
         body = load_checkpoint(path, self.header["kind"])
         with restoring(path):
             for name in self.fields:

@@ -41,7 +41,7 @@ def discard(_line: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishTarget:
-    """Where to publish and in which format. Without `alias`, see `set_alias`.
+    """Where to publish and in which format. Without `alias`, `set_alias` chooses it.
 
     With `calibration`, a folder of pictures, frozen networks are published in eight bits too.
     """
@@ -147,7 +147,7 @@ def _fields(model: PublishableGraph, files: Mapping[str, Path], golden: Path) ->
     write_golden(golden, model.golden_inputs, outputs)
     peak = max(1.0, *(float(np.abs(array).max()) for array in outputs.values()))
     main = outputs[model.output]
-    # A step of eight bits that falls to the other side on another processor is no broken graph.
+    # Another processor may round an eight-bit step the other way: that is no damage.
     eight_bits = model.fields.get("precision") == "int8"
     atol = 2e-2 * float(np.abs(main).max()) if eight_bits else 2e-4 * peak
     return {
@@ -171,10 +171,10 @@ def _norm_range(vector_BD: np.ndarray) -> tuple[float, float]:
 
 
 def _git_commit() -> str | None:
-    root = Path(__file__).resolve().parents[1]
+    folder = Path(__file__).resolve().parent
     try:
         head = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            ["git", "-C", str(folder), "rev-parse", "HEAD"],
             capture_output=True,
             text=True,
             check=True,
@@ -213,7 +213,7 @@ def _meaning(manifest: Manifest) -> tuple[Any, ...]:
 
 
 def _sentence(version: Version, alias: str | None, *, fresh: bool) -> str:
-    state = "published" if fresh else "already there, same space"
+    state = "published" if fresh else "already there, equal in space and meaning"
     called = "" if version.manifest.provenance.trained else ", untrained"
     line = f"{version} {state}{called}"
     if alias is None:

@@ -1,4 +1,4 @@
-"""Charts as every report draws them: the time in picture and metadata, Hangul where it can be drawn."""
+"""Charts of all reports: the time of drawing in picture and metadata, Hangul where it can be drawn."""
 
 import functools
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from trainer.reports.contact_sheet import stamp, time_line
 from trainer.reports.lettering import hangul_file
 
 _DPI = 110
-# The foot of a figure that belongs to its time.
+# Share of a figure's height that is kept for the time at its foot.
 _FOOT = 0.03
 
 

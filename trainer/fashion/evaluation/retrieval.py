@@ -50,7 +50,7 @@ class Standings:
         return mean_N
 
     def part(self, rows: np.ndarray) -> "Standings":
-        """Those of some queries."""
+        """The standings of some queries."""
         return Standings(before_N=self.before_N[rows], beside_N=self.beside_N[rows])
 
 

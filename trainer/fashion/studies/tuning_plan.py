@@ -30,7 +30,7 @@ class Phase:
 
     @property
     def name(self) -> str:
-        """Its name in files and tables."""
+        """The dimension's name in files and tables."""
         return f"phase{self.number}"
 
     @property

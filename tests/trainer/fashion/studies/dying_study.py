@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest  # noqa: F401  (a run without tracking is refused except under tests)
+import pytest  # noqa: F401  (only tests may train without tracking)
 
 from trainer.fashion.module import EncoderModule
 from trainer.fashion.studies.tuning import EncoderObjective, tune_fashion
