@@ -32,11 +32,16 @@ async def read_message(context: Any) -> bytes | None:
     """The next message; None at the end of the request."""
     # Not by gRPC's iterator, which keeps each message as long as the call.
     data: Any = await context.read()
-    if data is not grpc.aio.EOF:  # type: ignore[attr-defined]  # missing in the stubs
-        return data  # type: ignore[no-any-return]
-    # A call that broke off reads as one at its end, a moment before gRPC cancels it.
-    await asyncio.sleep(_CANCELLED_WITHIN_S)
-    return None
+    return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
+
+
+async def read_stream_message(context: Any) -> bytes | None:
+    """As `read_message`, for a request of several messages. Raises CancelledError: if the call broke off."""
+    data = await read_message(context)
+    if data is None:
+        # A call that broke off reads as one at its end, a moment before gRPC cancels it.
+        await asyncio.sleep(_CANCELLED_WITHIN_S)
+    return data
 
 
 async def write_reply(context: Any, reply: Any) -> None:

@@ -32,7 +32,14 @@ from services.runtime.errors import (
     to_service_error,
     to_status,
 )
-from services.runtime.grpc_calls import abort, read_message, refuse, within, write_reply
+from services.runtime.grpc_calls import (
+    abort,
+    read_message,
+    read_stream_message,
+    refuse,
+    within,
+    write_reply,
+)
 from services.runtime.telemetry import CallMetrics, MethodMetrics, log_call, present_ids
 from services.runtime.tracing import end_span, is_traced, server_span
 
@@ -247,11 +254,12 @@ class _Method:
 
     async def _run(self, held: HeldBody, call: Call, context: Any) -> bytes | None:
         # A request gets no name here, so that its memory is free as soon as the method has done with it.
-        read = partial(read_message, context)
         if isinstance(held, HeldStream):
+            read = partial(read_stream_message, context)
             messages = held.read_each(read, partial(self._parse, held, call))
             answering = self._behaviour(messages, context)
         else:
+            read = partial(read_message, context)
             answering = self._behaviour(self._parse(held, call, await held.read_only(read)), context)
         if not self._response_streaming:
             reply: bytes = self._serializer(await answering)
