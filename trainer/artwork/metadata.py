@@ -8,9 +8,11 @@ import logging
 import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from inference.errors import InvalidImage
 from inference.pixels import DEFAULT_LIMITS, inspect_image
@@ -20,6 +22,7 @@ TIERS = ("S", "A", "B", "C")
 RANKS = {tier: len(TIERS) - position for position, tier in enumerate(TIERS)}
 REQUIRED = ("image_id", "path", "tier")
 OPTIONAL = ("artist", "department")
+_COLUMNS = (*REQUIRED, *OPTIONAL, "picture_digest", "problem")
 # Rows, letters of a value and letters of a tier that a message shows at most.
 _MOST_ROWS, _MOST_LETTERS, _MOST_TIER = 50, 80, 20
 _MEBI = 1 << 20
@@ -62,24 +65,27 @@ def read_metadata(path: Path, images: Path) -> tuple[Artwork, ...]:
     """
     if not images.is_dir():
         raise InvalidData(f"{images}: no folder, so there are no images")
-    artworks: list[Artwork] = []
-    problems: list[str] = []
-    first: dict[str, int] = {}
-    for number, row in _read_rows(path):
-        try:
-            artwork = _read_artwork(row, images.resolve())
-        except _BadField as error:
-            problems.append(f"row {number}: {error}")
-            continue
-        if first.setdefault(artwork.image_id, number) != number:
-            image_id = _shown(artwork.image_id)
-            problems.append(f"row {number}: image_id {image_id} is row {first[artwork.image_id]} already")
-        artworks.append(artwork)
-    if problems:
-        raise InvalidData(_listed(path, problems))
-    if not artworks:
+    numbered = list(_read_rows(path))
+    table = pd.DataFrame(
+        [_check(row, images.resolve()) for _, row in numbered],
+        index=[number for number, _ in numbered],
+        columns=list(_COLUMNS),
+        dtype=object,
+    )
+    _refuse_copies(table)
+    bad = table.problem[table.problem != ""]
+    if len(bad):
+        raise InvalidData(_listed(path, [f"row {number}: {problem}" for number, problem in bad.items()]))
+    if table.empty:
         raise InvalidData(f"{path}: no rows")
-    return _with_artists(artworks)
+    nameless = table.artist == ""
+    if nameless.any():
+        _log.warning(
+            "artworks without an artist: each counts as its own", extra={"count": int(nameless.sum())}
+        )
+    table["artist"] = table.artist.mask(nameless, "image " + table.image_id)
+    rows = table.drop(columns="problem").to_dict("records")
+    return tuple(Artwork(**{str(name): value for name, value in row.items()}) for row in rows)
 
 
 def data_version(artworks: tuple[Artwork, ...]) -> str:
@@ -88,15 +94,15 @@ def data_version(artworks: tuple[Artwork, ...]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _with_artists(artworks: list[Artwork]) -> tuple[Artwork, ...]:
-    nameless = sum(not artwork.artist for artwork in artworks)
-    if nameless:
-        _log.warning("artworks without an artist: each counts as its own", extra={"count": nameless})
-    return tuple(a if a.artist else replace(a, artist=f"image {a.image_id}") for a in artworks)
+def _check(row: _Row, images: Path) -> dict[str, Any]:
+    """The fields of an artwork by name, or the problem of its row."""
+    try:
+        return {**_read_fields(row, images), "problem": ""}
+    except _BadField as error:
+        return {"problem": str(error)}
 
 
-def _read_artwork(row: _Row, images: Path) -> Artwork:
-    """The artwork of a row. Raises _BadField: for the first field that is not usable."""
+def _read_fields(row: _Row, images: Path) -> dict[str, Any]:
     fields: dict[str, Any] = {name: _text(row, name) for name in (*REQUIRED, *OPTIONAL)}
     missing = [name for name in REQUIRED if not fields[name]]
     if missing:
@@ -106,8 +112,18 @@ def _read_artwork(row: _Row, images: Path) -> Artwork:
     tier, name = fields["tier"], str(row["path"])
     if tier not in TIERS:
         raise _BadField(f"unknown tier {tier[:_MOST_TIER]!r}, expected one of {', '.join(TIERS)}")
-    fields |= {"path": _placed(name, images), "department": fields["department"] or None}
-    return Artwork(**fields, picture_digest=_inspect(fields["path"], name))
+    place = _placed(name, images)
+    department = fields["department"] or None
+    return {**fields, "path": place, "department": department, "picture_digest": _inspect(place, name)}
+
+
+def _refuse_copies(table: pd.DataFrame) -> None:
+    """Name the first good row of an id as the problem of every later one."""
+    good = table[table.problem == ""]
+    first = good.index.to_series().groupby(good.image_id).transform("first")
+    for number in good.index[first != good.index]:
+        image_id = _shown(good.image_id[number])
+        table.loc[number, "problem"] = f"image_id {image_id} is row {first[number]} already"
 
 
 def _placed(name: str, images: Path) -> Path:
