@@ -99,7 +99,11 @@ def recurring_classes(modules: Mapping[str, Module]) -> dict[str, list[str]]:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The checkout, and whether to name what is counted."""
     parser.add_argument("--root", type=Path, default=Path(), help="Checkout to measure. Default: this one.")
-    parser.add_argument("--list", action="store_true", help="Name what is counted.")
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="Print each single importer, wide folder and recurring class name.",
+    )
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

@@ -26,13 +26,17 @@ Item = tuple[str, Path, Mapping[str, Any]]
 
 @command(app, "import")
 def import_items(
-    images: Annotated[Path, Argument(help="Folder of pictures.")],
+    images: Annotated[
+        Path,
+        Argument(help="Folder of pictures to import, or that the paths in --attributes are relative to."),
+    ],
     target: CollectionAddress,
     attributes: Annotated[
         Path | None,
         Option(
             help="CSV, or JSON lines (.jsonl), with a column `image` and a column for each field; `item_id` "
-            "and `group` are optional. In CSV, `|` separates the values of a list."
+            "and `group` are optional. In CSV, `|` separates the values of a list. Default: every picture of "
+            "the folder, without attributes."
         ),
     ] = None,
     as_json: Json = False,

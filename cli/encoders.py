@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Train compact image encoders, or m
 Table = Annotated[
     Path, typer.Option(help="CSV file of photographs: columns image, sender_id and label (may be empty).")
 ]
-Images = Annotated[Path, typer.Option(help="Directory with the pictures that the table names.")]
+Images = Annotated[Path, typer.Option(help="Directory with the pictures that --table names.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of settings. Default: config/encoders.yml.")]
 
 

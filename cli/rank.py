@@ -24,7 +24,10 @@ def rank(
     ] = "127.0.0.1:50052",
     tie_margin: Annotated[
         float | None,
-        Option(help="Score difference up to which pictures tie. Default: the service's."),
+        Option(
+            help="Score difference up to which pictures tie. Default: the calibrated margin of the "
+            "head in production."
+        ),
     ] = None,
     min_probability: Annotated[
         float | None,

@@ -53,7 +53,10 @@ def up(
     if unknown:
         raise CommandError("; ".join(unknown), "unset it, or correct its name", USAGE)
     if not store.is_dir():
-        raise CommandError(f"no model store at {store}", "`python trainer/export.py` publishes models")
+        raise CommandError(
+            f"no model store at {store}",
+            "`atelier models defaults` adds packaged models, `python trainer/export.py` publishes others",
+        )
     supervisor = Supervisor(specs(store, data, any_port=any_port), data / "run")
     stopping = _stop_on_signal()
     addresses = supervisor.start()
@@ -76,7 +79,7 @@ def health(
         str,
         Option(help="Full name of the service, as in atelier.ranker.v1.RankerService. Default: the process."),
     ] = "",
-    timeout: Annotated[float, Option(min=0.0, help="Seconds to wait for SERVING.")] = 0.0,
+    timeout: Annotated[float, Option(min=0.0, help="Seconds to wait for SERVING; 0 asks once.")] = 0.0,
 ) -> None:
     """Exit with 0 once a service is SERVING, with 3 otherwise; for container probes and scripts."""
     await_serving(address, service, timeout_s=timeout, security=security())

@@ -53,11 +53,15 @@ def export(
     family: Annotated[Family, typer.Argument(help="Models to publish.")] = "all",
     backbone: Annotated[
         str | None,
-        typer.Option(help="Hub name or directory of the frozen network. Default: that of the settings."),
+        typer.Option(
+            help="Hub name or directory of the frozen network. Default: `backbone.source` in --config."
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Trained head or attribute encoder. Default: that of the settings."),
+        typer.Option(
+            help="Checkpoint of the trained head or attribute encoder. Default: `checkpoint` in --config."
+        ),
     ] = None,
     config: Annotated[
         Path | None,

@@ -42,7 +42,7 @@ def demo(
         "var/demo"
     ),
     limit: Annotated[
-        int, Option(min=8, help="Largest number of photographs, in the order of their names.")
+        int, Option(min=8, help="Most photographs of --images to use; the first by name.")
     ] = DEFAULT_LIMIT,
     as_json: Annotated[bool, Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:

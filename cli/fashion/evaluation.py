@@ -22,7 +22,7 @@ def evaluate(
     run: Annotated[list[Path], Option(help="Folder of a run. Several runs are one ensemble.")],
     out: Annotated[Path | None, Option(help="Folder to write results/ into. Default: the run.")] = None,
     split: Annotated[Part, Option(help="Part of the split that gives queries and gallery.")] = "val",
-    probes: Annotated[bool, Option(help="Compare with linear probes, for --split val.")] = True,
+    probes: Annotated[bool, Option(help="Compare with linear probes; only with --split val.")] = True,
     places: Places,
     as_json: Json = False,
 ) -> None:

@@ -50,7 +50,7 @@ class TuningOptions:
     ] = None
     objective: Annotated[
         Literal["recall@1", "recall@5", "recall@10", "mrr"],
-        Option(help="Figure to maximise: of the validation part, over its whole gallery."),
+        Option(help="Figure to maximise, measured on the validation part over its whole gallery."),
     ] = "recall@5"
     sweep: Annotated[
         Literal["grid", "random", "bayes"],

@@ -18,7 +18,7 @@ _SENTENCE = re.compile(r"[A-Z`](?:.|\n)*\s(?:.|\n)*\s(?:.|\n)*\.")
 _DANGLING = re.compile(r"(Its|Of|That|This|It|They)\b")
 _DIALECT = re.compile(r"\b(told|tells?|not to be had|affair|nobody)\b")
 # Options that do nothing when they are left out, and those that exclude one another.
-_NO_DEFAULT = {"--save", "--expect", "--tie-margin", "--min-probability", "--kfashion", "--attributes"}
+_NO_DEFAULT = {"--save", "--expect", "--min-probability", "--kfashion", "--attributes"}
 _NO_DEFAULT |= {"--images", "--image", "--licence"}
 
 

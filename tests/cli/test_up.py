@@ -70,7 +70,7 @@ def test_up_without_a_store_starts_nothing(runner: CliRunner, tmp_path: Path) ->
     assert run.exit_code == 1
     assert run.stderr.splitlines() == [
         f"error: no model store at {tmp_path / 'none'}",
-        "hint: `python trainer/export.py` publishes models",
+        "hint: `atelier models defaults` adds packaged models, `python trainer/export.py` publishes others",
     ]
     assert list(tmp_path.iterdir()) == []
 

@@ -103,6 +103,6 @@ def test_a_missing_store_is_one_line_with_a_hint(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert run.stderr.splitlines() == [
         f"error: no model store at {tmp_path / 'none'}",
-        "hint: `python trainer/export.py` publishes models",
+        "hint: `atelier models defaults` adds packaged models, `python trainer/export.py` publishes others",
     ]
     assert time.monotonic() - started < 20
