@@ -57,7 +57,7 @@ def test_atelier_commands_exist_with_their_options(line: str) -> None:
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:
-    """`.ci/run` ends in `make test`, which the README tells to type."""
+    """`.ci/run` ends in `make test`, which the README names."""
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("exec make test")
     assert "make test" in lines_of("make", PAGES[0])
 

@@ -152,9 +152,9 @@ def test_every_run_has_the_same_number_of_rows(small: LoadedModel, tmp_path: Pat
     session = open_session(tmp_path / "fixed.onnx", CPU)
     feature_ND = np.random.default_rng(count).standard_normal((count, WIDTH)).astype(np.float32)
 
-    found = Head(LoadedModel(version=small.version, session=session)).judge(feature_ND)
+    judgement = Head(LoadedModel(version=small.version, session=session)).judge(feature_ND)
 
-    assert found.scores == pytest.approx(expected_score(feature_ND), abs=1e-5)
+    assert judgement.scores == pytest.approx(expected_score(feature_ND), abs=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 100])
@@ -162,11 +162,11 @@ def test_every_row_is_judged_whatever_their_number(small: LoadedModel, count: in
     """Blocks that are filled up give as many scores as there are rows, of the graph's own value."""
     feature_ND = np.random.default_rng(count).standard_normal((count, WIDTH)).astype(np.float32)
 
-    found = Head(small).judge(feature_ND)
+    judgement = Head(small).judge(feature_ND)
 
-    assert found.scores == pytest.approx(expected_score(feature_ND), abs=1e-5)
-    assert found.embeddings.shape == (count, EMBEDDING)
-    assert found.bad == {}
+    assert judgement.scores == pytest.approx(expected_score(feature_ND), abs=1e-5)
+    assert judgement.embeddings.shape == (count, EMBEDDING)
+    assert judgement.bad == {}
 
 
 def test_an_output_out_of_range_is_found_and_named(small: LoadedModel) -> None:
@@ -175,9 +175,9 @@ def test_an_output_out_of_range_is_found_and_named(small: LoadedModel) -> None:
     feature_ND[3] *= 1e6
     feature_ND[17] = np.float32(3e38)
 
-    found = Head(small).judge(feature_ND)
+    judgement = Head(small).judge(feature_ND)
 
-    assert sorted(found.bad) == [3, 17]
+    assert sorted(judgement.bad) == [3, 17]
 
 
 @pytest.mark.parametrize(

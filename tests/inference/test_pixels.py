@@ -56,11 +56,11 @@ def test_lossless_pixels_come_out_as_they_went_in(kind: str, draw: Draw, encode_
     """A lossless picture at the model's own size is returned bit by bit."""
     image = draw(31, 17)
 
-    found = decode_image(encode_as(image, kind, lossless=True), same_size(image))
+    decoded = decode_image(encode_as(image, kind, lossless=True), same_size(image))
 
-    assert found.dtype == np.uint8
-    assert found.flags.c_contiguous
-    np.testing.assert_array_equal(found, np.asarray(image))
+    assert decoded.dtype == np.uint8
+    assert decoded.flags.c_contiguous
+    np.testing.assert_array_equal(decoded, np.asarray(image))
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "CMYK"])
@@ -69,9 +69,9 @@ def test_every_jpeg_and_png_mode_becomes_rgb(mode: str, draw: Draw, encode_as: E
     image = draw(40, 24).convert(mode)
 
     data = encode_as(image, "JPEG", quality=100, subsampling=0) if mode == "CMYK" else encode_as(image)
-    found = decode_image(data, same_size(image)).astype(int)
+    decoded = decode_image(data, same_size(image)).astype(int)
 
-    assert np.abs(found - np.asarray(image.convert("RGB")).astype(int)).mean() < 3
+    assert np.abs(decoded - np.asarray(image.convert("RGB")).astype(int)).mean() < 3
 
 
 def test_16_bit_grey_is_scaled_not_clipped(encode_as: Encode) -> None:
@@ -80,9 +80,9 @@ def test_16_bit_grey_is_scaled_not_clipped(encode_as: Encode) -> None:
     image = Image.fromarray(ramp)
     assert image.mode == "I;16"
 
-    found = decode_image(encode_as(image), same_size(image))
+    decoded = decode_image(encode_as(image), same_size(image))
 
-    np.testing.assert_array_equal(found[0, :, 0], np.arange(256))
+    np.testing.assert_array_equal(decoded[0, :, 0], np.arange(256))
 
 
 def test_16_bit_colour_keeps_its_high_bytes() -> None:
@@ -109,13 +109,13 @@ def test_alpha_is_laid_over_the_declared_background(
     pixels = Image.new("RGBA", (3, 1))
     pixels.putdata([(200, 200, 200, 0), (200, 200, 200, 128), (200, 200, 200, 255)])
 
-    found = decode_image(
+    decoded = decode_image(
         encode_as(pixels.convert(mode)), ImagePreprocessing(width=3, height=1, background=background)
     )
 
-    assert found[0, 0].tolist() == list(background)
-    assert np.abs(found[0, 1].astype(int) - (200 + np.array(background)) / 2).max() <= 1
-    assert found[0, 2].tolist() == [200, 200, 200]
+    assert decoded[0, 0].tolist() == list(background)
+    assert np.abs(decoded[0, 1].astype(int) - (200 + np.array(background)) / 2).max() <= 1
+    assert decoded[0, 2].tolist() == [200, 200, 200]
 
 
 @pytest.mark.parametrize("transparency", [1, b"\xff\x00"])
@@ -125,12 +125,12 @@ def test_palette_transparency_shows_the_background(transparency: int | bytes, en
     image.putpalette([250, 0, 0, 0, 250, 0])
     image.putdata([0, 1])
 
-    found = decode_image(
+    decoded = decode_image(
         encode_as(image, transparency=transparency),
         ImagePreprocessing(width=2, height=1, background=(1, 2, 3)),
     )
 
-    assert found[0].tolist() == [[250, 0, 0], [1, 2, 3]]
+    assert decoded[0].tolist() == [[250, 0, 0], [1, 2, 3]]
 
 
 @pytest.mark.parametrize(("mode", "key"), [("L", 7), ("RGB", (7, 7, 7)), ("I;16", 7)])
@@ -139,12 +139,12 @@ def test_a_transparent_colour_shows_the_background(mode: str, key: Any, encode_a
     image = Image.fromarray(np.array([[7, 9]], dtype=np.uint16 if mode == "I;16" else np.uint8))
     image = image if mode == "I;16" else image.convert(mode)
 
-    found = decode_image(
+    decoded = decode_image(
         encode_as(image, transparency=key), ImagePreprocessing(width=2, height=1, background=(200, 0, 0))
     )
 
-    assert found[0, 0].tolist() == [200, 0, 0]
-    assert found[0, 1].max() <= 9
+    assert decoded[0, 0].tolist() == [200, 0, 0]
+    assert decoded[0, 1].max() <= 9
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -160,9 +160,9 @@ def test_exif_orientation_is_applied(orientation: int, kind: str, draw: Draw, en
 
     exact = {"PNG": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}
     data = encode_as(stored, kind, exif=exif, **exact[kind])
-    found = decode_image(data, same_size(upright)).astype(int)
+    decoded = decode_image(data, same_size(upright)).astype(int)
 
-    assert np.abs(found - np.asarray(upright).astype(int)).mean() < (6 if kind == "JPEG" else 0.01)
+    assert np.abs(decoded - np.asarray(upright).astype(int)).mean() < (6 if kind == "JPEG" else 0.01)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -170,9 +170,9 @@ def test_exif_orientation_is_applied(orientation: int, kind: str, draw: Draw, en
 def test_a_damaged_exif_block_is_ignored(kind: str, exif: bytes, draw: Draw, encode_as: Encode) -> None:
     """A good picture with a broken EXIF block is read as it is stored."""
     with warnings.catch_warnings(action="ignore"):
-        found = decode_image(encode_as(draw(20, 20), kind, exif=exif), SQUARE)
+        decoded = decode_image(encode_as(draw(20, 20), kind, exif=exif), SQUARE)
 
-    assert found.shape == (16, 16, 3)
+    assert decoded.shape == (16, 16, 3)
 
 
 def test_a_phone_s_mpo_is_its_first_jpeg(draw: Draw, encode_as: Encode) -> None:
@@ -217,21 +217,21 @@ def test_squash_fills_the_canvas(draw: Draw, encode_as: Encode) -> None:
     """`squash` resizes without regard to proportions."""
     image = draw(60, 20)
 
-    found = decode_image(encode_as(image), ImagePreprocessing(height=16, width=24, resample="lanczos"))
+    decoded = decode_image(encode_as(image), ImagePreprocessing(height=16, width=24, resample="lanczos"))
 
-    np.testing.assert_array_equal(found, np.asarray(image.resize((24, 16), Image.Resampling.LANCZOS)))
+    np.testing.assert_array_equal(decoded, np.asarray(image.resize((24, 16), Image.Resampling.LANCZOS)))
 
 
 def test_letterbox_keeps_proportions_on_the_background(draw: Draw, encode_as: Encode) -> None:
     """`letterbox` shows the whole picture, centred, on the declared background."""
     image = draw(60, 30)
 
-    found = decode_image(
+    decoded = decode_image(
         encode_as(image), ImagePreprocessing(height=20, width=20, fit="letterbox", background=(1, 2, 3))
     )
 
-    np.testing.assert_array_equal(found[5:15], np.asarray(image.resize((20, 10), Image.Resampling.BICUBIC)))
-    assert {tuple(pixel) for row in (*found[:5], *found[15:]) for pixel in row} == {(1, 2, 3)}
+    np.testing.assert_array_equal(decoded[5:15], np.asarray(image.resize((20, 10), Image.Resampling.BICUBIC)))
+    assert {tuple(pixel) for row in (*decoded[:5], *decoded[15:]) for pixel in row} == {(1, 2, 3)}
 
 
 @pytest.mark.parametrize("size", [(61, 37), (37, 61), (224, 224), (500, 401), (16, 400), (9, 5)])
@@ -246,9 +246,9 @@ def test_crop_is_a_covering_resize_and_a_central_cut(
     whole = image.resize(covering, Image.Resampling.BICUBIC)
     expected = np.asarray(whole.crop((left, top, left + target, top + target))).astype(int)
 
-    found = decode_image(encode_as(image), ImagePreprocessing(height=target, width=target, fit="crop"))
+    decoded = decode_image(encode_as(image), ImagePreprocessing(height=target, width=target, fit="crop"))
 
-    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("fit", ["squash", "letterbox", "crop"])
@@ -259,10 +259,10 @@ def test_extreme_shapes_cost_no_more_than_their_pixels(
     """A strip is fitted without ever holding a picture that covers the canvas."""
     data = encode_as(Image.new("RGB", size, (9, 9, 9)))
 
-    found = decode_image(data, ImagePreprocessing(height=224, width=224, fit=fit, background=(9, 9, 9)))
+    decoded = decode_image(data, ImagePreprocessing(height=224, width=224, fit=fit, background=(9, 9, 9)))
 
-    assert found.shape == (224, 224, 3)
-    assert set(found.ravel().tolist()) == {9}
+    assert decoded.shape == (224, 224, 3)
+    assert set(decoded.ravel().tolist()) == {9}
 
 
 def test_a_large_jpeg_is_decoded_near_the_wanted_size(draw: Draw, encode_as: Encode) -> None:
@@ -271,9 +271,9 @@ def test_a_large_jpeg_is_decoded_near_the_wanted_size(draw: Draw, encode_as: Enc
     data = encode_as(image, "JPEG", quality=95)
     whole = Image.open(io.BytesIO(data)).resize((64, 64), Image.Resampling.BICUBIC)
 
-    found = decode_image(data, ImagePreprocessing(height=64, width=64))
+    decoded = decode_image(data, ImagePreprocessing(height=64, width=64))
 
-    assert np.abs(found.astype(int) - np.asarray(whole).astype(int)).mean() < 3
+    assert np.abs(decoded.astype(int) - np.asarray(whole).astype(int)).mean() < 3
 
 
 # What is refused
@@ -405,12 +405,12 @@ def test_hostile_bytes_give_pixels_or_a_plain_refusal(data: st.DataObject) -> No
             break
 
     try:
-        found = decode_image(bytes(body), SQUARE)
+        decoded = decode_image(bytes(body), SQUARE)
     except InvalidImage as refused:
         message = str(refused)
     else:
         message = "none"
-        assert found.shape == (16, 16, 3)
+        assert decoded.shape == (16, 16, 3)
 
     assert message  # proves S-5
     assert "\n" not in message

@@ -498,9 +498,9 @@ def test_whatever_the_moves_no_held_release_is_retired(
         with suppress(asyncio.CancelledError):
             await following
         await keeper.close()
-        made = len(consumer.retired)
-        assert made >= 1
-        assert made <= len(consumer.prepared)
+        retired_count = len(consumer.retired)
+        assert retired_count >= 1
+        assert retired_count <= len(consumer.prepared)
 
     scene(workshop, story)
 

@@ -16,8 +16,8 @@ HOSTILE = [
     "a\\b",
     "%2e%2e",
     "a\0b",
-    "А",
-    "ａ",
+    "А",  # Cyrillic
+    "ａ",  # full-width
     "A",
     "a--b",
     "-a",

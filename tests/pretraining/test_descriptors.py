@@ -45,7 +45,7 @@ def test_an_edge_is_found_in_its_patch_alone():
     assert torch.allclose(gradients.energy_BNO[0, 0, 0], torch.tensor(2 * 14 * 100 / 196.0))
 
 
-def test_a_flat_picture_has_none_and_no_nan():
+def test_a_flat_picture_has_no_gradients_and_no_nan():
     """No gradient is a share of 0, not of NaN; the summary is 0 too."""
     gradients = patch_gradients(torch.full((2, 28, 28, 3), 9, dtype=torch.uint8), 14)
 
@@ -53,7 +53,7 @@ def test_a_flat_picture_has_none_and_no_nan():
 
 
 def test_a_side_that_does_not_divide_is_refused():
-    """It would spill into the next row of patches."""
+    """A side of 30 px in patches of 14 would spill into the next row."""
     with pytest.raises(ValueError, match="30 px do not divide into patches of 14"):
         patch_gradients(torch.zeros(1, 30, 30, 3, dtype=torch.uint8), 14)
 
@@ -84,7 +84,7 @@ def test_filters_of_a_colour_are_at_right_angles_and_louder_the_higher():
 
 
 def test_only_the_first_filter_of_light_sees_a_flat_patch():
-    """All others see differences alone."""
+    """Every filter of light but the first sees differences alone."""
     flat = np.full((3, 8, 8), 0.7)
 
     answers = np.abs(np.tensordot(cosine_filters(60, 8)[:40], flat, axes=3))
@@ -94,6 +94,6 @@ def test_only_the_first_filter_of_light_sees_a_flat_patch():
 
 
 def test_more_filters_than_pixels_are_refused():
-    """There are no more frequencies."""
+    """A patch of 8 has 64 frequencies, so 65 filters are refused."""
     with pytest.raises(ValueError, match="65 filters, a patch of 8 has 64 pixels"):
         cosine_filters(65, 8)

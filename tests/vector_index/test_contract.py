@@ -28,20 +28,20 @@ def test_nearest_rows_are_those_of_brute_force(index, count):
     rows = filled(index, 60)
     query = draw(1, seed=1)[0]
 
-    found = index.view().search(query, count)
+    hits = index.view().search(query, count)
 
     wanted, similarity = brute(rows, query, count)
-    assert found.labels.tolist() == wanted.tolist()
-    assert found.similarities == pytest.approx(similarity, abs=1e-6)
-    assert found.labels.dtype == np.int64
-    assert found.similarities.dtype == np.float32
+    assert hits.labels.tolist() == wanted.tolist()
+    assert hits.similarities == pytest.approx(similarity, abs=1e-6)
+    assert hits.labels.dtype == np.int64
+    assert hits.similarities.dtype == np.float32
 
 
 def test_empty_index_finds_nothing(index):
     """An index without rows answers with no neighbours."""
-    found = index.view().search(draw(1)[0], 3)
+    hits = index.view().search(draw(1)[0], 3)
 
-    assert found.labels.tolist() == []
+    assert hits.labels.tolist() == []
     assert index.view().counts.live == 0
 
 
@@ -52,10 +52,10 @@ def test_equal_rows_tie_in_the_order_of_labels(index):
         index.update(labels(label), row[None], revision=label)
     settle(index)
 
-    found = index.view().search(draw(1, seed=3)[0], 30)
+    hits = index.view().search(draw(1, seed=3)[0], 30)
 
-    assert found.labels.tolist() == list(range(1, 31))
-    assert len(set(found.similarities.tolist())) == 1
+    assert hits.labels.tolist() == list(range(1, 31))
+    assert len(set(hits.similarities.tolist())) == 1
 
 
 def test_removed_rows_are_never_found(index):
@@ -68,8 +68,8 @@ def test_removed_rows_are_never_found(index):
     settle(index)
     assert removed == 20
     assert index.view().counts.live == 20
-    found = index.view().search(rows[1], 40)
-    assert sorted(found.labels.tolist()) == list(range(2, 41, 2))
+    hits = index.view().search(rows[1], 40)
+    assert sorted(hits.labels.tolist()) == list(range(2, 41, 2))
 
 
 def test_a_change_is_visible_at_once_and_whole(index):
@@ -95,19 +95,19 @@ def test_filtered_search_is_complete(index, share):
     allowed = np.arange(1, 61, share)
     query = draw(1, seed=5)[0]
 
-    found = index.view().search(query, 20, allowed=allowed[::-1], excluded=labels(1))
+    hits = index.view().search(query, 20, allowed=allowed[::-1], excluded=labels(1))
 
     kept = {label: row for label, row in rows.items() if label in allowed and label != 1}
-    assert found.labels.tolist() == brute(kept, query, 20)[0].tolist()
+    assert hits.labels.tolist() == brute(kept, query, 20)[0].tolist()
 
 
 def test_nothing_allowed_finds_nothing(index):
     """An empty set of allowed labels gives no neighbours."""
     filled(index, 30)
 
-    found = index.view().search(draw(1)[0], 5, allowed=labels())
+    hits = index.view().search(draw(1)[0], 5, allowed=labels())
 
-    assert found.labels.tolist() == []
+    assert hits.labels.tolist() == []
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_any_sequence_of_changes_leaves_the_oracle_s_rows(kind, steps):
             rows.pop(old, None)
             rows |= {revision: pool[seed % 80]} if len(added) else {}
 
-            found = index.view().search(pool[0], 80)
+            hits = index.view().search(pool[0], 80)
 
-            assert found.labels.tolist() == brute(rows, pool[0], 80)[0].tolist() or ties_only(found, rows)
+            assert hits.labels.tolist() == brute(rows, pool[0], 80)[0].tolist() or ties_only(hits, rows)
             assert index.view().counts.live == len(rows)
     finally:
         index.close()

@@ -183,11 +183,11 @@ def test_search_while_writing_is_always_whole(make):
         rng = np.random.default_rng(threading.get_ident() % 2**32)
         while not stop.is_set():
             view = index.view()
-            found = view.search(pool[rng.integers(len(pool))], 200).labels
+            hits = view.search(pool[rng.integers(len(pool))], 200).labels
             searches[0] += 1
             expected = np.arange(view.revision - 199, view.revision + 1)
-            if not np.array_equal(np.sort(found), expected):
-                failures.append((view.revision, len(found)))
+            if not np.array_equal(np.sort(hits), expected):
+                failures.append((view.revision, len(hits)))
 
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
@@ -213,10 +213,10 @@ def test_readers_are_not_held_up_by_sealing(make):
     index.update(np.arange(1, 4001), rows, revision=4000)
 
     started = time.perf_counter()
-    found = index.view().search(rows[17], 1)
+    hits = index.view().search(rows[17], 1)
     elapsed = time.perf_counter() - started
 
-    assert found.labels.tolist() == [18]
+    assert hits.labels.tolist() == [18]
     assert elapsed < 0.5
     settle(index)
     assert index.view().counts.segment == 4000
@@ -233,9 +233,9 @@ def test_large_counts_and_filters_on_graphs(make):
     query, excluded = rows[5], np.arange(1, 1500)
 
     assert len(index.view().search(query, 1000).labels) == 1000
-    found = index.view().search(query, 10, allowed=np.arange(1, 4001, 400))
+    hits = index.view().search(query, 10, allowed=np.arange(1, 4001, 400))
     kept = {label: row for label, row in everything.items() if label % 400 == 1}
-    assert found.labels.tolist() == brute(kept, query, 10)[0].tolist()
+    assert hits.labels.tolist() == brute(kept, query, 10)[0].tolist()
     assert not np.isin(index.view().search(query, 50, excluded=excluded).labels, excluded).any()
 
 
@@ -255,7 +255,7 @@ def test_a_filter_that_lies_elsewhere_is_still_complete(make):
     index.build(np.arange(1, 1201), np.concatenate([near, far]), revision=1200)
     allowed = np.arange(601, 1201)
 
-    found = index.view().search(near[0], 10, allowed=allowed)
+    hits = index.view().search(near[0], 10, allowed=allowed)
 
     wanted, _ = brute({label + 601: row for label, row in enumerate(far)}, near[0], 10)
-    assert found.labels.tolist() == wanted.tolist()
+    assert hits.labels.tolist() == wanted.tolist()

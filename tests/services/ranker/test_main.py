@@ -166,10 +166,10 @@ def test_a_head_that_is_refused_leaves_the_present_one_in_service(serve: Serve, 
             graph.write_bytes(graph.read_bytes()[:-1] + b"?")
             gallery.promote(gallery.heads[1])
 
-            async def told() -> bool:
+            async def is_refused() -> bool:
                 return (await models(it))[0].state == types_pb2.MODEL_STATE_REFUSED
 
-            await until(told)
+            await until(is_refused)
             head = (await models(it))[0]
             assert head.identity.version == 1
             assert "artwork-head/2" in head.detail
@@ -183,7 +183,7 @@ def test_a_head_that_is_refused_leaves_the_present_one_in_service(serve: Serve, 
     asyncio.run(scenario())
 
 
-def test_without_a_release_calls_are_told_to_come_back(serve: Serve, gallery: Gallery) -> None:
+def test_without_a_release_calls_get_a_time_to_retry(serve: Serve, gallery: Gallery) -> None:
     """Alive and NOT_SERVING until a store is there; serving then, also when it goes (S-8)."""
     elsewhere = gallery.root / "elsewhere"
     (gallery.root / "models").rename(elsewhere)
@@ -259,10 +259,10 @@ def test_a_release_whose_backbone_finds_no_room_waits(serve: Serve, gallery: Gal
             it.embedder.full = True
             gallery.promote(gallery.heads[1])
 
-            async def told() -> bool:
+            async def is_waiting() -> bool:
                 return "memory bound" in (await models(it))[0].detail
 
-            await until(told)
+            await until(is_waiting)
             assert (await it.stub.Rank(PICTURE)).models[0].version == 1
 
             it.embedder.full = False
@@ -287,7 +287,7 @@ def test_the_pinned_backbone_is_kept_in_memory(serve: Serve) -> None:
 
 
 @pytest.mark.slow
-def test_as_a_process_it_starts_alone_and_stops_when_told(gallery: Gallery, tmp_path: Path) -> None:
+def test_as_a_process_it_starts_alone_and_stops_at_sigterm(gallery: Gallery, tmp_path: Path) -> None:
     """Without an embedder it serves features; SIGTERM ends it with 0 (S-8)."""
     ready = tmp_path / "ready.json"
     environment = {
@@ -306,11 +306,11 @@ def test_as_a_process_it_starts_alone_and_stops_when_told(gallery: Gallery, tmp_
         end = time.monotonic() + 30
         while not ready.exists() and time.monotonic() < end:
             time.sleep(0.05)
-        told = json.loads(ready.read_text())
-        with RankerClient(told["address"]) as client:
+        ready_body = json.loads(ready.read_text())
+        with RankerClient(ready_body["address"]) as client:
             while not (reply := _ranked(client, features(gallery))) and time.monotonic() < end:
                 time.sleep(0.1)
-        assert told["service"] == "ranker"
+        assert ready_body["service"] == "ranker"
         assert len(reply) == 2
         child.send_signal(signal.SIGTERM)
         _, log = child.communicate(timeout=15)

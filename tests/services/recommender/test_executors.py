@@ -11,7 +11,9 @@ from services.runtime.errors import ResourceExhausted
 
 
 def test_calls_that_wait_to_read_are_bounded_and_the_services_own_reads_are_not() -> None:
-    """So many calls wait for a disk that hangs, the next one is told to come back (S-4)."""
+    """When MOST_READING calls wait for a hanging disk, the next is refused with a time to retry; own reads
+    are not (S-4).
+    """
     gate = threading.Event()
 
     async def scenario() -> list[bool]:

@@ -116,9 +116,9 @@ def test_failures_of_items_survive_a_hop() -> None:
     """A client finds in the error what every item failed with."""
     items = [types_pb2.ItemError(index=i, id="x", status=to_status(NotFound("gone"))) for i in range(2)]
 
-    found = from_status(to_status(InvalidArgument("all failed", details=items)))
+    error = from_status(to_status(InvalidArgument("all failed", details=items)))
 
-    assert list(found.item_errors) == items
+    assert list(error.item_errors) == items
 
 
 @pytest.mark.parametrize("kind", ServiceError.__subclasses__())

@@ -51,7 +51,7 @@ def refusing(error: BaseException) -> dict[str, Any]:
     return {"UnaryUnary": one, "StreamUnary": one, "UnaryStream": many, "StreamStream": many}
 
 
-def told(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     trailer = dict(error.trailing_metadata())
     return status_pb2.Status.FromString(trailer["grpc-status-details-bin"])
 
@@ -117,7 +117,7 @@ def test_an_exception_becomes_a_rich_status_in_every_shape(name: str, serve: Ser
     info = error_details_pb2.ErrorInfo()
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert error.details() == "no such thing"
-    assert told(error).details[0].Unpack(info)
+    assert status_of(error).details[0].Unpack(info)
     assert info.reason == "GONE"
 
 
@@ -289,7 +289,7 @@ def test_one_log_line_and_one_count_a_call(serve: Serve, caplog: pytest.LogCaptu
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(it.stub, "UnaryUnary", "other")
             assert dict(caught.value.trailing_metadata())["x-request-id"]
-        # Once the server has stopped: a failure is counted after it was told.
+        # After the stop: a failure is counted after its caller has the reply.
         return generate_latest(it.server.registry).decode()
 
     log, keep = logging.getLogger("services.call"), Keep()
@@ -312,8 +312,22 @@ def test_one_log_line_and_one_count_a_call(serve: Serve, caplog: pytest.LogCaptu
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    told = [record for record in caplog.records if record.name == "services.call"]
-    return [(line.method.rpartition("/")[2], line.code) for line in told]
+    records = [record for record in caplog.records if record.name == "services.call"]
+    return [(record.method.rpartition("/")[2], record.code) for record in records]
+
+
+ENDINGS = [
+    ("Call", "UNIMPLEMENTED"),
+    ("StreamStream", "INVALID_ARGUMENT"),
+    ("StreamStream", "OK"),
+    ("UnaryUnary", "CANCELLED"),
+    ("UnaryUnary", "DEADLINE_EXCEEDED"),
+    ("UnaryUnary", "INVALID_ARGUMENT"),
+    ("UnaryUnary", "INVALID_ARGUMENT"),
+    # Too large: gRPC ends it with RESOURCE_EXHAUSTED, the interceptor sees no message.
+    ("UnaryUnary", "INVALID_ARGUMENT"),
+    ("UnaryUnary", "OK"),
+]
 
 
 def test_every_way_to_end_a_call_is_one_log_line(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -366,16 +380,3 @@ def test_every_way_to_end_a_call_is_one_log_line(serve: Serve, caplog: pytest.Lo
         asyncio.run(scenario())
 
     assert sorted(lines_of(caplog)) == ENDINGS
-
-
-ENDINGS = [
-    ("Call", "UNIMPLEMENTED"),
-    ("StreamStream", "INVALID_ARGUMENT"),
-    ("StreamStream", "OK"),
-    ("UnaryUnary", "CANCELLED"),
-    ("UnaryUnary", "DEADLINE_EXCEEDED"),
-    ("UnaryUnary", "INVALID_ARGUMENT"),
-    ("UnaryUnary", "INVALID_ARGUMENT"),
-    ("UnaryUnary", "INVALID_ARGUMENT"),  # too large: gRPC told RESOURCE_EXHAUSTED itself, and gave no message
-    ("UnaryUnary", "OK"),
-]

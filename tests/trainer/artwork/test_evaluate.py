@@ -46,13 +46,13 @@ def test_no_pair_is_not_a_number():
 
 def test_gaps_and_ties_are_told():
     """Each two tiers have their own accuracy; the share of equal scores is given (A-17)."""
-    found = evaluate_scores(np.array([2.0, 1.0, 1.0, 3.0]), _artworks("SABC"))
+    report = evaluate_scores(np.array([2.0, 1.0, 1.0, 3.0]), _artworks("SABC"))
 
-    assert found["accuracy_by_gap"]["S-A"] == 1.0
-    assert found["accuracy_of_neighbours"] == pytest.approx((1 + 0.5 + 0) / 3)
-    assert found["accuracy_by_gap"]["S-C"] == 0.0
-    assert found["tie_share"] == pytest.approx(1 / 6)
-    assert found["pair_count"] == 6
+    assert report["accuracy_by_gap"]["S-A"] == 1.0
+    assert report["accuracy_of_neighbours"] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert report["accuracy_by_gap"]["S-C"] == 0.0
+    assert report["tie_share"] == pytest.approx(1 / 6)
+    assert report["pair_count"] == 6
 
 
 def test_temperature_gives_back_the_one_that_made_the_scores():
@@ -81,9 +81,9 @@ def test_temperature_without_pairs_is_one():
 
 def test_departments_have_their_own_accuracy():
     """Within painting everything is right, within design everything wrong (A-17)."""
-    found = evaluate_scores(np.array([4.0, 3.0, 1.0, 2.0]), _artworks("SASA", "ppdd"))
+    report = evaluate_scores(np.array([4.0, 3.0, 1.0, 2.0]), _artworks("SASA", "ppdd"))
 
-    assert found["accuracy_by_department"] == {"d": 0.0, "p": 1.0}
+    assert report["accuracy_by_department"] == {"d": 0.0, "p": 1.0}
 
 
 def test_rank_correlations_agree_with_the_tiers():

@@ -130,11 +130,11 @@ def test_trained_head_scores_as_its_checkpoint(trained, target, artwork_config):
     feature_BD = np.random.default_rng(0).normal(size=(3, 144)).astype(np.float32)
 
     model = load_model(target.store, version, session=CPU, stamps=None)
-    found = Head(model).judge(feature_BD).scores
+    score_N = Head(model).judge(feature_BD).scores
 
     with torch.no_grad():
         expected = restore_judge(body)(torch.from_numpy(feature_BD))[1].numpy()
-    assert np.allclose(found, expected, atol=1e-5)
+    assert np.allclose(score_N, expected, atol=1e-5)
     assert version.manifest.calibration.temperature == body["temperature"]
     assert version.manifest.provenance.trained
     assert version.manifest.provenance.data_version == body["data_version"]
@@ -209,8 +209,8 @@ def test_scores_and_order_do_not_depend_on_the_batch(
         score_N, uncertainty_N = np.empty(32, np.float32), np.empty(32, np.float32)
         for start in range(0, 32, size):
             rows = order[start : start + size]
-            found = head.judge(network.run({IMAGE: image_NHWC[rows]})[FEATURE])
-            score_N[rows], uncertainty_N[rows] = found.scores, found.uncertainties
+            judgement = head.judge(network.run({IMAGE: image_NHWC[rows]})[FEATURE])
+            score_N[rows], uncertainty_N[rows] = judgement.scores, judgement.uncertainties
         return score_N, uncertainty_N
 
     alone = judged(np.arange(32), 1)

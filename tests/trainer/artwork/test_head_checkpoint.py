@@ -59,11 +59,11 @@ def test_an_ensemble_is_published_as_one_head(together, artwork_config, tmp_path
     feature_BD = np.random.default_rng(0).normal(size=(3, body["input_dim"])).astype(np.float32)
 
     model = load_model(target.store, version, session=SessionSettings(provider="cpu", threads=1), stamps=None)
-    found = Head(model).judge(feature_BD)
+    judgement = Head(model).judge(feature_BD)
 
     score_N, uncertainty_N = judge_features(restore_judge(body), feature_BD)
-    np.testing.assert_allclose(found.scores, score_N, atol=1e-4)
-    np.testing.assert_allclose(found.uncertainties, uncertainty_N, atol=1e-4)
+    np.testing.assert_allclose(judgement.scores, score_N, atol=1e-4)
+    np.testing.assert_allclose(judgement.uncertainties, uncertainty_N, atol=1e-4)
     calibration = version.manifest.calibration
     assert calibration.model_dump() == body["calibration"]
     assert "1 more" in version.manifest.provenance.notes[0]

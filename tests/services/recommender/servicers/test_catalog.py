@@ -57,7 +57,9 @@ def test_item_comes_back_as_it_was_given(recommender):
 
 
 def test_defaults(recommender):
-    """An item is in stock and released now unless told; a later upsert keeps the release, not the stock."""
+    """An item is in stock and released now unless the request says otherwise; a later upsert keeps the
+    release, not the stock.
+    """
     before = time.time()
     recommender.upsert(item("a", "knit", in_stock=False))
     first = recommender.get("a").item
@@ -299,7 +301,7 @@ def test_without_the_embedder_pictures_are_not_written(recommender, embedder, mo
 
 
 @pytest.mark.slow
-def test_an_oversized_message_is_told(recommender):
+def test_an_oversized_message_is_refused_with_both_sizes(recommender):
     """A message beyond 64 MiB is INVALID_ARGUMENT naming both sizes (S-7)."""
     items = [item(f"a{n}", "x" * (10 << 20) if n else "x" * ((4 << 20) + 1000)) for n in range(7)]
 

@@ -1,4 +1,5 @@
-"""A ranker without models in its own process, to measure its memory: `attacked.py SETTINGS FILES`.
+"""A ranker without models in its own process, to measure its memory: `attacked.py SETTINGS OPEN_FILES`,
+0 for no limit.
 
 Its `Rank` answers once the file `open` beside its ready file exists, for a call with candidates.
 """
@@ -23,7 +24,7 @@ class Ranker(ranker_pb2_grpc.RankerServiceServicer):
         self._opened = opened
 
     async def Rank(self, request: Any, context: Any) -> Any:
-        while request.candidates and not self._opened.exists():  # noqa: ASYNC110 - a file tells nobody
+        while request.candidates and not self._opened.exists():  # noqa: ASYNC110 - a file has no event to wait for
             await asyncio.sleep(0.01)
         return ranker_pb2.RankResponse()
 
@@ -34,8 +35,9 @@ class Ranker(ranker_pb2_grpc.RankerServiceServicer):
 
 
 def main() -> int:
-    if files := int(sys.argv[2]):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    if open_files := int(sys.argv[2]):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, hard))
     settings = ServiceSettings(**json.loads(sys.argv[1]))
     assert settings.ready_file is not None
 

@@ -114,7 +114,7 @@ def test_bodies_that_all_come_late_do_not_pass_the_bound_together(serve: Serve) 
             calls = [asyncio.create_task(outcome(raw(late()))) for _ in range(8)]
             arriving = it.server.registry.get_sample_value
             async with asyncio.timeout(10):
-                while arriving("atelier_arriving_bodies") < len(calls):  # noqa: ASYNC110 - a gauge tells nobody
+                while arriving("atelier_arriving_bodies") < len(calls):  # noqa: ASYNC110 - a gauge has no event
                     await asyncio.sleep(0.01)
                 send.set()
                 while sum(call.done() for call in calls) < 6:  # noqa: ASYNC110

@@ -130,7 +130,7 @@ def test_a_garment_without_an_identifier_has_that_of_the_catalog(tmp_path: Path,
     assert [(line["item_id"], line["group"]) for line in lines] == [(str(n), str(n)) for n in range(4)]
 
 
-def test_a_vocabulary_that_is_none_says_so(tmp_path: Path):
+def test_a_damaged_vocabulary_is_named(tmp_path: Path):
     """The file is named."""
     (tmp_path / VOCABULARY_FILE).write_text('{"fields": [{"name": "x"}]}')
 

@@ -40,10 +40,10 @@ def encoded() -> Encoded:
 @pytest.fixture(scope="module")
 def body(encoded: Encoded) -> dict:
     train = draw_garments(200, noise=1.0, seed=0)
-    found = evaluate_encoder(
+    report = evaluate_encoder(
         encoded, CORE, ProbeBaseline(garments=train.garments, picture_ND=train.picture_ND)
     )
-    return {"split": "val", "trained_on": False, **found}
+    return {"split": "val", "trained_on": False, **report}
 
 
 def test_both_directions_in_gallery_and_batch(body):
@@ -269,13 +269,13 @@ def test_each_group_has_its_figures_with_intervals():
         encoded, encoded.words("style"), measure_centrality(encoded.picture_ND), (*CORE, "detail")
     )
 
-    found = evaluate_groups(standings, encoded, groups)
+    report = evaluate_groups(standings, encoded, groups)
 
-    everyone = found["all"]["recall@10"]
+    everyone = report["all"]["recall@10"]
     assert everyone["value"] == pytest.approx(float(standings.hits(10).mean()))
     assert everyone["low"] < everyone["value"] < everyone["high"]
-    assert found["high_quality"] == {"queries": 0}
-    assert set(found["anchors_against_others"]) == {"top1", "recall@5", "recall@10"}
+    assert report["high_quality"] == {"queries": 0}
+    assert set(report["anchors_against_others"]) == {"top1", "recall@5", "recall@10"}
 
 
 def test_anchors_are_called_better_only_where_chance_does_not_do_it():

@@ -22,13 +22,13 @@ def test_perfect_vectors_rank_first():
     """Records equal to their pictures find them at once; precision@k is at most 1/k (F-12)."""
     vector_ND = np.eye(8, 16, dtype=np.float32)
 
-    found = evaluate_retrieval(vector_ND, vector_ND, [str(i) for i in range(8)])
+    report = evaluate_retrieval(vector_ND, vector_ND, [str(i) for i in range(8)])
 
-    assert set(found["recall"].values()) == {1.0}
-    assert found["precision"] == {"1": 1.0, "3": 1 / 3, "5": 0.2, "10": 0.1, "20": 0.05}
-    assert found["mrr"] == 1.0
-    assert found["chance"] == {"1": 1 / 8, "3": 3 / 8, "5": 5 / 8, "10": 1.0, "20": 1.0}
-    assert (found["positive_similarity"], found["negative_similarity"]) == (1.0, 0.0)
+    assert set(report["recall"].values()) == {1.0}
+    assert report["precision"] == {"1": 1.0, "3": 1 / 3, "5": 0.2, "10": 0.1, "20": 0.05}
+    assert report["mrr"] == 1.0
+    assert report["chance"] == {"1": 1 / 8, "3": 3 / 8, "5": 5 / 8, "10": 1.0, "20": 1.0}
+    assert (report["positive_similarity"], report["negative_similarity"]) == (1.0, 0.0)
 
 
 def test_of_equally_near_items_a_draw_decides():
@@ -78,9 +78,9 @@ def test_random_vectors_are_near_chance():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(2, 400, 32))
 
-    found = evaluate_retrieval(one, other, [str(i) for i in range(400)])
+    report = evaluate_retrieval(one, other, [str(i) for i in range(400)])
 
-    assert found["recall"]["10"] == pytest.approx(found["chance"]["10"], abs=0.03)
+    assert report["recall"]["10"] == pytest.approx(report["chance"]["10"], abs=0.03)
 
 
 def test_random_vectors_reach_chance_and_no_more():
@@ -88,11 +88,11 @@ def test_random_vectors_reach_chance_and_no_more():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(2, 960, 16))
 
-    found = evaluate_in_batch(one, other, [str(i) for i in range(960)])
+    report = evaluate_in_batch(one, other, [str(i) for i in range(960)])
 
-    assert found["chance"]["10"] == 10 / 32
-    assert found["recall"]["10"] == pytest.approx(10 / 32, abs=0.04)
-    assert found["queries"] == 960
+    assert report["chance"]["10"] == 10 / 32
+    assert report["recall"]["10"] == pytest.approx(10 / 32, abs=0.04)
+    assert report["queries"] == 960
 
 
 def test_garments_of_no_whole_batch_are_left_out():
@@ -110,9 +110,9 @@ def test_ties_are_counted_within_the_batch():
     """32 equal records in one batch: each finds its own once in 32 (F-13)."""
     vector_ND = np.ones((32, 4))
 
-    found = evaluate_in_batch(vector_ND, vector_ND, ["same"] * 32)
+    report = evaluate_in_batch(vector_ND, vector_ND, ["same"] * 32)
 
-    assert found["recall"]["1"] == found["tie_ceiling"]["1"] == pytest.approx(1 / 32)
+    assert report["recall"]["1"] == report["tie_ceiling"]["1"] == pytest.approx(1 / 32)
 
 
 def test_some_may_ask_while_all_are_the_gallery():
@@ -120,9 +120,9 @@ def test_some_may_ask_while_all_are_the_gallery():
     encoded = draw_garments(64, noise=0.2)
     asked_N = np.arange(64) < 10
 
-    found = evaluate_in_batch(encoded.record_ND, encoded.picture_ND, encoded.keys, asked_N=asked_N)
+    report = evaluate_in_batch(encoded.record_ND, encoded.picture_ND, encoded.keys, asked_N=asked_N)
 
-    assert (found["queries"], found["batch_size"]) == (10, 32)
+    assert (report["queries"], report["batch_size"]) == (10, 32)
     nobody = evaluate_in_batch(
         encoded.record_ND, encoded.picture_ND, encoded.keys, asked_N=np.zeros(64, bool)
     )
