@@ -58,7 +58,7 @@ def test_cuda_is_what_runs(tmp_path: Path) -> None:
         assert np.isfinite(session.run({"feature_BD": np.ones((4, 16), np.float32)})["score_B"]).all()
 
 
-def test_a_batch_beyond_the_memory_is_told_apart_and_a_smaller_one_runs(tmp_path: Path) -> None:
+def test_a_batch_beyond_the_memory_is_reported_apart_and_a_smaller_one_runs(tmp_path: Path) -> None:
     """A run that the device cannot hold raises DeviceOutOfMemory; the session goes on with what fits."""
     session = open_session(wide_graph(tmp_path / "model.onnx", 1 << 20), ON_GPU)
     too_many = np.ones((100_000, 16), np.float32)  # 100,000 × 2^20 floats: 419 GB

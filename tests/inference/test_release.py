@@ -511,7 +511,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, make_workshop: Any) -> Any:
     return workshop, [workshop.publish("vector", seed=seed) for seed in range(3)]
 
 
-def test_an_alias_that_cannot_be_read_is_told_without_its_path(
+def test_an_alias_that_cannot_be_read_is_reported_without_its_path(
     play: Any, workshop: Any, versions: list[Version], tmp_path: Path
 ) -> None:
     """The error of the disk is stated without the path of the file, since callers read it."""

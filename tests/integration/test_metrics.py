@@ -37,7 +37,7 @@ def value(samples: dict[str, list[tuple[dict[str, str], float]]], name: str, **l
     return sum(number for has, number in samples[name] if labels.items() <= has.items())
 
 
-def test_calls_models_and_indexes_are_told(house: House) -> None:
+def test_calls_models_and_indexes_are_reported(house: House) -> None:
     """Conventional gRPC counters, the release of each follower, cache lookups, batches and index rows."""
     with house.ranker() as ranker, house.recommender() as shop:
         ranker.rank([picture(drawing(n)) for n in range(3)])

@@ -151,7 +151,7 @@ def test_no_token_is_ever_logged(secured: Secured) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("ATELIER_TLS_CERTIFICATE", "missing.pem", "ATELIER_TLS_CERTIFICATE and ATELIER_TLS_KEY go together"),
         ("ATELIER_TOKENS_FILE", "missing", "ATELIER_TOKENS_FILE cannot be read"),
@@ -159,7 +159,7 @@ def test_no_token_is_ever_logged(secured: Secured) -> None:
     ],
 )
 def test_a_service_that_cannot_be_secured_does_not_start(
-    published: Path, tmp_path: Path, name: str, value: str, told: str
+    published: Path, tmp_path: Path, name: str, value: str, message: str
 ) -> None:
     """One line that names the setting, exit code 1, no trace (S-11)."""
     environment = {
@@ -180,5 +180,5 @@ def test_a_service_that_cannot_be_secured_does_not_start(
         check=False,
     )
     assert run.returncode == 1
-    assert told in run.stderr
+    assert message in run.stderr
     assert "Traceback" not in run.stderr

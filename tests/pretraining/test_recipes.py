@@ -133,7 +133,7 @@ def test_the_same_seed_trains_the_same_weights(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_what_cannot_be_read_is_told_before_the_training(
+def test_what_cannot_be_read_is_reported_before_the_training(
     task: PretrainingTask, settings: PretrainingSettings, tmp_path: Path
 ):
     """A damaged photograph of a held-out sender is named, and nothing is written but the claim."""
@@ -191,7 +191,7 @@ def test_a_run_that_diverges_ends_with_its_epoch(
     assert not (tmp_path / "fashion-image").exists()
 
 
-def test_other_photographs_and_seeds_are_told(published: Version, task: PretrainingTask):
+def test_other_photographs_and_seeds_are_reported(published: Version, task: PretrainingTask):
     """Whoever is held out here may have been trained on: the same table and seed alone are silent."""
     assert leakage_warnings(published, task.photographs, 42) == ()
     (data,) = leakage_warnings(published, task.photographs[1:], 42)

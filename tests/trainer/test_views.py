@@ -50,7 +50,7 @@ def test_turning_brings_no_black_corners():
         assert _pixels(augment_picture(white.getvalue(), turning, seed)).min() >= 250
 
 
-def test_what_is_no_picture_is_told():
+def test_what_is_no_picture_is_reported():
     """As everywhere pictures are read."""
     with pytest.raises(InvalidImage):
         augment_picture(b"no picture", SETTINGS, 1)

@@ -236,7 +236,7 @@ def test_a_quick_look_at_temperatures(runner: CliRunner, shop: list[str], tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--phases", "1,4"], "there are phases 1, 2 and 3"),
         (["--set", "training.nothing=1"], "training.nothing"),
@@ -244,13 +244,13 @@ def test_a_quick_look_at_temperatures(runner: CliRunner, shop: list[str], tmp_pa
     ],
 )
 def test_what_cannot_be_tuned_is_one_line(
-    runner: CliRunner, shop: list[str], tmp_path: Path, options: list[str], told: str
+    runner: CliRunner, shop: list[str], tmp_path: Path, options: list[str], message: str
 ) -> None:
     """Said before anything is written."""
     run = runner.invoke(app, ["fashion", "tune", *shop, "--out", str(tmp_path / "out"), *options])
 
     assert run.exit_code == 1
-    assert told in " ".join(run.output.split())
+    assert message in " ".join(run.output.split())
     assert not (tmp_path / "out").exists()
 
 

@@ -172,7 +172,7 @@ def test_an_inner_call_gets_what_is_left_and_the_ids() -> None:
 
 
 @pytest.mark.slow
-def test_a_service_that_is_gone_is_told_within_a_second_and_found_again() -> None:
+def test_a_service_that_is_gone_is_reported_within_a_second_and_found_again() -> None:
     """UNAVAILABLE with a time to retry, at once; answers again within 2 s of its return (S-8)."""
     address = free_address()
 
@@ -215,7 +215,7 @@ def test_a_service_that_is_gone_is_told_within_a_second_and_found_again() -> Non
     assert recovery_s < 2.0
 
 
-def test_a_peer_that_accepts_nothing_is_told_within_a_second() -> None:
+def test_a_peer_that_accepts_nothing_is_reported_within_a_second() -> None:
     """A host that takes the connection but never speaks is no longer waited for than one that is gone."""
 
     async def scenario(address: str) -> float:

@@ -88,7 +88,7 @@ def test_a_message_of_bad_inputs_does_not_lose_the_others() -> None:
     assert reply.results[128].index == 128
 
 
-def test_all_bad_raises_outermost_and_is_told_item_by_item_inside() -> None:
+def test_all_bad_raises_outermost_and_is_reported_item_by_item_inside() -> None:
     """The blocking client raises; a service gets the failures to put beside its other items (S-5)."""
 
     async def inner(address: str) -> embedder_pb2.EmbedResponse:

@@ -101,7 +101,7 @@ def test_a_deadline_that_the_queue_cannot_keep_is_refused_at_once():
     admission.admit(hurried, Load(cost=10), 0.0)
 
 
-def test_a_deadline_that_nothing_could_keep_is_told_as_such():
+def test_a_deadline_that_nothing_could_keep_is_reported_as_such():
     """Work that takes longer by itself than the time left is not worth a retry."""
     with pytest.raises(DeadlineUnmeetable, match=r"takes 8\.00 s at the measured speed"):
         Admission(BOUND, second_a_ten).admit(Request(lane="x", deadline=5.0), Load(cost=80), 0.0)

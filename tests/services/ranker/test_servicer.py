@@ -530,7 +530,7 @@ def test_score_keeps_the_order_of_the_request(serve: Serve, gallery: Gallery) ->
     assert not plain.scores[0].HasField("embedding")
 
 
-def test_the_bounds_and_the_models_are_told(serve: Serve, gallery: Gallery) -> None:
+def test_the_bounds_and_the_models_are_reported(serve: Serve, gallery: Gallery) -> None:
     """GetLimits is the one table; ListModels names head and backbone with their state (S-7)."""
 
     async def question(it: Ranking) -> Any:

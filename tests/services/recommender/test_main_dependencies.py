@@ -71,7 +71,7 @@ def test_an_empty_collection_recommends_nothing(recommender):
     assert ids(recommender.recommend(image=b"knit")) == []
 
 
-def test_overload_is_told_at_once(models, serve, embedder):
+def test_overload_is_reported_at_once(models, serve, embedder):
     """Beyond the bound calls get RESOURCE_EXHAUSTED with a time to retry; those inside are answered (S-4)."""
     recommender = serve(recommend_queue=1)
     embedder.fake.slow_spaces.add(models[1].space_id)

@@ -107,7 +107,9 @@ def test_tls_and_mutual_tls(descriptor: Any, certificates: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_another_authority_is_told_as_what_it_is(descriptor: Any, certificates: Path, tmp_path: Path) -> None:
+def test_another_authority_is_reported_as_what_it_is(
+    descriptor: Any, certificates: Path, tmp_path: Path
+) -> None:
     """A client that trusts somebody else is told that the certificate does not verify (S-11)."""
     own_certificate(tmp_path, until=timedelta(days=1))
 
@@ -157,7 +159,7 @@ def test_a_changed_certificate_is_taken_up_without_a_restart(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda f: (f / "server.pem").unlink(), "ATELIER_TLS_CERTIFICATE cannot be read"),
         (lambda f: (f / "server.key").write_text("x"), "ATELIER_TLS_KEY is not a private key"),
@@ -167,7 +169,7 @@ def test_a_changed_certificate_is_taken_up_without_a_restart(
     ],
 )
 def test_what_cannot_hold_is_refused_at_the_start(
-    descriptor: Any, certificates: Path, tmp_path: Path, change: Any, told: str
+    descriptor: Any, certificates: Path, tmp_path: Path, change: Any, message: str
 ) -> None:
     """Missing, garbled, mismatched or expired: one line that names the setting (S-11)."""
     for file in certificates.iterdir():
@@ -178,29 +180,29 @@ def test_what_cannot_hold_is_refused_at_the_start(
         async with running(settings(tmp_path), shape_service(descriptor, {})):
             raise AssertionError
 
-    with pytest.raises(BadSecurity, match=told):
+    with pytest.raises(BadSecurity, match=message):
         asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
-    ("others", "told"),
+    ("others", "message"),
     [
         ({"tls_key": Path("k")}, "go together"),
         ({"tls_client_ca": Path("c")}, "ATELIER_TLS_CLIENT_CA needs"),
     ],
 )
-def test_half_a_configuration_is_refused(descriptor: Any, others: dict[str, Any], told: str) -> None:
+def test_half_a_configuration_is_refused(descriptor: Any, others: dict[str, Any], message: str) -> None:
     """A key without its certificate, or an authority without either, is no TLS."""
 
     async def scenario() -> None:
         async with running(ServiceSettings(**others), shape_service(descriptor, {})):
             raise AssertionError
 
-    with pytest.raises(BadSecurity, match=told):
+    with pytest.raises(BadSecurity, match=message):
         asyncio.run(scenario())
 
 
-def test_expiry_and_staleness_are_told(certificates: Path, tmp_path: Path) -> None:
+def test_expiry_and_staleness_are_reported(certificates: Path, tmp_path: Path) -> None:
     """The metric is the certificate's own end; changed files that are bad are counted until they are good."""
     for file in certificates.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

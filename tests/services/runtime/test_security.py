@@ -47,7 +47,7 @@ def test_files_make_what_a_client_brings(certificates: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "message"),
     [
         ({"peer_key": "client.key"}, "ATELIER_PEER_CERTIFICATE and ATELIER_PEER_KEY go together"),
         (
@@ -64,10 +64,10 @@ def test_files_make_what_a_client_brings(certificates: Path, tmp_path: Path) -> 
         ({"peer_token_file": "binary"}, "not printable ASCII"),
     ],
 )
-def test_what_cannot_be_used_is_named(certificates: Path, files: dict[str, str], told: str) -> None:
+def test_what_cannot_be_used_is_named(certificates: Path, files: dict[str, str], message: str) -> None:
     """One line that names the setting, before any call is tried (S-11)."""
     (certificates / "empty").write_text("\n")
     (certificates / "binary").write_bytes(b"\xff\xfe")
 
-    with pytest.raises(BadSecurity, match=told):
+    with pytest.raises(BadSecurity, match=message):
         PeerSettings(**{name: certificates / file for name, file in files.items()}).client_security()

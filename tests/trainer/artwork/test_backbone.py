@@ -92,7 +92,7 @@ def test_a_name_of_the_store_goes_before_a_directory(
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "told"),
+    ("name", "error", "message"),
     [
         ("", InvalidConfig, "empty"),
         ("artwork-backbone@nobody", NotInStore, "artwork-backbone@nobody"),
@@ -102,12 +102,12 @@ def test_a_name_of_the_store_goes_before_a_directory(
     ],
 )
 def test_what_is_no_backbone_is_named(
-    gallery, artwork_config: ArtworkConfig, monkeypatch, name: str, error: type[Exception], told: str
+    gallery, artwork_config: ArtworkConfig, monkeypatch, name: str, error: type[Exception], message: str
 ):
     """A wrong name is refused before anything is encoded, not when the run looks for it at its end."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         choose_backbone(name, artwork_config.backbone, PublishTarget(store=gallery.store))
 
 
@@ -122,7 +122,7 @@ def test_settings_of_a_published_version_cannot_be_asked_for(gallery, artwork_co
         )
 
 
-def test_the_places_looked_in_are_told(gallery, tmp_path: Path):
+def test_the_places_looked_in_are_reported(gallery, tmp_path: Path):
     """The store with its aliases, and whether there is a directory of that name."""
     assert "artwork-backbone@production; nothing is no directory" in describe_places("nothing", gallery.store)
     empty = ModelStore.at(tmp_path / "none")

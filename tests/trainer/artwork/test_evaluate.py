@@ -44,7 +44,7 @@ def test_no_pair_is_not_a_number():
     assert np.isnan(compute_pairwise_accuracy(np.array([1.0, 2.0]), np.array([3, 3])))
 
 
-def test_gaps_and_ties_are_told():
+def test_gaps_and_ties_are_reported():
     """Each two tiers have their own accuracy; the share of equal scores is given (A-17)."""
     report = evaluate_scores(np.array([2.0, 1.0, 1.0, 3.0]), _artworks("SABC"))
 

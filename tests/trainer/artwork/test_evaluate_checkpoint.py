@@ -78,7 +78,7 @@ def test_without_a_pair_there_is_no_figure(report, artworks):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"config": None}, "HeadSettings|NoneType"),
         ({"config": {"head": {"hidden_dim": -1}}}, "HeadSettings"),
@@ -89,13 +89,13 @@ def test_without_a_pair_there_is_no_figure(report, artworks):
         ({"seen": [1, 2]}, "seen is no list"),
     ],
 )
-def test_a_damaged_checkpoint_is_one_line(report, tmp_path, change, told):
+def test_a_damaged_checkpoint_is_one_line(report, tmp_path, change, message):
     """Whatever is wrong in it, the file is named before any picture is read (A-22)."""
     made, space = report
     body = load_checkpoint(made.checkpoint, KIND)
     save_checkpoint(tmp_path / "bad.pt", body | change)
 
-    with pytest.raises(InvalidCheckpoint, match=rf"bad\.pt: damaged.*({told})") as caught:
+    with pytest.raises(InvalidCheckpoint, match=rf"bad\.pt: damaged.*({message})") as caught:
         Evaluator(tmp_path / "bad.pt", space)
 
     assert "\n" not in str(caught.value)

@@ -99,7 +99,7 @@ def _bad(images: Path, body: str | bytes, name: str = "metadata.csv") -> str:
         (HEADER.encode("utf-16"), "line 1: not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_table_is_told_in_one_line(images: Path, body: str | bytes, told: str):
+def test_a_file_that_is_no_table_is_reported_in_one_line(images: Path, body: str | bytes, told: str):
     """What the file is instead, and where; no trace of a parser (A-1)."""
     message = _bad(images, body)
 
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_table_is_told_in_one_line(images: Path, body: str | b
         ("1,huge.png,S,k", "huge.png: 102400.0 MiB, the bound is 10.0 MiB"),
     ],
 )
-def test_hostile_rows_are_told_in_a_line_each(images: Path, row: str, told: str):
+def test_hostile_rows_are_reported_in_a_line_each(images: Path, row: str, told: str):
     """A row that no artwork can be made of is listed, whatever it does to paths and memory (A-1)."""
     (images / "loop.png").symlink_to("loop.png")
     with (images / "huge.png").open("wb") as stream:
@@ -133,7 +133,7 @@ def test_hostile_rows_are_told_in_a_line_each(images: Path, row: str, told: str)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"image_id": [1]}, "image_id is [1], no text"),
         ({"image_id": True}, "image_id is True, no text"),
@@ -142,14 +142,14 @@ def test_hostile_rows_are_told_in_a_line_each(images: Path, row: str, told: str)
         ({"artist": "\ud800"}, r"artist '\ud800' holds control characters"),
     ],
 )
-def test_json_values_that_are_no_texts_are_told(images: Path, change: dict[str, object], told: str):
+def test_json_values_that_are_no_texts_are_reported(images: Path, change: dict[str, object], message: str):
     """Only texts and numbers name anything (A-1)."""
     row = {"image_id": "1", "path": "a.png", "tier": "S", "artist": "kim"}
 
-    assert f"row 1: {told}" in _bad(images, json.dumps([row | change]), "metadata.json")
+    assert f"row 1: {message}" in _bad(images, json.dumps([row | change]), "metadata.json")
 
 
-def test_json_too_deep_is_told(images: Path):
+def test_json_too_deep_is_reported(images: Path):
     """A document that is nothing but brackets ends in a line."""
     assert "not JSON" in _bad(images, "[" * 100_000, "metadata.json")
 
@@ -163,7 +163,7 @@ def test_one_artist_in_two_spellings_is_one(images: Path):
     assert {artwork.artist for artwork in artworks} == {"René"}
 
 
-def test_images_that_are_no_folder_are_told_once(images: Path):
+def test_images_that_are_no_folder_are_reported_once(images: Path):
     """Not once a row."""
     with pytest.raises(InvalidData, match=r"nowhere: no folder"):
         read_metadata(_csv(images, HEADER + "1,a.png,S,k\n"), images / "nowhere")

@@ -193,7 +193,9 @@ def test_features_are_those_of_the_published_graph(gallery, artworks, space):
     assert np.array_equal(batch_ND, vectors_of_files(paths, gallery.backbone.version, space))
 
 
-def test_a_broken_test_picture_is_told_before_training(gallery, artwork_config, artworks, space, tmp_path):
+def test_a_broken_test_picture_is_reported_before_training(
+    gallery, artwork_config, artworks, space, tmp_path
+):
     """Not when the run has ended and its report is due (A-1, A-3)."""
     broken = tmp_path / "broken.png"
     broken.write_bytes(artworks[0].path.read_bytes()[:200])

@@ -86,7 +86,7 @@ def test_more_epochs_go_on_where_the_run_ended(gallery, artwork_config, artworks
     assert _alike(one["model_state_dict"], other["model_state_dict"])
 
 
-def test_nothing_to_resume_is_told(gallery, artwork_config, artworks, space):
+def test_nothing_to_resume_is_reported(gallery, artwork_config, artworks, space):
     """A folder without a run says so and stays as it is."""
     with pytest.raises(InvalidCheckpoint, match="no run to resume"):
         train_artwork(artwork_config, artworks, gallery.backbone.version, space, resume=True)

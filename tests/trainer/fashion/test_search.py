@@ -38,7 +38,7 @@ def test_samples_are_of_every_style_in_turn():
     assert len(choose_samples(styles, 100)) == 100
 
 
-def test_what_is_found_is_nearest_and_the_own_place_is_told(encoded):
+def test_what_is_found_is_nearest_and_the_own_place_is_reported(encoded):
     """Against sorting everything (F-20)."""
     for found in search_samples(encoded, np.array([3, 40]), 7):
         similarity_N = encoded.picture_ND @ encoded.record_ND[found.own_row]

@@ -58,7 +58,7 @@ def test_failed_save_leaves_the_old_file(tmp_path: Path):
     assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
 
 
-def test_a_disk_that_is_full_is_told_by_the_file(tmp_path: Path):
+def test_a_disk_that_is_full_is_reported_by_the_file(tmp_path: Path):
     """A checkpoint that does not fit leaves the one before, and no half of itself."""
     path = tmp_path / "best.pt"
     save_checkpoint(path, {"kind": "head", "epoch": 1})
@@ -76,12 +76,12 @@ def test_a_disk_that_is_full_is_told_by_the_file(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [({}, "no epoch"), ({"epoch": None}, "NoneType"), ({"epoch": "x"}, "invalid literal")],
 )
-def test_what_a_body_lacks_is_one_line(tmp_path: Path, body: dict[str, object], told: str):
+def test_what_a_body_lacks_is_one_line(tmp_path: Path, body: dict[str, object], message: str):
     """The file is named with the first thing that is wrong with it."""
-    refused = pytest.raises(InvalidCheckpoint, match=rf"c\.pt: damaged.*{told}")
+    refused = pytest.raises(InvalidCheckpoint, match=rf"c\.pt: damaged.*{message}")
     with refused as caught, restoring(tmp_path / "c.pt"):
         int(body["epoch"])
 

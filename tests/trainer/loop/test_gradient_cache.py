@@ -87,7 +87,7 @@ def test_memory_that_runs_out_on_the_way_back_leaves_no_half_gradient():
         torch.testing.assert_close(weight.grad, other)
 
 
-def test_one_row_that_does_not_fit_is_told():
+def test_one_row_that_does_not_fit_is_reported():
     """There is nothing to halve in one row."""
     with pytest.raises(torch.OutOfMemoryError):
         _gradients(_network(), 4, torch.randn(4, 6), limit=0)

@@ -89,7 +89,7 @@ def test_pictures_of_a_lost_catalog_are_not_swept(catalog, open_catalog, tmp_pat
     assert [path.read_bytes() for path in catalog.pictures._root.glob("*/*")] == [b"knit"]
 
 
-def test_a_damaged_schema_is_told_as_damage(catalog, tmp_path):
+def test_a_damaged_schema_is_reported_as_damage(catalog, tmp_path):
     """Names that are no longer UTF-8 in the schema are DamagedCatalog too, not a decoding error."""
     catalog.close()
     catalog._database.close = lambda: None
@@ -102,7 +102,7 @@ def test_a_damaged_schema_is_told_as_damage(catalog, tmp_path):
         Catalog(tmp_path / "catalogue")
 
 
-def test_damaged_pages_are_told_as_damage(catalog, open_catalog, tmp_path):
+def test_damaged_pages_are_reported_as_damage(catalog, open_catalog, tmp_path):
     """What SQLite cannot read is DamagedCatalog, without a statement or a path in its text."""
     for number in range(200):
         write(catalog, f"item-{number}", f"knit {number}")

@@ -8,7 +8,7 @@ from services.recommender.errors import DamagedCatalog, DiskFull
 from tests.services.recommender.catalog.conftest import reopened, write
 
 
-def test_a_damaged_picture_is_told_and_mended_by_its_return(catalog):
+def test_a_damaged_picture_is_reported_and_mended_by_its_return(catalog):
     """A picture whose hash differs is an error; upserting it again writes it anew."""
     write(catalog, "a")
     (path,) = catalog.pictures._root.glob("*/*")

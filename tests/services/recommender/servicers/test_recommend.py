@@ -314,7 +314,7 @@ def test_examples_that_cancel_out(stocked, models):
         stocked.recommend(vector=twice, positive_examples=[example(vector=against)])
 
 
-def test_models_and_limits_are_told(stocked, models):
+def test_models_and_limits_are_reported(stocked, models):
     """ListModels gives the lead and the image model as they serve; GetLimits the one table (S-7)."""
     lead, image = stocked.models()
 

@@ -24,7 +24,7 @@ def test_the_sheet_shows_pictures_beside_their_views(fashion_config, garments, t
     assert not any(np.array_equal(first[0], view) for view in first[1:])
 
 
-def test_records_are_told_before_and_after(fashion_config, garments, tmp_path):
+def test_records_are_shown_before_and_after(fashion_config, garments, tmp_path):
     """What the variants change is seen, the same in every run (F-22)."""
     config = _with(fashion_config, mixing_rate=1.0)
 

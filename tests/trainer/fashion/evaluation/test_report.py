@@ -119,7 +119,7 @@ def test_principal_axes_keep_what_differs_most():
 
 
 @pytest.mark.parametrize("fault", ["length", "dimension", "nan"])
-def test_vectors_that_are_not_what_they_must_be_are_told(fault: str):
+def test_vectors_that_are_not_what_they_must_be_are_reported(fault: str):
     """512 numbers of length 1, all finite (F-12)."""
     vector_ND = draw_garments(20, noise=0.1).record_ND
     assert check_vectors(vector_ND)["ok"]

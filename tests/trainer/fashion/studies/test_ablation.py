@@ -10,7 +10,7 @@ from trainer.loop.checkpoints import BEST
 pytestmark = pytest.mark.slow
 
 
-def test_the_second_stage_alone_is_told_beside_both(house, gallery, tmp_path):
+def test_the_second_stage_alone_is_reported_beside_both(house, gallery, tmp_path):
     """Same epochs, same garments; the difference with its interval, a verdict that fits it (F-9)."""
     space = replace(house.space, out=tmp_path)
     train_fashion(house.config, house.garments, gallery.image.version, space)

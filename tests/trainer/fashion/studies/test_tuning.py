@@ -63,7 +63,7 @@ def test_each_phase_starts_from_the_best_so_far(gallery, fashion_config, garment
     assert report.body["val"]["recall"]["5"] == body["best"]["value"]
 
 
-def test_what_a_kind_does_not_have_is_told_before_any_trial(gallery, fashion_config, garments, space):
+def test_what_a_kind_does_not_have_is_reported_before_any_trial(gallery, fashion_config, garments, space):
     """Attention has no `field_dim`: the phase that varies it is refused by name, and nothing is written."""
     attentive = change_settings(fashion_config, {"encoder.kind": "attention"})
 
