@@ -100,7 +100,7 @@ def test_a_setting_of_the_command_line_is_over_the_file():
         ("training.seed=[", "is no YAML"),
         ("training.seed.deep=1", "seed is a value"),
         ("training.sed=7", "training.sed"),
-        ("training.ensemble=9", r"training: ensemble is 9, of 3 checkpoints"),
+        ("training.ensemble=9", r"training: ensemble is 9, above keep_top 3"),
         ("training.learning_rate=.inf", "learning_rate: Input should be a finite number"),
         ("training.scheduler_eta_min=1", "scheduler_eta_min is 1, above learning_rate 0.0001"),
         ("training.seed=99999999999999999999", "training.seed"),

@@ -9,7 +9,7 @@ import pytest
 from services.recommender.release import collection
 from services.runtime import errors
 from tests.services.recommender.conftest import until
-from tests.services.recommender.release.conftest import next_models, serves
+from tests.services.recommender.release.conftest import next_lead, next_models, serves
 from tests.services.recommender.world import ids, item, vector_of
 
 
@@ -136,8 +136,10 @@ def test_bare_vectors_block_an_upgrade(recommender, models, shelf, embedder):
 
 def test_a_picture_that_cannot_follow_is_named(recommender, models, shelf, embedder):
     """A picture that the new model refuses keeps the old release in service and is named."""
-    lead, image = next_models(shelf, embedder)
+    image = shelf.image("tower 2")
+    # Before the lead moves: an upsert during the upgrade would be refused itself.
     recommender.upsert(item("odd", f"knit broken-{image.space_id[:6]}"))
+    lead = next_lead(shelf, embedder, image)
     until(lambda: "item odd cannot follow" in recommender.status().detail)
 
     assert ids(recommender.recommend(image=b"knit")) == ["odd"]
