@@ -65,6 +65,7 @@ def test_fashion_vectors_have_the_shape_of_the_real_ones(packaged: ModelStore):
     assert packaged.resolve("fashion-image").manifest.dimension == 512
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_a_picture_has_the_same_vector_in_any_batch(packaged: ModelStore, name: str, tmp_path: Path):
     """Equal to the bit alone, in pairs, in eights and among others."""

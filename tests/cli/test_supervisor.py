@@ -54,6 +54,7 @@ def spec(name: str, notes: Path, *, needs: tuple[str, ...] = (), takes_s: float 
     return ServiceSpec(name=name, environment=environment, needs=needs)
 
 
+@pytest.mark.slow
 def test_what_is_needed_is_stopped_last(notes: Path, tmp_path: Path) -> None:
     """A service hears of the end only when those that need it are gone: they finish accepted calls first."""
     # proves S-1
@@ -91,6 +92,7 @@ def test_a_directory_has_one_supervisor(notes: Path, tmp_path: Path) -> None:
     assert second.stop() == {"embedder": 0}
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_listen_is_named(notes: Path, tmp_path: Path) -> None:
     """The hint ends with the last lines of its log; whatever was started is stopped."""
     running = Supervisor([spec("embedder", notes), spec("silent", notes)], tmp_path / "run")

@@ -215,6 +215,7 @@ def test_a_service_that_is_gone_is_reported_within_a_second_and_found_again() ->
     assert recovery_s < 2.0
 
 
+@pytest.mark.slow
 def test_a_peer_that_accepts_nothing_is_reported_within_a_second() -> None:
     """A host that takes the connection but never speaks is no longer waited for than one that is gone."""
 
@@ -269,6 +270,7 @@ def test_an_answer_without_details_still_reads_well() -> None:
         client.embed([INPUT], space_id=SPACE)
 
 
+@pytest.mark.slow
 def test_a_call_that_the_other_side_lets_go_is_unavailable() -> None:
     """CANCELLED that nobody here asked for, as from a server that stops, can be tried again (S-8)."""
 

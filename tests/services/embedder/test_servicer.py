@@ -603,6 +603,7 @@ def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
     assert held == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_stream_counts_what_it_has_not_answered(place):
     """Messages that a stream reads ahead are held: it stops at the bytes, not at its window (S-4)."""
     slow(place)

@@ -22,6 +22,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), values, max_size=5))
 def test_a_record_survives_the_message(record):
     """What is written is read again, objects and lists within lists included."""

@@ -84,6 +84,7 @@ async def asked(address: str, security: ClientSecurity) -> str:
     return await asyncio.to_thread(ask, address, security)
 
 
+@pytest.mark.slow
 def test_tls_and_mutual_tls(descriptor: Any, certificates: Path) -> None:
     """A client that trusts the authority is answered; where servers ask for one, a certificate is needed
     (S-1)."""
@@ -107,6 +108,7 @@ def test_tls_and_mutual_tls(descriptor: Any, certificates: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_another_authority_is_reported_as_what_it_is(
     descriptor: Any, certificates: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_another_authority_is_reported_as_what_it_is(
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_certificate_that_has_run_out_is_not_trusted(tmp_path: Path) -> None:
     """A client refuses a server whose certificate expired while it ran, and says so (S-11)."""
     own_certificate(tmp_path, until=timedelta(days=-1))

@@ -30,6 +30,7 @@ async def _echo_for_ever(requests: AsyncIterator[Any], _context: Any) -> AsyncIt
     await asyncio.sleep(30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_deadline_is_never_a_cancellation(
     serve: Serve, caplog: pytest.LogCaptureFixture, method: str
@@ -123,6 +124,7 @@ def test_what_a_drain_leaves_over_is_unavailable(
     assert lines_of(caplog) == [(method, "UNAVAILABLE")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("timeout", "code"), [(0.05, "DEADLINE_EXCEEDED"), (None, "CANCELLED")])
 def test_a_stream_that_breaks_off_is_not_one_that_ended(
     serve: Serve, caplog: pytest.LogCaptureFixture, timeout: float | None, code: str

@@ -152,6 +152,7 @@ def test_a_taken_port_is_said_and_not_shared(descriptor: ServiceDescriptor) -> N
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_messages_up_to_the_bound_pass_both_ways(serve: Serve) -> None:
     """64 MiB fit in both directions; more is refused and the server lives on (S-5)."""
 

@@ -130,6 +130,7 @@ def test_bodies_that_all_come_late_do_not_pass_the_bound_together(serve: Serve) 
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_mute_callers_keep_large_bodies_out_and_nothing_else(serve: Serve) -> None:
     """Where every turn is taken a body that is not there is refused, a small one answered, and a turn ends
     with its call (S-4)."""
