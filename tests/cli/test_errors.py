@@ -58,7 +58,7 @@ def test_a_remedy_is_a_hint(error: Exception, hint: str, capsys: pytest.CaptureF
 
 
 def test_a_file_error_names_the_file_first(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the operating system refuses is told by path and reason, without its number."""
+    """An error of the operating system names the path and the reason, without its number."""
     with pytest.raises(typer.Exit), reported():
         raise PermissionError(errno.EACCES, "Permission denied", "/models/x")
 

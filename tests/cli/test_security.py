@@ -55,7 +55,7 @@ def test_a_name_is_given_once(runner: CliRunner, tmp_path: Path) -> None:
 
 
 def test_tokens_made_at_once_are_all_kept(tmp_path: Path) -> None:
-    """Nobody is shown a token that the file then lacks."""
+    """A token that could not be written to the file is not printed."""
     file = tmp_path / "tokens"
     with ThreadPoolExecutor(8) as executor:
         lines = [f"n{number} read {digest_token(str(number))}\n" for number in range(64)]
@@ -119,7 +119,7 @@ def test_a_damaged_token_file_is_named_and_kept(runner: CliRunner, tmp_path: Pat
 
 
 def test_a_token_file_that_is_a_folder_is_one_line(runner: CliRunner, tmp_path: Path) -> None:
-    """What the operating system refuses is told with the path; no token is shown."""
+    """An error of the operating system names the path, and no token is printed."""
     run = create(runner, tmp_path, "shop")
 
     assert run.exit_code == 1
