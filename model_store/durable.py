@@ -8,9 +8,27 @@ import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_observers: list[Callable[[str], None]] = []
+
+
+def checkpoint(name: str) -> None:
+    """Mark a moment between two steps that a crash may separate; a no-op unless something observes it."""
+    for observer in _observers:
+        observer(name)
+
+
+@contextmanager
+def observing(observer: Callable[[str], None]) -> Iterator[None]:
+    """Call `observer` with the name of every checkpoint of this process until the block ends."""
+    _observers.append(observer)
+    try:
+        yield
+    finally:
+        _observers.remove(observer)
 
 
 class LockHeld(Exception):
@@ -55,6 +73,7 @@ def replacing(
         if mode is not None:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
         yield temporary
+        checkpoint("before rename")
         if sync:
             rename(temporary, path)
         else:

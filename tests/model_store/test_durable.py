@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from model_store.durable import LockHeld, acquire, locked, rename, replacing, write_bytes, write_text
+from model_store.durable import (
+    LockHeld,
+    acquire,
+    checkpoint,
+    locked,
+    observing,
+    rename,
+    replacing,
+    write_bytes,
+    write_text,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -186,3 +196,16 @@ def test_bytes_are_written_as_given(tmp_path: Path) -> None:
     write_bytes(tmp_path / "data", b"\x00\r\n\xff", sync=False)
 
     assert (tmp_path / "data").read_bytes() == b"\x00\r\n\xff"
+
+
+def test_checkpoints_are_seen_where_they_are_observed(tmp_path: Path) -> None:
+    """Within the block every checkpoint is observed, a file's renaming before it happens; outside none is."""
+    seen: list[tuple[str, bool]] = []
+    path = tmp_path / "report.json"
+
+    with observing(lambda name: seen.append((name, path.exists()))):
+        write_text(path, "new")
+        checkpoint("after")
+    checkpoint("unseen")
+
+    assert seen == [("before rename", False), ("after", True)]
