@@ -70,7 +70,7 @@ def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> 
         positives=tuple(_example(example, limits) for example in request.positive_examples),
         negatives=tuple(_example(example, limits) for example in request.negative_examples),
         item_count=count,
-        filter_words=read_record(request.filter.attributes),
+        filter_words=read_record(request.filter.any_of),
         in_stock=request.filter.in_stock if request.filter.HasField("in_stock") else None,
         released_from_us=_optional_us(request.filter, "released_after"),
         excluded_ids=tuple(check_item_id(item_id) for item_id in request.excluded_item_ids),

@@ -89,20 +89,22 @@ class ListItemsResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[_resources_pb2.Item, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
 
 class UpsertItem(_message.Message):
-    __slots__ = ("item_id", "image", "vector", "attributes", "released_at", "in_stock")
+    __slots__ = ("item_id", "image", "vector", "attributes", "released_at", "in_stock", "product_id")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     RELEASED_AT_FIELD_NUMBER: _ClassVar[int]
     IN_STOCK_FIELD_NUMBER: _ClassVar[int]
+    PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     image: bytes
     vector: _types_pb2.SpaceVector
     attributes: _struct_pb2.Struct
     released_at: _timestamp_pb2.Timestamp
     in_stock: bool
-    def __init__(self, item_id: _Optional[str] = ..., image: _Optional[bytes] = ..., vector: _Optional[_Union[_types_pb2.SpaceVector, _Mapping]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., released_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_stock: _Optional[bool] = ...) -> None: ...
+    product_id: str
+    def __init__(self, item_id: _Optional[str] = ..., image: _Optional[bytes] = ..., vector: _Optional[_Union[_types_pb2.SpaceVector, _Mapping]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., released_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., in_stock: _Optional[bool] = ..., product_id: _Optional[str] = ...) -> None: ...
 
 class UpsertItemResult(_message.Message):
     __slots__ = ("index", "item_id", "revision", "error")

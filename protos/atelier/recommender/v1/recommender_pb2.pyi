@@ -2,6 +2,7 @@ from atelier.recommender.v1 import resources_pb2 as _resources_pb2
 from atelier.types.v1 import access_pb2 as _access_pb2
 from atelier.types.v1 import types_pb2 as _types_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -11,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("collection", "image", "items", "attributes", "vector", "positive_examples", "negative_examples", "item_count", "filter", "excluded_item_ids")
+    __slots__ = ("collection", "image", "items", "attributes", "vector", "positive_examples", "negative_examples", "item_count", "filter", "excluded_item_ids", "min_revision")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +23,7 @@ class RecommendRequest(_message.Message):
     ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
     collection: str
     image: bytes
     items: _resources_pb2.ItemIds
@@ -32,10 +34,11 @@ class RecommendRequest(_message.Message):
     item_count: int
     filter: _resources_pb2.ItemFilter
     excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, collection: _Optional[str] = ..., image: _Optional[bytes] = ..., items: _Optional[_Union[_resources_pb2.ItemIds, _Mapping]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., vector: _Optional[_Union[_types_pb2.SpaceVector, _Mapping]] = ..., positive_examples: _Optional[_Iterable[_Union[_resources_pb2.Example, _Mapping]]] = ..., negative_examples: _Optional[_Iterable[_Union[_resources_pb2.Example, _Mapping]]] = ..., item_count: _Optional[int] = ..., filter: _Optional[_Union[_resources_pb2.ItemFilter, _Mapping]] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    min_revision: int
+    def __init__(self, collection: _Optional[str] = ..., image: _Optional[bytes] = ..., items: _Optional[_Union[_resources_pb2.ItemIds, _Mapping]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., vector: _Optional[_Union[_types_pb2.SpaceVector, _Mapping]] = ..., positive_examples: _Optional[_Iterable[_Union[_resources_pb2.Example, _Mapping]]] = ..., negative_examples: _Optional[_Iterable[_Union[_resources_pb2.Example, _Mapping]]] = ..., item_count: _Optional[int] = ..., filter: _Optional[_Union[_resources_pb2.ItemFilter, _Mapping]] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., min_revision: _Optional[int] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("recommendations", "errors", "models", "collection", "space_id", "catalogue_revision", "timings")
+    __slots__ = ("recommendations", "errors", "models", "collection", "space_id", "catalogue_revision", "timings", "generation", "manifest_digest")
     RECOMMENDATIONS_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +46,8 @@ class RecommendResponse(_message.Message):
     SPACE_ID_FIELD_NUMBER: _ClassVar[int]
     CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
     recommendations: _containers.RepeatedCompositeFieldContainer[Recommendation]
     errors: _containers.RepeatedCompositeFieldContainer[_types_pb2.ItemError]
     models: _containers.RepeatedCompositeFieldContainer[_types_pb2.ModelIdentity]
@@ -50,7 +55,39 @@ class RecommendResponse(_message.Message):
     space_id: str
     catalogue_revision: int
     timings: _types_pb2.Timings
-    def __init__(self, recommendations: _Optional[_Iterable[_Union[Recommendation, _Mapping]]] = ..., errors: _Optional[_Iterable[_Union[_types_pb2.ItemError, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelIdentity, _Mapping]]] = ..., collection: _Optional[str] = ..., space_id: _Optional[str] = ..., catalogue_revision: _Optional[int] = ..., timings: _Optional[_Union[_types_pb2.Timings, _Mapping]] = ...) -> None: ...
+    generation: int
+    manifest_digest: str
+    def __init__(self, recommendations: _Optional[_Iterable[_Union[Recommendation, _Mapping]]] = ..., errors: _Optional[_Iterable[_Union[_types_pb2.ItemError, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelIdentity, _Mapping]]] = ..., collection: _Optional[str] = ..., space_id: _Optional[str] = ..., catalogue_revision: _Optional[int] = ..., timings: _Optional[_Union[_types_pb2.Timings, _Mapping]] = ..., generation: _Optional[int] = ..., manifest_digest: _Optional[str] = ...) -> None: ...
+
+class BatchRecommendRequest(_message.Message):
+    __slots__ = ("collection", "requests", "min_revision")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    requests: _containers.RepeatedCompositeFieldContainer[RecommendRequest]
+    min_revision: int
+    def __init__(self, collection: _Optional[str] = ..., requests: _Optional[_Iterable[_Union[RecommendRequest, _Mapping]]] = ..., min_revision: _Optional[int] = ...) -> None: ...
+
+class BatchRecommendResponse(_message.Message):
+    __slots__ = ("results", "models", "collection", "space_id", "catalogue_revision", "timings", "generation", "manifest_digest")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[BatchRecommendResult]
+    models: _containers.RepeatedCompositeFieldContainer[_types_pb2.ModelIdentity]
+    collection: str
+    space_id: str
+    catalogue_revision: int
+    timings: _types_pb2.Timings
+    generation: int
+    manifest_digest: str
+    def __init__(self, results: _Optional[_Iterable[_Union[BatchRecommendResult, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelIdentity, _Mapping]]] = ..., collection: _Optional[str] = ..., space_id: _Optional[str] = ..., catalogue_revision: _Optional[int] = ..., timings: _Optional[_Union[_types_pb2.Timings, _Mapping]] = ..., generation: _Optional[int] = ..., manifest_digest: _Optional[str] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()
@@ -71,6 +108,24 @@ class GetLimitsResponse(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     limits: _types_pb2.Limits
     def __init__(self, limits: _Optional[_Union[_types_pb2.Limits, _Mapping]] = ...) -> None: ...
+
+class BatchRecommendResult(_message.Message):
+    __slots__ = ("index", "answer", "error")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    answer: Recommendations
+    error: _status_pb2.Status
+    def __init__(self, index: _Optional[int] = ..., answer: _Optional[_Union[Recommendations, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
+class Recommendations(_message.Message):
+    __slots__ = ("recommendations", "errors")
+    RECOMMENDATIONS_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    recommendations: _containers.RepeatedCompositeFieldContainer[Recommendation]
+    errors: _containers.RepeatedCompositeFieldContainer[_types_pb2.ItemError]
+    def __init__(self, recommendations: _Optional[_Iterable[_Union[Recommendation, _Mapping]]] = ..., errors: _Optional[_Iterable[_Union[_types_pb2.ItemError, _Mapping]]] = ...) -> None: ...
 
 class Recommendation(_message.Message):
     __slots__ = ("item", "similarity")

@@ -40,6 +40,11 @@ class RecommenderServiceStub:
                 request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
                 response_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
                 _registered_method=True)
+        self.BatchRecommend = channel.unary_unary(
+                '/atelier.recommender.v1.RecommenderService/BatchRecommend',
+                request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendRequest.SerializeToString,
+                response_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/atelier.recommender.v1.RecommenderService/ListModels',
                 request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.ListModelsRequest.SerializeToString,
@@ -58,6 +63,14 @@ class RecommenderServiceServicer:
 
     def Recommend(self, request, context):
         """Returns the nearest items to a query, to liked examples and away from disliked ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchRecommend(self, request, context):
+        """Answers up to 64 requests from one state of the collection. A bad request fails alone; when all fail, so does
+        the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +97,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.Recommend,
                     request_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendRequest.FromString,
                     response_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendResponse.SerializeToString,
+            ),
+            'BatchRecommend': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchRecommend,
+                    request_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendRequest.FromString,
+                    response_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -124,6 +142,33 @@ class RecommenderService:
             '/atelier.recommender.v1.RecommenderService/Recommend',
             atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
             atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchRecommend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atelier.recommender.v1.RecommenderService/BatchRecommend',
+            atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendRequest.SerializeToString,
+            atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendResponse.FromString,
             options,
             channel_credentials,
             insecure,

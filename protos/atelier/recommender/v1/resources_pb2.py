@@ -27,19 +27,25 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&atelier/recommender/v1/resources.proto\x12\x16\x61telier.recommender.v1\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12+\n\nattributes\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0breleased_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_stock\x18\x04 \x01(\x08\x12\x16\n\x0epicture_digest\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\x03\"\x98\x01\n\x07\x45xample\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x11\n\x07item_id\x18\x02 \x01(\tH\x00\x12-\n\nattributes\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12/\n\x06vector\x18\x04 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x42\t\n\x07\x63ontent\"\x1b\n\x07ItemIds\x12\x10\n\x08item_ids\x18\x01 \x03(\t\"\x91\x01\n\nItemFilter\x12+\n\nattributes\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x15\n\x08in_stock\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x32\n\x0ereleased_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0b\n\t_in_stockb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&atelier/recommender/v1/resources.proto\x12\x16\x61telier.recommender.v1\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12+\n\nattributes\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0breleased_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08in_stock\x18\x04 \x01(\x08\x12\x16\n\x0epicture_digest\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\x03\x12\x12\n\nproduct_id\x18\x07 \x01(\t\"\x98\x01\n\x07\x45xample\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x11\n\x07item_id\x18\x02 \x01(\tH\x00\x12-\n\nattributes\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12/\n\x06vector\x18\x04 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x42\t\n\x07\x63ontent\"\x1b\n\x07ItemIds\x12\x10\n\x08item_ids\x18\x01 \x03(\t\"\xab\x03\n\nItemFilter\x12\'\n\x06\x61ny_of\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07none_of\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12K\n\rnumber_ranges\x18\x03 \x03(\x0b\x32\x34.atelier.recommender.v1.ItemFilter.NumberRangesEntry\x12\x16\n\x0emissing_fields\x18\x04 \x03(\t\x12\x15\n\x08in_stock\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x32\n\x0ereleased_after\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0freleased_before\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1aX\n\x11NumberRangesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.atelier.recommender.v1.NumberRange:\x02\x38\x01\x42\x0b\n\t_in_stock\"t\n\x0bNumberRange\x12\x12\n\x08\x61t_least\x18\x01 \x01(\x01H\x00\x12\x0f\n\x05\x61\x62ove\x18\x02 \x01(\x01H\x00\x12\x11\n\x07\x61t_most\x18\x03 \x01(\x01H\x01\x12\x0f\n\x05\x62\x65low\x18\x04 \x01(\x01H\x01\x42\r\n\x0blower_boundB\r\n\x0bupper_boundb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'atelier.recommender.v1.resources_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ITEMFILTER_NUMBERRANGESENTRY']._loaded_options = None
+  _globals['_ITEMFILTER_NUMBERRANGESENTRY']._serialized_options = b'8\001'
   _globals['_ITEM']._serialized_start=160
-  _globals['_ITEM']._serialized_end=337
-  _globals['_EXAMPLE']._serialized_start=340
-  _globals['_EXAMPLE']._serialized_end=492
-  _globals['_ITEMIDS']._serialized_start=494
-  _globals['_ITEMIDS']._serialized_end=521
-  _globals['_ITEMFILTER']._serialized_start=524
-  _globals['_ITEMFILTER']._serialized_end=669
+  _globals['_ITEM']._serialized_end=357
+  _globals['_EXAMPLE']._serialized_start=360
+  _globals['_EXAMPLE']._serialized_end=512
+  _globals['_ITEMIDS']._serialized_start=514
+  _globals['_ITEMIDS']._serialized_end=541
+  _globals['_ITEMFILTER']._serialized_start=544
+  _globals['_ITEMFILTER']._serialized_end=971
+  _globals['_ITEMFILTER_NUMBERRANGESENTRY']._serialized_start=870
+  _globals['_ITEMFILTER_NUMBERRANGESENTRY']._serialized_end=958
+  _globals['_NUMBERRANGE']._serialized_start=973
+  _globals['_NUMBERRANGE']._serialized_end=1089
 # @@protoc_insertion_point(module_scope)

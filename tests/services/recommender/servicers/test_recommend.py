@@ -143,18 +143,18 @@ def test_likes_and_dislikes(stocked):
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
-        ({"attributes": write_record({"category": "knit"})}, {"knit-retro", "knit-retro-2"}),
-        ({"attributes": write_record({"style": ["resort", "nothing"]})}, {"knit-retro-2", "skirt-resort"}),
-        ({"attributes": write_record({"style": "retr0"})}, {"knit-retro", "knit-retro-2"}),
-        ({"attributes": write_record({"category": "skirt", "style": "resort"})}, {"skirt-resort"}),
-        ({"attributes": write_record({"brand": "Nord"})}, {"old"}),
+        ({"any_of": write_record({"category": "knit"})}, {"knit-retro", "knit-retro-2"}),
+        ({"any_of": write_record({"style": ["resort", "nothing"]})}, {"knit-retro-2", "skirt-resort"}),
+        ({"any_of": write_record({"style": "retr0"})}, {"knit-retro", "knit-retro-2"}),
+        ({"any_of": write_record({"category": "skirt", "style": "resort"})}, {"skirt-resort"}),
+        ({"any_of": write_record({"brand": "Nord"})}, {"old"}),
         ({"in_stock": False}, {"skirt-sold"}),
-        ({"in_stock": True, "attributes": write_record({"category": "skirt"})}, {"skirt-resort"}),
+        ({"in_stock": True, "any_of": write_record({"category": "skirt"})}, {"skirt-resort"}),
         (
             {"released_after": timestamp_pb2.Timestamp(seconds=2_000_000)},
             {"knit-retro", "knit-retro-2", "skirt-resort", "skirt-sold"},
         ),
-        ({"attributes": write_record({"category": "none"})}, set()),
+        ({"any_of": write_record({"category": "none"})}, set()),
     ],
 )
 def test_filters(stocked, conditions, expected):
@@ -221,22 +221,22 @@ REFUSED = {
     "empty picture": ({"image": b""}, errors.InvalidArgument, "empty"),
     "large picture": ({"image": b"x" * (11 << 20)}, errors.InvalidArgument, "11534336 bytes"),
     "filter number": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"price": 3}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"price": 3}))},
         errors.InvalidArgument,
         "field 'price' is neither a text nor a list of texts",
     ),
     "filter empty": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"style": []}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"style": []}))},
         errors.InvalidArgument,
         "nothing could satisfy it",
     ),
     "filter NUL": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"style": "retro\0x"}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"style": "retro\0x"}))},
         errors.InvalidArgument,
         "field 'style' holds a NUL",
     ),
     "field NUL": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"style\0x": "retro"}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"style\0x": "retro"}))},
         errors.InvalidArgument,
         "name holds a NUL",
     ),
@@ -246,7 +246,7 @@ REFUSED = {
         "the bound is 262144",
     ),
     "large filter": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(attributes=write_record({"a": "x" * 300_000}))},
+        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"a": "x" * 300_000}))},
         errors.InvalidArgument,
         "the bound is 262144",
     ),
