@@ -39,3 +39,15 @@ def test_a_difference_between_two_ways_to_answer():
     assert low < 0 < high
     low, _ = difference_interval(one_N + 0.5, other_N, groups)
     assert low > 0.3
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_none_or_all_has_an_interval(share: float):
+    """Twenty answers of ten looks, all alike, leave room: Wilson's interval of ten answers (F-16)."""
+    looks = [str(number // 2) for number in range(20)]
+
+    result = proportion_right(np.full(20, share), looks)
+
+    assert result.value == share
+    assert result.high - result.low == pytest.approx(0.2775, abs=1e-3)
+    assert share in (result.low, result.high)
