@@ -86,7 +86,9 @@ class Fitting:
         self.module.network.load_state_dict(last["model_state_dict"])
         self.module.restore(int(last["epoch"]), resume["module"])
         self.history = list(resume["history"])
-        self._stopped = bool(resume["stopped"])
+        # A run that stopped early goes on with more patience; one that ended by its rate does not.
+        by_rate = self.module.rate <= self.settings.lowest_rate
+        self._stopped = bool(resume["stopped"]) and (by_rate or self._waited() >= self.settings.patience)
         self.keeper.restore(resume)
 
     def run(
@@ -141,17 +143,21 @@ class Fitting:
                     "lower learning_rate or a smaller gradient_clip_norm may help"
                 )
         self.history.append({"epoch": module.epoch, **figures})
-        losses = [epoch["val/loss"] for epoch in self.history]
-        waited = len(losses) - 1 - losses.index(min(losses))
+        waited = self._waited()
         self._stopped = waited >= self.settings.patience or module.rate <= self.settings.lowest_rate
         resume = {
             "module": module.state(),
             # Follows from the history; stays in the format for earlier builds.
-            "patience": [min(losses), waited],
+            "patience": [min(epoch["val/loss"] for epoch in self.history), waited],
             "history": self.history,
             "stopped": self._stopped,
         }
         self.keeper.keep(module.epoch, self._standing(figures), self._checkpoint(), resume)
+
+    def _waited(self) -> int:
+        """Epochs since the lowest validation loss."""
+        losses = [epoch["val/loss"] for epoch in self.history]
+        return len(losses) - 1 - losses.index(min(losses))
 
     def _checkpoint(self) -> dict[str, Any]:
         """Weights, optimiser and figures (A-22)."""

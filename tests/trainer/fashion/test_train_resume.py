@@ -100,3 +100,19 @@ def test_records_alone_start_the_encoder(gallery, fashion_config, garments, spac
         for run in runs.values()
     ]
     assert not torch.equal(weights[0]["network.0.weight"], weights[1]["network.0.weight"])
+
+
+def test_a_run_that_stopped_early_goes_on_with_more_patience(gallery, fashion_config, garments, space):
+    """Resumed with the same patience it is as it was; with more it trains further epochs (F-10)."""
+    hasty = _with(fashion_config, max_epochs=30, early_stopping_patience=1, learning_rate=0.03)
+    stopped = train_fashion(hasty, garments, gallery.image.version, space)
+    epochs = len(stopped.body["epochs"])
+    assert epochs < 28
+
+    again = train_fashion(hasty, garments, gallery.image.version, space, resume=True)
+    patient = _with(hasty, max_epochs=epochs + 2, early_stopping_patience=30)
+    longer = train_fashion(patient, garments, gallery.image.version, space, resume=True)
+
+    assert again.body["epochs"] == stopped.body["epochs"]
+    assert len(longer.body["epochs"]) == epochs + 2
+    assert longer.body["epochs"][:epochs] == stopped.body["epochs"]
