@@ -4,6 +4,7 @@ The one reader for training (`atelier fashion prepare`) and the catalog (`atelie
 has the same identifier and the same attributes in both.
 """
 
+import codecs
 import csv
 import hashlib
 import json
@@ -20,6 +21,8 @@ IMAGE, ITEM, GROUP = "image", "item_id", "group"
 LIST_SEPARATOR = "|"
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 _SHOWN = 20
+# Bytes of a file that are looked at at once.
+_PIECE = 1 << 20
 # What the catalog takes as an identifier, and how much of a long name stays readable in one.
 _ITEM_ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9._:-]+", re.ASCII)
@@ -47,7 +50,8 @@ def read_item_table(path: Path) -> Iterator[ItemRow]:
     """The rows of a table in order.
 
     Suffix .jsonl, .ndjson or .json: a JSON object a line. Any other: CSV with a header, where `|` separates
-    the values of a list. The column `image` is required; `item_id` and `group` are optional; every other
+    the values of a list; in UTF-8, with or without a byte-order mark, or else in CP949, which Korean Excel
+    saves. The column `image` is required; `item_id` and `group` are optional; every other
     column is an attribute. The file is read twice, so that an error comes before the first row.
     Raises InvalidTable: for a file that cannot be read or has no column `image`, and for bad rows, each
     with its line and its fault.
@@ -120,7 +124,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
+    with path.open(newline="", encoding=_encoding(path)) as stream:
         reader = csv.DictReader(stream)
         if IMAGE not in (reader.fieldnames or ()):
             columns = ", ".join(reader.fieldnames or ()) or "none"
@@ -130,6 +134,19 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
                 yield reader.line_num, "more cells than columns"
             else:
                 yield reader.line_num, {name: _cell(text or "") for name, text in row.items()}
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8 where all of the file is; else CP949, whose own errors are then raised by who reads it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as stream:
+        try:
+            while piece := stream.read(_PIECE):
+                decoder.decode(piece)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp949"
+    return "utf-8-sig"
 
 
 def _cell(text: str) -> str | list[str]:

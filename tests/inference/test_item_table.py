@@ -34,6 +34,17 @@ def test_a_csv_gives_text_and_lists_and_leaves_empty_cells_out(tmp_path: Path):
     assert [row.line for row in rows] == [2, 3]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
+def test_a_csv_is_read_as_spreadsheets_save_it(tmp_path: Path, encoding: str):
+    """UTF-8 with or without a byte-order mark, and CP949, which Korean Excel saves (F-6)."""
+    path = tmp_path / "shop.csv"
+    path.write_bytes("image,카테고리\n가.jpg,니트웨어\n".encode(encoding))
+
+    (row,) = read_item_table(path)
+
+    assert (row.image, row.attributes) == ("가.jpg", {"카테고리": "니트웨어"})
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "ndjson", "JSON"])
 def test_json_lines_keep_their_values(tmp_path: Path, suffix: str):
     """Lists are lists, numbers stay numbers, text with `|` is text; null, "" and [] are left out (F-6)."""
