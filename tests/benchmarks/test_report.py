@@ -14,7 +14,9 @@ from benchmarks.report import GOALS, Goal, Skipped, flatten, judge, run
 
 BOUNDS = json.loads(GOALS.read_text())
 ROOT = GOALS.parents[1]
-NAMES = sorted(path.stem for path in GOALS.parent.glob("*.py") if path.stem not in ("__init__", "report"))
+SHARED = ("__init__", "calls", "report")
+NAMES = sorted(path.stem for path in GOALS.parent.glob("*.py") if path.stem not in SHARED)
+NAMES += sorted(path.parent.name for path in GOALS.parent.glob("*/__main__.py"))
 FIGURES = {"pairs": {"seconds": 0.5, "count": 1_200}, "growth": [{"seconds": 2.0}]}
 
 
@@ -120,7 +122,7 @@ def test_goals_are_of_benchmarks_that_exist() -> None:
 
 
 def test_make_bench_runs_every_benchmark() -> None:
-    """`make -n bench` names each file of benchmarks/ but the shared plumbing."""
+    """`make -n bench` names each file and package of benchmarks/ but the shared plumbing."""
     printed = subprocess.run(
         ["make", "--dry-run", "bench"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     ).stdout
@@ -135,7 +137,8 @@ def test_every_benchmark_has_the_common_options(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`python -m benchmarks.<name> --help` names --quick and --json; importing one measures nothing."""
-    module = importlib.import_module(f"benchmarks.{name}")
+    is_package = (GOALS.parent / name).is_dir()
+    module = importlib.import_module(f"benchmarks.{name}.__main__" if is_package else f"benchmarks.{name}")
     monkeypatch.setattr(sys, "argv", [name, "--help"])
 
     with pytest.raises(SystemExit) as left:
