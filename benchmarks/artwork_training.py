@@ -27,10 +27,10 @@ import torch
 from benchmarks.report import in_child, peak_mib, run
 from trainer.artwork.batches import InBatchPairs, pair_loss
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
+from trainer.artwork.data.pairs import generate_pairs
 from trainer.artwork.head_checkpoint import fresh_judge, judge_features
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, open_fitting
-from trainer.artwork.pairs import generate_pairs
 from trainer.configuration import TrainingSettings
 from trainer.loop.checkpoints import CheckpointWriter
 from trainer.loop.device import one_thread

@@ -18,7 +18,7 @@ from model_store.store import ModelStore, Version
 
 if TYPE_CHECKING:
     from trainer.artwork.config import ArtworkConfig
-    from trainer.artwork.metadata import Artwork
+    from trainer.artwork.data.metadata import Artwork
 
 app = typer.Typer(no_args_is_help=True, help="Train which artwork is better.")
 
@@ -32,7 +32,7 @@ class ArtworkTable:
 
     def read(self) -> "tuple[Artwork, ...]":
         """Every artwork. Raises InvalidMetadata: naming each bad row."""
-        from trainer.artwork.metadata import read_metadata
+        from trainer.artwork.data.metadata import read_metadata
 
         return read_metadata(self.metadata, self.images)
 
@@ -76,7 +76,7 @@ def split(
     seed: SplitSeed = 42,
 ) -> None:
     """Split artworks into training, validation and test; all works of an artist stay in one part."""
-    from trainer.artwork.splits import SPLIT_FILE, split_artworks, write_split
+    from trainer.artwork.data.splits import SPLIT_FILE, split_artworks, write_split
     from trainer.loop.run_folder import check_apart
 
     artworks = table.read()
@@ -100,8 +100,8 @@ def pairs(
     """Write every cross-tier pair of each part of the split as img_a,img_b,label."""
     import numpy as np
 
-    from trainer.artwork.pairs import generate_pairs, write_pairs
-    from trainer.artwork.splits import PARTS, split_artworks
+    from trainer.artwork.data.pairs import generate_pairs, write_pairs
+    from trainer.artwork.data.splits import PARTS, split_artworks
     from trainer.loop.run_folder import check_apart
 
     artworks = table.read()

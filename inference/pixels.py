@@ -45,11 +45,13 @@ _SCAN_COUNT = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """The bounds of an encoded picture."""
+    """The bounds of an encoded picture, and what the settings of the first two are called, for errors."""
 
     byte_count: int = 10 * _MEBI
     pixel_count: int = 50_000_000
     frame_count: int = 256
+    byte_setting: str = ""
+    pixel_setting: str = ""
 
 
 DEFAULT_LIMITS: Final = ImageLimits()
@@ -70,12 +72,12 @@ def decode_image(
     return np.ascontiguousarray(_guarded(data, lambda: np.asarray(_fit(upright, preprocessing))))
 
 
-def open_upright(data: bytes) -> Image.Image:
+def open_upright(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
     """The whole picture at its own size, RGB, oriented, over white: for cutting crops.
 
     Raises InvalidImage: as `decode_image`.
     """
-    return _upright(data, inspect_image(data), (255, 255, 255))
+    return _upright(data, inspect_image(data, limits), (255, 255, 255))
 
 
 def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageFile.ImageFile:
@@ -85,8 +87,7 @@ def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageFil
     """
     if not data:
         raise InvalidImage("0 bytes")
-    if len(data) > limits.byte_count:
-        raise InvalidImage(f"{len(data) / _MEBI:.1f} MiB, the bound is {limits.byte_count / _MEBI:.1f} MiB")
+    check_byte_count(len(data), limits)
     reader = _reader(data)
     if reader is WebPImageFile:
         # Its decoder claims memory for the whole canvas when it opens.
@@ -101,6 +102,13 @@ def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageFil
     if reader is JpegImageFile and "progressive" in image.info:
         _check_scans(data)
     return image
+
+
+def check_byte_count(count: int, limits: ImageLimits) -> None:
+    """Raises InvalidImage: for an encoded picture of so many bytes that is too large."""
+    if count > limits.byte_count:
+        bound = f"{limits.byte_count / _MEBI:.1f} MiB{_named(limits.byte_setting)}"
+        raise InvalidImage(f"{count / _MEBI:.1f} MiB, the bound is {bound}")
 
 
 def _reader(data: bytes) -> Callable[[BytesIO], ImageFile.ImageFile]:
@@ -118,8 +126,13 @@ def _check_size(size: Size, limits: ImageLimits) -> None:
     if width < 1 or height < 1:
         raise InvalidImage(f"{width}x{height}: has no pixels")
     if width * height > limits.pixel_count:
-        area, bound = width * height / _MEGA, limits.pixel_count / _MEGA
-        raise InvalidImage(f"{width}x{height} = {area:.1f} MP, the bound is {bound:.1f} MP")
+        area = width * height / _MEGA
+        bound = f"{limits.pixel_count / _MEGA:.1f} MP{_named(limits.pixel_setting)}"
+        raise InvalidImage(f"{width}x{height} = {area:.1f} MP, the bound is {bound}")
+
+
+def _named(setting: str) -> str:
+    return f" ({setting})" if setting else ""
 
 
 def _webp_size(data: bytes) -> Size:

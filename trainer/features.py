@@ -19,6 +19,7 @@ from inference.vector_cache import VectorCache
 from model_store.manifest import ImagePreprocessing
 from model_store.store import Version
 from trainer.errors import InvalidData, OutOfMemory
+from trainer.pictures import read_picture
 from trainer.workspace import Workspace
 
 CACHE_BYTES = 8 << 30
@@ -125,7 +126,7 @@ def vectors_of_pictures(
     model = load_model(space.store, version, session=space.session, stamps=space.cache / "stamps")
     with closing(VectorCache.open(space.cache / "vectors", CACHE_BYTES, runtime_key(model.session))) as cache:
         rows = encode(
-            HalvingEncoder(open_encoder(model)),
+            HalvingEncoder(open_encoder(model, space.limits)),
             pictures,
             batch_size=BATCH_SIZE,
             cache=cache,
@@ -136,16 +137,19 @@ def vectors_of_pictures(
     return np.stack([row for row in rows if isinstance(row, np.ndarray)]).astype(np.float32)
 
 
-def check_pictures(paths: Sequence[Path], version: Version) -> None:
+def check_pictures(
+    paths: Sequence[Path], version: Version, space: Workspace, stage: str = "checking pictures"
+) -> None:
     """Decode picture files as a model will, and forget them. Raises InvalidData: listing every bad one."""
     preprocessing = version.manifest.preprocessing
     assert isinstance(preprocessing, ImagePreprocessing)
     bad = []
-    for path in paths:
+    for done, path in enumerate(paths, start=1):
         try:
-            decode_image(path.read_bytes(), preprocessing)
+            decode_image(read_picture(path, space.limits), preprocessing, space.limits)
         except InvalidImage as error:
             bad.append(f"{path}: {error}")
+        space.progress(stage, done, len(paths))
     _refuse(bad)
 
 

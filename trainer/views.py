@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 from pydantic import Field
 
-from inference.pixels import open_upright
+from inference.pixels import DEFAULT_LIMITS, ImageLimits, open_upright
 from trainer.configuration import Settings
 
 
@@ -30,12 +30,14 @@ class PictureChanges(Settings):
     colour: float = Field(0.1, ge=0, lt=1)
 
 
-def augment_picture(picture: bytes, changes: PictureChanges, seed: int) -> bytes:
+def augment_picture(
+    picture: bytes, changes: PictureChanges, seed: int, limits: ImageLimits = DEFAULT_LIMITS
+) -> bytes:
     """One view as PNG, the same for the same picture, changes and seed.
 
     Raises InvalidImage: when the picture cannot be read.
     """
-    return as_png(change(open_upright(picture), changes, np.random.default_rng(seed)))
+    return as_png(change(open_upright(picture, limits), changes, np.random.default_rng(seed)))
 
 
 def change(view: Image.Image, changes: PictureChanges, rng: np.random.Generator) -> Image.Image:

@@ -12,8 +12,8 @@ from model_store.store import ModelStore
 from tests.trainer.backbones.untrained import save_untrained_clip, save_untrained_dinov2
 from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.config import ArtworkConfig, read_artwork_config
+from trainer.artwork.data.metadata import Artwork, read_metadata
 from trainer.artwork.export import export_artwork_encoder, export_artwork_head
-from trainer.artwork.metadata import Artwork, read_metadata
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.prepared_data import GarmentRecord, read_records
 from trainer.fashion.export import export_fashion_attributes, export_fashion_image

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainer.artwork.pairs import generate_pairs
+from trainer.artwork.data.pairs import generate_pairs
 
 Loader = Literal["in_batch", "pair_list"]
 

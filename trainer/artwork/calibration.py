@@ -19,8 +19,8 @@ from scipy.optimize import minimize_scalar
 
 from inference.head import log_probability, probability
 from model_store.manifest import Calibration
+from trainer.artwork.data.pairs import Pairs, sample_pairs
 from trainer.artwork.model import ScoreUncertainty
-from trainer.artwork.pairs import Pairs, sample_pairs
 
 # Pairs that a fit and a measurement take at most.
 PAIRS, MEASURED_PAIRS = 50_000, 1_000_000

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from trainer.artwork.batches import Loader
 from trainer.configuration import CONFIG_DIRECTORY, Positive, Settings, TrainingSettings, read_settings
+from trainer.pictures import PictureBounds
 from trainer.views import PictureChanges
 
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -76,6 +77,7 @@ class ArtworkConfig(Settings):
     """An artwork run."""
 
     checkpoint: str | None = None
+    pictures: PictureBounds = PictureBounds()
     backbone: BackboneSettings = BackboneSettings()
     head: HeadSettings = HeadSettings()
     augmentation: PictureChanges = PictureChanges()

@@ -15,19 +15,19 @@ from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import confusion_matrix
 
 from model_store.manifest import Calibration
-from trainer.artwork.backbone import BACKBONE
 from trainer.artwork.calibration import measure_reliability
-from trainer.artwork.head_checkpoint import judge_features, open_head
-from trainer.artwork.metadata import RANKS, TIERS, Artwork, data_version
-from trainer.artwork.splits import split_artworks
-from trainer.errors import InvalidData
-from trainer.features import vectors_of_files
-from trainer.publication.stored_versions import trained_against
+from trainer.artwork.data.metadata import RANKS, TIERS, Artwork
+from trainer.artwork.data.seen import Unseen
+from trainer.artwork.scoring import HeadScorer
+from trainer.errors import InvalidCheckpoint, InvalidData
+from trainer.pictures import PictureBounds
+from trainer.reports.bootstrap import wilson_interval
 from trainer.workspace import Workspace
 
 NEIGHBOURS = ("S-A", "A-B", "B-C")
 RESAMPLES = 1000
-_BLOCK = 512
+# Weights that are held at once.
+_DRAWN = 1 << 22
 
 _log = logging.getLogger(__name__)
 
@@ -42,15 +42,15 @@ class Evaluation:
 
 
 class Evaluator:
-    """The head of a checkpoint on the backbone that it was trained on.
+    """Judges the head of a checkpoint on works with tiers.
 
+    bounds: of the pictures that are read; by default those of the training.
     Raises InvalidCheckpoint: when it is no artwork head, or the store lost its backbone.
     """
 
-    def __init__(self, checkpoint: Path, space: Workspace) -> None:
-        self._trained, self._space = open_head(checkpoint), space
-        self._body = self._trained.body
-        self._backbone = trained_against(space.store, BACKBONE, str(self._body["space_id"]), checkpoint)
+    def __init__(self, checkpoint: Path, space: Workspace, bounds: PictureBounds | None = None) -> None:
+        self.scorer = HeadScorer(checkpoint, space, bounds)
+        self._checkpoint = checkpoint
 
     def evaluate(self, artworks: Sequence[Artwork]) -> Evaluation:
         """Scores and figures of these artworks.
@@ -62,26 +62,37 @@ class Evaluator:
             raise InvalidData(
                 f"{len(artworks)} artworks of {len(tiers)} tiers hold no pair to judge: two tiers are needed"
             )
-        feature_ND = vectors_of_files([a.path for a in artworks], self._backbone, self._space, "artwork test")
-        score_N, uncertainty_N = judge_features(self._trained.judge, feature_ND)
-        figures = evaluate_scores(score_N, artworks, self._trained.calibration, uncertainty_N)
+        score_N, uncertainty_N = self.scorer.judge([a.path for a in artworks], "artwork test")
+        figures = evaluate_scores(score_N, artworks, self.scorer.calibration, uncertainty_N)
         return Evaluation(score_N=score_N, uncertainty_N=uncertainty_N, figures=figures)
 
-    def unseen(self, artworks: tuple[Artwork, ...]) -> tuple[Artwork, ...]:
-        """Those that the head was not trained on: the test split of its own data; of any other, all but
-        the pictures that were trained on or validated with, which are counted in the log.
+    def unseen(self, artworks: Sequence[Artwork]) -> Unseen:
+        """The works that the head was neither trained nor validated with, by what its checkpoint states.
 
-        Raises InvalidData: when the artworks cannot be split.
+        A work counts as seen by its id, its picture, a copy of that, or its artist; so of the data of the
+        training the test split is left.
+        Raises InvalidCheckpoint: when the checkpoint does not state what it has seen. Raises InvalidData:
+        when it has seen them all.
         """
-        if data_version(artworks) == self._body["data_version"]:
-            return split_artworks(artworks, int(self._body["seed"])).test
-        seen = set(self._body["seen"].tolist())
-        unseen = tuple(a for a in artworks if a.picture_key not in seen)
-        if len(unseen) < len(artworks):
+        seen = self.scorer.body["seen"]
+        if seen is None:
+            raise InvalidCheckpoint(
+                f"{self._checkpoint} was written by an earlier build and does not state which works it has "
+                "seen: train again to have it judged"
+            )
+        unseen: Unseen = seen.select(artworks)
+        if unseen.left_out:
+            left_out = len(artworks) - len(unseen.artworks)
             _log.warning(
-                "pictures that the head was trained on are left out: %d of %d",
-                len(artworks) - len(unseen),
+                "works that the head has seen are left out: %d of %d (%s)",
+                left_out,
                 len(artworks),
+                unseen.reasons,
+            )
+        if not unseen.artworks:
+            raise InvalidData(
+                f"the head has seen all {len(artworks)} artworks ({unseen.reasons}): give works of other "
+                "ids, pictures and artists"
             )
         return unseen
 
@@ -132,25 +143,41 @@ def accuracy_interval(
 ) -> tuple[float, float]:
     """The 95 % bootstrap interval of the pairwise accuracy, drawing whole artists; NaN without pairs.
 
-    Works of one artist rise and fall together, so artists are drawn, not works.
+    Works of one artist rise and fall together, so artists are drawn, not works. Where every draw is right, or
+    none, the interval is Wilson's, of as many answers as there are artists.
     """
     names, artist_N = np.unique(np.asarray(artists), return_inverse=True)
     drawn_RG = np.random.default_rng(seed).multinomial(
         len(names), np.full(len(names), 1 / len(names)), RESAMPLES
     )
-    weight_RN = drawn_RG[:, artist_N].astype(np.float32)
     right_R, total_R = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
-    for start in range(0, len(score_N), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        better = rank_N[rows, None] > rank_N[None, :]
-        agreement = np.sign(score_N[rows, None] - score_N[None, :]) / 2 + 0.5
-        right_R += (weight_RN[:, rows] @ (better * agreement).astype(np.float32) * weight_RN).sum(1)
-        total_R += (weight_RN[:, rows] @ better.astype(np.float32) * weight_RN).sum(1)
+    rows = max(1, _DRAWN // max(1, len(score_N)))
+    for start in range(0, RESAMPLES, rows):
+        part = slice(start, start + rows)
+        right_R[part], total_R[part] = _weighted(score_N, rank_N, drawn_RG[part][:, artist_N])
     drawn = total_R > 0
     if not drawn.any():
         return float("nan"), float("nan")
-    low, high = np.percentile(right_R[drawn] / total_R[drawn], (2.5, 97.5))
-    return float(low), float(high)
+    low, high = (float(end) for end in np.percentile(right_R[drawn] / total_R[drawn], (2.5, 97.5)))
+    return wilson_interval(low, len(names)) if low == high and low in (0.0, 1.0) else (low, high)
+
+
+def _weighted(
+    score_N: np.ndarray, rank_N: np.ndarray, weight_RN: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs ordered rightly, equal ones half, and all pairs, where a work counts as often as its weight."""
+    right_R, total_R = np.zeros(len(weight_RN)), np.zeros(len(weight_RN))
+    for low, high in combinations(np.unique(rank_N), 2):
+        better_N, worse_N = np.flatnonzero(rank_N == high), np.flatnonzero(rank_N == low)
+        worse_N = worse_N[np.argsort(score_N[worse_N], kind="stable")]
+        better_RN, worse_RN = weight_RN[:, better_N], weight_RN[:, worse_N]
+        # The weight of the worse works that lie below each score; those of the same score count half.
+        below_RN = np.pad(np.cumsum(worse_RN, axis=1), ((0, 0), (1, 0)))
+        first_N = np.searchsorted(score_N[worse_N], score_N[better_N], "left")
+        last_N = np.searchsorted(score_N[worse_N], score_N[better_N], "right")
+        right_R += (better_RN * (below_RN[:, first_N] + below_RN[:, last_N])).sum(1) / 2
+        total_R += better_RN.sum(1) * worse_RN.sum(1)
+    return right_R, total_R
 
 
 def tier_confusion(score_N: np.ndarray, rank_N: np.ndarray) -> np.ndarray:

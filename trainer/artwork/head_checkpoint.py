@@ -14,7 +14,7 @@ import torch
 from model_store.manifest import Calibration
 from trainer.artwork.calibration import fit_calibration, fit_uncertainty, tie_margin
 from trainer.artwork.config import ArtworkConfig, HeadSettings
-from trainer.artwork.metadata import Artwork
+from trainer.artwork.data.seen import SeenWorks
 from trainer.artwork.model import ROWS_AT_ONCE, Judge, PairwiseRankingModel, ScoreUncertainty
 from trainer.loop.checkpoints import load_checkpoint, restoring
 
@@ -71,7 +71,7 @@ def open_head(path: Path) -> TrainedHead:
     with restoring(path):
         for name in FIELDS:
             body[name]
-        body["seen"] = _seen(body)
+        body["seen"] = SeenWorks.restore(body.get("seen"))
         judge = restore_judge(body)
         stated = body.get("calibration") or {"temperature": float(body["temperature"])}
         calibration = Calibration.model_validate(stated)
@@ -117,11 +117,6 @@ def judge_features(judge: Judge, feature_ND: np.ndarray) -> tuple[np.ndarray, np
     return score_N, uncertainty_N
 
 
-def seen_pictures(artworks: Sequence[Artwork]) -> torch.Tensor:
-    """int64 key_N of the pictures that a run sees, for its checkpoints."""
-    return torch.tensor([artwork.picture_key for artwork in artworks], dtype=torch.int64)
-
-
 def _uncertainty(body: Mapping[str, Any], feature_ND: np.ndarray, rank_N: np.ndarray) -> ScoreUncertainty:
     judge = restore_judge({**body, "members": (), "posteriors": None})
     model = judge.models[0]
@@ -130,14 +125,6 @@ def _uncertainty(body: Mapping[str, Any], feature_ND: np.ndarray, rank_N: np.nda
         parts = [model.judge(rows_ND) for rows_ND in torch.split(torch.from_numpy(feature_ND), ROWS_AT_ONCE)]
         hidden_NH, score_N = (torch.cat([part[i] for part in parts]).numpy() for i in (1, 2))
     return fit_uncertainty(hidden_NH, score_N, rank_N, float(body["temperature"]))
-
-
-def _seen(body: Mapping[str, Any]) -> torch.Tensor:
-    """int64 key_N of the pictures that it was trained on; empty for checkpoints without."""
-    seen = body.get("seen", torch.empty(0, dtype=torch.int64))
-    if not isinstance(seen, torch.Tensor) or seen.dtype != torch.int64 or seen.ndim != 1:
-        raise ValueError("seen is no list of pictures")
-    return seen
 
 
 def _width(body: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> int:

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from PIL import Image
 
-from inference.pixels import open_upright
-from trainer.artwork.metadata import RANKS, TIERS, Artwork
+from inference.pixels import DEFAULT_LIMITS, ImageLimits, open_upright
+from trainer.artwork.data.metadata import RANKS, TIERS, Artwork
 from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
 from trainer.reports.markdown import decimals, join_blocks, pairs_table, table
@@ -30,9 +30,11 @@ class SampleSheet:
     Raises InvalidImage: for a work that cannot be read.
     """
 
-    def __init__(self, artworks: Sequence[Artwork], seed: int) -> None:
+    def __init__(self, artworks: Sequence[Artwork], seed: int, limits: ImageLimits = DEFAULT_LIMITS) -> None:
         chosen = np.random.default_rng(seed).permutation(len(artworks))[:MOST].tolist()
-        self._works = [(place, artworks[place].tier, _thumbnail(artworks[place].path)) for place in chosen]
+        self._works = [
+            (place, artworks[place].tier, _thumbnail(artworks[place].path, limits)) for place in chosen
+        ]
 
     def draw(self, score_N: np.ndarray, path: Path) -> Path:
         """Write the sheet as PNG, best first; score_N are the scores of all works. Returns the path."""
@@ -159,7 +161,7 @@ def _draw_calibration(axes: Axes, calibration: Mapping[str, Any]) -> None:
     axes.set(title=f"calibration, {error_text}", xlabel="stated probability", ylabel="found", ylim=(0, 1.05))
 
 
-def _thumbnail(path: Path) -> Image.Image:
-    picture = open_upright(path.read_bytes())
+def _thumbnail(path: Path, limits: ImageLimits) -> Image.Image:
+    picture = open_upright(path.read_bytes(), limits)
     picture.thumbnail((SIDE, SIDE))
     return picture

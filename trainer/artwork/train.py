@@ -6,23 +6,25 @@ Shapes: N artworks, V views, D backbone feature.
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from inference.pixels import ImageLimits
 from model_store.durable import write_text
 from model_store.store import Version
 from trainer.artwork.config import ArtworkConfig
+from trainer.artwork.data.metadata import Artwork, data_version
+from trainer.artwork.data.seen import SeenWorks
+from trainer.artwork.data.splits import SPLIT_FILE, Split, check_no_leak, split_artworks, write_split
 from trainer.artwork.evaluate import Evaluator
-from trainer.artwork.head_checkpoint import FIELDS, KIND, calibrate_judge, seen_pictures
-from trainer.artwork.metadata import Artwork, data_version
+from trainer.artwork.head_checkpoint import FIELDS, KIND, calibrate_judge
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, open_fitting, scores_of
 from trainer.artwork.report import CHART_FILE, SampleSheet, draw_report, markdown_of, warnings_of
-from trainer.artwork.splits import SPLIT_FILE, Split, check_no_leak, split_artworks, write_split
 from trainer.features import check_pictures, vectors_of_files, vectors_of_pictures
 from trainer.loop.checkpoints import (
     BEST,
@@ -87,7 +89,9 @@ class _Training:
     def __init__(
         self, config: ArtworkConfig, artworks: tuple[Artwork, ...], backbone: Version, space: Workspace
     ) -> None:
-        self.config, self.artworks, self.backbone, self.space = config, artworks, backbone, space
+        self.config, self.artworks, self.backbone = config, artworks, backbone
+        self.space = replace(space, limits=config.pictures.limits())
+        self.split = split_artworks(artworks, config.training.seed)
         settings = config.training
         self.device = choose_device(settings.device)
         self.checkpoints = CheckpointWriter(
@@ -102,9 +106,10 @@ class _Training:
                 "config": config.model_dump(mode="json"),
                 "space_id": backbone.space_id,
                 "data_version": data_version(artworks),
+                "split": self.split.digest,
                 "seed": settings.seed,
             },
-            identity=("data_version", "space_id"),
+            identity=("data_version", "space_id", "split"),
             # What the backbone was made with is part of its space, which is compared by itself.
             deciding=lambda body: settings_by_name({name: body[name] for name in _DECIDING}),
             fields=FIELDS,
@@ -112,11 +117,11 @@ class _Training:
 
     def train(self, last: LastCheckpoint | None) -> ArtworkReport:
         started = time.monotonic()
-        split = split_artworks(self.artworks, self.config.training.seed)
+        split = self.split
         seen = (*split.train, *split.val)
         check_no_leak(seen, split.test)
         # They are encoded when training has ended, which is no time to learn that one is broken.
-        check_pictures([a.path for a in split.test], self.backbone)
+        check_pictures([a.path for a in split.test], self.backbone, self.space, "checking test pictures")
         write_split(split, self.space.out / SPLIT_FILE)
         feature_ND = vectors_of_files([a.path for a in seen], self.backbone, self.space, "artwork features")
         train = self._with_views(split.train, feature_ND[: len(split.train)])
@@ -134,13 +139,13 @@ class _Training:
         self, train: Graded, val: Graded, split: Split, last: LastCheckpoint | None
     ) -> list[dict[str, float]]:
         settings = self.config.training
-        samples = SampleSheet(split.val, settings.seed)
+        samples = SampleSheet(split.val, settings.seed, self.space.limits)
         with self.run.track(last) as tracker:
             header = {
                 **self.run.header,
                 "input_dim": train.feature_NVD.shape[-1],
                 "wandb_run": tracker.run_id,
-                "seen": seen_pictures((*split.train, *split.val)),
+                "seen": SeenWorks.of((*split.train, *split.val)).state(),
             }
             fitting = open_fitting(self.config, train, val, self.checkpoints, header)
             fitting.begin(last)
@@ -173,7 +178,7 @@ class _Training:
     def _report(
         self, split: Split, checkpoint: Path, history: list[dict[str, float]], started: float
     ) -> ArtworkReport:
-        evaluation = Evaluator(checkpoint, self.space).evaluate(split.test)
+        evaluation = Evaluator(checkpoint, self.space, self.config.pictures).evaluate(split.test)
         body = {
             "device": str(self.device),
             "backbone": {"version": str(self.backbone), "space_id": self.backbone.space_id},
@@ -197,7 +202,10 @@ class _Training:
         settings = self.config.augmentation
         if not settings.views:
             return self._graded(artworks, feature_ND[:, None])
-        pictures, names = _views(artworks, settings), view_names((a.path for a in artworks), settings.views)
+        pictures, names = (
+            _views(artworks, settings, self.space.limits),
+            view_names((a.path for a in artworks), settings.views),
+        )
         view_ND = vectors_of_pictures(pictures, names, self.backbone, self.space, "artwork views")
         return self._graded(artworks, join_views(feature_ND, view_ND))
 
@@ -206,11 +214,11 @@ class _Training:
         return Graded(feature_NVD=torch.from_numpy(feature_NVD).to(self.device), rank_N=rank_N)
 
 
-def _views(artworks: Sequence[Artwork], settings: PictureChanges) -> Iterator[bytes]:
+def _views(artworks: Sequence[Artwork], settings: PictureChanges, limits: ImageLimits) -> Iterator[bytes]:
     for artwork in artworks:
         picture = artwork.path.read_bytes()
         for view in range(settings.views):
-            yield augment_picture(picture, settings, view_seed(artwork.picture_digest, view))
+            yield augment_picture(picture, settings, view_seed(artwork.picture_digest, view), limits)
 
 
 def _arrays(part: Graded) -> tuple[np.ndarray, np.ndarray]:

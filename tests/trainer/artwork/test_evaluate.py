@@ -5,13 +5,13 @@ import pytest
 
 from model_store.manifest import Calibration
 from trainer.artwork.calibration import fit_temperature, measure_reliability
+from trainer.artwork.data.metadata import Artwork
 from trainer.artwork.evaluate import (
     accuracy_interval,
     compute_pairwise_accuracy,
     evaluate_scores,
     tier_confusion,
 )
-from trainer.artwork.metadata import Artwork
 
 RANKS = np.array([4, 3, 2, 1])
 

@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 
 from model_store.store import ModelStore
+from trainer.artwork.data.metadata import Artwork, read_metadata
+from trainer.artwork.data.splits import split_artworks
 from trainer.artwork.evaluate import Evaluator
 from trainer.artwork.head_checkpoint import KIND
 from trainer.artwork.report import markdown_of, warnings_of
-from trainer.artwork.splits import split_artworks
 from trainer.artwork.train import train_artwork
 from trainer.errors import InvalidCheckpoint, InvalidData
 from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
@@ -37,7 +38,7 @@ def test_a_checkpoint_gives_the_figures_of_its_report(report, artworks):
     made, space = report
     evaluator = Evaluator(made.checkpoint, space)
 
-    unseen = evaluator.unseen(artworks)
+    unseen = evaluator.unseen(tuple(reversed(artworks))).artworks
     judged = evaluator.evaluate(unseen)
 
     assert {a.image_id for a in unseen} == {a.image_id for a in split_artworks(artworks, 42).test}
@@ -48,22 +49,72 @@ def test_a_checkpoint_gives_the_figures_of_its_report(report, artworks):
     assert np.isfinite(judged.score_N).all()
 
 
+def _other(artwork: Artwork, **fields: object) -> Artwork:
+    """A work of another collection with the same picture file."""
+    other = {"image_id": f"other {artwork.image_id}", "artist": "other", "picture_digest": "0" * 64}
+    return replace(artwork, **{**other, "fingerprint": b"", **fields})
+
+
 def test_other_artworks_are_all_taken(report, artworks):
     """Data that the head never saw has no part to leave out."""
     made, space = report
-    others = tuple(replace(artwork, picture_digest="0" * 64) for artwork in artworks)
+    others = tuple(_other(artwork) for artwork in artworks)
 
-    assert Evaluator(made.checkpoint, space).unseen(others) == others
+    unseen = Evaluator(made.checkpoint, space).unseen(others)
+
+    assert unseen.artworks == others
+    assert unseen.left_out == {}
+
+
+def test_the_same_data_in_another_order_and_encoding_is_judged_on_its_test_split(
+    report, artworks, tmp_path, caplog
+):
+    """Rows shuffled, every picture re-encoded and renamed: what was trained on stays out (A-3)."""
+    made, space = report
+    copies = []
+    for number, artwork in enumerate(reversed(artworks)):
+        path = tmp_path / f"{number}.jpg"
+        with Image.open(artwork.path) as picture:
+            picture.convert("RGB").save(path, quality=95)
+        copies.append(f"new-{number},{path.name},{artwork.tier},somebody {artwork.artist}\n")
+    (tmp_path / "works.csv").write_text("image_id,path,tier,artist\n" + "".join(copies))
+
+    unseen = Evaluator(made.checkpoint, space).unseen(read_metadata(tmp_path / "works.csv", tmp_path))
+
+    test = {a.artist for a in split_artworks(artworks, 42).test}
+    assert {a.artist.removeprefix("somebody ") for a in unseen.artworks} == test
+    assert set(unseen.left_out) == {"copy"}
+    assert "by copy" in caplog.text
+
+
+def test_a_head_that_has_seen_everything_is_not_judged(report, artworks):
+    """The reason is in the line, and no figure is made (A-3)."""
+    made, space = report
+    train = split_artworks(artworks, 42).train
+
+    with pytest.raises(InvalidData, match=r"has seen all \d+ artworks \(\d+ by image_id\)"):
+        Evaluator(made.checkpoint, space).unseen(train)
+
+
+def test_a_checkpoint_that_states_nothing_is_not_judged(report, artworks, tmp_path):
+    """One of an earlier build might have seen anything."""
+    made, space = report
+    body = load_checkpoint(made.checkpoint, KIND)
+    del body["seen"]
+    save_checkpoint(tmp_path / "old.pt", body)
+
+    with pytest.raises(InvalidCheckpoint, match=r"old\.pt .* does not state which works"):
+        Evaluator(tmp_path / "old.pt", space).unseen(artworks)
 
 
 def test_pictures_that_were_trained_on_are_left_out(report, artworks, caplog):
     """A table with one work more or less is no way to be judged by what one learned from (A-3)."""
     made, space = report
     evaluator = Evaluator(made.checkpoint, space)
-    new = replace(artworks[0], image_id="new", picture_digest="0" * 64)
+    new = _other(artworks[0], image_id="new")
     test = {a.image_id for a in split_artworks(artworks, 42).test}
 
-    unseen = evaluator.unseen((*artworks[1:], new))
+    unseen = evaluator.unseen((*artworks[1:], new)).artworks
 
     assert {a.image_id for a in unseen} - {artworks[0].image_id} == test - {artworks[0].image_id} | {"new"}
     left_out = len(artworks) - len(unseen)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainer.artwork.metadata import Artwork
+from trainer.artwork.data.metadata import Artwork
 from trainer.artwork.report import COLUMNS, MOST, SIDE, SampleSheet
 from trainer.reports.contact_sheet import FOOT, GAP, LINE
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.artwork import evaluate
+from trainer.artwork import scoring
 from trainer.artwork import train as training
 from trainer.artwork.config import ArtworkConfig
+from trainer.artwork.data.metadata import Artwork
+from trainer.artwork.data.splits import Split, split_artworks
 from trainer.artwork.head_checkpoint import KIND, restore_judge
-from trainer.artwork.metadata import Artwork
-from trainer.artwork.splits import Split, split_artworks
 from trainer.artwork.train import train_artwork
 from trainer.backbones.dinov2 import load_dinov2
 from trainer.backbones.weights import weights_digest
@@ -93,7 +93,7 @@ def test_test_pictures_are_not_read_before_training_ends(
         return real(paths, *rest)
 
     monkeypatch.setattr(training, "vectors_of_files", watched)
-    monkeypatch.setattr(evaluate, "vectors_of_files", watched)
+    monkeypatch.setattr(scoring, "vectors_of_files", watched)
     _run(gallery, artwork_config, artworks, space)
 
     split = json.loads((space.out / "split.json").read_text())

@@ -21,8 +21,8 @@ from model_store.manifest import VectorPreprocessing
 from model_store.store import Draft, ModelStore
 from trainer.artwork.backbone import export_artwork_backbone
 from trainer.artwork.config import ArtworkConfig
+from trainer.artwork.data.metadata import Artwork
 from trainer.artwork.export import export_artwork_encoder, export_artwork_head
-from trainer.artwork.metadata import Artwork
 from trainer.artwork.train import train_artwork
 from trainer.errors import NotFaithful
 from trainer.export import ExportOptions, publish_models

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.artwork.metadata import TIERS, read_metadata
+from trainer.artwork.data.metadata import TIERS, read_metadata
 from trainer.errors import InvalidData
 from trainer.synthetic.artworks import write_artworks, write_graded
 from trainer.synthetic.paintings import draw_painting

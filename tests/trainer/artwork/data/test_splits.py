@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.artwork.metadata import TIERS, Artwork
-from trainer.artwork.splits import PARTS, check_no_leak, split_artworks, write_split
+from trainer.artwork.data.metadata import TIERS, Artwork
+from trainer.artwork.data.splits import PARTS, check_no_leak, split_artworks, write_split
 from trainer.errors import InvalidData, LeakDetected
 
 
@@ -74,6 +75,51 @@ def test_artists_that_share_a_picture_stay_together():
         assert len(found) in (0, 2)
 
 
+def test_artists_of_copies_stay_together():
+    """A re-encoded picture under another artist is never in another part (A-3)."""
+    artworks = list(_collection([6] * 20))
+    print_ = bytes(range(32))
+    artworks[-1] = replace(artworks[-1], fingerprint=print_)
+    artworks[0] = replace(artworks[0], fingerprint=bytes([print_[0] ^ 0b111, *print_[1:]]))
+
+    split = split_artworks(tuple(artworks))
+
+    for part in PARTS:
+        both = {a.artist for a in getattr(split, part)} & {artworks[0].artist, artworks[-1].artist}
+        assert len(both) in (0, 2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_does_not_matter(seed: int, random):
+    """The same works in another order, with artists joined by a picture, are dealt the same (A-2, A-3)."""
+    artworks = list(_collection([5] * 30, seed))
+    for one, other in ((3, 77), (77, 140), (20, 8)):
+        artworks[other] = replace(artworks[other], picture_digest=artworks[one].picture_digest)
+    shuffled = list(artworks)
+    random.shuffle(shuffled)
+
+    one, other = (split_artworks(tuple(works), seed) for works in (artworks, shuffled))
+
+    assert one == other
+
+
+def test_ten_thousand_artists_are_dealt_in_two_seconds():
+    """As many works as artists, each with a fingerprint: seconds of the processor, not minutes (A-2)."""
+    rng = np.random.default_rng(0)
+    artworks = tuple(replace(a, fingerprint=rng.bytes(32)) for a in _collection([1] * 10_000))
+    started = time.process_time()
+
+    report = split_artworks(artworks).report()
+
+    assert time.process_time() - started < 4  # 2 s on both cores of a quiet machine
+    for part, ratio in zip(PARTS, (0.8, 0.1, 0.1), strict=True):
+        assert report[part]["ratio"] == pytest.approx(ratio, abs=0.002)
+        for tier in TIERS:
+            share = sum(a.tier == tier for a in artworks) / len(artworks)
+            assert report[part]["tiers"][tier] == pytest.approx(share, abs=0.01)
+
+
 def test_same_seed_gives_the_same_split(tmp_path: Path):
     """The digest on disk tells splits apart (A-2)."""
     artworks = _collection([5] * 30)
@@ -93,6 +139,15 @@ def test_a_leak_raises(field: str):
 
     with pytest.raises(LeakDetected, match=getattr(seen, field)):
         check_no_leak([seen], [leaked])
+
+
+def test_a_leaking_copy_raises():
+    """So does a re-encoded picture of the training (A-3)."""
+    seen = replace(_artwork(1, "S", "kim"), fingerprint=bytes(32))
+    held = replace(_artwork(2, "A", "lee"), fingerprint=bytes([1, *bytes(31)]))
+
+    with pytest.raises(LeakDetected, match=r"image_id i2 .* is a copy"):
+        check_no_leak([seen], [held])
 
 
 def test_too_few_artists_are_refused():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.artwork.pairs import generate_pairs, write_pairs
+from trainer.artwork.data.pairs import generate_pairs, write_pairs
 
 
 @given(st.lists(st.integers(1, 4), max_size=25))

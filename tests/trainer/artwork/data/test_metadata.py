@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from trainer.artwork.metadata import read_metadata
+from trainer.artwork.data.metadata import read_metadata
 from trainer.errors import InvalidData
 
 HEADER = "image_id,path,tier,artist\n"

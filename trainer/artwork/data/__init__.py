@@ -1,0 +1,1 @@
+"""Artworks as data: their list, parts, pairs, and copies of one picture."""
