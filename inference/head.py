@@ -2,7 +2,8 @@
 
 The trainer's tests and evaluations run this class, so the head that is tested is the head that serves.
 
-Legend: N candidates, B rows of one run, D feature components, E embedding components.
+Legend: N candidates, B rows of one run, D feature components, E embedding components, R outputs of one
+candidate.
 
 A score has the same bits whatever the other candidates are: the graph runs on blocks of exactly `BLOCK_ROWS`
 rows, the last block padded with zeros. On CPUs a plain batch was measured bit-equal too, but a kernel chosen
@@ -32,15 +33,28 @@ BLOCK_ROWS: Final = 16
 class Judgement:
     """What the head computes for N candidates.
 
-    scores: float32, shape (N,), higher is better. embeddings: float32, shape (N, E). uncertainties: float32,
-    shape (N,), the standard deviation of each score; None if the head has no such output.
-    bad: the rows whose output must not be used, with the reason.
+    output_NR: float32, shape (N, R); a row is a candidate's score, higher is better, its uncertainty where
+    the head has that output, and its embedding. bad: the rows that must not be used, with the reason.
     """
 
-    scores: np.ndarray
-    embeddings: np.ndarray
-    uncertainties: np.ndarray | None
+    output_NR: np.ndarray
+    has_uncertainty: bool
     bad: dict[int, BadOutput]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Shape (N,)."""
+        return self.output_NR[:, 0]
+
+    @property
+    def uncertainties(self) -> np.ndarray | None:
+        """The standard deviation of each score, shape (N,); None if the head has no such output."""
+        return self.output_NR[:, 1] if self.has_uncertainty else None
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """Shape (N, E)."""
+        return self.output_NR[:, 1 + self.has_uncertainty :]
 
 
 class Head:
@@ -67,6 +81,7 @@ class Head:
         self._input = model.session.inputs[0].name
         self._embedding = model.manifest.output
         self._score, self._uncertainty = _output_names(model)
+        self.has_uncertainty = self._uncertainty is not None
 
     @property
     def backbone_space_id(self) -> str:
@@ -86,16 +101,8 @@ class Head:
         feature_ND = self._checked(feature_ND)
         starts = range(0, len(feature_ND), BLOCK_ROWS)
         blocks = [self._run(feature_ND[start : start + BLOCK_ROWS]) for start in starts]
-        outputs = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-        score_N, embedding_NE = outputs[self._score], outputs[self._embedding]
-        uncertainty_N = outputs[self._uncertainty] if self._uncertainty else None
-        return Judgement(
-            scores=score_N,
-            embeddings=embedding_NE,
-            uncertainties=uncertainty_N,
-            # The sum is finite only where both are.
-            bad=self._bad(score_N if uncertainty_N is None else score_N + uncertainty_N, embedding_NE),
-        )
+        output_NR = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        return Judgement(output_NR=output_NR, has_uncertainty=self.has_uncertainty, bad=self._bad(output_NR))
 
     def _checked(self, feature_ND: np.ndarray) -> np.ndarray:
         """The features as float32."""
@@ -108,20 +115,21 @@ class Head:
             raise InvalidFeature(f"feature {bad[0]} holds NaN or infinity")
         return feature_ND
 
-    def _run(self, feature_BD: np.ndarray) -> dict[str, np.ndarray]:
-        """The rows of each output; of scores and uncertainties a single number a row."""
+    def _run(self, feature_BD: np.ndarray) -> np.ndarray:
+        """Rows of outputs, shape (B, R)."""
         rows = len(feature_BD)
         block_BD = np.zeros((BLOCK_ROWS, self.dimension), np.float32)
         block_BD[:rows] = feature_BD
         outputs = self.model.session.run({self._input: block_BD})
         scalars = [name for name in (self._score, self._uncertainty) if name]
-        columns = {name: outputs[name].reshape(BLOCK_ROWS)[:rows] for name in scalars}
-        return columns | {self._embedding: outputs[self._embedding][:rows]}
+        columns = [outputs[name].reshape(BLOCK_ROWS, 1) for name in scalars]
+        return np.hstack([*columns, outputs[self._embedding]])[:rows]
 
-    def _bad(self, scalar_N: np.ndarray, embedding_NE: np.ndarray) -> dict[int, BadOutput]:
-        unfit = np.flatnonzero(~np.isfinite(scalar_N))
+    def _bad(self, output_NR: np.ndarray) -> dict[int, BadOutput]:
+        scalars = 1 + self.has_uncertainty
+        unfit = np.flatnonzero(~np.isfinite(output_NR[:, :scalars]).all(axis=1))
         bad = {int(row): BadOutput("the score or its uncertainty is not finite") for row in unfit}
-        checked = check_vectors(embedding_NE, self.version.manifest)
+        checked = check_vectors(output_NR[:, scalars:], self.version.manifest)
         return bad | {row: error for row, error in enumerate(checked) if error is not None}
 
 

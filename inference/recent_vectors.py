@@ -43,3 +43,8 @@ class RecentVectors:
         while self.held_bytes > self.byte_count:
             _, dropped = self._vectors.popitem(last=False)
             self.held_bytes -= dropped.nbytes + _OVERHEAD
+
+    def clear(self) -> None:
+        """Drop every vector."""
+        self._vectors.clear()
+        self.held_bytes = 0

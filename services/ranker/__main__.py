@@ -77,6 +77,7 @@ def _following(
         loading,
         session=SessionSettings(provider=settings.head_provider, threads=settings.head_threads),
         stamps=settings.cache / "stamps",
+        recent_bytes=settings.ranker_recent_bytes,
     )
     name, alias = settings.ranker_model, settings.ranker_alias
     return preparation, ReleaseKeeper(

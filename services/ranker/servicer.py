@@ -15,7 +15,8 @@ import numpy as np
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from inference.head import Head, Judgement
+from inference.errors import BadOutput
+from inference.head import Head
 from inference.release import ReleaseKeeper
 from services.client.embedder import AsyncEmbedderClient
 from services.messages.replies import StageTimes, all_failed, write_absent_model
@@ -135,7 +136,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
 
     def _candidates(self, models: RankerModels, *, no_store: bool, bulk: bool = False) -> CandidateSet:
         embed = partial(self._embedder.pictures, version=models.backbone, no_store=no_store, bulk=bulk)
-        return CandidateSet(models.head, embed)
+        return CandidateSet(models.head, embed, None if no_store else models.judged)
 
     async def _read(self, messages: Sequence[ranker_pb2.Candidate], earlier: CandidateSet) -> list[Candidate]:
         read = partial(wire.read_candidates, messages, self._settings.limits, earlier.ids, earlier.count)
@@ -176,27 +177,27 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
     async def _score(self, candidates: CandidateSet, models: RankerModels) -> ScoredCandidates:
         """The head's scores in the order of the request; a candidate with a bad output counts as failed."""
         featured = sorted(candidates.featured, key=lambda candidate: candidate.index)
-        judgement = await self._judge(featured, models.head, candidates)
+        outputs = await self._judge([c for c in featured if c.feature_D is not None], models.head, candidates)
+        outputs |= {c.index: c.output_R for c in featured if c.output_R is not None}
         candidates.times.note(candidates=len(featured), failed=len(candidates.failed))
-        for row, error in judgement.bad.items():
-            candidates.fail(featured[row], to_service_error(error, wire.ERRORS))
-        good = [row for row in range(len(featured)) if row not in judgement.bad]
-        return ScoredCandidates(
-            candidates=[featured[row] for row in good],
-            score_N=judgement.scores[good],
-            embedding_NE=judgement.embeddings[good],
-            uncertainty_N=None if judgement.uncertainties is None else judgement.uncertainties[good],
-            failed=candidates.failed,
-            times=candidates.times,
-        )
+        good, outputs_R = [], []
+        for candidate in featured:
+            output_R = outputs[candidate.index]
+            if isinstance(output_R, BadOutput):
+                candidates.fail(candidate, to_service_error(output_R, wire.ERRORS))
+            else:
+                good.append(candidate)
+                outputs_R.append(output_R)
+        return ScoredCandidates.of(good, outputs_R, candidates, has_uncertainty=models.head.has_uncertainty)
 
     async def _judge(
         self, featured: Sequence[FeaturedCandidate], head: Head, candidates: CandidateSet
-    ) -> Judgement:
+    ) -> dict[int, np.ndarray | BadOutput]:
+        """The head's output (R,) by the candidate's index, or what is wrong with it; good ones are kept."""
         if not featured:
-            return Judgement(scores=np.empty(0), embeddings=np.empty((0, 0)), uncertainties=None, bad={})
+            return {}
         started = time.perf_counter()
-        feature_ND = np.stack([candidate.feature_D for candidate in featured])
+        feature_ND = np.stack([c.feature_D for c in featured if c.feature_D is not None])
         if head.judges_at_once(len(featured)):
             judgement = head.judge(feature_ND)
         else:
@@ -208,4 +209,8 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         self._head_seconds.observe(seconds)
         if judgement.bad:
             self._bad_outputs.labels(head.version.name).inc(len(judgement.bad))
-        return judgement
+        good = [row for row in range(len(featured)) if row not in judgement.bad]
+        candidates.remember(
+            {featured[row].picture: judgement.output_NR[row] for row in good if featured[row].picture}
+        )
+        return {c.index: judgement.bad.get(row) or judgement.output_NR[row] for row, c in enumerate(featured)}

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.runtime.limits import MIB
 from services.runtime.settings import ServiceSettings
 
 
@@ -23,4 +24,6 @@ class RankerSettings(ServiceSettings):
     cache: Path = Path("var/cache")
     head_provider: Literal["auto", "cpu", "cuda"] = "cpu"
     head_threads: int = Field(default=1, ge=0)
+    # Outputs of the head for pictures that memory holds, for answers that ask nobody; 0 holds none.
+    ranker_recent_bytes: int = Field(default=64 * MIB, ge=0)
     keep_alive_s: float = Field(default=60.0, gt=0)

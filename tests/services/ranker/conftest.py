@@ -184,16 +184,20 @@ def vector_of(picture: bytes) -> np.ndarray:
 
 @dataclass
 class BytesEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
-    """Any bytes are a picture, except those that begin with `bad`; `nan` gives a vector that is not finite.
+    """Any bytes are a picture, except those that begin with `bad`.
+
+    `nan` gives a vector that is not finite, `wild` one whose output is out of norm.
 
     Only prepared spaces are in memory.
     """
 
     loaded: set[str] = field(default_factory=set)
     calls: list[embedder_pb2.EmbedRequest] = field(default_factory=list)
+    asked: int = 0
     prepared: int = 0
     delay_s: float = 0.0
     full: bool = False
+    provider: str = "CPUExecutionProvider"
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:
         self.calls.append(request)
@@ -215,11 +219,14 @@ class BytesEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         return embedder_pb2.GetLimitsResponse(limits=to_message(Limits(), 60.0))
 
     async def PrepareModel(self, request: Any, context: Any) -> embedder_pb2.PrepareModelResponse:
+        self.asked += 1
         if self.full:
             raise ResourceExhausted("the memory bound is reached")
         self.prepared += 1
         self.loaded.add(request.space_id)
-        model = types_pb2.ServedModel(state=types_pb2.MODEL_STATE_SERVING, dimension=WIDTH)
+        model = types_pb2.ServedModel(
+            state=types_pb2.MODEL_STATE_SERVING, dimension=WIDTH, actual_provider=self.provider
+        )
         model.identity.name = "artwork-backbone"
         return embedder_pb2.PrepareModelResponse(model=model)
 
@@ -230,7 +237,8 @@ class BytesEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
             result.error.CopyFrom(to_status(error))
         else:
             result.vector.space_id = space_id
-            result.vector.values.extend(vector_of(item.image).tolist())
+            scale = 1e6 if item.image.startswith(b"wild") else 1
+            result.vector.values.extend((scale * vector_of(item.image)).tolist())
             if item.image.startswith(b"nan"):
                 result.vector.values[1] = float("nan")
         return result

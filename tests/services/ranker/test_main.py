@@ -1,6 +1,7 @@
 """The ranker in its surroundings: promotions under load, an embedder and a store that come and go."""
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -157,6 +158,61 @@ async def _called(it: Ranking, count: int) -> bool:
     return len(it.embedder.calls) >= count
 
 
+def test_a_new_head_judges_every_picture_itself(serve: Serve, gallery: Gallery) -> None:
+    """No output outlives its release: after a move and the way back, scores are the head's own (M-4)."""
+
+    async def scenario() -> list[list[float]]:
+        scores = []
+        async with serve() as it:
+            for number in (1, 2, 1):
+                gallery.promote(gallery.heads[number - 1])
+                await until(serves(it, number))
+                reply = await it.stub.Rank(PICTURE)
+                assert reply.models[0].version == number
+                scores.append([p.score for p in sorted(reply.placements, key=lambda p: p.index)])
+            assert len(it.embedder.calls) == 3
+        return scores
+
+    first, second, last = asyncio.run(scenario())
+
+    features_ND = np.stack([vector_of(b"one"), vector_of(b"two")])
+    assert first == last == pytest.approx(expected_score(1, features_ND).tolist(), abs=1e-5)
+    assert second == pytest.approx(expected_score(2, features_ND).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("change", ["provider", "away"])
+def test_outputs_are_forgotten_when_the_backbone_may_run_elsewhere(serve: Serve, change: str) -> None:
+    """Another provider, or an embedder that was away, may compute other bits: pictures go to it again."""
+
+    async def scenario() -> None:
+        async with serve(keep_alive_s=0.05) as it:
+            await it.stub.Rank(PICTURE)
+            await keep_alives(it)
+            await it.stub.Rank(PICTURE)
+            assert len(it.embedder.calls) == 1
+
+            if change == "provider":
+                it.embedder.provider = "CUDAExecutionProvider"
+            else:
+                it.embedder.full = True
+            await keep_alives(it)
+            it.embedder.full = False
+            await it.stub.Rank(PICTURE)
+            assert len(it.embedder.calls) == 2
+
+    asyncio.run(scenario())
+
+
+async def keep_alives(it: Ranking) -> None:
+    """Return once the backbone was asked for twice more: the answer to the first is worked in by then."""
+    asked = it.embedder.asked + 2
+
+    async def came() -> bool:
+        return it.embedder.asked >= asked
+
+    await until(came)
+
+
 def test_a_head_that_is_refused_leaves_the_present_one_in_service(serve: Serve, gallery: Gallery) -> None:
     """A damaged version is never served; ListModels says why, and a later move heals it (M-4)."""
 
@@ -212,7 +268,8 @@ def test_without_a_release_calls_get_a_time_to_retry(serve: Serve, gallery: Gall
 
 @pytest.mark.slow
 def test_the_embedder_may_come_late_go_and_come_back(serve: Serve, gallery: Gallery) -> None:
-    """Features are ranked throughout; pictures fail in 1 s and work again in 2 s (S-8)."""
+    """Features and known pictures are ranked throughout; others fail in 1 s and work again in 2 s (S-8)."""
+    numbers = itertools.count()
     address = free_address()
     port = int(address.rpartition(":")[2])
 
@@ -221,17 +278,22 @@ def test_the_embedder_may_come_late_go_and_come_back(serve: Serve, gallery: Gall
 
         async def answers() -> bool:
             try:
-                return bool((await it.stub.Rank(PICTURE)).placements)
+                return bool(
+                    (await it.stub.Rank(unknown())).placements and (await it.stub.Rank(PICTURE)).models
+                )
             except grpc.aio.AioRpcError:
                 return False
 
         await until(answers)
         return time.monotonic() - started
 
+    def unknown() -> ranker_pb2.RankRequest:
+        return ranker_pb2.RankRequest(candidates=[picture(f"unknown {next(numbers)}".encode())])
+
     async def without(it: Ranking) -> None:
         assert await health(it.channel, SERVICE) == SERVING
         assert len((await it.stub.Rank(features(gallery))).placements) == 2
-        code, _, retry_s, took_s = await refused(it.stub.Rank(PICTURE))
+        code, _, retry_s, took_s = await refused(it.stub.Rank(unknown()))
         assert code is grpc.StatusCode.UNAVAILABLE
         assert retry_s is not None
         assert took_s < 1.0
@@ -246,6 +308,7 @@ def test_the_embedder_may_come_late_go_and_come_back(serve: Serve, gallery: Gall
                     took_s.append(await answered(it))
                 await asyncio.sleep(1.5)
                 await without(it)
+                assert len((await it.stub.Rank(PICTURE)).placements) == 2
         return took_s
 
     assert max(asyncio.run(scenario())) < 2.0

@@ -145,6 +145,60 @@ def test_equal_pictures_are_embedded_once(serve: Serve) -> None:
     )
 
 
+def test_pictures_judged_before_ask_nobody(serve: Serve, gallery: Gallery) -> None:
+    """The second answer has the bits and models of the first; neither embedder nor head ran (A-15, S-2)."""
+    first, mixed = pictures(0, 1), [*pictures(1, 2), picture(b"bad", "torn")]
+    request = ranker_pb2.ScoreRequest(candidates=first, include_embeddings=True)
+
+    async def question(it: Ranking) -> Any:
+        replies = [await it.stub.Score(request) for _ in range(2)]
+        return *replies, await rank(it, mixed), await rank(it, mixed[2:] + mixed[:2]), it.embedder.calls
+
+    before, after, part, again, calls = ask(serve, question)
+
+    assert list(after.scores) == list(before.scores)
+    assert list(after.models) == list(before.models)
+    assert (after.timings.compute_ms, after.timings.hop_ms) == (0, 0)
+    assert [[item.image for item in call.inputs] for call in calls] == [
+        [PICTURES[0], PICTURES[1]],
+        [PICTURES[2], b"bad"],
+        [b"bad"],
+    ]
+    assert {(p.id, p.score) for p in part.placements} == {(p.id, p.score) for p in again.placements}
+    assert [(error.id, error.index) for error in again.errors] == [("torn", 0)]
+
+
+@pytest.mark.parametrize(("recent_bytes", "no_store"), [(0, False), (1 << 20, True)])
+def test_a_picture_is_not_remembered_where_it_must_not_be(
+    serve: Serve, recent_bytes: int, no_store: bool
+) -> None:
+    """With `no_store`, or a bound of 0, every call asks the embedder; a stored picture is not read either."""
+    options = ranker_pb2.RankOptions(no_store=no_store)
+    request = ranker_pb2.RankRequest(candidates=pictures(0), options=options)
+
+    async def question(it: Ranking) -> Any:
+        asked = [request, request, ranker_pb2.RankRequest(candidates=pictures(0)), request]
+        return [await it.stub.Rank(message) for message in asked], len(it.embedder.calls)
+
+    replies, count = ask(serve, question, ranker_recent_bytes=recent_bytes)
+
+    assert count == 4
+    assert len({reply.placements[0].score for reply in replies}) == 1
+
+
+def test_an_output_that_is_withheld_is_never_remembered(serve: Serve) -> None:
+    """An output out of norm is BAD_OUTPUT at each call, and the embedder is asked each time (S-9)."""
+
+    async def question(it: Ranking) -> Any:
+        return [await refused(rank(it, [picture(b"wild")])) for _ in range(2)], len(it.embedder.calls)
+
+    answers, count = ask(serve, question)
+
+    reasons = [unpacked(status, error_details_pb2.ErrorInfo)[0].reason for _, _, status in answers]
+    assert reasons == ["BAD_OUTPUT"] * 2
+    assert count == 2
+
+
 def test_a_stream_embeds_equal_pictures_once_over_all_its_messages(serve: Serve) -> None:
     """What an earlier message brought is not encoded again."""
     messages = [
