@@ -34,6 +34,14 @@ class DamagedCatalog(CatalogError):
     """Stored data differs from what was written; the message names the item or the picture."""
 
 
+class LogTruncated(CatalogError):
+    """The log of a collection does not reach back, or forward, to a revision; take a snapshot instead."""
+
+
+class LacksVector(CatalogError):
+    """An item to write has no vector in the space that its collection is in."""
+
+
 class DiskFull(CatalogError):
     """The disk is full; reads go on."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.recommender.catalog.items import Change
+from services.recommender.catalog.log import Change
 from services.recommender.catalog.store import Catalog
 from vector_index.files import SegmentDirectory
 from vector_index.segment import Segment

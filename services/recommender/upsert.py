@@ -18,7 +18,8 @@ from inference.errors import InvalidInput
 from services.client.embedder import AsyncEmbedderClient, EmbeddedInputs
 from services.messages.contents import CallerVector
 from services.recommender.attributes import normalise_record
-from services.recommender.catalog.items import Change, ItemEntry, SourceVector
+from services.recommender.catalog.items import ItemEntry, SourceVector
+from services.recommender.catalog.log import Change
 from services.recommender.catalog.pictures import picture_digest
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import ERRORS

@@ -17,16 +17,21 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from model_store.durable import Lock, LockHeld, acquire, replacing
-from services.recommender.errors import CatalogHeld, DamagedCatalog, DiskFull, NewerSchema
+from services.recommender.errors import CatalogError, CatalogHeld, DamagedCatalog, DiskFull, NewerSchema
 
 FILE = "catalogue.db"
 LOCK = "catalogue.lock"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _READERS = 8
+_BUSY_S = 5.0
+# Larger than SQLite's own page: a row of a vector with 512 components fills more than half of that.
+_PAGE_BYTES = 8192
+# So much is written before a commit has to checkpoint; `checkpoint` does it earlier, between the writes.
+_MOST_WAL_PAGES = (64 << 20) // _PAGE_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +41,17 @@ class Database:
 
     Raises CatalogHeld: if another process holds it, naming that process. Raises NewerSchema: naming both
     schemas. Raises DiskFull. Raises DamagedCatalog: if the file is not a database, or is missing although
-    `may_be_new` is false.
+    `may_be_new` is false. Raises CatalogError: if it cannot be opened. Raises OSError.
     """
 
     def __init__(self, root: Path, *, may_be_new: bool = True) -> None:
         root.mkdir(parents=True, exist_ok=True)
+        if (root / FILE).is_dir():
+            raise DamagedCatalog(f"{FILE} is a directory, not a database: move it away")
         self._lock = _acquire(root / LOCK)
         try:
             self._writer = _writing_engine(root / FILE)
-            with _translated(opening=True):
+            with translated(opening=True):
                 _migrate(self._writer, root, may_be_new=may_be_new)
             self._reader = _reading_engine(root / FILE)
         except BaseException:
@@ -54,20 +61,32 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A write transaction, on disk when the block ends. Raises DiskFull, DamagedCatalog."""
-        with _translated(), self._writer.begin() as connection:
+        with translated(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A read transaction: everything in the block sees one state. Raises DamagedCatalog."""
-        with _translated(), self._reader.begin() as connection:
+        with translated(), self._reader.begin() as connection:
             yield connection
+
+    def checkpoint(self) -> None:
+        """Move what was written from the log of SQLite into the file, on the thread that writes."""
+        with translated(), self._writer.connect() as connection:
+            driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Close the readers first, so that the writing connection is the one that checkpoints."""
         self._reader.dispose()
         self._writer.dispose()
         self._lock.release()
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    """The driver's connection, for the statements that are too many or too large for a layer above it."""
+    held = connection.connection.driver_connection
+    assert isinstance(held, sqlite3.Connection)
+    return held
 
 
 def _acquire(path: Path) -> Lock:
@@ -79,12 +98,20 @@ def _acquire(path: Path) -> Lock:
 
 def _writing_engine(path: Path) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        f"sqlite:///{path}",
+        poolclass=StaticPool,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_S},
     )
     _prepare(
         engine,
         begin="BEGIN IMMEDIATE",
-        pragmas=("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=1000"),
+        pragmas=(
+            f"page_size={_PAGE_BYTES}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"wal_autocheckpoint={_MOST_WAL_PAGES}",
+        ),
     )
     return engine
 
@@ -149,19 +176,12 @@ def _back_up(root: Path, schema: str) -> None:
 
 
 @contextmanager
-def _translated(*, opening: bool = False) -> Iterator[None]:
+def translated(*, opening: bool = False) -> Iterator[None]:
     """Turn what SQLite and the disk raise into the catalog's errors. opening: any damage means no catalog."""
     try:
         yield
-    except DatabaseError as error:
-        code = getattr(error.orig, "sqlite_errorcode", 0)
-        if code == sqlite3.SQLITE_FULL:
-            raise DiskFull("the catalog's disk is full") from error
-        if opening and not isinstance(error, OperationalError):
-            raise DamagedCatalog(f"{FILE} is not a catalog: {error.orig}") from error
-        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise DamagedCatalog(f"{FILE} is damaged: {error.orig}") from error
-        raise
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        raise _translation(error, opening=opening) from error
     except UnicodeDecodeError as error:
         # SQLite words an error with names read from the file; of a damaged file those may not be UTF-8.
         raise DamagedCatalog(f"{FILE} is damaged: it holds names that are not UTF-8") from error
@@ -169,3 +189,15 @@ def _translated(*, opening: bool = False) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull("the catalog's disk is full") from error
         raise
+
+
+def _translation(error: Exception, *, opening: bool) -> Exception:
+    origin = getattr(error, "orig", error)
+    code = getattr(origin, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull("the catalog's disk is full")
+    if opening and not isinstance(origin, sqlite3.OperationalError):
+        return DamagedCatalog(f"{FILE} is not a catalog: {origin}")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedCatalog(f"{FILE} is damaged: {origin}")
+    return CatalogError(f"{FILE} cannot be opened: {origin}") if opening else error

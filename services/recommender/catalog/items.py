@@ -1,6 +1,7 @@
-"""Items, conditions on them and changes of them. Legend: N rows, D dimensions."""
+"""Items, what is written of them, and conditions on them. Legend: N rows, D dimensions."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,11 @@ Attributes = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An item of the catalog. released_us: µs since 1970, UTC. picture_digest: '' for none."""
+    """An item of the catalog.
+
+    released_us: µs since 1970, UTC. picture_digest: '' for none. product_id: '' for an item that is a
+    product of its own. source: the name of its content. label: of its row in the index.
+    """
 
     item_id: str
     attributes: Attributes
@@ -21,6 +26,7 @@ class Item:
     source: str
     label: int
     revision: int
+    product_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,7 @@ class ItemEntry:
     in_stock: bool
     picture_digest: str
     source: str
+    product_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +52,6 @@ class SourceVector:
     source: str
     space_id: str
     vector_D: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """The result of a write: revisions by item, added labels with their contents, removed labels."""
-
-    revision: int
-    revisions: Mapping[str, int] = field(default_factory=dict)
-    added: Mapping[int, str] = field(default_factory=dict)
-    removed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,19 +68,25 @@ class ItemConditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionState:
-    """What a collection served last; '' and 0 if it never served."""
+    """The head of a collection: its revision, and what it serves; '' and 0 if it never served.
+
+    lead_digest: '' as well where schema 0001 stored the lead.
+    """
 
     revision: int = 0
+    generation: int = 0
     space_id: str = ""
     lead_name: str = ""
     lead_version: int = 0
+    lead_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingVector:
-    """A picture without a vector in a space, and an item that shows it."""
+    """An item that has no vector in a space. picture_digest: '' for one upserted as a bare vector."""
 
     item_id: str
+    label: int
     source: str
     picture_digest: str
 
@@ -95,3 +98,17 @@ class Contents:
     revision: int
     labels: np.ndarray
     sources: Sequence[str]
+
+
+def content_digest(source: str) -> int:
+    """64 bits of a content's name, by which a row of an index file is known to be of that content.
+
+    They are the first 8 bytes of blake2b(source), little-endian.
+    """
+    return int.from_bytes(hashlib.blake2b(source.encode()).digest()[:8], "little")
+
+
+def content_digests(sources: Iterable[str]) -> np.ndarray:
+    """The digests of several contents, uint64 (N,)."""
+    joined = b"".join(hashlib.blake2b(source.encode()).digest()[:8] for source in sources)
+    return np.frombuffer(joined, dtype="<u8")

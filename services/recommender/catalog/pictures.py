@@ -1,17 +1,21 @@
 """Pictures as they were received, named by their sha256, so that a later model can embed them again.
 
-A picture is on disk before the row that names it is committed, and removed after the last row that
-names it is gone. What a crash leaves between the two is swept at the next start. Only the thread that
-writes the catalog calls `kept`, `drop` and `sweep`.
+A picture is on disk before the transaction begins whose rows name it, and stays for a grace time after the
+last row that names it is gone: a transaction that is under way may name it again. What a crash leaves
+between the two is swept at the next start.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
-from model_store.durable import sync_path, write_bytes
+from model_store.durable import checkpoint, sync_path, write_bytes
 from services.recommender.errors import DamagedCatalog
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -22,11 +26,26 @@ def picture_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+class PictureStore(Protocol):
+    """Where pictures are kept, by the sha256 of their bytes."""
+
+    def store(self, pictures: Mapping[str, bytes]) -> None:
+        """Write pictures by their digests; durable on return, and kept for the grace time. Raises OSError."""
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a picture. Raises DamagedCatalog: if they are gone or changed."""
+
+    def remove(self, digests: Iterable[str], *, grace_s: float) -> None:
+        """Remove pictures that were not stored again within the grace time."""
+
+
 class Pictures:
-    """A directory of pictures: `<first two characters>/<digest>`."""
+    """A directory of pictures: `<first two characters>/<digest>`. Safe from any thread."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        # Between the look at a picture's age and its removal nobody makes it young again.
+        self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -34,28 +53,19 @@ class Pictures:
         """Whether there is not a single file."""
         return not any(path.is_file() for path in self._root.glob("*/*"))
 
-    @contextmanager
-    def kept(self, pictures: Mapping[str, bytes]) -> Iterator[None]:
-        """Write pictures by their digests; on disk when the block begins. Raises OSError.
-
-        New pictures are removed again if writing or the block fails.
-        """
+    def store(self, pictures: Mapping[str, bytes]) -> None:
+        """Write pictures by their digests; on disk on return, and kept for the grace time. Raises OSError."""
         written: list[Path] = []
-        try:
-            for digest, data in pictures.items():
-                path = self._path(digest)
-                if not self._is_whole(digest):
-                    written.append(path)
-                    write_bytes(path, data, sync=False)
-            # Together and before the rows that name them, so that a folder is flushed once a batch.
-            folders = {path.parent for path in written}
-            for path in (*written, *folders, *([self._root] if written else [])):
-                sync_path(path)
-            yield
-        except BaseException:
-            for path in written:
-                path.unlink(missing_ok=True)
-            raise
+        for digest, data in pictures.items():
+            path = self._path(digest)
+            if not (self._is_whole(digest) and self._touch(path)):
+                write_bytes(path, data, sync=False)
+                written.append(path)
+        # Together and before the rows that name them, so that a folder is flushed once a batch.
+        folders = {path.parent for path in written}
+        for path in (*written, *folders, *([self._root] if written else [])):
+            sync_path(path)
+        checkpoint("after pictures")
 
     def read(self, digest: str) -> bytes:
         """The bytes of a picture. Raises DamagedCatalog: if they are gone or changed."""
@@ -67,10 +77,13 @@ class Pictures:
             raise DamagedCatalog(f"picture {digest[:12]} is not what was stored: its hash differs")
         return data
 
-    def drop(self, digests: Iterable[str]) -> None:
-        """Remove pictures; absent pictures count as removed."""
+    def remove(self, digests: Iterable[str], *, grace_s: float) -> None:
+        """Remove pictures that were not stored again within the grace time; absent ones count as removed."""
         for digest in digests:
-            self._path(digest).unlink(missing_ok=True)
+            path = self._path(digest)
+            with self._lock, suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime >= grace_s:
+                    path.unlink()
 
     def sweep(self, named: Collection[str]) -> int:
         """Remove every file that is not a picture among `named`; how many that were."""
@@ -81,6 +94,15 @@ class Pictures:
                     path.unlink(missing_ok=True)
                     removed += 1
         return removed
+
+    def _touch(self, path: Path) -> bool:
+        """Begin the grace time of a picture anew; False if it is gone."""
+        with self._lock:
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+        return True
 
     def _is_whole(self, digest: str) -> bool:
         try:

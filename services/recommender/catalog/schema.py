@@ -1,11 +1,11 @@
-"""The catalog's tables and the checksums of their rows (schema 0001).
+"""The catalog's tables and the checksums of their rows (schema 0002).
 
 A row's checksum covers every other column, so one changed byte is found when the row is read.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -13,7 +13,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -21,61 +20,81 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata: Final = MetaData()
 
-# One row: the last revision. Deletions take revisions too, so none is ever used twice.
+# One row. `catalogue_id` names this catalog in what is made from it, such as index files.
 catalog: Final = Table(
     "catalogue",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("revision", BigInteger, nullable=False),
+    Column("catalogue_id", String(32), nullable=False),
 )
 
-# `space_id` and the lead: what the collection served last, and serves first after a restart.
+# The head of each collection. Every change takes the next `revision`, every new content the next label after
+# `last_label`; neither is used twice. The log is complete after the revision `log_start`. `generation`,
+# `space_id` and the lead are those of the last flip.
 collections: Final = Table(
     "collections",
     metadata,
     Column("name", String(64), primary_key=True),
     Column("revision", BigInteger, nullable=False),
+    Column("last_label", BigInteger, nullable=False),
+    Column("log_start", BigInteger, nullable=False),
+    Column("generation", BigInteger, nullable=False),
     Column("space_id", String(64), nullable=False),
     Column("lead_name", String(64), nullable=False),
     Column("lead_version", Integer, nullable=False),
+    Column("lead_digest", String(64), nullable=False),
 )
 
-# `label` is the revision at which the item's content last changed; the index knows the item by it.
-# `source` names the content, by digest; vectors belong to sources. `released_at` is in µs since 1970, UTC.
+# `label` names the item's content within the collection; the index knows the item by it. `source` names the
+# content, by digest; vectors belong to sources. `released_at` is in µs since 1970, UTC.
 items: Final = Table(
     "items",
     metadata,
     Column("collection", String(64), ForeignKey("collections.name"), primary_key=True),
     Column("item_id", String(128), primary_key=True),
-    Column("label", BigInteger, nullable=False, unique=True),
+    Column("label", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("source", String(80), nullable=False),
     Column("picture_digest", String(64), nullable=False),
     Column("attributes", Text, nullable=False),
     Column("released_at", BigInteger, nullable=False),
     Column("in_stock", Boolean(create_constraint=False), nullable=False),
+    Column("product_id", String(128), nullable=False),
     Column("checksum", String(32), nullable=False),
+    Index("items_by_label", "collection", "label", unique=True),
+    Index("items_by_revision", "collection", "revision", unique=True),
     Index("items_by_source", "source"),
-    Index("items_by_picture", "picture_digest"),
-    Index("items_by_release", "collection", "released_at"),
+    Index("items_by_picture", "picture_digest", sqlite_where=text("picture_digest <> ''")),
 )
 
-# The words of an item's attributes, for filters.
-terms: Final = Table(
-    "terms",
+# What was deleted; kept for the retention of the log. `deleted_at` is in µs since 1970, UTC.
+deletions: Final = Table(
+    "deletions",
     metadata,
-    Column("collection", String(64), primary_key=True),
-    Column("field", String(128), primary_key=True),
-    Column("word", Text, primary_key=True),
-    Column("item_id", String(128), primary_key=True),
-    ForeignKeyConstraint(
-        ["collection", "item_id"], ["items.collection", "items.item_id"], ondelete="CASCADE"
-    ),
-    Index("terms_by_item", "collection", "item_id"),
+    Column("collection", String(64), ForeignKey("collections.name"), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("item_id", String(128), nullable=False),
+    Column("deleted_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Every move of a collection to another lead or space. `flipped_at` is in µs since 1970, UTC.
+flips: Final = Table(
+    "flips",
+    metadata,
+    Column("collection", String(64), ForeignKey("collections.name"), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("space_id", String(64), nullable=False),
+    Column("lead_name", String(64), nullable=False),
+    Column("lead_version", Integer, nullable=False),
+    Column("lead_digest", String(64), nullable=False),
+    Column("flipped_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -89,22 +108,13 @@ vectors: Final = Table(
     Column("checksum", String(32), nullable=False),
 )
 
-_COVERED: Final = (
-    "collection",
-    "item_id",
-    "label",
-    "revision",
-    "source",
-    "picture_digest",
-    "attributes",
-    "released_at",
-    "in_stock",
-)
 
+def item_checksum(covered: Sequence[Any]) -> str:
+    """The checksum of an item's row, 32 hexadecimal characters. covered: its columns before the checksum.
 
-def item_checksum(row: Mapping[str, Any]) -> str:
-    """The checksum of an item's row, 32 hexadecimal characters."""
-    covered = [int(row[name]) if name == "in_stock" else row[name] for name in _COVERED]
+    An empty product_id, the last column, is not covered: rows of schema 0001 have none.
+    """
+    covered = covered if covered[-1] else covered[:-1]
     return _short(json.dumps(covered, ensure_ascii=False, separators=(",", ":")).encode())
 
 

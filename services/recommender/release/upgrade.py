@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from services.client.embedder import AsyncEmbedderClient
 from services.recommender.catalog.items import MissingVector, SourceVector
+from services.recommender.catalog.log import LogEntry
 from services.recommender.catalog.store import Catalog
+from services.recommender.catalog.writes import Destination
 from services.recommender.errors import DamagedCatalog, UpgradeBlocked
 from services.recommender.executors import Executors
 from services.recommender.release.leads import CollectionRelease
@@ -68,9 +70,8 @@ class Upgrade:
                 return False
             unreadable = await self._executors.write(release.index.reconcile)
             if not unreadable:
-                await self._executors.write(lambda: self._remember(release))
-                incoming.complete = True
-                return True
+                incoming.complete = await self._executors.write(lambda: self._remember(release))
+                return incoming.complete
         log.error("damaged vectors are made again", extra={"count": len(unreadable)})
         await self._executors.write(lambda: self._catalog.drop_vectors(unreadable, release.models.space_id))
         return False
@@ -85,14 +86,15 @@ class Upgrade:
             )
         return self._catalog.missing_count(name, space_id, pictures=True)
 
-    def _remember(self, release: CollectionRelease) -> None:
+    def _remember(self, release: CollectionRelease) -> bool:
         lead = release.models.lead
-        self._catalog.set_state(
-            release.index.collection,
+        to = Destination(
             space_id=release.models.space_id,
             lead_name=lead.name,
             lead_version=lead.number,
+            lead_digest=lead.digest,
         )
+        return isinstance(self._catalog.flip(release.index.collection, to), LogEntry)
 
     async def _fill(self, release: CollectionRelease) -> None:
         """Embed pictures until none lacks a vector in the space."""

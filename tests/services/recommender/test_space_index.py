@@ -82,7 +82,7 @@ def test_kept_segments_are_loaded_and_the_rest_is_taken_from_the_catalog(catalog
 
     counts = second.view().counts
     assert (counts.live, counts.segment, counts.delta, counts.dead) == (1503, 1500, 5, 2)
-    assert second.view().revision == catalog.state("fashion").revision == 1506
+    assert second.view().revision == catalog.state("fashion").revision == 1507
     assert change.revision == 1500
     assert found
 

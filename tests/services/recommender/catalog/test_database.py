@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 from services.recommender.catalog import database, schema
 from services.recommender.catalog.pictures import Pictures
 from services.recommender.catalog.store import Catalog
-from services.recommender.errors import CatalogHeld, DamagedCatalog, DiskFull, NewerSchema
+from services.recommender.errors import CatalogError, CatalogHeld, DamagedCatalog, DiskFull, NewerSchema
 from tests.services.recommender.catalog.conftest import tamper, write
 
 
@@ -20,7 +20,7 @@ def test_migrations_make_the_tables_that_the_code_uses(catalog, tmp_path):
     engine = create_engine(f"sqlite:///{tmp_path / 'catalogue' / database.FILE}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
-        assert context.get_current_revision() == "0001"
+        assert context.get_current_revision() == "0002"
         assert compare_metadata(context, schema.metadata) == []
     engine.dispose()
 
@@ -30,7 +30,7 @@ def test_a_newer_schema_is_refused_naming_both(catalog, tmp_path, open_catalog):
     catalog.close()
     tamper(tmp_path, "UPDATE alembic_version SET version_num = '0007'")
 
-    with pytest.raises(NewerSchema, match="has schema 0007, this build reads up to 0001"):
+    with pytest.raises(NewerSchema, match="has schema 0007, this build reads up to 0002"):
         Catalog(tmp_path / "catalogue")
     catalog._database.close = lambda: None
 
@@ -46,11 +46,36 @@ def test_an_older_schema_is_backed_up_before_it_is_migrated(catalog, tmp_path, m
 
     Catalog(tmp_path / "catalogue").close()
 
-    backup = tmp_path / "catalogue" / "catalogue.db.schema-0001.backup"
+    backup = tmp_path / "catalogue" / "catalogue.db.schema-0002.backup"
     with sqlite3.connect(backup) as connection:
         assert connection.execute("SELECT item_id FROM items").fetchall() == [("a",)]
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+def test_a_directory_in_place_of_the_file_is_refused(tmp_path):
+    """A directory named like the database is an error that says so, and is left alone."""
+    (tmp_path / "catalogue" / database.FILE / "inside").mkdir(parents=True)
+
+    with pytest.raises(DamagedCatalog, match=r"catalogue\.db is a directory"):
+        Catalog(tmp_path / "catalogue")
+
+    assert (tmp_path / "catalogue" / database.FILE / "inside").is_dir()
+
+
+def test_a_database_that_another_program_has_locked_is_refused(catalog, tmp_path, monkeypatch):
+    """What keeps SQLite from opening the file is an error of the catalog, with SQLite's reason."""
+    catalog.close()
+    catalog._database.close = lambda: None
+    holder = sqlite3.connect(tmp_path / "catalogue" / database.FILE, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(database, "_BUSY_S", 0.01)
+
+    with pytest.raises(CatalogError, match=r"catalogue\.db cannot be opened: database is locked"):
+        Catalog(tmp_path / "catalogue")
+
+    holder.close()
 
 
 def test_a_catalog_has_one_holder(catalog, tmp_path):
@@ -95,8 +120,8 @@ def test_a_damaged_schema_is_reported_as_damage(catalog, tmp_path):
     catalog._database.close = lambda: None
     file = tmp_path / "catalogue" / database.FILE
     data = file.read_bytes()
-    assert data.count(b"CREATE TABLE items") == 1
-    file.write_bytes(data.replace(b"CREATE TABLE items", b"CR\xffATE TABLE items"))
+    assert data.count(b'CREATE TABLE "items"') == 1
+    file.write_bytes(data.replace(b'CREATE TABLE "items"', b'CR\xffATE TABLE "items"'))
 
     with pytest.raises(DamagedCatalog):
         Catalog(tmp_path / "catalogue")
@@ -131,10 +156,10 @@ def test_damaged_pages_are_reported_as_damage(catalog, open_catalog, tmp_path):
 
 def open_catalog_unswept(tmp_path):
     """The catalog, without the look at every row that opening it takes."""
-    made = Catalog.__new__(Catalog)
-    made.pictures = Pictures(tmp_path / "catalogue" / "pictures")
-    made._database = database.Database(tmp_path / "catalogue")
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.recommender.catalog.store.fetch", lambda *_: [])
+        patch.setattr(Pictures, "sweep", lambda *_: 0)
+        return Catalog(tmp_path / "catalogue")
 
 
 def test_durability_settings(catalog):
@@ -143,6 +168,7 @@ def test_durability_settings(catalog):
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA page_size").scalar() == 8192
     with catalog._database.reading() as connection:
         assert connection.exec_driver_sql("PRAGMA query_only").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar() == 0
@@ -166,6 +192,7 @@ def test_a_full_database_refuses_writes_and_keeps_what_is_there(catalog):
     with catalog._database.writing() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
     write(catalog, "c", "boots")
+    catalog.collect_pictures(grace_s=0)
     total = catalog.page("fashion", "", 1000)[1]
     assert len(list(catalog.pictures._root.glob("*/*"))) == total
 

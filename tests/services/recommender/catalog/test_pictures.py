@@ -1,9 +1,11 @@
 """Pictures are on disk before their rows, whole or gone."""
 
 import errno
+import os
 
 import pytest
 
+from model_store.durable import observing
 from services.recommender.errors import DamagedCatalog, DiskFull
 from tests.services.recommender.catalog.conftest import reopened, write
 
@@ -49,6 +51,53 @@ def test_a_full_disk_refuses_writes_and_keeps_what_is_there(catalog, monkeypatch
         with pytest.raises(DiskFull):
             write(catalog, "b", "skirt")
 
+    catalog.collect_pictures(grace_s=0)
     assert [path.read_bytes() for path in catalog.pictures._root.glob("*/*")] == [b"knit"]
     assert list(catalog.find("fashion", ["a", "b"])) == ["a"]
     assert write(catalog, "b", "skirt").revisions == {"b": 2}
+
+
+def test_a_freed_picture_goes_after_the_grace_time(catalog):
+    """Within the grace time it stays, for a write under way may name it; after it, only if none does."""
+    write(catalog, "a", "knit")
+    write(catalog, "b", "skirt")
+    digests = {name: item.picture_digest for name, item in catalog.find("fashion", ["a", "b"]).items()}
+    catalog.delete("fashion", ["a", "b"])
+
+    catalog.collect_pictures(grace_s=60)
+    assert catalog.pictures.read(digests["a"]) == b"knit"
+    write(catalog, "c", "knit")
+    catalog.collect_pictures(grace_s=0)
+
+    assert catalog.pictures.read(digests["a"]) == b"knit"
+    with pytest.raises(DamagedCatalog, match="cannot be read"):
+        catalog.pictures.read(digests["b"])
+
+
+def test_a_picture_that_is_stored_again_begins_its_grace_time_anew(catalog):
+    """A collection that decided on an old picture leaves it if it was stored meanwhile."""
+    write(catalog, "a", "knit")
+    (path,) = catalog.pictures._root.glob("*/*")
+    os.utime(path, (0, 0))
+
+    catalog.store_pictures({path.name: b"knit"})
+    catalog.pictures.remove([path.name], grace_s=60)
+    assert path.read_bytes() == b"knit"
+
+    os.utime(path, (0, 0))
+    catalog.pictures.remove([path.name, "0" * 64], grace_s=60)
+    assert not path.exists()
+
+
+def test_pictures_are_on_disk_before_their_rows(catalog):
+    """Where a crash follows the pictures, no row names one that is not there (R-4)."""
+    seen = []
+
+    def note(name):
+        if name in ("after pictures", "before commit"):
+            seen.append((name, len(list(catalog.pictures._root.glob("*/*")))))
+
+    with observing(note):
+        write(catalog, "a", "knit")
+
+    assert seen == [("after pictures", 1), ("before commit", 1)]
