@@ -24,7 +24,7 @@ help:  ## List the targets
 install: $(INSTALLED)  ## Make .venv and install what everything below needs
 
 # uv installs the 5 GB four times as fast; where it cannot (an index known to pip alone), pip does.
-$(INSTALLED): requirements/dev.txt requirements/installer.txt pyproject.toml
+$(INSTALLED): requirements/dev.txt requirements/installer.txt pyproject.toml vector_index/native.cpp
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements/installer.txt
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --no-config --require-hashes -r requirements/dev.txt \
@@ -103,7 +103,8 @@ crash: $(INSTALLED)  ## The kill -9 tests with their figures; KILLS=50 for more
 	ATELIER_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow -k "kill" -s
 
 # A missed goal of benchmarks/goals.json is printed as missed and fails nothing.
-BENCHMARKS ?= $(filter-out __init__ report,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
+BENCHMARKS ?= $(filter-out __init__ calls report,$(basename $(notdir $(sort $(wildcard benchmarks/*.py))))) \
+  $(notdir $(patsubst %/__main__.py,%,$(wildcard benchmarks/*/__main__.py)))
 
 bench: $(INSTALLED)  ## Every benchmark into var/bench; BENCHMARKS="flood spinning" chooses
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done

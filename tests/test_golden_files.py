@@ -19,7 +19,7 @@ from services.recommender.errors import NewerSchema
 from tests.golden.make import GOLDEN, PICTURE, RUNTIME, SPACE, vectors
 from trainer.errors import InvalidCheckpoint
 from trainer.loop.checkpoints import load_checkpoint
-from vector_index.files import SegmentDirectory
+from vector_index.files import MANIFEST, IndexIdentity, SegmentDirectory
 
 
 def copies(kind: str) -> list[Path]:
@@ -98,15 +98,23 @@ def test_a_cache(copied: Path) -> None:
 
 @pytest.mark.parametrize("copied", names("index"), indirect=True)
 def test_an_index(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A segment of this schema is loaded; one of another schema is reported and removed (S-10)."""
-    segments = SegmentDirectory(copied, space=SPACE, dimension=8).load()
-    assert caplog.records == []
-    assert segments[0].rows.labels.tolist() == list(range(1, 13))
-
-    (sidecar,) = copied.glob("*.json")
-    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"schema_version": 99}))
-    assert SegmentDirectory(copied, space=SPACE, dimension=8).load() == []
-    assert "99" in vars(caplog.records[0])["problem"]
+    """Segments of this schema are loaded; those of another schema are removed, to be built again (S-10)."""
+    directory = SegmentDirectory(
+        copied, identity=IndexIdentity(catalogue_id="b" * 32, space=SPACE), dimension=8
+    )
+    manifest = copied / MANIFEST
+    if manifest.exists():
+        (segment,) = directory.load(through=12)
+        assert caplog.records == []
+        assert segment.rows.labels.tolist() == list(range(1, 13))
+        assert segment.rows.contents.tolist() == list(range(12))
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 99}))
+        assert directory.load(through=12) == []
+        assert "99" in vars(caplog.records[0])["problem"]
+    else:
+        # Before schema 2 each segment had a sidecar.
+        assert directory.load(through=12) == []
+    assert not list(copied.glob("*.hnsw"))
 
 
 @pytest.mark.parametrize("copied", names("checkpoint"), indirect=True)

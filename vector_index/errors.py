@@ -24,5 +24,9 @@ class InvalidCount(VectorIndexError):
     """A search asks for fewer than 1 neighbour."""
 
 
+class UnknownLabel(VectorIndexError):
+    """No live row has the label."""
+
+
 class DamagedFile(VectorIndexError):
-    """A segment's file is missing, incomplete, not what was written, or of other settings."""
+    """A segment's file or the manifest is missing, incomplete, not what was written, or of another index."""

@@ -1,214 +1,265 @@
 """Segments on disk: a cache that saves building graphs at the next start, never a source of truth.
 
-Each segment is `<name>.hnsw` (hnswlib's own format) and `<name>.json`, its sidecar, with the sha256 and every
-number that a reader must agree with; the name is the beginning of the hash. The sidecar is renamed
-into place last, so a graph without one was never finished. hnswlib's `load_index` checks nothing and
-overflows on a crafted file (#673): a graph is loaded only after its hash was verified.
-
-`save_index` holds the GIL, so a large segment is written by a spawned child that builds its own graph
-over the same rows: `python -m vector_index.files DIRECTORY M EF_CONSTRUCTION`.
+A segment is `<name>.hnsw`, a graph in hnswlib's own format, and `<name>.contents`, the digests of what its
+rows were made from; the name is the beginning of the graph's sha256. `manifest.json` names the segments of an
+index, with the hash of every file: it is replaced as a whole, last, so that what it names is there. Files are
+mapped only after their hashes were verified, and are never written again.
 """
 
-import json
 import logging
-import os
+import mmap
+import re
 import shutil
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import hnswlib
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model_store.durable import hash_file, rename
+from model_store.durable import checkpoint, hash_file, rename, write_bytes
+from vector_index.building import LiveRows, build_graph
 from vector_index.errors import DamagedFile
+from vector_index.native import MappedGraph
 from vector_index.rows import Rows
-from vector_index.segment import EF_SEARCH, HNSW_SPACE, GraphSettings, Segment, build_graph
+from vector_index.segment import GraphSettings, Part, Segment
 
-SCHEMA_VERSION = 1
-LARGE_BYTES = 64 << 20
-_GRAPH, _SIDECAR, _STAGING = ".hnsw", ".json", ".staging-"
+SCHEMA_VERSION: Final = 2
+MANIFEST: Final = "manifest.json"
+_LARGEST_MANIFEST: Final = 1 << 20
+_GRAPH, _CONTENTS, _STAGING = ".hnsw", ".contents", ".staging-"
+_NAME: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sidecar:
-    """What a graph's file must agree with."""
+class _File(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    name: str = Field(pattern=f"^{_NAME.pattern}$")
+    rows: int = Field(ge=1)
+    size: int = Field(ge=0)
+    sha256: str
+    contents_sha256: str
+
+
+class Manifest(BaseModel):
+    """What the files of an index are, and what a reader must agree with."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     schema_version: int
-    sha256: str
-    size: int
+    catalogue_id: str
     space: str
+    generation: int
+    through_revision: int = Field(ge=0)
     metric: str
     dimension: int
     M: int
     ef_construction: int
-    count: int
-    revision: int
+    segments: tuple[_File, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexIdentity:
+    """Whose rows an index holds: files of another catalogue or space are not read."""
+
+    catalogue_id: str
+    space: str
 
 
 class SegmentDirectory:
-    """The files of an index, which a single process writes; `space` is the identity of the vectors' space."""
+    """The files of an index, which a single process writes.
 
-    def __init__(self, path: Path, *, space: str, dimension: int, graph: GraphSettings | None = None) -> None:
+    generation: how often the collection changed its space; it is noted in the manifest.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        identity: IndexIdentity,
+        dimension: int,
+        graph: GraphSettings | None = None,
+        generation: int = 0,
+    ) -> None:
+        self.dimension = dimension
+        self.generation = generation
         self._path = path
-        self._space = space
-        self._dimension = dimension
+        self._identity = identity
         self._graph = graph or GraphSettings()
-        self._names: dict[Segment, str] = {}
+        self._files: dict[str, _File] = {}
         self._stopped = threading.Event()
+        self._digest = ""
 
-    def load(self) -> list[Segment]:
-        """Every segment whose files are whole, newest first; logs and removes damaged and foreign files."""
-        self._names = {}
-        for path in self._sidecars():
-            try:
-                self._names[self._read(path)] = path.stem
-            except DamagedFile as error:
-                log.warning("segment file refused", extra={"problem": str(error)})
+    @property
+    def manifest_digest(self) -> str:
+        """sha256 of the manifest as it was last read or written; '' without one."""
+        return self._digest
+
+    def load(self, *, through: int) -> list[Segment]:
+        """The segments that the manifest names and whose files are whole; logs and removes the others.
+
+        through: the catalog's revision; files that are ahead of it belong to another history and are not
+        read.
+        """
+        segments = []
+        try:
+            manifest = self._read_manifest(through)
+        except DamagedFile as error:
+            log.warning("segment files refused", extra={"problem": str(error)})
+        else:
+            for file in manifest.segments if manifest else ():
+                try:
+                    segments.append(self._open(file))
+                except DamagedFile as error:
+                    log.warning("segment file refused", extra={"problem": str(error)})
         self._clean()
-        return list(self._names)
+        return segments
 
-    def save(self, segments: Sequence[Segment], revision: int) -> None:
-        """Make the directory hold exactly these segments. Raises OSError: if a file cannot be written."""
+    def create(self, parts: Sequence[Part]) -> Segment:
+        """Build one graph over the live rows of some parts, of which there is at least one; its file is kept.
+
+        Raises Stopped: if the index closes. Raises OSError: if the file cannot be written.
+        """
+        rows = LiveRows(parts)
         self._path.mkdir(parents=True, exist_ok=True)
-        kept = {segment: name for segment, name in self._names.items() if segment in segments}
-        for segment in segments:
-            if self._stopped.is_set():
-                return
-            if segment not in kept:
-                kept[segment] = self._write(segment, revision)
-        self._names = kept
+        staging = self._path / f"{_STAGING}{uuid.uuid4().hex}"
+        staging.mkdir()
+        try:
+            checkpoint("segment begun")
+            graph = build_graph(rows, staging, self._graph, self._stopped)
+            checkpoint("segment built")
+            return self._open(self._publish(graph, rows))
+        except DamagedFile as error:
+            raise OSError(0, f"a segment was not written as it was built: {error}") from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def keep(self, segments: Sequence[Segment], revision: int) -> None:
+        """Make the manifest name exactly these segments, then remove the files of others. Raises OSError."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        manifest = Manifest(
+            **self._expected(),
+            generation=self.generation,
+            through_revision=revision,
+            segments=tuple(self._files[segment.name] for segment in segments),
+        )
+        data = manifest.model_dump_json(indent=2).encode()
+        checkpoint("before manifest")
+        write_bytes(self._path / MANIFEST, data)
+        checkpoint("after manifest")
+        self._digest = hash_file(self._path / MANIFEST)
+        self._files = {segment.name: self._files[segment.name] for segment in segments}
         self._clean()
 
     def stop(self) -> None:
-        """Abandon what is being written."""
+        """Abandon what is being built."""
         self._stopped.set()
-
-    def _sidecars(self) -> list[Path]:
-        def revision(path: Path) -> int:
-            try:
-                return int(json.loads(path.read_bytes())["revision"])
-            except (OSError, ValueError, KeyError, TypeError):
-                return 0
-
-        return sorted(self._path.glob(f"*{_SIDECAR}"), key=revision, reverse=True)
-
-    def _read(self, path: Path) -> Segment:
-        sidecar = self._sidecar(path)
-        file = path.with_suffix(_GRAPH)
-        try:
-            size, digest = file.stat().st_size, hash_file(file)
-        except FileNotFoundError as error:
-            raise DamagedFile(f"{file.name} is missing") from error
-        except OSError as error:
-            raise DamagedFile(f"{file.name} cannot be read: {error.strerror}") from error
-        if size != sidecar.size:
-            raise DamagedFile(f"{file.name} has {size} bytes, its sidecar says {sidecar.size}")
-        if digest != sidecar.sha256:
-            raise DamagedFile(f"{file.name} is not what was written: its hash differs")
-        return _load(file, sidecar)
-
-    def _sidecar(self, path: Path) -> Sidecar:
-        try:
-            sidecar = Sidecar(**json.loads(path.read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
-            raise DamagedFile(f"{path.name} is not a sidecar") from error
-        for name, wanted in self._expected().items():
-            stated = getattr(sidecar, name)
-            if stated != wanted:
-                raise DamagedFile(f"{path.name} has {name} {stated!r}, this index {wanted!r}")
-        return sidecar
 
     def _expected(self) -> dict[str, Any]:
         return {
             "schema_version": SCHEMA_VERSION,
-            "space": self._space,
+            "catalogue_id": self._identity.catalogue_id,
+            "space": self._identity.space,
             "metric": "cosine",
-            "dimension": self._dimension,
+            "dimension": self.dimension,
             "M": self._graph.M,
             "ef_construction": self._graph.ef_construction,
         }
 
-    def _write(self, segment: Segment, revision: int) -> str:
-        staging = self._path / f"{_STAGING}{uuid.uuid4().hex}"
-        staging.mkdir()
+    def _read_manifest(self, through: int) -> Manifest | None:
+        path = self._path / MANIFEST
         try:
-            graph = staging / f"graph{_GRAPH}"
-            if segment.rows.vector_ND.nbytes > LARGE_BYTES:
-                self._write_in_child(segment.rows, staging)
-            else:
-                _save(segment.graph, graph)
-            digest, size = hash_file(graph), graph.stat().st_size
-            fields = self._expected() | {"sha256": digest, "size": size, "count": len(segment)}
-            sidecar = Sidecar(revision=revision, **fields)
-            name = sidecar.sha256[:32]
-            rename(graph, self._path / f"{name}{_GRAPH}")
-            text = staging / f"graph{_SIDECAR}"
-            text.write_text(json.dumps(asdict(sidecar), indent=2, sort_keys=True) + "\n")
-            rename(text, self._path / f"{name}{_SIDECAR}")
-            return name
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            if not path.exists():
+                return None
+            if path.stat().st_size > _LARGEST_MANIFEST:
+                raise DamagedFile(f"{MANIFEST} is larger than {_LARGEST_MANIFEST} bytes")
+            manifest = Manifest.model_validate_json(path.read_bytes())
+            self._digest = hash_file(path)
+        except OSError as error:
+            raise DamagedFile(f"{MANIFEST} cannot be read: {error.strerror}") from error
+        except ValidationError as error:
+            raise DamagedFile(f"{MANIFEST} is not a manifest: {error.errors()[0]['msg']}") from error
+        for name, wanted in self._expected().items():
+            stated = getattr(manifest, name)
+            if stated != wanted:
+                raise DamagedFile(f"{MANIFEST} has {name} {stated!r}, this index {wanted!r}")
+        if manifest.through_revision > through:
+            raise DamagedFile(
+                f"{MANIFEST} goes through revision {manifest.through_revision}, the catalog through {through}"
+            )
+        return manifest
 
-    def _write_in_child(self, rows: Rows, staging: Path) -> None:
-        np.save(staging / "labels.npy", rows.labels)
-        np.save(staging / "rows.npy", rows.vector_ND)
-        command = [sys.executable, "-m", "vector_index.files", str(staging)]
-        command += [str(self._graph.M), str(self._graph.ef_construction)]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
-            while child.poll() is None:
-                if self._stopped.wait(0.1):
-                    child.kill()
-        if child.returncode:
-            raise OSError(0, f"the child that writes a segment ended with {child.returncode}")
+    def _publish(self, graph: Path, rows: LiveRows) -> _File:
+        """Move finished files to their names."""
+        digest = hash_file(graph)
+        contents = graph.with_suffix(_CONTENTS)
+        contents.write_bytes(rows.contents.astype("<u8").tobytes())
+        file = _File(
+            name=digest[:32],
+            rows=len(rows),
+            size=graph.stat().st_size,
+            sha256=digest,
+            contents_sha256=hash_file(contents),
+        )
+        rename(contents, self._path / f"{file.name}{_CONTENTS}")
+        checkpoint("before segment rename")
+        rename(graph, self._path / f"{file.name}{_GRAPH}")
+        return file
+
+    def _open(self, file: _File) -> Segment:
+        """The segment of files whose hashes are right. Raises DamagedFile."""
+        graph_path = self._path / f"{file.name}{_GRAPH}"
+        contents_path = self._path / f"{file.name}{_CONTENTS}"
+        try:
+            size = graph_path.stat().st_size
+            if size != file.size:
+                raise DamagedFile(f"{graph_path.name} has {size} bytes, the manifest says {file.size}")
+            _verify(graph_path, file.sha256)
+            _verify(contents_path, file.contents_sha256)
+            contents = np.fromfile(contents_path, "<u8")
+            data = _mapped(graph_path)
+        except OSError as error:
+            raise DamagedFile(f"segment {file.name[:8]} cannot be read: {error.strerror}") from error
+        graph = MappedGraph(data, self.dimension)
+        if not len(graph.labels) == len(contents) == file.rows:
+            raise DamagedFile(
+                f"segment {file.name[:8]} holds {len(graph.labels)} rows and {len(contents)} contents, "
+                f"the manifest says {file.rows}"
+            )
+        if graph.labels[0] < 1 or (graph.labels[1:] <= graph.labels[:-1]).any():
+            raise DamagedFile(f"segment {file.name[:8]} has labels that do not ascend")
+        self._files[file.name] = file
+        rows = Rows(labels=graph.labels, vector_ND=graph.vector_ND, contents=contents)
+        return Segment(rows=rows, graph=graph, name=file.name)
 
     def _clean(self) -> None:
         if not self._path.is_dir():
             return
-        known = {f"{name}{suffix}" for name in self._names.values() for suffix in (_GRAPH, _SIDECAR)}
+        known = {f"{name}{suffix}" for name in self._files for suffix in (_GRAPH, _CONTENTS)} | {MANIFEST}
         for path in self._path.iterdir():
-            if path.name.startswith(_STAGING):
+            if path.name.startswith(_STAGING) and not self._stopped.is_set():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.suffix in (_GRAPH, _SIDECAR) and path.name not in known:
-                path.unlink(missing_ok=True)
+            elif path.name not in known and not path.name.startswith(_STAGING):
+                _remove(path)
 
 
-def _load(file: Path, sidecar: Sidecar) -> Segment:
-    """The segment in a file whose hash is right."""
-    graph = hnswlib.Index(space=HNSW_SPACE, dim=sidecar.dimension)
-    try:
-        graph.load_index(str(file))
-        # Loading resets it.
-        graph.set_ef(EF_SEARCH)
-        labels = np.sort(np.asarray(graph.get_ids_list(), dtype=np.int64))
-        vector_ND = np.asarray(graph.get_items(labels), dtype=np.float32)
-    except RuntimeError as error:
-        raise DamagedFile(f"{file.name} is refused by hnswlib") from error
-    if len(labels) != sidecar.count or vector_ND.shape != (sidecar.count, sidecar.dimension):
-        raise DamagedFile(f"{file.name} holds {len(labels)} rows, its sidecar says {sidecar.count}")
-    return Segment(Rows(labels=labels, vector_ND=vector_ND), graph)
+def _verify(path: Path, sha256: str) -> None:
+    if hash_file(path) != sha256:
+        raise DamagedFile(f"{path.name} is not what was written: its hash differs")
 
 
-def _save(graph: Any, path: Path) -> None:
-    graph.save_index(str(path))
-    written, expected = path.stat().st_size, graph.index_file_size()
-    if written != expected:
-        # save_index ignores a full disk.
-        raise OSError(0, f"{path.name} has {written} bytes, expected {expected}")
+def _mapped(path: Path) -> np.ndarray:
+    with path.open("rb") as stream:
+        return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def _child(staging: Path, settings: GraphSettings) -> None:
-    os.nice(10)
-    rows = Rows(labels=np.load(staging / "labels.npy"), vector_ND=np.load(staging / "rows.npy"))
-    _save(build_graph(rows, settings), staging / f"graph{_GRAPH}")
-
-
-if __name__ == "__main__":
-    _child(Path(sys.argv[1]), GraphSettings(M=int(sys.argv[2]), ef_construction=int(sys.argv[3])))
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""Unit rows with their labels, searched exactly. Legend: N rows, D dimensions, C candidates.
+"""Unit rows with their labels, searched exactly. Legend: B queries, N rows, D dimensions.
 
-A label is a positive int64 that the caller never uses for two rows. Similarity is the cosine, computed in
-the same way for every row, so that equal rows tie exactly.
+A label is a positive int64 that the caller never uses for two rows. A row's content is a digest of what it
+was made from; files keep it, so that a row of another history is never taken for one of this. Similarity is
+the cosine, computed in the same way for every row, so that equal rows tie exactly.
 """
 
 from dataclasses import dataclass
@@ -9,11 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vector_index.errors import DimensionMismatch, InvalidCount, InvalidLabels, InvalidVector
-
-# Above the error of a float32 dot product of unit vectors, so that no row that ties is cut off unseen.
-_MARGIN = 1e-5
-_CHUNK = 4096
-_GATHER_BELOW = 0.25
+from vector_index.native import Mask, Matches, search_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,28 +25,15 @@ class Neighbours:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which labels may be returned; both arrays are sorted."""
-
-    allowed: np.ndarray | None
-    excluded: np.ndarray | None
-
-    def accepts(self, labels: np.ndarray) -> np.ndarray:
-        """bool, shape (N,): whether each label may be returned."""
-        accepted = np.ones(len(labels), dtype=bool)
-        if self.allowed is not None:
-            accepted &= contains(self.allowed, labels)
-        if self.excluded is not None:
-            accepted &= ~contains(self.excluded, labels)
-        return accepted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Rows in the order of their labels. labels: int64 (N,), ascending. vector_ND: float32, norm 1."""
+    """Rows in the order of their labels.
+
+    labels: int64 (N,), ascending. vector_ND: float32 (N, D), norm 1. contents: uint64 (N,).
+    """
 
     labels: np.ndarray
     vector_ND: np.ndarray
+    contents: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,18 +41,30 @@ class Rows:
     @classmethod
     def empty(cls, dimension: int) -> "Rows":
         """No rows."""
-        return cls(labels=np.empty(0, np.int64), vector_ND=np.empty((0, dimension), np.float32))
+        return cls(
+            labels=np.empty(0, np.int64),
+            vector_ND=np.empty((0, dimension), np.float32),
+            contents=np.empty(0, np.uint64),
+        )
 
     @classmethod
     def joined(cls, parts: "list[Rows]") -> "Rows":
         """The rows of all parts."""
         labels = np.concatenate([part.labels for part in parts])
+        vector_ND = np.concatenate([part.vector_ND for part in parts])
+        contents = np.concatenate([part.contents for part in parts])
+        if (labels[1:] > labels[:-1]).all():
+            return cls(labels=labels, vector_ND=vector_ND, contents=contents)
         order = np.argsort(labels, kind="stable")
-        return cls(labels=labels[order], vector_ND=np.concatenate([part.vector_ND for part in parts])[order])
+        return cls(labels=labels[order], vector_ND=vector_ND[order], contents=contents[order])
 
     def only(self, mask_N: np.ndarray) -> "Rows":
         """The rows that the mask keeps."""
-        return self if mask_N.all() else Rows(labels=self.labels[mask_N], vector_ND=self.vector_ND[mask_N])
+        if mask_N.all():
+            return self
+        return Rows(
+            labels=self.labels[mask_N], vector_ND=self.vector_ND[mask_N], contents=self.contents[mask_N]
+        )
 
     def holds(self, labels: np.ndarray) -> np.ndarray:
         """bool, one for each of `labels`: whether a row has it."""
@@ -79,31 +75,9 @@ class Rows:
         position_N: np.ndarray = np.searchsorted(self.labels, labels[self.holds(labels)])
         return position_N
 
-    def nearest(self, query_D: np.ndarray, count: int, mask_N: np.ndarray) -> Neighbours:
-        """The `count` rows nearest to a unit query (float64), among those that the mask keeps."""
-        positions = np.flatnonzero(mask_N)
-        if len(positions) > count:
-            positions = positions[self._front(query_D, count, positions)]
-        return self.ranked(query_D, count, positions)
-
-    def ranked(self, query_D: np.ndarray, count: int, position_C: np.ndarray) -> Neighbours:
-        """The first `count` of some rows, by similarity, then label."""
-        similarity_C = np.empty(len(position_C), np.float32)
-        for start in range(0, len(position_C), _CHUNK):
-            chunk = self.vector_ND[position_C[start : start + _CHUNK]].astype(np.float64)
-            # Summed row by row, not by BLAS, whose result depends on where in the matrix a row lies.
-            similarity_C[start : start + _CHUNK] = (chunk * query_D).sum(axis=1)
-        label_C = self.labels[position_C]
-        return first(label_C, np.clip(similarity_C, -1, 1), count)
-
-    def _front(self, query_D: np.ndarray, count: int, position_C: np.ndarray) -> np.ndarray:
-        query = query_D.astype(np.float32)
-        if len(position_C) < len(self) * _GATHER_BELOW:
-            rough_C = self.vector_ND[position_C] @ query
-        else:
-            rough_C = (self.vector_ND @ query)[position_C]
-        cut = np.partition(rough_C, len(rough_C) - count)[len(rough_C) - count] - _MARGIN
-        return np.flatnonzero(rough_C >= cut)
+    def nearest(self, query_BD: np.ndarray, count: int, mask: Mask) -> Matches:
+        """The `count` rows nearest to each unit query (float64), of those that the mask accepts."""
+        return search_rows(self.labels, self.vector_ND, query_BD, count, mask)
 
 
 def first(labels: np.ndarray, similarities: np.ndarray, count: int) -> Neighbours:
@@ -112,8 +86,10 @@ def first(labels: np.ndarray, similarities: np.ndarray, count: int) -> Neighbour
     return Neighbours(labels=labels[order], similarities=similarities[order])
 
 
-def new_rows(labels: np.ndarray, vector_ND: np.ndarray, dimension: int) -> Rows:
-    """Rows of norm 1 from vectors of any length above zero.
+def new_rows(
+    labels: np.ndarray, vector_ND: np.ndarray, dimension: int, contents: np.ndarray | None = None
+) -> Rows:
+    """Rows of norm 1 from vectors of any length above zero. contents: zeros if None.
 
     Raises DimensionMismatch, InvalidVector, InvalidLabels.
     """
@@ -126,6 +102,7 @@ def new_rows(labels: np.ndarray, vector_ND: np.ndarray, dimension: int) -> Rows:
         raise DimensionMismatch("vector", held=dimension, given=given)
     if labels.shape != (len(vectors),):
         raise InvalidLabels(f"{len(vectors)} vectors have {labels.size} labels")
+    contents = np.zeros(len(labels), np.uint64) if contents is None else np.asarray(contents, np.uint64)
     order = np.argsort(labels, kind="stable")
     labels = labels[order]
     if labels[0] < 1:
@@ -133,36 +110,37 @@ def new_rows(labels: np.ndarray, vector_ND: np.ndarray, dimension: int) -> Rows:
     repeated = np.flatnonzero(labels[1:] == labels[:-1])
     if repeated.size:
         raise InvalidLabels(f"label {labels[repeated[0]]} is given twice")
-    return Rows(labels=labels, vector_ND=_unit(vectors, "vector")[order].astype(np.float32))
+    unit_ND = _unit(vectors, "vector").astype(np.float32)
+    return Rows(labels=labels, vector_ND=unit_ND[order], contents=contents[order])
 
 
-def unit_query(query_D: np.ndarray, dimension: int, count: int) -> np.ndarray:
-    """The query with norm 1, float64. Raises DimensionMismatch, InvalidVector, InvalidCount."""
-    query = np.asarray(query_D, dtype=np.float64)
-    if query.shape != (dimension,):
-        raise DimensionMismatch("query", held=dimension, given=query.size)
+def unit_queries(query_BD: np.ndarray, dimension: int, count: int) -> np.ndarray:
+    """The queries with norm 1, float64, contiguous. Raises DimensionMismatch, InvalidVector, InvalidCount."""
+    queries = np.asarray(query_BD, dtype=np.float64)
+    if queries.ndim != 2 or queries.shape[1] != dimension:
+        given = queries.shape[-1] if queries.ndim else 0
+        raise DimensionMismatch("query", held=dimension, given=given)
     if count < 1:
         raise InvalidCount(f"count is {count}, at least 1 neighbour is needed")
-    unit: np.ndarray = _unit(query[None], "query")[0]
-    return unit
-
-
-def sorted_labels(labels: np.ndarray | None) -> np.ndarray | None:
-    """The labels as sorted int64; None stays None."""
-    return None if labels is None else np.sort(np.asarray(labels, dtype=np.int64))
+    return np.ascontiguousarray(_unit(queries, "query"))
 
 
 def _unit(vectors: np.ndarray, what: str) -> np.ndarray:
+    square_N = np.einsum("nd,nd->n", vectors, vectors)
+    norm_N = np.sqrt(square_N)
+    usable = norm_N > 1e-12
+    if not (usable.all() and np.isfinite(square_N).all()):
+        _refuse(vectors, norm_N, what)
+    unit: np.ndarray = vectors / norm_N[:, None]
+    return unit
+
+
+def _refuse(vectors: np.ndarray, norm_N: np.ndarray, what: str) -> None:
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         raise InvalidVector(f"{what} {int(np.argmin(finite))} has a component that is not finite")
-    norms = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
-    usable = (norms[:, 0] > 1e-12) & np.isfinite(norms[:, 0])
-    if not usable.all():
-        place = int(np.argmin(usable))
-        raise InvalidVector(f"{what} {place} has no direction: its length is {norms[place, 0]:.3g}")
-    unit: np.ndarray = vectors / norms
-    return unit
+    place = int(np.argmin((norm_N > 1e-12) & np.isfinite(norm_N)))
+    raise InvalidVector(f"{what} {place} has no direction: its length is {norm_N[place]:.3g}")
 
 
 def contains(sorted_N: np.ndarray, labels: np.ndarray) -> np.ndarray:

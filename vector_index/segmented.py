@@ -1,215 +1,178 @@
-"""The index: at most a few immutable HNSW segments, an exact delta, tombstones. Legend: as in `rows`.
+"""The index: immutable HNSW segments by tiers, an exact delta, tombstones. Legend: as in `view`.
 
-A write copies what it changes and swaps one frozen view; readers take the view and no lock. When the
-delta is full, a thread in the background seals it into a segment. When that would be a segment too
-many, the smallest are merged into it and their dead rows dropped. Rows of the delta stay searchable
-until the moment the segment replaces them, so a row is never missing and never returned twice.
+A write copies what it changes and swaps one frozen view; readers take the view and no lock. A full delta
+waits to be sealed, searched exactly; one thread in the background seals what waits into a segment, merges
+segments by tiers, and compacts them once writes rest. Rows stay searchable until the moment the segment
+replaces them, so a row is never missing and never returned twice. Where sealing falls behind, writers wait;
+readers never do.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 
+from vector_index.building import Stopped
 from vector_index.errors import InvalidLabels
-from vector_index.rows import (
-    Neighbours,
-    Rows,
-    Selection,
-    contains,
-    first,
-    new_rows,
-    sorted_labels,
-    unit_query,
-)
-from vector_index.segment import GraphSettings, Part, Segment
+from vector_index.files import SegmentDirectory
+from vector_index.rows import Rows, contains, new_rows
+from vector_index.segment import Part, Segment
+from vector_index.tiers import MOST_ROWS, compact_next, merge_next
+from vector_index.view import SegmentedView
 
-_NO_LABELS = np.empty(0, np.int64)
-
-Keep = Callable[[Sequence[Segment], int], None]
+_NO_LABELS: Final = np.empty(0, np.int64)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings:
-    """The shape of an index: rows that the delta holds until it is sealed, segments, graph, exact bound."""
+    """The shape of an index.
 
-    delta_rows: int = 1024
-    segments: int = 4
-    exact_below: int = 2000
-    graph: GraphSettings = field(default_factory=GraphSettings)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Rows by where they are stored; `segment` includes the `dead` rows."""
-
-    live: int
-    segment: int
-    delta: int
-    dead: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentedView:
-    """Segments and delta at one moment: frozen, searched by any number of threads without a lock.
-
-    revision: that of the last update that this view reflects.
+    delta_rows: rows that the delta holds until it is sealed. most_parts: segments and waiting deltas at which
+    writers wait. exact_below: live rows under which every search compares with all. candidate_rows: as in
+    `Ask`. rest_s: seconds without a write after which segments are compacted.
     """
 
-    revision: int
-    parts: tuple[Part, ...]
-    delta: Rows
-    exact_below: int
+    delta_rows: int = 1024
+    most_parts: int = 16
+    exact_below: int = 2000
+    candidate_rows: int = 20
+    rest_s: float = 5.0
 
-    @property
-    def dimension(self) -> int:
-        return int(self.delta.vector_ND.shape[1])
 
-    @property
-    def counts(self) -> Counts:
-        segment = sum(len(part.segment) for part in self.parts)
-        dead = sum(part.dead_count for part in self.parts)
-        delta = len(self.delta)
-        return Counts(live=segment - dead + delta, segment=segment, delta=delta, dead=dead)
+@dataclass(slots=True)
+class _Request:
+    """Work that a caller waits for, done by the thread that seals."""
 
-    def search(
-        self,
-        query_D: np.ndarray,
-        count: int,
-        *,
-        allowed: np.ndarray | None = None,
-        excluded: np.ndarray | None = None,
-    ) -> Neighbours:
-        """The `count` rows nearest to a query, or every row that may be returned when there are fewer.
-
-        query_D: shape (D,), of any length above zero. allowed: int64 labels that may be returned
-        (None: all). excluded: int64 labels that may not. Where a graph falls short, its rows are compared.
-        Raises DimensionMismatch, InvalidVector, InvalidCount.
-        """
-        query = unit_query(query_D, self.dimension, count)
-        selection = Selection(allowed=sorted_labels(allowed), excluded=sorted_labels(excluded))
-        few = self.counts.live if allowed is None else min(self.counts.live, len(allowed))
-        exact = few < self.exact_below
-        nearest = [self.delta.nearest(query, count, selection.accepts(self.delta.labels))]
-        nearest += [part.nearest(query, count, selection, exact=exact) for part in self.parts]
-        return first(
-            np.concatenate([neighbours.labels for neighbours in nearest]),
-            np.concatenate([neighbours.similarities for neighbours in nearest]),
-            count,
-        )
-
-    def holds(self, labels: np.ndarray) -> np.ndarray:
-        """bool, one for each of `labels`: whether a live row has it."""
-        held = self.delta.holds(labels)
-        for part in self.parts:
-            there = part.segment.rows.holds(labels)
-            held[there] |= part.live_N[part.segment.rows.positions(labels)]
-        return held
-
-    def live_labels(self) -> np.ndarray:
-        """Labels of every live row, ascending."""
-        return np.sort(
-            np.concatenate([self.delta.labels, *(p.segment.rows.labels[p.live_N] for p in self.parts)])
-        )
+    work: Callable[[], None]
+    done: Future[None] = field(default_factory=Future)
 
 
 class SegmentedIndex:
-    """An index of any size. One thread writes at a time; readers take a view and never wait.
+    """An index of any size. One thread writes at a time; readers take a view and never wait."""
 
-    `keep` is called in the background with each new set of segments.
-    """
-
-    def __init__(
-        self, dimension: int, settings: IndexSettings | None = None, *, keep: Keep | None = None
-    ) -> None:
+    def __init__(self, files: SegmentDirectory, settings: IndexSettings | None = None) -> None:
+        self._files = files
         self._settings = settings or IndexSettings()
-        self._keep = keep
-        self._writing = threading.Lock()
-        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="seal")
-        self._sealing: Future[None] | None = None
+        self._changed = threading.Condition()
+        self._requests: list[_Request] = []
         self._closed = False
+        self._failed = False
+        self._written_at = time.monotonic()
         self._view = SegmentedView(
-            revision=0, parts=(), delta=Rows.empty(dimension), exact_below=self._settings.exact_below
+            revision=0,
+            parts=(),
+            delta=Rows.empty(files.dimension),
+            exact_below=self._settings.exact_below,
+            candidate_rows=self._settings.candidate_rows,
         )
+        self._sealer = threading.Thread(target=self._seal_until_closed, name="seal", daemon=True)
+        self._sealer.start()
 
     @property
     def dimension(self) -> int:
         return self._view.dimension
+
+    @property
+    def manifest_digest(self) -> str:
+        """sha256 of the manifest of the files; '' without one."""
+        return self._files.manifest_digest
 
     def view(self) -> SegmentedView:
         """The present state of the index."""
         return self._view
 
     def update(
-        self, labels: np.ndarray, vector_ND: np.ndarray, *, removed: np.ndarray | None = None, revision: int
+        self,
+        labels: np.ndarray,
+        vector_ND: np.ndarray,
+        *,
+        removed: np.ndarray | None = None,
+        revision: int,
+        contents: np.ndarray | None = None,
+        attached: Any = None,
     ) -> int:
         """Add and remove rows in one visible step; return how many of the `removed` labels existed.
 
-        labels: int64, shape (N,), never used before. vector_ND: float32, shape (N, D), of any length
-        above zero. revision: the revision of later views.
+        labels: int64, shape (N,), never used before. vector_ND: float32, shape (N, D), of any length above
+        zero. contents: uint64, shape (N,), digests of what the rows were made from. revision, attached: of
+        later views; an `attached` of None keeps what is attached. Waits while sealing is far behind.
         Raises DimensionMismatch, InvalidVector, InvalidLabels: the index is then unchanged.
         """
-        added = new_rows(labels, vector_ND, self.dimension)
+        added = new_rows(labels, vector_ND, self.dimension, contents)
         gone = np.unique(_NO_LABELS if removed is None else np.asarray(removed, dtype=np.int64))
-        with self._writing:
+        with self._changed:
+            self._changed.wait_for(self._has_room)
             before = self._view
             self._check_new(added.labels)
             parts = tuple(part.without(gone) for part in before.parts)
             kept = before.delta.only(~contains(gone, before.delta.labels))
             delta = Rows.joined([kept, added]) if len(added) else kept
-            after = self._view = replace(before, revision=revision, parts=parts, delta=delta)
-            self._seal_when_due()
-        return before.counts.live + len(added) - after.counts.live
+            after = replace(before, revision=revision, parts=parts, delta=delta)
+            self._swap(after if attached is None else replace(after, attached=attached))
+        return before.live_count + len(added) - after.live_count
 
-    def restore(self, segments: Sequence[Segment], live: np.ndarray, *, revision: int) -> np.ndarray:
-        """Start from kept segments; return the labels among `live` that none of them has, to be added.
+    def attach(self, attached: Any, revision: int) -> None:
+        """Replace what is attached to the view, the rows being the same."""
+        with self._changed:
+            self._view = replace(self._view, attached=attached, revision=revision)
 
-        Rows that are not in `live` are dead. Where two segments hold a label, the row of the first lives.
+    def restore(self, live: np.ndarray, contents: np.ndarray, *, revision: int) -> np.ndarray:
+        """Start from the files; return the labels among `live` that no segment has, to be added.
+
+        live: int64, shape (N,). contents: uint64, shape (N,), of the same rows. A row whose label is not in
+        `live`, or whose content differs, is dead. Where two segments hold a label, the row of the first
+        lives.
         """
-        wanted = np.unique(np.asarray(live, dtype=np.int64))
+        order = np.argsort(live)
+        wanted, digests = np.asarray(live, np.int64)[order], np.asarray(contents, np.uint64)[order]
         parts = []
-        for segment in segments:
+        for segment in self._files.load(through=revision):
             live_N = contains(wanted, segment.rows.labels)
-            wanted = wanted[~segment.rows.holds(wanted)]
+            place_N = np.searchsorted(wanted, segment.rows.labels[live_N])
+            live_N[live_N] = digests[place_N] == segment.rows.contents[live_N]
+            left = ~contains(segment.rows.labels[live_N], wanted)
+            wanted, digests = wanted[left], digests[left]
             if live_N.any():
                 parts.append(Part.of(segment, live_N))
-        empty = Rows.empty(self.dimension)
-        with self._writing:
+        with self._changed:
+            empty = Rows.empty(self.dimension)
             self._view = replace(self._view, revision=revision, parts=tuple(parts), delta=empty)
         return wanted
 
-    def build(self, labels: np.ndarray, vector_ND: np.ndarray, *, revision: int) -> None:
-        """Replace everything by these rows: one segment, or the delta alone if they fit into it."""
-        delta, parts = new_rows(labels, vector_ND, self.dimension), list[Part]()
-        if len(delta) >= self._settings.delta_rows:
-            segment = Segment.build(delta, self._settings.graph)
-            parts.append(Part.of(segment, np.ones(len(delta), dtype=bool)))
-            delta = Rows.empty(self.dimension)
-        with self._writing:
-            self._view = replace(self._view, revision=revision, parts=tuple(parts), delta=delta)
-        self.write_down()
+    def rebuild(self, labels: np.ndarray, vector_ND: np.ndarray, contents: np.ndarray | None = None) -> None:
+        """Build every segment anew from these rows while the present ones serve; returns once they are
+        swapped.
 
-    def write_down(self) -> None:
-        """Pass the present segments to `keep`, which writes those that have no file yet."""
-        if self._keep is None:
-            return
-        view = self._view
-        try:
-            self._keep([part.segment for part in view.parts], view.revision)
-        except OSError as error:
-            # Files only save time at the next start.
-            log.warning("segment files were not written", extra={"error": error.strerror})
+        Rows that were removed meanwhile stay removed; rows that were added stay.
+        Raises DimensionMismatch, InvalidVector, InvalidLabels. Raises OSError: if a file cannot be written.
+        """
+        rows = new_rows(labels, vector_ND, self.dimension, contents)
+        self._request(lambda: self._rebuild(rows))
+
+    def settle(self) -> None:
+        """Return once nothing waits to be sealed or merged, segments are compact and the files are
+        written."""
+        self._request(self._settle)
 
     def close(self) -> None:
         """Stop sealing; the last view can still be searched."""
-        with self._writing:
+        self._files.stop()
+        with self._changed:
             self._closed = True
-        self._sealer.shutdown(wait=True, cancel_futures=True)
+            self._changed.notify_all()
+        self._sealer.join()
+        for request in self._requests:
+            request.done.cancel()
+
+    def _has_room(self) -> bool:
+        return self._closed or self._failed or len(self._view.parts) < self._settings.most_parts
 
     def _check_new(self, labels: np.ndarray) -> None:
         for rows in (self._view.delta, *(part.segment.rows for part in self._view.parts)):
@@ -217,48 +180,126 @@ class SegmentedIndex:
             if used.any():
                 raise InvalidLabels(f"label {labels[used][0]} is used already")
 
-    def _seal_when_due(self) -> None:
-        busy = self._sealing is not None and not self._sealing.done()
-        if not self._closed and not busy and self._due(self._view):
-            self._sealing = self._sealer.submit(self._seal)
+    def _swap(self, view: SegmentedView) -> None:
+        """Make a written view the present one; a full delta begins to wait."""
+        if len(view.delta) >= self._settings.delta_rows:
+            waiting = Part.whole(Segment(rows=view.delta))
+            view = replace(view, parts=(*view.parts, waiting), delta=Rows.empty(self.dimension))
+        self._view = replace(view, parts=tuple(part for part in view.parts if part.live_count))
+        self._failed = False
+        self._written_at = time.monotonic()
+        self._changed.notify_all()
 
-    def _due(self, view: SegmentedView) -> bool:
-        return len(view.delta) >= self._settings.delta_rows or any(map(self._wasteful, view.parts))
+    def _request(self, work: Callable[[], None]) -> None:
+        request = _Request(work)
+        with self._changed:
+            self._requests.append(request)
+            self._changed.notify_all()
+        request.done.result()
 
-    def _wasteful(self, part: Part) -> bool:
-        return part.dead_count >= self._settings.delta_rows and part.dead_count > part.live_count
+    # On the thread that seals.
 
-    def _seal(self) -> None:
+    def _seal_until_closed(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._is_due, timeout=self._rest_left())
+                if self._closed:
+                    return
+                request = self._requests.pop(0) if self._requests else None
+            if request is not None:
+                self._serve(request)
+            else:
+                self._try(self._step)
+
+    def _is_due(self) -> bool:
+        return bool(self._closed or self._requests or (not self._failed and self._next(self._view)))
+
+    def _rest_left(self) -> float | None:
+        """Seconds until the segments are compacted; None if they are compact."""
+        if self._failed or not compact_next(_sealed(self._view)):
+            return None
+        return max(0.0, self._written_at + self._settings.rest_s - time.monotonic())
+
+    def _next(self, view: SegmentedView) -> tuple[Part, ...]:
+        """The parts that become the next segment: what waits first, then a full tier."""
+        waiting = tuple(part for part in view.parts if part.segment.graph is None)
+        return waiting or merge_next(_sealed(view), self._settings.delta_rows)
+
+    def _step(self) -> None:
+        view = self._view
+        parts = self._next(view)
+        if not parts and self._rest_left() == 0:
+            parts = compact_next(_sealed(view))
+        if parts:
+            self._replace(parts)
+
+    def _settle(self) -> None:
+        while parts := self._next(self._view) or compact_next(_sealed(self._view)):
+            self._replace(parts)
+        self._write_down()
+
+    def _rebuild(self, rows: Rows) -> None:
+        slices = [_sliced(rows, start) for start in range(0, len(rows), MOST_ROWS)]
+        segments = [self._files.create([Part.whole(Segment(rows=each))]) for each in slices]
+        with self._changed:
+            view = self._view
+            alive = view.live_labels()
+            old = [part.keeping(np.setdiff1d(alive, rows.labels)).live_rows() for part in view.parts]
+            delta = Rows.joined([view.delta.only(~rows.holds(view.delta.labels)), *old])
+            parts = [Part.whole(segment).keeping(alive) for segment in segments]
+            self._swap(replace(view, parts=tuple(parts), delta=delta))
+        self._write_down()
+
+    def _replace(self, parts: Sequence[Part]) -> None:
+        """Put one segment in the place of some parts, with the removals that came while it was built."""
+        living = [part for part in parts if part.live_count]
+        segment = self._files.create(living) if living else None
+        taken = {part.segment for part in parts}
+        with self._changed:
+            now = self._view
+            kept = [part for part in now.parts if part.segment not in taken]
+            if segment is not None:
+                alive = [p.segment.rows.labels[p.live_N] for p in now.parts if p.segment in taken]
+                kept.append(Part.whole(segment).keeping(np.sort(np.concatenate(alive or [_NO_LABELS]))))
+            self._view = replace(now, parts=tuple(part for part in kept if part.live_count))
+            self._changed.notify_all()
+        self._write_down()
+
+    def _write_down(self) -> None:
+        view = self._view
+        self._files.keep([part.segment for part in _sealed(view)], view.revision)
+
+    def _serve(self, request: _Request) -> None:
         try:
-            while not self._closed and self._due(self._view):
-                before = self._view
-                merged = self._merged(before.parts)
-                rows = Rows.joined([before.delta, *(part.live_rows() for part in merged)])
-                segment = Segment.build(rows, self._settings.graph) if len(rows) else None
-                self._install(segment, merged)
-                self.write_down()
+            request.work()
+        except Exception as error:  # noqa: BLE001 - the caller who waits raises it
+            request.done.set_exception(error)
+        else:
+            request.done.set_result(None)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Stopped:
+            pass
+        except OSError as error:
+            # Files only save time; what waits goes on being searched exactly, and the next write tries again.
+            self._give_up()
+            log.warning("segment files were not written", extra={"error": error.strerror})
         except Exception:
-            # The delta goes on growing and is searched exactly; the next write tries again.
+            self._give_up()
             log.exception("sealing failed")
 
-    def _merged(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
-        """The parts that the next segment absorbs: wasteful ones, and the smallest if there are too many."""
-        by_size = sorted(parts, key=lambda part: (not self._wasteful(part), part.live_count))
-        wasteful = sum(map(self._wasteful, parts))
-        return tuple(by_size[: max(wasteful, len(parts) + 1 - self._settings.segments)])
+    def _give_up(self) -> None:
+        with self._changed:
+            self._failed = True
+            self._changed.notify_all()
 
-    def _install(self, segment: Segment | None, merged: tuple[Part, ...]) -> None:
-        """Swap the sealed rows for their segment, with the removals that came while it was built."""
-        taken = {part.segment for part in merged}
-        with self._writing:
-            now = self._view
-            parts = [part for part in now.parts if part.segment not in taken]
-            delta = now.delta
-            if segment is not None:
-                sources = [now.delta.labels]
-                sources += [p.segment.rows.labels[p.live_N] for p in now.parts if p.segment in taken]
-                alive = np.sort(np.concatenate(sources))
-                part = Part.of(segment, contains(alive, segment.rows.labels))
-                parts += [part] if part.live_count else []
-                delta = delta.only(~segment.rows.holds(delta.labels))
-            self._view = replace(now, parts=tuple(parts), delta=delta)
+
+def _sealed(view: SegmentedView) -> tuple[Part, ...]:
+    return tuple(part for part in view.parts if part.segment.graph is not None)
+
+
+def _sliced(rows: Rows, start: int) -> Rows:
+    piece = slice(start, start + MOST_ROWS)
+    return Rows(labels=rows.labels[piece], vector_ND=rows.vector_ND[piece], contents=rows.contents[piece])

@@ -25,9 +25,9 @@ from tests.golden.next_schema import next_schema
 from trainer.loop import checkpoints
 from trainer.loop.checkpoints import save_checkpoint
 from vector_index import files as segments
-from vector_index.files import SegmentDirectory
+from vector_index.files import IndexIdentity, SegmentDirectory
 from vector_index.rows import new_rows
-from vector_index.segment import GraphSettings, Segment
+from vector_index.segment import Part, Segment
 
 GOLDEN = Path(__file__).parent
 SPACE = "a" * 64
@@ -132,9 +132,10 @@ def _cache(work: Path) -> Path:
 
 
 def _index(work: Path) -> Path:
-    graph = GraphSettings()
-    directory = SegmentDirectory(work / "index", space=SPACE, dimension=8, graph=graph)
-    directory.save([Segment.build(new_rows(np.arange(1, 13), vectors(), 8), graph)], 12)
+    identity = IndexIdentity(catalogue_id="b" * 32, space=SPACE)
+    directory = SegmentDirectory(work / "index", identity=identity, dimension=8)
+    rows = new_rows(np.arange(1, 13), vectors(), 8, np.arange(12, dtype=np.uint64))
+    directory.keep([directory.create([Part.whole(Segment(rows=rows))])], 12)
     return work / "index"
 
 

@@ -1,29 +1,48 @@
 """Indexes with small bounds, so that short tests seal and merge, and vectors to fill them."""
 
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
-from vector_index.segment import GraphSettings
+from vector_index.files import IndexIdentity, SegmentDirectory
 from vector_index.segmented import IndexSettings, SegmentedIndex
 
 DIMENSION = 16
-GRAPH = GraphSettings(threads=1)
+IDENTITY = IndexIdentity(catalogue_id="c" * 32, space="s" * 64)
+NEVER_S = 3600.0
+# Every graph is asked, however few rows it has.
+GRAPHS = {"exact_below": 0, "candidate_rows": 0}
 KINDS = {
-    "exact": IndexSettings(delta_rows=sys.maxsize, graph=GRAPH),  # nothing leaves the delta
-    "one": IndexSettings(delta_rows=8, segments=1, exact_below=0, graph=GRAPH),
-    "four": IndexSettings(delta_rows=8, segments=4, exact_below=0, graph=GRAPH),
-    "few": IndexSettings(delta_rows=8, segments=4, graph=GRAPH),
+    "exact": IndexSettings(delta_rows=sys.maxsize),  # nothing leaves the delta
+    "compact": IndexSettings(delta_rows=8, rest_s=0, **GRAPHS),
+    "tiers": IndexSettings(delta_rows=8, rest_s=NEVER_S, **GRAPHS),
+    "few": IndexSettings(delta_rows=8, rest_s=NEVER_S),
 }
 
 
+def directory(path, **changes):
+    """The files of an index under `path`."""
+    return SegmentDirectory(path, **{"identity": IDENTITY, "dimension": DIMENSION} | changes)
+
+
 def make_index(kind, dimension=DIMENSION):
-    return SegmentedIndex(dimension, KINDS[kind])
+    path = Path(tempfile.mkdtemp(prefix="index-"))
+    return SegmentedIndex(directory(path, dimension=dimension), KINDS[kind])
 
 
-def settle(index):
-    """Wait until nothing is being sealed: the one thread that seals reaches a job that does nothing."""
-    index._sealer.submit(bool).result(60)
+def sealed(index):
+    """Wait until nothing waits to be sealed or merged; segments are not compacted."""
+    with index._changed:
+        assert index._changed.wait_for(lambda: not index._next(index._view), 60)
+
+
+def mask(*labels):
+    """By label, 1 for these."""
+    allowed = np.zeros(max(labels, default=0) + 1, np.uint8)
+    allowed[list(labels)] = 1
+    return allowed
 
 
 def draw(count, dimension=DIMENSION, seed=42):

@@ -5,7 +5,8 @@ import pytest
 
 from tests.vector_index.drawing import brute, draw
 from vector_index.errors import InvalidCount
-from vector_index.rows import Rows, Selection, contains, first, new_rows, sorted_labels, unit_query
+from vector_index.native import Mask
+from vector_index.rows import Rows, contains, first, new_rows, unit_queries
 
 
 def test_rows_have_norm_one_in_the_order_of_their_labels():
@@ -33,16 +34,17 @@ def test_joined_rows_are_sorted_again():
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
 def test_a_search_under_a_mask_is_brute_force_over_what_it_keeps(share):
-    """Whether the kept rows are gathered first or all are compared, the neighbours are the same."""
+    """However many rows are kept, the neighbours are the nearest of them."""
     vectors, query = draw(500), draw(1, seed=7)[0]
     rows = new_rows(np.arange(1, 501), vectors, 16)
     kept = np.random.default_rng(0).random(500) < share
 
-    found = rows.nearest(unit_query(query, 16, 10), 10, kept)
+    matches = rows.nearest(unit_queries(query[None], 16, 10), 10, Mask(live=kept))
 
     expected, similarity = brute({n + 1: vectors[n] for n in np.flatnonzero(kept)}, query, 10)
-    assert found.labels.tolist() == expected.tolist()
-    assert np.allclose(found.similarities, similarity, atol=1e-6)
+    count = matches.counts[0]
+    assert matches.labels[0, :count].tolist() == expected.tolist()
+    assert np.allclose(matches.similarities[0, :count], similarity, atol=1e-6)
 
 
 def test_equal_similarities_are_ordered_by_label():
@@ -61,17 +63,17 @@ def test_positions_leave_out_labels_that_no_row_has():
     assert contains(np.empty(0, np.int64), np.array([1, 2])).tolist() == [False, False]
 
 
-def test_a_selection_allows_and_excludes():
-    """A label must be among the allowed and not among the excluded; None allows every label."""
-    labels = np.array([1, 2, 3])
+def test_a_mask_by_label_ends_where_it_ends():
+    """Labels beyond the end of the allowed ones may not be returned, nor rows that are dead."""
+    rows = new_rows(np.array([1, 2, 3, 9]), draw(4), 16)
+    mask = Mask(live=np.array([True, True, False, True]), allowed=np.array([0, 0, 1, 1], np.uint8))
 
-    both = Selection(allowed=sorted_labels(np.array([3, 2])), excluded=sorted_labels(np.array([2])))
+    matches = rows.nearest(unit_queries(draw(1), 16, 4), 4, mask)
 
-    assert both.accepts(labels).tolist() == [False, False, True]
-    assert Selection(allowed=None, excluded=None).accepts(labels).all()
+    assert matches.labels[0, : matches.counts[0]].tolist() == [2]
 
 
 def test_a_count_below_one_is_refused():
     """The message names the count."""
     with pytest.raises(InvalidCount, match="count is 0, at least 1 neighbour is needed"):
-        unit_query(draw(1)[0], 16, 0)
+        unit_queries(draw(1), 16, 0)

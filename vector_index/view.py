@@ -1,0 +1,179 @@
+"""An index at one moment: frozen, searched by any number of threads without a lock.
+
+Legend: B queries, N rows, D dimensions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from vector_index.errors import UnknownLabel
+from vector_index.native import Mask, Matches
+from vector_index.rows import Neighbours, Rows, first, unit_queries
+from vector_index.segment import Ask, Part
+
+DEFAULT_EF: Final = 64
+# More than a few excluded rows are cheaper to leave out of the search than to fetch and drop.
+_FEW_EXCLUDED: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Rows by where they are; `segment` includes the `dead` rows, `delta` those that wait to be sealed."""
+
+    live: int
+    segment: int
+    delta: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentedView:
+    """Segments, rows that wait to be sealed, and the delta.
+
+    revision: that of the last update that this view reflects. attached: what the writer swapped with it.
+    """
+
+    revision: int
+    parts: tuple[Part, ...]
+    delta: Rows
+    exact_below: int
+    candidate_rows: int
+    attached: Any = None
+
+    @property
+    def dimension(self) -> int:
+        return int(self.delta.vector_ND.shape[1])
+
+    @property
+    def counts(self) -> Counts:
+        sealed = [part for part in self.parts if part.segment.graph is not None]
+        segment = sum(len(part.segment) for part in sealed)
+        dead = sum(part.dead_count for part in sealed)
+        live = self.live_count
+        return Counts(live=live, segment=segment, delta=live - segment + dead, dead=dead)
+
+    @property
+    def live_count(self) -> int:
+        """Rows that can be found."""
+        return sum(part.live_count for part in self.parts) + len(self.delta)
+
+    def search(
+        self,
+        query_D: np.ndarray,
+        count: int,
+        *,
+        allowed: np.ndarray | None = None,
+        excluded: np.ndarray | None = None,
+        ef: int = DEFAULT_EF,
+        exact: bool = False,
+    ) -> Neighbours:
+        """The `count` rows nearest to a query, or every row that may be returned when there are fewer.
+
+        query_D: shape (D,), of any length above zero. allowed: uint8 or bool, by label, 0 for rows that may
+        not be returned, as labels beyond its end may not; None allows all. excluded: int64, labels that may
+        not. ef: candidates that a graph keeps; more find more of the true neighbours and take longer.
+        exact: compare with every row.
+        Raises DimensionMismatch, InvalidVector, InvalidCount.
+        """
+        query_BD = np.asarray(query_D)[None]
+        return self.search_batch(query_BD, count, allowed=allowed, excluded=excluded, ef=ef, exact=exact)[0]
+
+    def search_batch(
+        self,
+        query_BD: np.ndarray,
+        count: int,
+        *,
+        allowed: np.ndarray | None = None,
+        excluded: np.ndarray | None = None,
+        ef: int = DEFAULT_EF,
+        exact: bool = False,
+    ) -> list[Neighbours]:
+        """As `search`, for several queries at once; query_BD: shape (B, D)."""
+        queries = unit_queries(query_BD, self.dimension, count)
+        few = excluded is not None and 0 < len(excluded) <= _FEW_EXCLUDED
+        if excluded is not None and len(excluded) and not few:
+            allowed = self._without(allowed, excluded)
+        ask = self._ask(
+            count + (len(excluded) if few and excluded is not None else 0), ef, allowed, exact=exact
+        )
+        matches = [part.nearest(queries, ask) for part in self.parts]
+        if len(self.delta):
+            matches.append(self.delta.nearest(queries, ask.count, Mask(allowed=ask.allowed)))
+        return [_merged(matches, row, count, excluded if few else None) for row in range(len(queries))]
+
+    def vectors(self, labels: np.ndarray) -> np.ndarray:
+        """The unit rows, float32 (N, D), of live labels, int64 (N,). Raises UnknownLabel: naming it."""
+        labels = np.asarray(labels, dtype=np.int64)
+        vector_ND = np.empty((len(labels), self.dimension), np.float32)
+        missing = np.ones(len(labels), dtype=bool)
+        for part in (*self.parts, None):
+            rows = self.delta if part is None else part.segment.rows
+            here = missing & (rows.holds(labels) if part is None else part.holds(labels))
+            if here.any():
+                vector_ND[here] = rows.vector_ND[rows.positions(labels[here])]
+                missing &= ~here
+            if not missing.any():
+                return vector_ND
+        raise UnknownLabel(f"no live row has the label {labels[missing][0]}")
+
+    def holds(self, labels: np.ndarray) -> np.ndarray:
+        """bool, one for each of `labels`: whether a live row has it."""
+        held = self.delta.holds(labels)
+        for part in self.parts:
+            held |= part.holds(labels)
+        return held
+
+    def live_labels(self) -> np.ndarray:
+        """Labels of every live row, ascending."""
+        return np.sort(
+            np.concatenate([self.delta.labels, *(p.segment.rows.labels[p.live_N] for p in self.parts)])
+        )
+
+    def _ask(self, count: int, ef: int, allowed: np.ndarray | None, *, exact: bool) -> Ask:
+        live = usable = self.live_count
+        if allowed is not None:
+            allowed = np.ascontiguousarray(allowed)
+            usable = min(live, int(np.count_nonzero(allowed.view(bool))))
+        return Ask(
+            count=count,
+            ef=ef,
+            share=usable / max(live, 1),
+            allowed=allowed,
+            exact=exact or usable < self.exact_below,
+            candidate_rows=self.candidate_rows,
+        )
+
+    def _without(self, allowed: np.ndarray | None, excluded: np.ndarray) -> np.ndarray:
+        if allowed is None:
+            last = max((int(rows.labels[-1]) for rows in self._all_rows() if len(rows)), default=0)
+            allowed = np.ones(last + 1, np.uint8)
+        else:
+            allowed = allowed.copy()
+        allowed[excluded[excluded < len(allowed)]] = 0
+        return allowed
+
+    def _all_rows(self) -> list[Rows]:
+        return [self.delta, *(part.segment.rows for part in self.parts)]
+
+
+def _merged(matches: Sequence[Matches], row: int, count: int, excluded: np.ndarray | None) -> Neighbours:
+    """The nearest neighbours of one query over all parts."""
+    if not matches:
+        return Neighbours(labels=np.empty(0, np.int64), similarities=np.empty(0, np.float32))
+    found = [
+        (each.labels[row, : each.counts[row]], each.similarities[row, : each.counts[row]]) for each in matches
+    ]
+    if len(found) == 1:
+        labels, similarities = found[0]
+    else:
+        labels = np.concatenate([labels for labels, _ in found])
+        similarities = np.concatenate([similarities for _, similarities in found])
+    if excluded is not None:
+        kept = ~np.isin(labels, excluded)
+        labels, similarities = labels[kept], similarities[kept]
+    if len(found) == 1:
+        return Neighbours(labels=labels[:count], similarities=similarities[:count])
+    return first(labels, similarities, count)
