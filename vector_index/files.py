@@ -107,6 +107,7 @@ class SegmentDirectory:
         read.
         """
         segments = []
+        self._files, self._digest = {}, ""
         try:
             manifest = self._read_manifest(through)
         except DamagedFile as error:
