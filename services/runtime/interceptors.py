@@ -262,7 +262,8 @@ class _Method:
             read = partial(read_message, context)
             answering = self._behaviour(self._parse(held, call, await held.read_only(read)), context)
         if not self._response_streaming:
-            reply: bytes = self._serializer(await answering)
+            answer = await answering
+            reply: bytes = answer if isinstance(answer, bytes) else self._serializer(answer)
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # its caller is gone, whatever the method made of that
                 raise asyncio.CancelledError
