@@ -5,7 +5,7 @@ Fields of the lead's schema are spelt as its manifest says; other fields are sto
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from inference.attributes import MOST_TERMS, AttributeSchema, normalise_text
@@ -40,20 +40,15 @@ def normalise_record(record: Mapping[str, Any], schema: AttributeSchema | None) 
     return stored
 
 
-def filter_words(conditions: Mapping[str, Any], schema: AttributeSchema | None) -> dict[str, tuple[str, ...]]:
-    """By field, words of which an item must have one or more, in the preferred spelling.
+def spell_words(name: str, words: Sequence[str], schema: AttributeSchema | None) -> tuple[str, ...]:
+    """The words of a filter's field in the preferred spelling, each once.
 
-    Raises InvalidAttributes: naming the field that is not a text or a list of texts, or that is empty.
+    Raises InvalidAttributes: naming the field that has no word, or one with a NUL.
     """
-    _check_fields(conditions)
-    spelling = schema.spelling if schema else {}
-    words = {}
-    for name, value in conditions.items():
-        listed = _words(name, [value] if isinstance(value, str) else value, spelling)
-        if not listed:
-            raise InvalidAttributes(f"the filter of field {name!r} has no word, so nothing could satisfy it")
-        words[name] = listed
-    return words
+    spelt = _words(name, list(words), schema.spelling if schema else {})
+    if not spelt:
+        raise InvalidAttributes(f"the filter of field {name!r} has no word, so nothing could satisfy it")
+    return spelt
 
 
 def _check_fields(record: Mapping[str, Any]) -> None:

@@ -1,26 +1,52 @@
-"""The index of a collection in a space: loaded from verified files, or built from the catalog.
+"""The index of a collection in a space with the view of its catalog: one pair, swapped together.
 
-Comparing labels shows every difference between the two, so lost, old or half-written files cost time and
-never an answer. `apply` runs right after each commit, on the thread that writes.
+It is a cache: segment files and the log give back whatever is lost. `apply` folds a write right after its
+commit, on the thread that writes; `reconcile` folds what the log has beyond it, the same way.
 """
 
+import asyncio
 import logging
 import shutil
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from services.recommender.catalog.log import Change
+from services.recommender.catalog.items import Item, content_digests
+from services.recommender.catalog.log import Change, LogEntry
 from services.recommender.catalog.store import Catalog
-from vector_index.files import SegmentDirectory
-from vector_index.segment import Segment
-from vector_index.segmented import SegmentedIndex, SegmentedView
+from services.recommender.errors import LogTruncated
+from services.recommender.view.view import CatalogView
+from services.recommender.wire.items import MESSAGES
+from vector_index.files import IndexIdentity, SegmentDirectory
+from vector_index.segmented import SegmentedIndex
+from vector_index.view import SegmentedView
 
-_NAME_LENGTH = 16
+_NAME_LENGTH: Final = 16
+_ENTRIES: Final = 4_096
+
+Vectors = Mapping[str, np.ndarray]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    """A call that waits for a revision, on its event loop."""
+
+    revision: int
+    loop: asyncio.AbstractEventLoop
+    reached: asyncio.Future[None]
+
+    def wake(self) -> None:
+        def finish() -> None:
+            if not self.reached.done():
+                self.reached.set_result(None)
+
+        self.loop.call_soon_threadsafe(finish)
 
 
 class SpaceIndex:
@@ -34,84 +60,160 @@ class SpaceIndex:
         self.dimension = dimension
         self._catalog = catalog
         self._files = SegmentDirectory(
-            root / collection / space_id[:_NAME_LENGTH], space=space_id, dimension=dimension
+            root / collection / space_id[:_NAME_LENGTH],
+            identity=IndexIdentity(catalogue_id=catalog.catalogue_id, space=space_id),
+            dimension=dimension,
         )
-        self._saving = threading.Lock()
         self._changing = threading.Lock()
-        self._index = self._fresh()
+        self._index = SegmentedIndex(self._files)
+        self._index.attach(CatalogView(format=MESSAGES), 0)
+        self._waiting = threading.Lock()
+        self._waiters: list[_Waiter] = []
 
     def open(self) -> None:
         """Load the files, and take the rest from the catalog."""
-        contents = self._catalog.contents(self.collection)
-        self._index.restore(self._files.load(), contents.labels, revision=contents.revision)
+        with self._changing:
+            self._start()
         self.reconcile()
 
     def view(self) -> SegmentedView:
-        """The index as it stands now."""
+        """The index as it stands now; attached to it, the view of the catalog at the same revision."""
         return self._index.view()
 
-    def apply(self, change: Change, vectors: Mapping[str, np.ndarray]) -> None:
-        """Apply a write of the catalog. vectors: of the added contents."""
+    @property
+    def manifest_digest(self) -> str:
+        """sha256 of the manifest of the segment files; '' while there are none."""
+        return self._index.manifest_digest
+
+    def apply(self, change: Change, vectors: Vectors) -> None:
+        """Fold a write of the catalog. vectors: of its contents, as far as the caller has them."""
         with self._changing:
-            labels = np.array(list(change.added), dtype=np.int64)
-            # A reconciliation may have taken some of it from the catalog meanwhile.
-            new = ~self._index.view().holds(labels)
-            sources = [source for source, is_new in zip(change.added.values(), new, strict=True) if is_new]
-            self._index.update(
-                labels[new],
-                _matrix([vectors[source] for source in sources], self.dimension),
-                removed=np.array(change.removed, dtype=np.int64),
-                revision=change.revision,
-            )
+            revision = self._catalogue().revision
+            if change.entries and change.entries[0].revision <= revision + 1:
+                self._fold(change.entries, vectors)
+                return
+        if change.revision > revision:
+            self.reconcile()
 
     def reconcile(self) -> list[str]:
-        """Make the index equal the catalog; the contents that have no readable vector."""
+        """Fold the log beyond this view, and index what has a vector by now; the contents that have none."""
         with self._changing:
-            return self._reconcile(self._index)
+            try:
+                while entries := self._catalog.changes(self.collection, self._catalogue().revision, _ENTRIES):
+                    self._fold(entries, {})
+            except LogTruncated:
+                self._follow(CatalogView.of(self._catalog.snapshot(self.collection), MESSAGES))
+            return self._add_absent()
 
     def rebuild(self) -> int:
-        """Build the index anew from the catalog while the old one serves; the number of live rows."""
-        fresh = self._fresh()
+        """Build every graph anew from the catalog while the present ones serve; the number of live rows."""
         contents = self._catalog.contents(self.collection)
         vectors = self._catalog.vectors_of(contents.sources, self.space_id)
         here = np.array([source in vectors for source in contents.sources], dtype=bool)
-        rows = _matrix([vectors[source] for source in contents.sources if source in vectors], self.dimension)
-        fresh.build(contents.labels[here], rows, revision=contents.revision)
-        with self._changing:
-            self._reconcile(fresh)
-            self._index, before = fresh, self._index
-        before.close()
-        fresh.write_down()
-        return fresh.view().counts.live
+        sources = [source for source in contents.sources if source in vectors]
+        rows = _matrix([vectors[source] for source in sources], self.dimension)
+        del vectors
+        self._index.rebuild(contents.labels[here], rows, content_digests(sources))
+        self.reconcile()
+        return self.view().counts.live
+
+    async def reached(self, revision: int) -> None:
+        """Return once the view reflects a revision."""
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(revision, loop, loop.create_future())
+        with self._waiting:
+            self._waiters.append(waiter)
+        try:
+            if self.view().revision < revision:
+                await waiter.reached
+        finally:
+            with self._waiting:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
 
     def close(self) -> None:
         """Stop working in the background; views go on answering."""
-        self._files.stop()
         self._index.close()
 
-    def _fresh(self) -> SegmentedIndex:
-        def keep(segments: Sequence[Segment], revision: int) -> None:
-            with self._saving:
-                if fresh is self._index:
-                    self._files.save(segments, revision)
+    def _catalogue(self) -> CatalogView:
+        catalogue: CatalogView = self._index.view().attached
+        return catalogue
 
-        fresh = SegmentedIndex(self.dimension, keep=keep)
-        return fresh
+    def _start(self) -> None:
+        """Begin anew with the files and the state of the catalog."""
+        snapshot = self._catalog.snapshot(self.collection)
+        self._files.generation = snapshot.generation
+        labels = np.fromiter((item.label for item in snapshot.items), np.int64, len(snapshot.items))
+        digests = content_digests(item.source for item in snapshot.items)
+        view = CatalogView.of(snapshot, MESSAGES)
+        self._index.restore(labels, digests, revision=snapshot.revision)
+        self._index.attach(view, snapshot.revision)
+        self._wake(snapshot.revision)
 
-    def _reconcile(self, index: SegmentedIndex) -> list[str]:
-        contents = self._catalog.contents(self.collection)
-        held = index.view().live_labels()
-        absent = ~np.isin(contents.labels, held, assume_unique=True)
-        wanted = [source for source, is_absent in zip(contents.sources, absent, strict=True) if is_absent]
-        vectors = self._catalog.vectors_of(wanted, self.space_id)
-        here = np.array([source in vectors for source in wanted], dtype=bool)
-        index.update(
-            contents.labels[absent][here],
-            _matrix([vectors[source] for source in wanted if source in vectors], self.dimension),
-            removed=np.setdiff1d(held, contents.labels, assume_unique=True),
-            revision=contents.revision,
+    def _follow(self, catalogue: CatalogView) -> None:
+        """Make a later state of the catalog visible, without the rows that are not indexed yet."""
+        held = self._index.view().live_labels()
+        removed = np.setdiff1d(held, catalogue.live_labels(), assume_unique=True)
+        self._update([], {}, removed=removed, catalogue=catalogue)
+        self._wake(catalogue.revision)
+
+    def _fold(self, entries: Sequence[LogEntry], vectors: Vectors) -> None:
+        """Make entries of the log visible, rows and catalog in one step."""
+        before = self._catalogue()
+        after = before.apply(entries)
+        if after is before:
+            return
+        items = {
+            entry.item_id: entry.item
+            for entry in entries
+            if entry.revision > before.revision and entry.flip is None
+        }
+        added = [
+            item
+            for item in items.values()
+            if item is not None and before.label_of(item.item_id) != item.label
+        ]
+        old = before.labels_of(items)
+        removed = old[~np.isin(old, after.labels_of(items))]
+        self._files.generation = after.generation
+        if not added and not len(removed):
+            self._index.attach(after, after.revision)
+        else:
+            self._update(added, vectors, removed=removed, catalogue=after)
+        self._wake(after.revision)
+
+    def _update(
+        self, added: Sequence[Item], vectors: Vectors, *, removed: np.ndarray, catalogue: CatalogView
+    ) -> list[str]:
+        """Change rows and catalog in one step; the contents that have no vector, whose rows are left out."""
+        unknown = [item.source for item in added if item.source not in vectors]
+        if unknown:
+            vectors = {**vectors, **self._catalog.vectors_of(unknown, self.space_id)}
+        indexed = [item for item in added if item.source in vectors]
+        self._index.update(
+            np.array([item.label for item in indexed], dtype=np.int64),
+            _matrix([vectors[item.source] for item in indexed], self.dimension),
+            removed=removed,
+            revision=catalogue.revision,
+            contents=content_digests(item.source for item in indexed),
+            attached=catalogue,
         )
-        return [source for source in wanted if source not in vectors]
+        return [item.source for item in added if item.source not in vectors]
+
+    def _add_absent(self) -> list[str]:
+        """Index live items that have no row yet; the contents that have no readable vector."""
+        catalogue = self._catalogue()
+        absent = np.setdiff1d(catalogue.live_labels(), self._index.view().live_labels(), assume_unique=True)
+        if not len(absent):
+            return []
+        items = list(self._catalog.by_labels(self.collection, absent).values())
+        return self._update(items, {}, removed=np.empty(0, np.int64), catalogue=catalogue)
+
+    def _wake(self, revision: int) -> None:
+        with self._waiting:
+            waiters = [waiter for waiter in self._waiters if waiter.revision <= revision]
+        for waiter in waiters:
+            waiter.wake()
 
 
 def forget_indexes(root: Path, collection: str, kept: Collection[str]) -> None:

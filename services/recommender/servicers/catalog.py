@@ -7,12 +7,15 @@ from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc
 
 from services.messages.contents import read_record, read_vector
 from services.messages.replies import all_failed, write_identity, write_timings
-from services.recommender import wire
 from services.recommender.catalog.store import Catalog
 from services.recommender.executors import CallAdmission, Executors
 from services.recommender.release.collection import Collections
 from services.recommender.settings import RecommenderSettings
 from services.recommender.upsert import CatalogWriter, ItemDraft
+from services.recommender.wire import catalog as wire
+from services.recommender.wire.bounds import check_item_id, check_picture
+from services.recommender.wire.items import item as write_item
+from services.recommender.wire.replies import failures
 from services.runtime.errors import InvalidArgument, NotFound, ServiceError
 
 
@@ -47,7 +50,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         outcomes = {index: draft for index, draft in enumerate(read) if isinstance(draft, ServiceError)}
         drafts = {index: draft for index, draft in enumerate(read) if isinstance(draft, ItemDraft)}
         if not drafts:
-            raise all_failed(wire.failures(outcomes, ids), "item")
+            raise all_failed(failures(outcomes, ids), "item")
         with self._admission.admitted(request.ByteSize()):
             outcome = await self._writer.upsert(collection, list(drafts.values()))
         outcome.embedded.times.note(items=len(drafts))
@@ -57,7 +60,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         }
         errors = {index: result for index, result in results.items() if isinstance(result, ServiceError)}
         if len(errors) == len(results):
-            raise all_failed(wire.failures(errors, ids), "item")
+            raise all_failed(failures(errors, ids), "item")
         return catalog_pb2.UpsertItemsResponse(
             results=[wire.upsert_result(index, ids[index], results[index]) for index in sorted(results)],
             models=[write_identity(version) for version in outcome.models.pinned],
@@ -78,7 +81,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def GetItem(self, request: catalog_pb2.GetItemRequest, context: Any) -> catalog_pb2.GetItemResponse:
         """One item, with its picture if asked for."""
         collection = self._collections.named(request.collection)
-        item_id = wire.check_item_id(request.item_id)
+        item_id = check_item_id(request.item_id)
         items = await self._executors.read(lambda: self._catalog.find(collection.name, [item_id]))
         if item_id not in items:
             raise NotFound(f"the collection {collection.name} has no item {item_id}", reason="NO_ITEM")
@@ -86,7 +89,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         picture = b""
         if request.include_picture and item.picture_digest:
             picture = await self._executors.read(lambda: self._catalog.pictures.read(item.picture_digest))
-        return catalog_pb2.GetItemResponse(item=wire.item(item), picture=picture)
+        return catalog_pb2.GetItemResponse(item=write_item(item), picture=picture)
 
     async def ListItems(
         self, request: catalog_pb2.ListItemsRequest, context: Any
@@ -99,7 +102,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         )
         more = len(items) > size
         return catalog_pb2.ListItemsResponse(
-            items=[wire.item(item) for item in items[:size]],
+            items=[write_item(item) for item in items[:size]],
             next_page_token=wire.page_token(items[size - 1].item_id) if more else "",
             total_count=total,
         )
@@ -110,8 +113,8 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             if kind is None:
                 raise InvalidArgument("the item has neither a picture nor a vector", reason="NO_CONTENT")
             return ItemDraft(
-                item_id=wire.check_item_id(item.item_id),
-                picture=wire.check_picture(item.image, self._limits) if kind == "image" else None,
+                item_id=check_item_id(item.item_id),
+                picture=check_picture(item.image, self._limits) if kind == "image" else None,
                 vector=read_vector(item.vector) if kind == "vector" else None,
                 record=read_record(item.attributes),
                 released_us=wire.released_us(item),

@@ -1,20 +1,38 @@
 """RecommenderService: each call holds one release from its admission to its reply."""
 # ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from atelier.recommender.v1 import recommender_pb2, recommender_pb2_grpc
 from atelier.types.v1 import types_pb2
 
 from model_store.aliases import PRODUCTION
 from services.client.embedder import AsyncEmbedderClient
-from services.messages.replies import write_absent_model, write_identity, write_item_errors, write_timings
-from services.recommender import wire
+from services.messages.replies import all_failed, write_absent_model
 from services.recommender.executors import CallAdmission, Executors
+from services.recommender.recommend.retrieval import Answer, Retriever
 from services.recommender.release.collection import Collections
-from services.recommender.retrieval import Retriever
+from services.recommender.release.leads import CollectionRelease
 from services.recommender.settings import RecommenderSettings
+from services.recommender.wire.query import example_ids, read_question, read_questions, read_revision
+from services.recommender.wire.replies import (
+    ReplyHeads,
+    batch_answer,
+    batch_error,
+    batch_reply,
+    failures,
+    recommend_reply,
+    served,
+)
+from services.runtime.context import present_call
+from services.runtime.errors import ServiceError, Unavailable
 from services.runtime.limits import to_message
+from vector_index.view import SegmentedView
+
+# A caller's clock began earlier than this server's, which has to answer before the caller gives up.
+_EARLY_S: Final = 0.15
+_EARLY_SHARE: Final = 0.02
 
 
 class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
@@ -34,27 +52,81 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         self._executors = executors
         self._settings = settings
         self._admission = CallAdmission(settings.recommend_queue, "Recommend calls")
+        self._heads = ReplyHeads(recommender_pb2.RecommendResponse)
+        self._batch_heads = ReplyHeads(recommender_pb2.BatchRecommendResponse)
 
-    async def Recommend(
-        self, request: recommender_pb2.RecommendRequest, context: Any
-    ) -> recommender_pb2.RecommendResponse:
-        """The items nearest to the query and the liked examples."""
+    async def Recommend(self, request: recommender_pb2.RecommendRequest, context: Any) -> bytes:
+        """The items nearest to the query and the liked examples; a RecommendResponse, serialised."""
         collection = self._collections.named(request.collection)
         question = await self._executors.convert(
-            lambda: wire.read_question(request, self._settings.limits), request.ByteSize()
+            lambda: read_question(request, self._settings.limits), request.ByteSize()
         )
         with self._admission.admitted(), collection.hold() as release:
-            retrieval = await self._retriever.retrieve(release, question)
-        retrieval.embedded.times.note(items=len(retrieval.result.items))
-        return recommender_pb2.RecommendResponse(
-            recommendations=[wire.recommendation(*pair) for pair in retrieval.result.items],
-            errors=write_item_errors(wire.failures(retrieval.errors, _example_ids(request))),
-            models=[write_identity(version) for version in retrieval.models.pinned],
-            collection=collection.name,
-            space_id=retrieval.models.space_id,
-            catalogue_revision=retrieval.result.revision,
-            timings=write_timings(retrieval.embedded.times),
+            await self._await_revision(release, read_revision(request))
+            retrieval = await self._retriever.retrieve(release, [question])
+            digest = release.index.manifest_digest
+        (answer,) = retrieval.answers
+        if isinstance(answer, ServiceError):
+            raise answer
+        retrieval.embedded.times.note(items=len(answer.neighbours.labels))
+        return recommend_reply(
+            self._heads.of(collection.name, release.models, retrieval.view, digest),
+            answer.neighbours,
+            retrieval.view,
+            errors=failures(answer.errors, example_ids(request)) if answer.errors else (),
+            times=retrieval.embedded.times,
         )
+
+    async def BatchRecommend(self, request: recommender_pb2.BatchRecommendRequest, context: Any) -> bytes:
+        """A result for each request, in order; a BatchRecommendResponse, serialised."""
+        collection = self._collections.named(request.collection)
+        questions = await self._executors.convert(
+            lambda: read_questions(request, collection.name, self._settings.limits), request.ByteSize()
+        )
+        with self._admission.admitted(len(questions)), collection.hold() as release:
+            await self._await_revision(release, read_revision(request))
+            retrieval = await self._retriever.retrieve(release, questions)
+            digest = release.index.manifest_digest
+        failed = {i: each for i, each in enumerate(retrieval.answers) if isinstance(each, ServiceError)}
+        if len(failed) == len(questions):
+            raise all_failed(failures(failed, {}), "request")
+        retrieval.embedded.times.note(requests=len(questions))
+        head = self._batch_heads.of(collection.name, release.models, retrieval.view, digest)
+        results = [
+            self._result(index, answer, request, retrieval.view)
+            for index, answer in enumerate(retrieval.answers)
+        ]
+        return batch_reply(head, results, retrieval.embedded.times)
+
+    def _result(
+        self,
+        index: int,
+        answer: Answer | ServiceError,
+        request: recommender_pb2.BatchRecommendRequest,
+        view: SegmentedView,
+    ) -> bytes:
+        if isinstance(answer, ServiceError):
+            return batch_error(index, answer)
+        errors = failures(answer.errors, example_ids(request.requests[index])) if answer.errors else ()
+        return batch_answer(index, answer.neighbours, view, errors)
+
+    async def _await_revision(self, release: CollectionRelease, revision: int) -> None:
+        """Return once the release's view reflects a revision. Raises Unavailable: if it does not in time."""
+        index = release.index
+        if index.view().revision >= revision:
+            return
+        call = present_call()
+        given_s = self._settings.default_deadline_s if call is None else call.remaining_s
+        try:
+            async with asyncio.timeout(max(0.0, given_s - _EARLY_S - _EARLY_SHARE * given_s)):
+                await index.reached(revision)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"the collection {index.collection} is at revision {index.view().revision}, "
+                f"min_revision is {revision}",
+                reason="STALE_REVISION",
+                retry_after_s=1.0,
+            ) from error
 
     async def ListModels(
         self, request: recommender_pb2.ListModelsRequest, context: Any
@@ -69,7 +141,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
             lead = release.models.lead
             for version in release.models.pinned:
                 last = self._embedder.served(version.space_id)
-                models.append(wire.served(version, status, last, is_lead=version is lead))
+                models.append(served(version, status, last, is_lead=version is lead))
         return recommender_pb2.ListModelsResponse(models=models)
 
     async def GetLimits(
@@ -79,8 +151,3 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         settings = self._settings
         limits = to_message(settings.limits, settings.default_deadline_s)
         return recommender_pb2.GetLimitsResponse(limits=limits)
-
-
-def _example_ids(request: recommender_pb2.RecommendRequest) -> dict[int, str]:
-    examples = (*request.positive_examples, *request.negative_examples)
-    return {index: example.item_id for index, example in enumerate(examples)}

@@ -3,7 +3,7 @@ import pytest
 from inference.attributes import AttributeSchema
 from inference.errors import InvalidAttributes
 from model_store.manifest import AttributePreprocessing
-from services.recommender.attributes import filter_words, normalise_record
+from services.recommender.attributes import normalise_record, spell_words
 from tests.services.recommender.world import FIELDS
 
 
@@ -53,7 +53,13 @@ def test_what_is_no_record_is_refused_by_name(schema, record, message):
 
 def test_filters_take_words_in_any_spelling(schema):
     """A text or a list of texts, spelt as the catalog spells."""
-    assert filter_words({"style": "retr0", "brand": ["a", " b "]}, schema) == {
-        "style": ("retro",),
-        "brand": ("a", "b"),
-    }
+    assert spell_words("style", ["retr0"], schema) == ("retro",)
+    assert spell_words("brand", ["a", " b ", "a"], schema) == ("a", "b")
+
+
+@pytest.mark.parametrize(("words", "message"), [([" "], "nothing could satisfy it"), (["a\0"], "NUL")])
+def test_filters_refuse_what_is_no_word(schema, words, message):
+    """The field is named (S-5)."""
+    with pytest.raises(InvalidAttributes, match=message) as refused:
+        spell_words("brand", words, schema)
+    assert "'brand'" in str(refused.value)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.recommender.query import blend
+from services.recommender.recommend.query import blend
 from services.runtime.errors import InvalidArgument
 
 

@@ -2,20 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
 
 from services.messages.contents import CallerVector
-from services.recommender.catalog.items import Item, ItemConditions
-from services.recommender.catalog.store import Catalog
-from services.recommender.space_index import SpaceIndex
 from services.runtime.errors import InvalidArgument, ServiceError
+from vector_index.protocol import Filter
 
 NEGATIVE_WEIGHT = 0.5
-# Extra rows, in place of items that are deleted between the search and the read.
-_SPARE = 16
-_ATTEMPTS = 3
+
+
+class QueryKind(Enum):
+    """What a direction comes from; the later ones lie farther from the items and need a wider search."""
+
+    VECTOR = "vector"
+    ITEMS = "items"
+    PICTURE = "picture"
+    ATTRIBUTES = "attributes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,36 +46,49 @@ class Record:
 
 Content = Picture | ItemIds | Record | CallerVector
 
+_KINDS: Mapping[type, QueryKind] = {
+    CallerVector: QueryKind.VECTOR,
+    ItemIds: QueryKind.ITEMS,
+    Picture: QueryKind.PICTURE,
+    Record: QueryKind.ATTRIBUTES,
+}
+_ORDER = list(QueryKind)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """The question of a request. An unreadable example is replaced by its error."""
+    """The question of a request. An unreadable example is replaced by its error.
+
+    conditions: in the caller's spelling.
+    """
 
     query: Content | None
     positives: tuple[Content | ServiceError, ...] = ()
     negatives: tuple[Content | ServiceError, ...] = ()
     item_count: int = 10
-    filter_words: Mapping[str, Any] = field(default_factory=dict)
-    in_stock: bool | None = None
-    released_from_us: int | None = None
-    excluded_ids: tuple[str, ...] = ()
+    conditions: Filter = field(default_factory=Filter)
+
+    @property
+    def contents(self) -> tuple[Content | ServiceError | None, ...]:
+        """The query, then the positive examples, then the negative ones."""
+        return (self.query, *self.positives, *self.negatives)
 
     @property
     def named_ids(self) -> tuple[str, ...]:
         """Items to leave out: those that the caller excludes, and those of the query and the examples."""
-        contents = (self.query, *self.positives, *self.negatives)
         named = [
-            item_id for content in contents if isinstance(content, ItemIds) for item_id in content.item_ids
+            item_id
+            for content in self.contents
+            if isinstance(content, ItemIds)
+            for item_id in content.item_ids
         ]
-        return (*self.excluded_ids, *named)
+        return (*self.conditions.excluded_ids, *named)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
-    """Items, nearest first, and the revision that the search reflects."""
-
-    items: tuple[tuple[Item, float], ...]
-    revision: int
+    @property
+    def kind(self) -> QueryKind:
+        """The kind of its contents that lies farthest from the items."""
+        kinds = [kind for content in self.contents if (kind := _KINDS.get(type(content))) is not None]
+        return max(kinds, key=_ORDER.index, default=QueryKind.VECTOR)
 
 
 def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> np.ndarray:
@@ -81,6 +99,8 @@ def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> n
     (Rocchio's formula, with β = 1 and γ = 0.5). positives, negatives: shape (D,) each, float.
     Raises InvalidArgument: if they cancel out.
     """
+    if len(positives) == 1 and not negatives:
+        return _unit(positives[0])
     target = np.mean([_unit(vector) for vector in positives], axis=0)
     if negatives:
         target = target - NEGATIVE_WEIGHT * np.mean([_unit(vector) for vector in negatives], axis=0)
@@ -93,37 +113,10 @@ def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> n
     return direction
 
 
-def search(
-    catalog: Catalog,
-    index: SpaceIndex,
-    target_D: np.ndarray,
-    *,
-    count: int,
-    conditions: ItemConditions,
-    left_out: Sequence[str],
-) -> SearchResult:
-    """The `count` items nearest to a direction that satisfy the conditions and are not left out.
-
-    The view is older than what is read of the catalog, so an item that was deleted meanwhile is left
-    out; if too few remain, the search is repeated.
-    """
-    for _ in range(_ATTEMPTS):
-        view = index.view()
-        excluded = catalog.labels(index.collection, left_out) if left_out else None
-        allowed = catalog.matching(index.collection, conditions) if conditions else None
-        near = view.search(target_D, count + _SPARE, allowed=allowed, excluded=excluded)
-        items = catalog.by_labels(index.collection, near.labels)
-        pairs = zip(near.labels.tolist(), near.similarities.tolist(), strict=True)
-        kept = tuple((items[label], similarity) for label, similarity in pairs if label in items)[:count]
-        if len(kept) == min(count, len(near.labels)):
-            break
-    return SearchResult(items=kept, revision=view.revision)
-
-
 def _unit(vector: np.ndarray) -> np.ndarray:
     vector = np.asarray(vector, dtype=np.float64)
-    norm = float(np.linalg.norm(vector))
-    if not np.isfinite(norm) or norm < 1e-12:
+    norm = float(vector @ vector) ** 0.5
+    if not 1e-12 <= norm < np.inf:
         raise InvalidArgument("a vector has no direction: it is zero or not finite", reason="INVALID_VECTOR")
     unit: np.ndarray = vector / norm
     return unit

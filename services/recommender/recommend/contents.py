@@ -1,0 +1,130 @@
+"""The contents of questions into vectors. Legend: D dimensions."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from inference.errors import InvalidInput
+from services.client.embedder import AsyncEmbedderClient, EmbeddedInputs
+from services.messages.contents import CallerVector
+from services.recommender.errors import ERRORS
+from services.recommender.executors import Executors
+from services.recommender.recommend.query import Content, ItemIds, Picture, Record, blend
+from services.recommender.release.leads import CollectionRelease
+from services.recommender.view.view import CatalogView
+from services.runtime.errors import (
+    DataLoss,
+    FailedPrecondition,
+    NotFound,
+    ServiceError,
+    to_service_error,
+)
+from vector_index.errors import UnknownLabel
+from vector_index.view import SegmentedView
+
+Contents = Sequence[Content | ServiceError | None]
+VectorOrError = np.ndarray | ServiceError
+
+_NOTHING_EMBEDDED = EmbeddedInputs()
+
+
+class ContentReader:
+    """Has pictures and records embedded."""
+
+    def __init__(self, executors: Executors, embedder: AsyncEmbedderClient) -> None:
+        self._executors = executors
+        self._embedder = embedder
+
+    async def embed(
+        self, contents: Contents, release: CollectionRelease
+    ) -> tuple[dict[int, VectorOrError], EmbeddedInputs]:
+        """A vector or an error for each picture and record, by its position; the time that it took.
+
+        Raises ServiceError: if the embedder is needed and cannot be asked.
+        """
+        pictures = {
+            index: content.data for index, content in enumerate(contents) if isinstance(content, Picture)
+        }
+        records = {
+            index: content.attributes for index, content in enumerate(contents) if isinstance(content, Record)
+        }
+        if not pictures and not records:
+            return {}, _NOTHING_EMBEDDED
+        outcomes: dict[int, VectorOrError] = {}
+        if records:
+            outcomes.update(await self._executors.read(lambda: _refused(records, release)))
+            records = {index: record for index, record in records.items() if index not in outcomes}
+        parts = await asyncio.gather(
+            self._embedder.pictures(list(pictures.values()), release.models.image, no_store=True, bulk=False),
+            self._embedder.records(list(records.values()), release.models.lead),
+        )
+        outcomes.update(zip((*pictures, *records), (*parts[0].outcomes, *parts[1].outcomes), strict=True))
+        # The two ran side by side, so the wait was that of the longer one.
+        return outcomes, max(parts, key=lambda part: part.times.total_ms)
+
+
+def read_vectors(
+    contents: Contents, release: CollectionRelease, view: SegmentedView
+) -> dict[int, VectorOrError]:
+    """A vector or an error for each content that needs no embedding, by its position."""
+    outcomes: dict[int, VectorOrError] = {}
+    for index, content in enumerate(contents):
+        if isinstance(content, ItemIds):
+            outcomes[index] = _of_items(content, release.index.collection, view)
+        elif isinstance(content, CallerVector):
+            outcomes[index] = _checked(content, release)
+        elif isinstance(content, ServiceError):
+            outcomes[index] = content
+    return outcomes
+
+
+def _of_items(named: ItemIds, collection: str, view: SegmentedView) -> VectorOrError:
+    """The mean of the items' vectors, each of norm 1."""
+    catalogue: CatalogView = view.attached
+    labels = []
+    for item_id in named.item_ids:
+        label = catalogue.label_of(item_id)
+        if label is None:
+            return NotFound(f"the collection {collection} has no item {item_id}", reason="NO_ITEM")
+        labels.append(label)
+    try:
+        vector_ND = view.vectors(np.array(labels, dtype=np.int64))
+        return vector_ND[0] if len(labels) == 1 else blend(list(vector_ND), ())
+    except UnknownLabel:
+        return _unreadable(named, labels, view)
+    except ServiceError as error:
+        return error
+
+
+def _unreadable(named: ItemIds, labels: Sequence[int], view: SegmentedView) -> ServiceError:
+    held = view.holds(np.array(labels, dtype=np.int64))
+    item_id = named.item_ids[int(np.argmin(held))]
+    return DataLoss(f"item {item_id} has no readable vector", reason="DAMAGED")
+
+
+def _checked(vector: CallerVector, release: CollectionRelease) -> VectorOrError:
+    try:
+        return release.check_vector(vector, comparable=True)
+    except (ServiceError, InvalidInput) as error:
+        return to_service_error(error, ERRORS)
+
+
+def _refused(
+    records: Mapping[int, Mapping[str, Any]], release: CollectionRelease
+) -> dict[int, VectorOrError]:
+    """The errors of records that the lead cannot read, found without a call of the embedder."""
+    schema, errors = release.models.schema, dict[int, VectorOrError]()
+    for index, record in records.items():
+        try:
+            if schema is None:
+                raise FailedPrecondition(
+                    f"the collection {release.index.collection} follows {release.models.lead.name}, "
+                    "which reads no attributes",
+                    reason="NO_ATTRIBUTES",
+                )
+            schema.normalise(record)
+        except (ServiceError, InvalidInput) as error:
+            errors[index] = to_service_error(error, ERRORS)
+    return errors

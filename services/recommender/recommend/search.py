@@ -1,0 +1,132 @@
+"""A question's direction into the nearest items of a frozen view. Legend: B queries, D dimensions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from services.recommender.recommend.effort import Effort, EffortTable, Selectivity
+from services.recommender.recommend.query import QueryKind
+from services.recommender.view.filters import FilterMask
+from services.recommender.view.view import CatalogView
+from vector_index.protocol import Filter
+from vector_index.rows import Neighbours
+from vector_index.view import SegmentedView
+
+# Measured on 2 cores with rows of 512 dimensions; they decide only where a search runs.
+_CANDIDATE_US: Final = 2.5  # a candidate that a graph keeps
+_ROW_US: Final = 0.07  # a row that is compared
+_MASK_US: Final = 0.003  # a label of a mask that is made
+_RESULT_US: Final = 1.0
+_LEFT_OUT_US: Final = 2.0  # an identifier that is looked up
+# Beyond so many rows left out of one query of a batch, it is searched alone.
+_MOST_OVERFETCHED: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What is searched for. direction_D: float64, norm 1. left_out: identifiers that are not returned."""
+
+    direction_D: np.ndarray
+    count: int
+    kind: QueryKind
+    conditions: Filter
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """How a target is searched."""
+
+    target: Target
+    mask: FilterMask | None
+    excluded: np.ndarray
+    effort: Effort
+
+
+class Searcher:
+    """Searches views with the effort that each kind of query needs."""
+
+    def __init__(self, efforts: EffortTable) -> None:
+        self._efforts = efforts
+
+    def predict_us(self, view: SegmentedView, target: Target) -> float:
+        """About how long `search` takes, in microseconds."""
+        catalogue: CatalogView = view.attached
+        counts = view.counts
+        graphs = sum(part.segment.graph is not None for part in view.parts)
+        effort = self._efforts.of(target.kind, Selectivity.ALL)
+        cost = counts.delta * _ROW_US + target.count * _RESULT_US + len(target.left_out) * _LEFT_OUT_US
+        if effort.exact or counts.live < view.exact_below:
+            cost += counts.segment * _ROW_US
+        else:
+            cost += graphs * max(effort.ef, target.count) * _CANDIDATE_US
+        if target.conditions.has_conditions:
+            cost += 0 if catalogue.knows_mask(target.conditions) else catalogue.size * _MASK_US
+            cost += view.exact_below * _ROW_US
+        return cost
+
+    def search(self, view: SegmentedView, target: Target) -> Neighbours:
+        """The items nearest to a target, at most as many as it asks for."""
+        return self._search_alone(view, self._plan(view, target))
+
+    def search_batch(self, view: SegmentedView, targets: Sequence[Target]) -> list[Neighbours]:
+        """As `search`, for several targets; those that are searched alike are searched together."""
+        plans = [self._plan(view, target) for target in targets]
+        groups: dict[tuple[int, Effort], list[int]] = {}
+        for index, plan in enumerate(plans):
+            if len(plan.excluded) <= _MOST_OVERFETCHED:
+                groups.setdefault((id(plan.mask), plan.effort), []).append(index)
+        results: list[Neighbours | None] = [None] * len(plans)
+        for members in groups.values():
+            neighbours = _search_together(view, [plans[index] for index in members])
+            for index, each in zip(members, neighbours, strict=True):
+                results[index] = each
+        return [
+            self._search_alone(view, plan) if each is None else each
+            for plan, each in zip(plans, results, strict=True)
+        ]
+
+    def _plan(self, view: SegmentedView, target: Target) -> _Plan:
+        catalogue: CatalogView = view.attached
+        mask = catalogue.allowed(target.conditions)
+        share = 1.0 if mask is None else mask.count / max(len(catalogue), 1)
+        return _Plan(
+            target,
+            mask,
+            catalogue.labels_of(target.left_out),
+            self._efforts.of(target.kind, Selectivity.of(min(share, 1.0))),
+        )
+
+    def _search_alone(self, view: SegmentedView, plan: _Plan) -> Neighbours:
+        return view.search(
+            plan.target.direction_D,
+            plan.target.count,
+            allowed=None if plan.mask is None else plan.mask.allowed_L,
+            excluded=plan.excluded,
+            ef=plan.effort.ef,
+            exact=plan.effort.exact,
+        )
+
+
+def _search_together(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighbours]:
+    """Plans of one mask and effort, each with a few more neighbours in place of those left out."""
+    first = plans[0]
+    neighbours = view.search_batch(
+        np.stack([plan.target.direction_D for plan in plans]),
+        max(plan.target.count + len(plan.excluded) for plan in plans),
+        allowed=None if first.mask is None else first.mask.allowed_L,
+        ef=first.effort.ef,
+        exact=first.effort.exact,
+    )
+    return [_without(each, plan) for each, plan in zip(neighbours, plans, strict=True)]
+
+
+def _without(neighbours: Neighbours, plan: _Plan) -> Neighbours:
+    labels, similarities = neighbours.labels, neighbours.similarities
+    if len(plan.excluded):
+        kept = ~np.isin(labels, plan.excluded)
+        labels, similarities = labels[kept], similarities[kept]
+    count = plan.target.count
+    return Neighbours(labels=labels[:count], similarities=similarities[:count])

@@ -1,0 +1,1 @@
+"""The only converter between messages and the recommender's values."""

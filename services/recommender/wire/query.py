@@ -1,0 +1,129 @@
+"""`RecommendRequest` and `BatchRecommendRequest` as questions."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from atelier.recommender.v1 import recommender_pb2, resources_pb2
+
+from services.messages.contents import read_record, read_vector
+from services.recommender.recommend.query import Content, ItemIds, Picture, Question, Record
+from services.recommender.wire.bounds import check_count, check_item_id, check_picture
+from services.recommender.wire.filters import read_filter
+from services.runtime.errors import InvalidArgument, ServiceError
+from services.runtime.limits import Limits
+
+DEFAULT_COUNT: Final = 10
+MOST_EXAMPLES: Final = 128
+MOST_ITEMS: Final = 128
+MOST_EXCLUDED: Final = 10_000
+MOST_REQUESTS: Final = 64
+
+
+def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> Question:
+    """The question of a request; an unreadable example is replaced by its error.
+
+    Raises InvalidArgument: if the query is unreadable, or naming the exceeded bound.
+    """
+    count = request.item_count if request.HasField("item_count") else DEFAULT_COUNT
+    if not 1 <= count <= limits.item_count:
+        raise InvalidArgument(
+            f"item_count is {count}, it must be 1 to {limits.item_count}", field="item_count"
+        )
+    check_count(request.positive_examples, "positive_examples", most=MOST_EXAMPLES)
+    check_count(request.negative_examples, "negative_examples", most=MOST_EXAMPLES)
+    check_count(request.excluded_item_ids, "excluded_item_ids", most=MOST_EXCLUDED)
+    _check_pictures(_picture_count(request), limits)
+    kind = request.WhichOneof("query")
+    if kind is None and not request.positive_examples:
+        raise InvalidArgument("the request has neither a query nor positive examples", field="query")
+    return Question(
+        query=None if kind is None else _content(kind, getattr(request, kind), limits),
+        positives=tuple(_example(example, limits) for example in request.positive_examples),
+        negatives=tuple(_example(example, limits) for example in request.negative_examples),
+        item_count=count,
+        conditions=read_filter(
+            request.filter,
+            tuple(check_item_id(item_id, "excluded_item_ids") for item_id in request.excluded_item_ids),
+        ),
+    )
+
+
+def read_questions(
+    request: recommender_pb2.BatchRecommendRequest, collection: str, limits: Limits
+) -> list[Question | ServiceError]:
+    """A question or an error for each request of a batch, which is about one collection.
+
+    Raises InvalidArgument: if there are none, too many, or too many pictures in all.
+    """
+    check_count(request.requests, "requests", least=1, most=MOST_REQUESTS)
+    _check_pictures(sum(map(_picture_count, request.requests)), limits, field="requests")
+    return [_question(each, collection, limits) for each in request.requests]
+
+
+def read_revision(request: Any) -> int:
+    """The revision that an answer has to reflect at least. Raises InvalidArgument: if it is negative."""
+    revision: int = request.min_revision
+    if revision < 0:
+        raise InvalidArgument(f"min_revision is {revision}, it must be 0 or more", field="min_revision")
+    return revision
+
+
+def example_ids(request: recommender_pb2.RecommendRequest) -> dict[int, str]:
+    """The identifiers that the examples name, '' for none, counting the positive ones first."""
+    examples = (*request.positive_examples, *request.negative_examples)
+    return {index: example.item_id for index, example in enumerate(examples)}
+
+
+def _question(
+    request: recommender_pb2.RecommendRequest, collection: str, limits: Limits
+) -> Question | ServiceError:
+    try:
+        if request.collection not in ("", collection):
+            raise InvalidArgument(
+                f"collection {request.collection[:64]!a} is not that of the batch", field="collection"
+            )
+        if request.min_revision:
+            raise InvalidArgument("min_revision is a field of the batch", field="min_revision")
+        return read_question(request, limits)
+    except ServiceError as error:
+        return error
+
+
+def _picture_count(request: recommender_pb2.RecommendRequest) -> int:
+    examples: Sequence[resources_pb2.Example] = (*request.positive_examples, *request.negative_examples)
+    return request.HasField("image") + sum(example.HasField("image") for example in examples)
+
+
+def _check_pictures(count: int, limits: Limits, field: str = "query") -> None:
+    if count > limits.message_images:
+        raise InvalidArgument(
+            f"the request has {count} pictures, the bound is {limits.message_images}: leave some out",
+            field=field,
+        )
+
+
+def _example(example: resources_pb2.Example, limits: Limits) -> Content | ServiceError:
+    kind = example.WhichOneof("content")
+    if kind is None:
+        return InvalidArgument("the example has no content", reason="NO_CONTENT")
+    try:
+        return _content(kind, getattr(example, kind), limits)
+    except ServiceError as error:
+        return error
+
+
+def _content(kind: str, value: Any, limits: Limits) -> Content:
+    match kind:
+        case "image":
+            return Picture(data=check_picture(value, limits))
+        case "items":
+            check_count(value.item_ids, "items", least=1, most=MOST_ITEMS)
+            return ItemIds(
+                item_ids=tuple(dict.fromkeys(check_item_id(item_id) for item_id in value.item_ids))
+            )
+        case "item_id":
+            return ItemIds(item_ids=(check_item_id(value),))
+        case "attributes":
+            return Record(attributes=read_record(value))
+        case _:
+            return read_vector(value)

@@ -1,0 +1,125 @@
+"""`ItemFilter` into a value: wrong types, too many values and contradictions name the field (S-5, R-3)."""
+
+import math
+
+import pytest
+from atelier.recommender.v1 import resources_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.messages.contents import write_record
+from services.recommender.wire.filters import read_filter
+from services.runtime.errors import InvalidArgument
+from vector_index.protocol import Filter, Range
+
+
+def message(**fields):
+    for name in ("any_of", "none_of"):
+        if name in fields:
+            fields[name] = write_record(fields[name])
+    return resources_pb2.ItemFilter(**fields)
+
+
+def test_every_condition_is_read() -> None:
+    """A filter as a value: words as lists, in the order of the fields, times in microseconds."""
+    conditions = read_filter(
+        message(
+            any_of={"style": ["retro", "resort"], "colour": "red"},
+            none_of={"material": "wool"},
+            number_ranges={"price": {"at_least": 10, "below": 20}},
+            missing_fields=["brand"],
+            in_stock=False,
+            released_after=Timestamp(seconds=1),
+            released_before=Timestamp(seconds=2),
+        ),
+        ("a",),
+    )
+
+    assert conditions == Filter(
+        any_of=(("colour", ("red",)), ("style", ("retro", "resort"))),
+        none_of=(("material", ("wool",)),),
+        ranges=(("price", Range(at_least=10, below=20)),),
+        missing=("brand",),
+        in_stock=False,
+        released=Range(at_least=1_000_000, below=2_000_000),
+        excluded_ids=("a",),
+    )
+    assert hash(conditions) == hash(conditions)
+
+
+def test_no_message_is_no_condition() -> None:
+    """An empty filter keeps everything."""
+    assert read_filter(message()) == Filter()
+    assert not Filter(excluded_ids=("a",)).has_conditions
+
+
+WRONG = {
+    "a number": ({"any_of": {"price": 3}}, "filter.any_of.price", "neither a text nor a list of texts"),
+    "a list of numbers": ({"none_of": {"price": [3]}}, "filter.none_of.price", "neither a text"),
+    "no words": ({"none_of": {"style": []}}, "filter.none_of.style", "nothing could satisfy it"),
+    "many words": (
+        {"any_of": {"style": ["x"] * 1_001}},
+        "filter.any_of.style",
+        "1001 entries, the bound is 1000",
+    ),
+    "many fields": ({"any_of": {f"f{n}": "x" for n in range(65)}}, "filter.any_of", "65 entries"),
+    "many ranges": (
+        {"number_ranges": {f"f{n}": {"above": 1} for n in range(65)}},
+        "filter.number_ranges",
+        "65 entries",
+    ),
+    "many missing": ({"missing_fields": [f"f{n}" for n in range(65)]}, "filter.missing_fields", "65 entries"),
+    "long name": ({"missing_fields": ["x" * 129]}, "filter.missing_fields", "1 to 128 characters"),
+    "no name": ({"number_ranges": {"": {"above": 1}}}, "filter.number_ranges", "1 to 128 characters"),
+    "no bound": ({"number_ranges": {"price": {}}}, "filter.number_ranges.price", "has no bound"),
+    "not finite": (
+        {"number_ranges": {"price": {"above": math.nan}}},
+        "filter.number_ranges.price.above",
+        "not a finite",
+    ),
+    "infinite": (
+        {"number_ranges": {"price": {"at_most": math.inf}}},
+        "filter.number_ranges.price.at_most",
+        "not a finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_conditions_name_the_field(name: str) -> None:
+    """INVALID_FILTER names the path of the field and what it has."""
+    fields, field, text = WRONG[name]
+
+    with pytest.raises(InvalidArgument, match=text) as refused:
+        read_filter(message(**fields))
+
+    assert (refused.value.reason, refused.value.field) == ("INVALID_FILTER", field)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "is_possible"),
+    [
+        ({"at_least": 3, "at_most": 3}, True),
+        ({"at_least": 3, "at_most": 2}, False),
+        ({"above": 3, "at_most": 3}, False),
+        ({"at_least": 3, "below": 3}, False),
+        ({"above": 3, "below": 3}, False),
+        ({"above": 3, "below": 4}, True),
+    ],
+)
+def test_a_range_that_holds_nothing_is_contradictory(bounds: dict[str, float], is_possible: bool) -> None:
+    """CONTRADICTORY_FILTER names the range and its bounds."""
+    request = message(number_ranges={"price": bounds})
+
+    if is_possible:
+        assert read_filter(request).ranges[0][1] == Range(**bounds)
+        return
+    with pytest.raises(InvalidArgument, match=r"filter.number_ranges.price holds no number: ") as refused:
+        read_filter(request)
+    assert refused.value.reason == "CONTRADICTORY_FILTER"
+
+
+def test_times_out_of_order_are_contradictory() -> None:
+    """`released_before` must be later than `released_after`."""
+    with pytest.raises(InvalidArgument, match="released_before is not later") as refused:
+        read_filter(message(released_after=Timestamp(seconds=2), released_before=Timestamp(seconds=2)))
+    assert refused.value.reason == "CONTRADICTORY_FILTER"
