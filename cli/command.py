@@ -62,7 +62,9 @@ class TrainingChanges:
     change: Change = None
     epochs: Annotated[int | None, Option(min=1, help="Most epochs to train. Default: as in --config.")] = None
     batch_size: Annotated[int | None, Option(min=2, help="Items in a batch. Default: as in --config.")] = None
-
+    learning_rate: Annotated[float | None, Option(help="Highest learning rate. Default: as in --config.")] = (
+        None
+    )
     wandb_project: Annotated[str | None, Option(help="Project in wandb. Default: as in --config.")] = None
     wandb_run_name: Annotated[str | None, Option(help="Run name in wandb. Default: as in --config.")] = None
 
@@ -73,6 +75,7 @@ class TrainingChanges:
         options = {
             "max_epochs": self.epochs,
             "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
             "wandb_project": self.wandb_project,
             "wandb_run_name": self.wandb_run_name,
         }
@@ -96,6 +99,9 @@ def training_command(
 
     @contextmanager
     def context() -> Iterator[None]:
+        from trainer.console_log import log_to_console
+
+        log_to_console()
         with reported(), training_extra(extra):
             yield
 

@@ -4,7 +4,6 @@ Settings come from `config/`; heads without a checkpoint are published untrained
 """
 
 import json
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -202,5 +201,7 @@ def _reported() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+    from trainer.console_log import log_to_console
+
+    log_to_console()
     typer.run(export)

@@ -132,6 +132,7 @@ def open_fitting(
             clip_norm=settings.gradient_clip_norm,
             accumulation=settings.gradient_accumulation,
             lowest_rate=settings.scheduler_eta_min,
+            warmup_epochs=settings.warmup_epochs,
         ),
         standing=lambda figures: (figures["val/accuracy"], -figures["val/loss"]),
         extras=extras,

@@ -21,7 +21,7 @@ from trainer.artwork.data.metadata import Artwork, data_version
 from trainer.artwork.data.seen import SeenWorks
 from trainer.artwork.data.splits import SPLIT_FILE, Split, check_no_leak, split_artworks, write_split
 from trainer.artwork.evaluate import Evaluator
-from trainer.artwork.head_checkpoint import FIELDS, KIND, calibrate_judge
+from trainer.artwork.head_checkpoint import FIELDS, KIND, calibrate_judge, restore_judge
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, open_fitting, scores_of
 from trainer.artwork.report import CHART_FILE, SampleSheet, draw_report, markdown_of, warnings_of
@@ -150,14 +150,26 @@ class _Training:
             fitting = open_fitting(self.config, train, val, self.checkpoints, header)
             fitting.begin(last)
 
-            def show_samples(epoch: int) -> None:
+            def show(model: PairwiseRankingModel, epoch: int) -> None:
+                sheet = samples.draw(scores_of(model, val), self.space.out / SAMPLE_FILE)
+                tracker.show("val/samples", sheet, epoch)
+
+            def show_some(epoch: int) -> None:
                 if epoch % settings.save_every_n_epochs == 0:
                     model = fitting.module.network
                     assert isinstance(model, PairwiseRankingModel)
-                    sheet = samples.draw(scores_of(model, val), self.space.out / SAMPLE_FILE)
-                    tracker.show("val/samples", sheet, epoch)
+                    show(model, epoch)
 
-            return fitting.run(self.device, tracker, self.space.progress, "artwork training", show_samples)
+            history = fitting.run(self.device, tracker, self.space.progress, "artwork training", show_some)
+            # The sheet that stays is of the epoch that is published, however short the run was.
+            show(self._best_model(), int(history[-1]["epoch"]))
+            return history
+
+    def _best_model(self) -> PairwiseRankingModel:
+        """The model of the best epoch on the device of the run."""
+        model = restore_judge(load_checkpoint(self.checkpoints.top()[0], KIND)).models[0]
+        assert isinstance(model, PairwiseRankingModel)
+        return model.to(self.device)
 
     def _calibrate(self, train: Graded, val: Graded, split: Split) -> Path:
         """Fit the probabilities of the best checkpoint and, where asked for, those of the ensemble.

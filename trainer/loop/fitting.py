@@ -28,8 +28,10 @@ _LOUD = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitSettings:
-    """When a run ends, and how it steps. It ends early once the rate is at `lowest_rate`.
+    """When a run ends, and how it steps.
 
+    It ends early once the validation loss was not lowered for `patience` epochs, or once the rate is at
+    `lowest_rate`; not by the rate of its first `warmup_epochs`, which rises.
     steps_before: steps of its tracker that come before the first epoch.
     """
 
@@ -38,6 +40,7 @@ class FitSettings:
     clip_norm: float
     accumulation: int = 1
     lowest_rate: float = 0.0
+    warmup_epochs: int = 0
     steps_before: int = 0
 
 
@@ -87,8 +90,7 @@ class Fitting:
         self.module.restore(int(last["epoch"]), resume["module"])
         self.history = list(resume["history"])
         # A run that stopped early goes on with more patience; one that ended by its rate does not.
-        by_rate = self.module.rate <= self.settings.lowest_rate
-        self._stopped = bool(resume["stopped"]) and (by_rate or self._waited() >= self.settings.patience)
+        self._stopped = self._has_ended()
         self.keeper.restore(resume)
 
     def run(
@@ -143,12 +145,11 @@ class Fitting:
                     "lower learning_rate or a smaller gradient_clip_norm may help"
                 )
         self.history.append({"epoch": module.epoch, **figures})
-        waited = self._waited()
-        self._stopped = waited >= self.settings.patience or module.rate <= self.settings.lowest_rate
+        self._stopped = self._has_ended()
         resume = {
             "module": module.state(),
             # Follows from the history; stays in the format for earlier builds.
-            "patience": [min(epoch["val/loss"] for epoch in self.history), waited],
+            "patience": [min(epoch["val/loss"] for epoch in self.history), self._waited()],
             "history": self.history,
             "stopped": self._stopped,
         }
@@ -158,6 +159,13 @@ class Fitting:
         """Epochs since the lowest validation loss."""
         losses = [epoch["val/loss"] for epoch in self.history]
         return len(losses) - 1 - losses.index(min(losses))
+
+    def _has_ended(self) -> bool:
+        """Whether the last epoch ends the run early."""
+        last, settings = self.history[-1], self.settings
+        is_warm = last["epoch"] > settings.warmup_epochs
+        by_rate = is_warm and last["train/lr"] <= settings.lowest_rate
+        return by_rate or self._waited() >= settings.patience
 
     def _checkpoint(self) -> dict[str, Any]:
         """Weights, optimiser and figures (A-22)."""

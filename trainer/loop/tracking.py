@@ -1,7 +1,7 @@
 """Every run is tracked in wandb: online with a key and a network, else offline by itself (A-13, F-10)."""
 
 import logging
-import sys
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,7 +92,8 @@ def tracking(
     Raises InvalidConfig: when tracking is switched off anywhere but under tests.
     """
     if not training.wandb_enabled:
-        if "pytest" not in sys.modules:
+        # pytest's own sign of a session, which its subprocesses inherit; to import it is no test.
+        if "PYTEST_VERSION" not in os.environ:
             raise InvalidConfig(
                 "wandb_enabled is false: only tests may train without tracking; set it to true"
                 " (without a wandb key, tracking is offline)"

@@ -9,8 +9,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest  # noqa: F401  (only tests may train without tracking)
-
 from trainer.artwork.module import RankingModule
 from trainer.artwork.train import train_artwork
 

@@ -11,11 +11,14 @@ from trainer.artwork import train as training
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.data.metadata import Artwork
 from trainer.artwork.data.splits import Split, split_artworks
-from trainer.artwork.head_checkpoint import KIND, restore_judge
+from trainer.artwork.head_checkpoint import KIND, fresh_judge, restore_judge
+from trainer.artwork.report import SampleSheet
+from trainer.artwork.scoring import HeadScorer
 from trainer.artwork.train import train_artwork
 from trainer.backbones.dinov2 import load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import Diverged, FolderInUse, InvalidConfig, InvalidData, LeakDetected
+from trainer.loop import tracking
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.loop.run_folder import claimed
 from trainer.workspace import Workspace
@@ -157,9 +160,7 @@ def test_early_stopping_ends_a_run_that_does_not_improve(gallery, artwork_config
 
 def test_untracked_run_is_refused_outside_tests(gallery, artwork_config, artworks, space, monkeypatch):
     """`wandb_enabled: false` is for tests alone (A-13)."""
-    import sys
-
-    monkeypatch.delitem(sys.modules, "pytest")
+    monkeypatch.delenv("PYTEST_VERSION")
 
     with pytest.raises(InvalidConfig, match="without tracking"):
         _run(gallery, artwork_config, artworks, space)
@@ -267,11 +268,70 @@ def test_views_are_trained_on_and_encoded_once(gallery, artwork_config, artworks
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
-def test_samples_are_drawn_during_training(gallery, artwork_config, artworks, space):
-    """Every few epochs a sheet of validation works shows what the head thinks (A-16)."""
-    training = artwork_config.training.model_copy(update={"max_epochs": 2, "save_every_n_epochs": 1})
-    train_artwork(
-        artwork_config.model_copy(update={"training": training}), artworks, gallery.backbone.version, space
+@pytest.mark.parametrize(("epochs", "every"), [(2, 1), (2, 5)], ids=["each epoch", "short run"])
+def test_samples_are_of_the_best_epoch(gallery, artwork_config, artworks, space, monkeypatch, epochs, every):
+    """A sheet of validation works with the scores of the published epoch, in short runs too (A-16)."""
+    drawn = []
+    real = SampleSheet.draw
+    monkeypatch.setattr(
+        SampleSheet, "draw", lambda self, score_N, path: (drawn.append(score_N), real(self, score_N, path))[1]
     )
+    config = _with(artwork_config, max_epochs=epochs, save_every_n_epochs=every, learning_rate=1e-2)
+
+    report = _run(gallery, config, artworks, space)
 
     assert (space.out / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert len(drawn) == epochs // every + 1
+    val = split_artworks(artworks, 42).val
+    scored = HeadScorer(report.checkpoint, space).score([artwork.path for artwork in val])
+    assert drawn[-1] == pytest.approx(np.array([one.score for one in scored]), abs=1e-4)
+
+
+def test_every_epoch_is_tracked_under_seven_names(gallery, artwork_config, artworks, space, monkeypatch):
+    """Loss, accuracy and rate of training, loss and accuracy of validation, memory and time (A-13)."""
+    logged, pictures = [], []
+
+    class Run:
+        id = "run"
+
+        def log(self, figures, step):
+            (logged if "train/loss" in figures else pictures).append((step, figures))
+
+        def finish(self, exit_code=0):
+            pass
+
+    monkeypatch.setattr(tracking, "_start", lambda *_arguments: Run())
+    config = _with(artwork_config, wandb_enabled=True, max_epochs=2)
+
+    report = _run(gallery, config, artworks, space)
+
+    names = {"train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy"}
+    names |= {"system/gpu_memory", "system/epoch_time"}
+    assert [(step, set(figures)) for step, figures in logged] == [(1, names), (2, names)]
+    assert [(step, set(figures)) for step, figures in pictures] == [(2, {"val/samples"})]
+    assert report.body["wandb_run"] == "run"
+
+
+def test_rows_in_another_order_give_the_same_head(gallery, artwork_config, artworks, space, tmp_path):
+    """The split, the weights and the figures do not depend on how a table is sorted (A-2, A-12)."""
+    runs = [replace(space, out=tmp_path / name) for name in ("one", "other")]
+    config = _with(artwork_config, max_epochs=2)
+
+    one = _run(gallery, config, artworks, runs[0])
+    other = _run(gallery, config, tuple(reversed(artworks)), runs[1])
+
+    assert one.body["split"] == other.body["split"]
+    assert one.body["test"] == other.body["test"]
+
+
+def test_a_loss_is_lower_after_an_epoch_and_gradients_reach_every_weight(
+    gallery, artwork_config, artworks, space
+):
+    """One epoch of steps changes each weight and lowers the loss of the training (Q-7)."""
+    report = _run(gallery, _with(artwork_config, max_epochs=2), artworks, space)
+    first, second = report.body["epochs"]
+    trained = load_checkpoint(space.out / "checkpoints" / "last.pt", KIND)
+    fresh = fresh_judge(artwork_config, trained["input_dim"]).models[0].state_dict()
+
+    assert second["train/loss"] < first["train/loss"]
+    assert all(not torch.equal(weight, trained["model_state_dict"][name]) for name, weight in fresh.items())

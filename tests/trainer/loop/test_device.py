@@ -1,7 +1,28 @@
+import logging
+
 import pytest
 import torch
 
-from trainer.loop.device import choose_precision
+from trainer.loop.device import choose_device, choose_precision
+
+
+def test_without_cuda_the_cpu_trains_and_the_log_says_so(monkeypatch: pytest.MonkeyPatch, caplog):
+    """`device: cuda` is a wish (A-21, Q-4)."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with caplog.at_level(logging.WARNING):
+        assert choose_device("cuda") == torch.device("cpu")
+
+    assert "no CUDA device: training on the CPU" in caplog.text
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "cpu"])
+def test_with_cuda_the_wanted_device_trains(monkeypatch: pytest.MonkeyPatch, caplog, wanted):
+    """The CPU stays a choice where there is a GPU (A-21)."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    assert choose_device(wanted) == torch.device(wanted)
+    assert caplog.text == ""
 
 
 def test_the_cpu_computes_in_full():
