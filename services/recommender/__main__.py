@@ -21,8 +21,8 @@ from services.recommender.catalog.store import Catalog
 from services.recommender.errors import ERRORS, CatalogError
 from services.recommender.executors import Executors
 from services.recommender.metrics import register_metrics
+from services.recommender.recommend.retrieval import Retriever
 from services.recommender.release.collection import Collection, Collections
-from services.recommender.retrieval import Retriever
 from services.recommender.servicers.catalog import CatalogServicer
 from services.recommender.servicers.index import IndexServicer
 from services.recommender.servicers.recommend import RecommenderServicer
@@ -87,7 +87,7 @@ async def _start(
     collections = _collections(settings, catalog, executors, embedder)
     await _restore(collections, stack)
     register_metrics(server.registry, catalog, settings.catalogue, collections)
-    retriever = Retriever(catalog, executors, embedder)
+    retriever = Retriever(executors, embedder)
     writer = CatalogWriter(catalog, executors, embedder)
     server.add(
         recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
