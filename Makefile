@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SERVING := $(VENV)/.installed-serve
+# What runs the services: everything, where that is installed.
+READY := $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVING))
 IMAGES ?=
+TRAIN ?=
 KILLS ?= 20
 ROUNDS ?= 3
 WORKERS ?= 2
@@ -14,28 +18,48 @@ GOOGLE = $(shell $(BIN)/python -c 'import pathlib, google.rpc.status_pb2 as m; p
 # The stubs of every proto, written under a folder.
 stubs = $(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) $(PROTOS)
 
+# Packages with their hashes, then Atelier itself.
+define packages
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --no-config --require-hashes -r $(1) \
+	  || $(BIN)/pip install --no-compile --require-hashes -r $(1)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-gpu test-compose certificates fuzz lint format protos requirements api \
-  bench bench-quick lock audit crash clean
+.PHONY: help install serving demo up test test-fast test-gpu test-compose certificates fuzz lint format protos requirements api \
+  bench bench-quick lock audit sbom crash clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Make .venv and install what everything below needs
 
+serving: $(READY)  ## Make .venv and install what the services need, without torch; less than 700 MB
+
 # uv installs the 5 GB four times as fast; where it cannot (an index known to pip alone), pip does.
+# The two runtimes of ONNX share a folder: the one for the CPU leaves before the other comes.
 $(INSTALLED): requirements/dev.txt requirements/installer.txt pyproject.toml vector_index/native.cpp
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements/installer.txt
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --no-config --require-hashes -r requirements/dev.txt \
-	  || $(BIN)/pip install --no-compile --require-hashes -r requirements/dev.txt
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(MAKE) --no-print-directory $(VENV)/.installer
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip uninstall --quiet --no-config onnxruntime 2> /dev/null || true
+	$(call packages,requirements/dev.txt)
 	@touch $@
 
-demo: $(INSTALLED)  ## Publish, train, serve, rank and recommend; IMAGES=dir uses your photographs
-	@$(BIN)/atelier demo $(if $(IMAGES),--images "$(IMAGES)")
+$(SERVING): requirements/serve.txt requirements/installer.txt pyproject.toml vector_index/native.cpp
+	$(MAKE) --no-print-directory $(VENV)/.installer
+	$(call packages,requirements/serve.txt)
+	@touch $@
 
-up: $(INSTALLED)  ## Run the services in the foreground on the models in var/models
+$(VENV)/.installer: requirements/installer.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements/installer.txt
+	@touch $@
+
+demo:  ## Serve the packaged models, rank and recommend; IMAGES=dir your photographs, TRAIN=1 heads of your own
+	@started=$$(date +%s) \
+	  && $(MAKE) --no-print-directory $(if $(TRAIN),install,serving) \
+	  && $(BIN)/atelier demo --since $$started $(if $(IMAGES),--images "$(IMAGES)") $(if $(TRAIN),--train)
+
+up: $(READY)  ## Run the services in the foreground; an empty var/models gets the packaged models
 	@$(BIN)/atelier up
 
 test: lint  ## Everything: lint, then every test with coverage; those that hold seconds last, alone
@@ -90,14 +114,23 @@ requirements: $(INSTALLED)  ## List in docs/requirements.md the tests that name 
 lock: $(INSTALLED)  ## Pin every dependency with its hashes, for any platform, without addresses
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --no-config requirements/installer.in -o requirements/installer.txt
-	for extra in dev train serve torchscript otlp; do \
+	for extra in dev train serve serve-gpu torchscript otlp; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	    --no-emit-index-url --no-header --no-annotate --no-config pyproject.toml --extra $$extra \
 	    -o requirements/$$extra.txt || exit 1; \
 	done
 
-audit: $(INSTALLED)  ## Look for known vulnerabilities in the pinned dependencies
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/dev.txt
+audit: $(INSTALLED)  ## Look for known vulnerabilities in what is pinned for a checkout and for both images
+	@for lock in dev serve serve-gpu train; do \
+	  $(BIN)/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt || exit 1; \
+	done
+
+sbom: $(INSTALLED)  ## Write what the images hold as CycloneDX, in var/sbom
+	@mkdir -p var/sbom
+	@for lock in serve serve-gpu train; do \
+	  $(BIN)/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt \
+	    --format cyclonedx-json --output var/sbom/$$lock.json || exit 1; \
+	done
 
 crash: $(INSTALLED)  ## The kill -9 tests with their figures; KILLS=50 for more
 	ATELIER_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow -k "kill" -s

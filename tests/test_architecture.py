@@ -41,13 +41,17 @@ def test_a_public_class_name_exists_once() -> None:
     assert recurring_classes(read_modules(ROOT)) == {}
 
 
-def test_the_serving_lock_holds_no_training_framework() -> None:
-    """requirements/serve.txt, from which the serving image is made, names no torch."""
+@pytest.mark.parametrize(
+    ("lock", "runtime", "other"),
+    [("serve", "onnxruntime", "onnxruntime-gpu"), ("serve-gpu", "onnxruntime-gpu", "")],
+)
+def test_a_serving_lock_holds_no_training_framework(lock: str, runtime: str, other: str) -> None:
+    """The requirements of a serving image name no torch, and its own runtime of graphs (S-6)."""
     locked = {
         line.split("==")[0]
-        for line in (ROOT / "requirements/serve.txt").read_text().splitlines()
+        for line in (ROOT / f"requirements/{lock}.txt").read_text().splitlines()
         if "==" in line
     }
 
-    assert not locked & {*TRAINING, "scikit-learn", "open-clip-torch"}
-    assert {"grpcio", "onnxruntime-gpu", "hnswlib", "sqlalchemy"} <= locked
+    assert not locked & {*TRAINING, "scikit-learn", "open-clip-torch", other}
+    assert {"grpcio", runtime, "hnswlib", "sqlalchemy"} <= locked
