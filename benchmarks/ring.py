@@ -1,8 +1,9 @@
 """What a call costs in the services' ring of interceptors, beside a bare echo: `python -m benchmarks.ring`
 
-One process serves the same method four ways: a bare asyncio gRPC server, the ring without log lines, the
-ring, and the ring with tokens. Callers take the four in turn within each round, so the ratios are of one
-run. CPU microseconds are those of the server's process a call, user and system together.
+A process each serves the same method: a bare asyncio gRPC server, the same on the services' event loop, the
+ring without log lines, the ring, and the ring with tokens, all three on that loop. Callers take them in turn
+within each round, so the ratios are of one run. CPU microseconds are those of the server's process a call,
+user and system together.
 """
 
 import argparse
@@ -26,13 +27,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from benchmarks.report import Figures, run
 from services.runtime.authorization import digest_token
-from services.runtime.server import ServerContext, Service, running
+from services.runtime.server import ServerContext, Service, run_loop, running
 from services.runtime.settings import ServiceSettings
 from services.runtime.telemetry import configure_logging
 
 METHOD = "/atelier.bench.v1.EchoService/Echo"
 TOKEN = "benchmark-token"  # noqa: S105  # of a server that lives for seconds on loopback
-MODES = ("bare", "ring without log", "ring", "ring with tokens")
+BARE = ("bare", "bare on uvloop")
+MODES = (*BARE, "ring without log", "ring", "ring with tokens")
 TEXT = wrappers_pb2.BytesValue
 CALLERS = 16
 BODY_BYTES = 2_048
@@ -65,7 +67,7 @@ def _register(_servicer: object, server: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def _serving(mode: str, folder: Path) -> AsyncIterator[str]:
-    if mode == "bare":
+    if mode in BARE:
         server = grpc.aio.server()
         _register(None, server)
         port = server.add_insecure_port("127.0.0.1:0")
@@ -162,6 +164,7 @@ def _figures(*tables: dict[str, list[float]]) -> Figures:
         "calls_a_second_at_16": {mode: round(value) for mode, value in rate.items()},
         "p50_ms_alone": {mode: round(value, 3) for mode, value in alone.items()},
         "ring_us": round(cpu["ring without log"] - cpu["bare"], 1),
+        "ring_beside_the_same_loop_us": round(cpu["ring without log"] - cpu["bare on uvloop"], 1),
         "log_us": round(cpu["ring"] - cpu["ring without log"], 1),
         "authorization_us": round(cpu["ring with tokens"] - cpu["ring"], 1),
         "share_of_echo": round(rate["ring with tokens"] / rate["bare"], 3),
@@ -175,7 +178,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     if "--serve" in sys.argv:
         configure_logging("bench", "INFO")
-        asyncio.run(_serve(sys.argv[sys.argv.index("--serve") + 1]))
+        mode = sys.argv[sys.argv.index("--serve") + 1]
+        (asyncio.run if mode == "bare" else run_loop)(_serve(mode))
         return
     run("ring", __doc__, measure, _options)
 

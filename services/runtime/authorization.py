@@ -1,7 +1,7 @@
 """Who may call what: bearer tokens with scopes, checked before a request's body is read (S-11).
 
 The scope that a method needs is an option of the method in its proto; a method without one needs admin.
-Health is open to everybody, reflection to every token.
+Health is open to everybody, reflection to every token. Which methods are bulk work is an option too.
 """
 
 import hashlib
@@ -172,3 +172,12 @@ def needed_scopes(descriptor: ServiceDescriptor) -> dict[str, Scope]:
         scope: int = method.GetOptions().Extensions[access_pb2.scope]  # type: ignore[index]  # stubs know no extensions
         scopes[f"/{descriptor.full_name}/{method.name}"] = Scope(scope) if scope else Scope.ADMIN
     return scopes
+
+
+def bulk_methods(descriptor: ServiceDescriptor) -> set[str]:
+    """The methods of a service whose every call is bulk work: marked as such, or with a stream as request."""
+    return {
+        f"/{descriptor.full_name}/{method.name}"
+        for method in descriptor.methods
+        if method.client_streaming or method.GetOptions().Extensions[access_pb2.is_bulk]  # type: ignore[index]
+    }

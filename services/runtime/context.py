@@ -57,10 +57,17 @@ def open_call(metadata: Mapping[str, str], remaining_s: float) -> Call:
     """The call that `metadata` describes; a request id of another form is replaced."""
     request_id = metadata.get(REQUEST_ID, "")
     return Call(
-        request_id=request_id if _REQUEST_ID_FORM.fullmatch(request_id) else os.urandom(16).hex(),
+        request_id=request_id
+        if request_id and _REQUEST_ID_FORM.fullmatch(request_id)
+        else os.urandom(16).hex(),
         deadline=time.monotonic() + remaining_s,
         bulk=metadata.get(PRIORITY) == BULK,
     )
+
+
+def enter(call: Call) -> None:
+    """Make `call` the present one of this task, until it ends."""
+    _present.set(call)
 
 
 @contextmanager

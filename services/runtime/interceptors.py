@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
-from atelier.types.v1 import access_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
 
@@ -21,8 +20,8 @@ from services.runtime.admission.health_calls import HealthCalls
 from services.runtime.admission.held_bodies import HeldBody, HeldStream
 from services.runtime.admission.message_members import Plan, TooManyFields, members_cost, plan_of
 from services.runtime.admission.request_bodies import BodyAdmission, Caller
-from services.runtime.authorization import REFLECTION, Authorization
-from services.runtime.context import REQUEST_ID, Call, entered, open_call
+from services.runtime.authorization import REFLECTION, Authorization, bulk_methods
+from services.runtime.context import REQUEST_ID, Call, enter, open_call
 from services.runtime.errors import (
     Code,
     ErrorTable,
@@ -40,7 +39,7 @@ from services.runtime.grpc_calls import (
     within,
     write_reply,
 )
-from services.runtime.telemetry import CallMetrics, MethodMetrics, log_call, present_ids
+from services.runtime.telemetry import CallMetrics, MethodCounts, log_call, present_ids
 from services.runtime.tracing import end_span, is_traced, server_span
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
@@ -75,7 +74,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self.authorization = authorization
         self.default_deadline_s = default_deadline_s
         self._metrics = metrics
-        metrics.in_flight.set_function(lambda: len(self._calls))
         self._handlers: dict[str, Any] = {}
         self._health = HealthCalls()
         self._calls: set[asyncio.Task[Any] | None] = set()
@@ -83,6 +81,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._idle.set()
         self._draining = False
         self.broken_off = False
+
+    @property
+    def in_flight(self) -> int:
+        """Calls in progress."""
+        return len(self._calls)
 
     def add(self, descriptor: ServiceDescriptor) -> None:
         """Know a service's methods: the metrics of each, its scope, and whether it is bulk work."""
@@ -162,15 +165,6 @@ def _ended(call: Call) -> Code:
     return Code.DEADLINE_EXCEEDED if call.is_due else Code.CANCELLED
 
 
-def bulk_methods(descriptor: ServiceDescriptor) -> set[str]:
-    """The methods of a service whose every call is bulk work: marked as such, or with a stream as request."""
-    return {
-        f"/{descriptor.full_name}/{method.name}"
-        for method in descriptor.methods
-        if method.client_streaming or method.GetOptions().Extensions[access_pb2.is_bulk]  # type: ignore[index]
-    }
-
-
 async def _answer_unknown(_requests: object, _context: object) -> None:
     raise Unimplemented("no service of this process has this method", reason="UNKNOWN_METHOD")
 
@@ -182,7 +176,7 @@ class _Method:
     """One method of a service, with what each of its calls needs."""
 
     def __init__(
-        self, ring: CallInterceptor, path: str, handler: Any, metrics: MethodMetrics, *, is_bulk: bool
+        self, ring: CallInterceptor, path: str, handler: Any, metrics: MethodCounts, *, is_bulk: bool
     ) -> None:
         self._ring = ring
         self._path = path[:_LONGEST_PATH]
@@ -206,23 +200,23 @@ class _Method:
         call.bulk |= self._bulk
         started, code, task = time.perf_counter(), Code.OK, asyncio.current_task()
         answering = self._answer_traced if is_traced(metadata) else self._answer
-        self._metrics.started.inc()
+        self._metrics.started += 1
         self._ring.enter(task)
-        with entered(call):
-            try:
-                code, reply = await answering(call, metadata, context)
-                return reply
-            except asyncio.CancelledError:
-                code = _ended(call)
-                raise
-            finally:
-                seconds = time.perf_counter() - started
-                self._metrics.handled(code.name, seconds)
-                log_call(self._path, code.name, seconds, call)
-                self._ring.leave(task)
+        enter(call)  # for as long as gRPC's task of this call
+        try:
+            code, reply = await answering(call, metadata, context)
+            return reply
+        except asyncio.CancelledError:
+            code = _ended(call)
+            raise
+        finally:
+            seconds, name = time.perf_counter() - started, code.name
+            self._metrics.handled(name, seconds)
+            log_call(self._path, name, seconds, call)
+            self._ring.leave(task)
 
     async def _answer_traced(self, call: Call, metadata: Mapping[str, str], context: Any) -> Answer:
-        with server_span(self._metrics.service, self._metrics.method, metadata) as span:
+        with server_span(*self._metrics.labels[1:], metadata) as span:
             call.notes |= present_ids()
             try:
                 code, reply = await self._answer(call, metadata, context)
@@ -267,16 +261,16 @@ class _Method:
             task = asyncio.current_task()
             if task is not None and task.cancelling():  # its caller is gone, whatever the method made of that
                 raise asyncio.CancelledError
-            self._metrics.sent.inc()
+            self._metrics.sent += 1
             return reply
         async with aclosing(answering) as replies:
             async for reply in replies:
                 await held.sent(write_reply(context, reply))
-                self._metrics.sent.inc()
+                self._metrics.sent += 1
         return None
 
     def _parse(self, held: HeldBody, call: Call, data: bytes) -> Any:
-        self._metrics.received.inc()
+        self._metrics.received += 1
         call.request_bytes += len(data)
         if len(data) > _SCANNED_BYTES and self._plan is not None:
             held.hold_members(self._members_cost(data, self._plan))

@@ -1,17 +1,19 @@
 """One process, one gRPC server: start, health, reflection, metrics, ready file, drain, stop."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
+import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
@@ -83,7 +85,7 @@ class ServerContext:
         self._interceptor = CallInterceptor(
             errors=service.errors,
             default_deadline_s=settings.default_deadline_s,
-            metrics=CallMetrics(self.registry),
+            metrics=CallMetrics(self.registry, lambda: self._interceptor.in_flight),
             bodies=BodyAdmission(_body_limits(settings), self.registry),
             # A registry of its own: these figures are not exposed.
             reflection=BodyAdmission(_REFLECTION_LIMITS, CollectorRegistry()),
@@ -174,6 +176,12 @@ async def running(
                 await context.stop(end_drain or asyncio.Event())
 
 
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` in the event loop of the services: uvloop's takes a fifth less time for a call."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
 def run_service(settings: ServiceSettings, service: Service) -> int:
     """Serve until SIGTERM or SIGINT, drain, return the exit code; a second signal ends the drain."""
     configure_logging(service.name, settings.log_level)
@@ -181,7 +189,7 @@ def run_service(settings: ServiceSettings, service: Service) -> int:
     exit_code = 0
     try:
         with tracing(service.name):
-            asyncio.run(_until_signal(settings, service))
+            run_loop(_until_signal(settings, service))
     except* (
         CannotListen,
         BadSecurity,
@@ -204,6 +212,7 @@ async def _until_signal(settings: ServiceSettings, service: Service) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     async with running(settings, service, end_drain):
+        gc.freeze()  # what is there now stays, so that no collection looks at it again
         await stop.wait()
 
 
@@ -264,12 +273,8 @@ def _most_connections() -> int:
 
 
 def _body_limits(settings: ServiceSettings) -> BodyLimits:
-    return BodyLimits(
-        held_bytes=settings.held_bytes,
-        receiving=settings.receiving,
-        streams=settings.streams,
-        stream_idle_s=settings.stream_idle_s,
-    )
+    names = ("held_bytes", "receiving", "streams", "stream_idle_s")
+    return BodyLimits(**{name: getattr(settings, name) for name in names})
 
 
 def _options(settings: ServiceSettings) -> list[tuple[str, Any]]:

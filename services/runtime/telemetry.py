@@ -6,22 +6,26 @@ import platform
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import accumulate
 from typing import Final, TextIO
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from opentelemetry import trace
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from services.runtime.context import Call, present_call
 from services.runtime.errors import Code
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BOUNDS: Final = (*map(str, _SECONDS), "+Inf")
 _TYPES: Final = {
     (False, False): "unary",
     (False, True): "server_stream",
@@ -175,55 +179,69 @@ def _is_no_late_answer(record: logging.LogRecord) -> bool:
     return kind is None or not issubclass(kind, grpc.aio.InternalError)
 
 
-class CallMetrics:
+class MethodCounts:
+    """What is counted of one method's calls, on the event loop, and read by a scrape from another thread.
+
+    labels: its type, service and name. Not a counter of the Prometheus client each: those lock and check at
+    every step, and a call takes five.
+    """
+
+    def __init__(self, labels: tuple[str, str, str], codes: Iterable[str]) -> None:
+        self.labels = labels
+        self.started = self.received = self.sent = 0
+        self.codes = dict.fromkeys(codes, 0)
+        self.seconds = 0.0
+        self.buckets = [0] * (len(_SECONDS) + 1)
+
+    def handled(self, code: str, seconds: float) -> None:
+        """Count one answered call."""
+        self.codes[code] = self.codes.get(code, 0) + 1
+        self.seconds += seconds
+        self.buckets[bisect_left(_SECONDS, seconds)] += 1
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """The buckets as a histogram has them: each with all that are below it."""
+        return list(zip(_BOUNDS, accumulate(self.buckets), strict=True))
+
+
+class CallMetrics(Collector):
     """Counts and durations of calls, under the names that gRPC middleware gives them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.started = Counter("grpc_server_started", "Calls begun.", _LABELS, registry=registry)
-        self.handled = Counter(
-            "grpc_server_handled",
-            "Calls answered, refusals included.",
-            (*_LABELS, "grpc_code"),
-            registry=registry,
-        )
-        self.received = Counter("grpc_server_msg_received", "Messages read.", _LABELS, registry=registry)
-        self.sent = Counter("grpc_server_msg_sent", "Messages sent.", _LABELS, registry=registry)
-        self.seconds = Histogram(
-            "grpc_server_handling_seconds", "Time to answer.", _LABELS, buckets=_SECONDS, registry=registry
-        )
-        self.in_flight = Gauge("grpc_server_in_flight", "Calls in progress.", registry=registry)
-        self._methods: dict[str, MethodMetrics] = {}
-        self._unknown = MethodMetrics(self, (UNKNOWN, UNKNOWN, UNKNOWN), ("UNIMPLEMENTED",))
+    def __init__(self, registry: CollectorRegistry, in_flight: Callable[[], int]) -> None:
+        self._in_flight = in_flight
+        self._methods: dict[str, MethodCounts] = {}
+        self._unknown = MethodCounts((UNKNOWN, UNKNOWN, UNKNOWN), ("UNIMPLEMENTED",))
+        registry.register(self)
 
     def add(self, descriptor: ServiceDescriptor) -> None:
         """Begin the series of every method of a service, so that rates are right from the first call on."""
         for method in descriptor.methods:
             kind = _TYPES[method.client_streaming, method.server_streaming]
-            self._methods[f"/{descriptor.full_name}/{method.name}"] = MethodMetrics(
-                self, (kind, descriptor.full_name, method.name), tuple(Code.__members__)
-            )
+            labels = (kind, descriptor.full_name, method.name)
+            self._methods[f"/{descriptor.full_name}/{method.name}"] = MethodCounts(labels, Code.__members__)
 
-    def method(self, path: str) -> "MethodMetrics":
+    def method(self, path: str) -> MethodCounts:
         """The series of the method at `/package.Service/Method`; unknown methods share a series."""
         return self._methods.get(path, self._unknown)
 
-
-class MethodMetrics:
-    """One method's series; labels: its type, service and name."""
-
-    def __init__(self, metrics: CallMetrics, labels: tuple[str, str, str], codes: tuple[str, ...]) -> None:
-        self.service, self.method = labels[1:]
-        self.started = metrics.started.labels(*labels)
-        self.received = metrics.received.labels(*labels)
-        self.sent = metrics.sent.labels(*labels)
-        self._seconds = metrics.seconds.labels(*labels)
-        self._handled = {code: metrics.handled.labels(*labels, code) for code in codes}
-        self._of_code = partial(metrics.handled.labels, *labels)
-
-    def handled(self, code: str, seconds: float) -> None:
-        """Count one answered call."""
-        (self._handled.get(code) or self._of_code(code)).inc()
-        self._seconds.observe(seconds)
+    def collect(self) -> Iterator[Metric]:
+        """The families of a scrape."""
+        started = CounterMetricFamily("grpc_server_started", "Calls begun.", labels=_LABELS)
+        handled = CounterMetricFamily(
+            "grpc_server_handled", "Calls answered, refusals included.", labels=(*_LABELS, "grpc_code")
+        )
+        received = CounterMetricFamily("grpc_server_msg_received", "Messages read.", labels=_LABELS)
+        sent = CounterMetricFamily("grpc_server_msg_sent", "Messages sent.", labels=_LABELS)
+        seconds = HistogramMetricFamily("grpc_server_handling_seconds", "Time to answer.", labels=_LABELS)
+        for counts in (*self._methods.values(), self._unknown):
+            started.add_metric(counts.labels, counts.started)
+            received.add_metric(counts.labels, counts.received)
+            sent.add_metric(counts.labels, counts.sent)
+            seconds.add_metric(counts.labels, counts.cumulative(), counts.seconds)
+            for code, count in list(counts.codes.items()):
+                handled.add_metric((*counts.labels, code), count)
+        yield from (started, handled, received, sent, seconds)
+        yield GaugeMetricFamily("grpc_server_in_flight", "Calls in progress.", value=self._in_flight())
 
 
 class HopMetrics:
@@ -240,15 +258,20 @@ class HopMetrics:
         self._seconds = Histogram(
             "grpc_client_handling_seconds", "Time of a hop.", _LABELS, buckets=_SECONDS, registry=registry
         )
+        self._series: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
     def begin(self, kind: str, service: str, method: str) -> Callable[[str], None]:
         """Count a hop that begins. Returns what to call with the code that ends it."""
-        labels, started = (kind, service, method), time.perf_counter()
-        self._started.labels(*labels).inc()
+        labels, began = (kind, service, method), time.perf_counter()
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = self._started.labels(*labels), self._seconds.labels(*labels)
+        started, seconds = series
+        started.inc()
 
         def end(code: str) -> None:
             self._handled.labels(*labels, code).inc()
-            self._seconds.labels(*labels).observe(time.perf_counter() - started)
+            seconds.observe(time.perf_counter() - began)
 
         return end
 

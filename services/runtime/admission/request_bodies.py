@@ -145,11 +145,11 @@ class BodyAdmission:
 
     def _has_capacity(self, bulk: bool, *, arriving: bool = False) -> bool:
         """Whether a class may hold more beside what it holds, and beside what arrives if that counts."""
-        limits = self.limits
-        interactive, others = (count / limits.held_bytes for count in self._held)
+        held_bytes, receiving = self.limits.held_bytes, self.limits.receiving
+        interactive, others = self._held[False] / held_bytes, self._held[True] / held_bytes
         if arriving:
-            interactive += self._arriving_counts[False] / limits.receiving
-            others += self._arriving_counts[True] / limits.receiving
+            interactive += self._arriving_counts[False] / receiving
+            others += self._arriving_counts[True] / receiving
         own = others if bulk else interactive
         return own < _SHARES[bulk] and (interactive + others < 1 or own < 1 - _SHARES[not bulk])
 

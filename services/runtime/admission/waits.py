@@ -1,6 +1,7 @@
 """Waits that somebody else may end, and turns at short reads."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -17,15 +18,14 @@ class Wait:
     Lighter than `asyncio.timeout`: it starts no timer until it is asked for one.
     """
 
-    __slots__ = ("_began", "_cancelling", "_loop", "_task", "_timer", "expired")
+    __slots__ = ("_began", "_cancelling", "_task", "_timer", "expired")
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         self._task: asyncio.Task[object] | None = task
         self._cancelling = task.cancelling()
-        self._began = self._loop.time()
+        self._began = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self.expired = False
 
@@ -49,7 +49,7 @@ class Wait:
     @property
     def lasted_s(self) -> float:
         """Seconds since the wait began."""
-        return self._loop.time() - self._began
+        return time.monotonic() - self._began
 
     def expire(self) -> None:
         """End the wait, if it has not ended."""
@@ -66,7 +66,7 @@ class Wait:
             else:
                 self.expire()
 
-        self._timer = self._loop.call_later(seconds, check)
+        self._timer = asyncio.get_running_loop().call_later(seconds, check)
         return self
 
 

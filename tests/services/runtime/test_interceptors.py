@@ -15,9 +15,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import generate_latest
 
+from services.runtime.authorization import bulk_methods
 from services.runtime.context import note, present_call
 from services.runtime.errors import InvalidArgument, NotFound
-from services.runtime.interceptors import bulk_methods
 from services.runtime.limits import MIB
 from services.runtime.telemetry import JsonFormatter
 
