@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,12 @@ PAGE = (Path(__file__).resolve().parents[1] / "docs" / "settings.md").read_text(
 ADDRESSES = {"ATELIER_RANKER_ADDRESS", "ATELIER_RECOMMENDER_ADDRESS"}
 IMAGES = {"ATELIER_IMAGE", "ATELIER_TRAIN_IMAGE"}
 ROWS = re.findall(r"^\| `(ATELIER_[A-Z_]+)` \| (.+?) \| ", PAGE, re.MULTILINE)
-UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
+UNITS: dict[str, Any] = {
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 
 
 def defaults(kind: type[BaseModel], prefix: str = "ATELIER_") -> Iterator[tuple[str, Any]]:
@@ -56,8 +62,8 @@ def test_the_known_variables_are_those_that_something_reads() -> None:
 
 
 def read_default(text: str) -> object:
-    """The value of a cell of the column `default`: a number, bytes with a unit, a flag, a text or None."""
-    size = re.fullmatch(r"(\d+) (MiB|GiB)", text)
+    """The value of a cell of the column `default`: a number, one with a unit, a flag, a text or None."""
+    size = re.fullmatch(r"(\d+) (MiB|GiB|h|d)", text)
     if size:
         return int(size[1]) * UNITS[size[2]]
     word = text.strip("`").replace("\\|", "|")

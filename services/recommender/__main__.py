@@ -5,6 +5,8 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Final
 
 from atelier.recommender.v1 import (
     catalog_pb2,
@@ -32,6 +34,8 @@ from services.runtime.server import ServerContext, Service, run_service
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging
 
+TIDY_EVERY_S: Final = 60.0
+
 log = logging.getLogger("services.recommender")
 
 
@@ -56,11 +60,14 @@ def recommender_service(settings: RecommenderSettings, catalog: Catalog) -> Serv
     @asynccontextmanager
     async def build(server: ServerContext) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            collections = await _start(server, settings, catalog, stack)
+            executors = Executors()
+            stack.callback(executors.close)
+            collections = await _start(server, settings, catalog, executors, stack)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = [tasks.create_task(collection.run()) for collection in collections]
             running += [tasks.create_task(_report_health(server, collections, settings.poll_s))]
             running += [tasks.create_task(_keep_prepared(collections, settings.prepare_every_s))]
+            running += [tasks.create_task(_tidy(catalog, executors, settings.log_retention))]
             yield
             for task in running:
                 task.cancel()
@@ -75,11 +82,13 @@ def recommender_service(settings: RecommenderSettings, catalog: Catalog) -> Serv
 
 
 async def _start(
-    server: ServerContext, settings: RecommenderSettings, catalog: Catalog, stack: AsyncExitStack
+    server: ServerContext,
+    settings: RecommenderSettings,
+    catalog: Catalog,
+    executors: Executors,
+    stack: AsyncExitStack,
 ) -> Collections:
     """The collections, serving what they served before; `stack` closes what they need."""
-    executors = Executors()
-    stack.callback(executors.close)
     embedder = AsyncEmbedderClient(
         settings.embedder_address, security=settings.client_security(), hops=server.hops
     )
@@ -122,6 +131,7 @@ def _collections(
                 embedder=embedder,
                 indexes=settings.catalogue / "index",
                 poll_s=settings.poll_s,
+                keep_previous=settings.keep_previous,
             )
             for name, leads in settings.collections.items()
         }
@@ -147,6 +157,17 @@ async def _keep_prepared(collections: Collections, every_s: float) -> None:
         await asyncio.sleep(every_s)
         for collection in collections:
             await collection.keep_prepared()
+
+
+async def _tidy(catalog: Catalog, executors: Executors, retention: timedelta) -> None:
+    """Remove pictures that no item shows any more, and entries of the log that are too old."""
+    while True:
+        await asyncio.sleep(TIDY_EVERY_S)
+        try:
+            await executors.store(catalog.collect_pictures)
+            await executors.write(lambda: catalog.prune_log(retention.total_seconds()))
+        except (CatalogError, OSError):
+            log.exception("the catalog was not tidied")
 
 
 if __name__ == "__main__":

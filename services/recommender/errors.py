@@ -1,6 +1,6 @@
 """Errors of the recommender and the statuses that they become."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from inference.errors import InvalidInput, NoRelease
@@ -47,7 +47,14 @@ class DiskFull(CatalogError):
 
 
 class UpgradeBlocked(Exception):
-    """Some items cannot follow the collection to another space; the message says which and why."""
+    """Some items cannot follow the collection to another space; the message says why.
+
+    item_ids: some of them. They are not in the message, which is logged.
+    """
+
+    def __init__(self, message: str, item_ids: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.item_ids = tuple(item_ids)
 
 
 def _as(kind: type[ServiceError], reason: str, **options: Any) -> Callable[[Exception], ServiceError]:

@@ -17,10 +17,13 @@ _INLINE_BYTES: Final = 1 << 18
 
 
 class Executors:
-    """A thread that writes to the disk, four that read and search, one that builds indexes."""
+    """A thread that writes the catalog, two that store pictures, four that read and search, one that builds
+    indexes.
+    """
 
     def __init__(self) -> None:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        self._store = ThreadPoolExecutor(2, thread_name_prefix="store")
         self._read = ThreadPoolExecutor(4, thread_name_prefix="read")
         self._build = ThreadPoolExecutor(1, thread_name_prefix="build")
         self._reading = CallAdmission(MOST_READING, "reads")
@@ -28,6 +31,10 @@ class Executors:
     async def write(self, work: Callable[[], T]) -> T:
         """Run `work` on the only thread that writes, in the order of the calls."""
         return await _run(self._disk, work)
+
+    async def store(self, work: Callable[[], T]) -> T:
+        """Run `work` that stores pictures, before the write that names them."""
+        return await _run(self._store, work)
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run `work` on a thread that reads. Raises ResourceExhausted: if too many calls wait."""
@@ -46,7 +53,7 @@ class Executors:
 
     def close(self) -> None:
         """Wait for the work in progress; cancel what has not begun."""
-        for executor in (self._build, self._read, self._disk):
+        for executor in (self._build, self._read, self._store, self._disk):
             executor.shutdown(wait=True, cancel_futures=True)
 
 

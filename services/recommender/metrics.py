@@ -22,7 +22,7 @@ _PARTS = ("segment", "delta", "dead")
 
 
 class IndexCollector(Collector):
-    """Rows of each collection's index, its revision, and the items that an upgrade has left."""
+    """Rows of each collection's index, its revision and generation, and how far an upgrade is."""
 
     def __init__(self, collections: Collections) -> None:
         self._collections = collections
@@ -35,9 +35,15 @@ class IndexCollector(Collector):
         )
         segments = _per_collection("atelier_index_segments", "HNSW segments.")
         revision = _per_collection("atelier_index_revision", "Catalog revision that the index reflects.")
-        left = _per_collection("atelier_upgrade_items_left", "Items that an upgrade has still to embed.")
+        generation = _per_collection("atelier_index_generation", "Moves to another lead or space so far.")
+        upgrade = _per_collection(
+            "atelier_upgrade_items", "Items that an upgrade has embedded, and has left.", "state"
+        )
         for collection in self._collections:
-            left.add_metric([collection.name], collection.left_to_embed)
+            progress = collection.progress
+            for state in ("done", "left"):
+                count = getattr(progress, state) if progress is not None else 0
+                upgrade.add_metric([collection.name, state], count)
             release = collection.present
             if release is None:
                 continue
@@ -48,7 +54,8 @@ class IndexCollector(Collector):
                 rows.add_metric([collection.name, part], getattr(counts, part))
             segments.add_metric([collection.name], len(view.parts))
             revision.add_metric([collection.name], view.revision)
-        yield from (live, rows, segments, revision, left)
+            generation.add_metric([collection.name], view.attached.generation)
+        yield from (live, rows, segments, revision, generation, upgrade)
 
 
 class CatalogCollector(Collector):
@@ -65,6 +72,9 @@ class CatalogCollector(Collector):
         count = _per_collection("atelier_catalogue_items", "Items in the catalog.")
         database = GaugeMetricFamily("atelier_catalogue_database_bytes", "Size of the database.")
         free = GaugeMetricFamily("atelier_catalogue_free_bytes", "Room on the catalog's disk.")
+        damaged = GaugeMetricFamily(
+            "atelier_catalogue_damaged_items", "Damaged rows of items that were read and left out."
+        )
         try:
             for collection in self._collections:
                 revision.add_metric([collection.name], self._catalog.state(collection.name).revision)
@@ -72,9 +82,10 @@ class CatalogCollector(Collector):
             files = [path.stat().st_size for path in self._root.glob(f"{FILE}*")]
             database.add_metric([], sum(files))
             free.add_metric([], shutil.disk_usage(self._root).free)
+            damaged.add_metric([], self._catalog.damaged_count)
         except (CatalogError, SQLAlchemyError, OSError):
             return
-        yield from (revision, count, database, free)
+        yield from (revision, count, database, free, damaged)
 
 
 def register_metrics(

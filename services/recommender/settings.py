@@ -1,15 +1,28 @@
 """The settings of the recommender."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
 from model_store.names import check_name
 from services.runtime.limits import MIB
 from services.runtime.settings import ServiceSettings
+
+
+def _seconds(value: Any) -> Any:
+    """The number that a text is; any other value as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+# Seconds, or an ISO 8601 duration such as `PT24H`.
+Duration = Annotated[timedelta, BeforeValidator(_seconds), Field(ge=timedelta(0))]
 
 
 class RecommenderSettings(ServiceSettings):
@@ -31,6 +44,9 @@ class RecommenderSettings(ServiceSettings):
     prepare_every_s: float = Field(default=60.0, gt=0)
     recommend_queue: int = Field(default=256, ge=1)
     upsert_queue_bytes: int = Field(default=512 * MIB, ge=1)
+    small_write_queue: int = Field(default=256, ge=1)
+    keep_previous: Duration = timedelta(hours=24)
+    log_retention: Duration = timedelta(days=7)
 
     @field_validator("collections", mode="before")
     @classmethod

@@ -1,16 +1,17 @@
 """The write path: items are checked, embedded, written and indexed before they are acknowledged (R-4, R-6).
 
-While the collection moves to another space every item is embedded in both. The spaces are checked again
-under the write lock; if the collection moved meanwhile, the items are embedded once more.
+While the collection moves to another space every item is embedded in both, if the embedder can. Which space
+an item needs is decided in the transaction of its write; if the collection moved meanwhile, the items are
+embedded once more.
 """
 
-import asyncio
 import hashlib
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,17 +23,17 @@ from services.recommender.catalog.items import ItemEntry, SourceVector
 from services.recommender.catalog.log import Change
 from services.recommender.catalog.pictures import picture_digest
 from services.recommender.catalog.store import Catalog
+from services.recommender.catalog.writes import NeedsSpace, Write
 from services.recommender.errors import ERRORS
-from services.recommender.executors import Executors
+from services.recommender.executors import CallAdmission, Executors
 from services.recommender.release.collection import Collection
 from services.recommender.release.leads import CollectionRelease, LeadModels
+from services.recommender.settings import RecommenderSettings
 from services.runtime.errors import Aborted, Internal, ServiceError, to_service_error
 
 ATTEMPTS: Final = 3
 # More items than a person changes at once are an import, which has the lower priority.
 INTERACTIVE_ITEMS: Final = 8
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class ItemDraft:
     record: Mapping[str, Any]
     released_us: int | None
     in_stock: bool
+    product_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +70,26 @@ class _Batch:
     pictures: dict[str, bytes] = field(default_factory=dict)
     vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
-    def lacks(self, space_id: str) -> bool:
-        """Whether an item has no vector in a space."""
-        known = self.vectors.get(space_id, {})
-        return any(entry.source not in known for entry in self.entries.values())
-
     def refuse(self, source: str, error: ServiceError) -> None:
         """Fail every item of a content."""
         for index in [index for index, entry in self.entries.items() if entry.source == source]:
             self.errors[index] = error
             del self.entries[index]
+
+
+class WriteAdmission:
+    """Admits small writes by their number and others by their bytes, so neither waits for the other."""
+
+    def __init__(self, settings: RecommenderSettings) -> None:
+        self._small = CallAdmission(settings.small_write_queue, "small writes")
+        self._large = CallAdmission(settings.upsert_queue_bytes, "bytes of UpsertItems calls")
+
+    @contextmanager
+    def admitted(self, item_count: int = 0, byte_count: int = 0) -> Iterator[None]:
+        """Hold a place within the block; a deletion upserts no item. Raises ResourceExhausted."""
+        is_small = item_count <= INTERACTIVE_ITEMS
+        with self._small.admitted() if is_small else self._large.admitted(byte_count):
+            yield
 
 
 class CatalogWriter:
@@ -97,14 +109,16 @@ class CatalogWriter:
             with collection.hold() as release:
                 batch = await self._executors.read(partial(self._batch, drafts, release))
                 embedded = await self._embed(batch, collection, release)
-                change = await _uninterrupted(self._commit(batch, collection))
+                change = await self._commit(batch, collection)
                 if change is not None:
                     return _outcome(batch, change, len(drafts), release.models, embedded)
         raise Aborted(f"the collection {collection.name} moved to another space during the write")
 
     async def delete(self, collection: Collection, item_ids: Sequence[str]) -> Change:
         """Remove items, durable and out of the index on return. Raises DiskFull."""
-        return await _uninterrupted(self._delete(collection, item_ids))
+        change = await collection.writes.commit(Write(collection=collection.name, deleted=item_ids))
+        assert isinstance(change, Change)
+        return change
 
     def _batch(self, drafts: Sequence[ItemDraft], release: CollectionRelease) -> _Batch:
         batch = _Batch()
@@ -121,29 +135,37 @@ class CatalogWriter:
         """Embed each picture in every space in use; the result and times of the present space."""
         embedded = await self._embed_in(batch, release.models)
         incoming = collection.incoming
-        if incoming is not None and incoming.release.models.space_id != release.models.space_id:
-            present = dict(batch.entries)
+        if incoming is None or incoming.release.models.space_id == release.models.space_id:
+            return embedded
+        present = dict(batch.entries)
+        try:
             await self._embed_in(batch, incoming.release.models)
-            if not incoming.complete:
-                # The upgrade meets this item again and reports what is wrong with it.
-                batch.entries.update(present)
-                for index in present:
-                    batch.errors.pop(index, None)
+        except ServiceError as error:
+            if incoming.complete:
+                raise
+            log.warning("a write is not in the next space yet", extra={"reason": error.reason})
+        if not incoming.complete:
+            # The upgrade meets these items again and reports what is wrong with them.
+            batch.entries.update(present)
+            for index in present:
+                batch.errors.pop(index, None)
         return embedded
 
     async def _embed_in(self, batch: _Batch, models: LeadModels) -> EmbeddedInputs:
-        sources = {entry.source: entry.picture_digest for entry in batch.entries.values()}
-        known = await self._executors.read(lambda: self._catalog.vectors_of(list(sources), models.space_id))
         vectors = batch.vectors.setdefault(models.space_id, {})
-        vectors |= known
-        unknown = [(source, digest) for source, digest in sources.items() if digest and source not in vectors]
+        sources = {entry.source: entry.picture_digest for entry in batch.entries.values()}
+        pictured = [source for source, digest in sources.items() if digest]
+        if not pictured:
+            return EmbeddedInputs()
+        vectors |= await self._executors.read(lambda: self._catalog.vectors_of(pictured, models.space_id))
+        unknown = [source for source in pictured if source not in vectors]
         embedded = await self._embedder.pictures(
-            [batch.pictures[digest] for _, digest in unknown],
+            [batch.pictures[sources[source]] for source in unknown],
             models.image,
             no_store=False,
             bulk=len(unknown) > INTERACTIVE_ITEMS,
         )
-        for (source, _), outcome in zip(unknown, embedded.outcomes, strict=True):
+        for source, outcome in zip(unknown, embedded.outcomes, strict=True):
             if isinstance(outcome, ServiceError):
                 batch.refuse(source, outcome)
             else:
@@ -151,45 +173,22 @@ class CatalogWriter:
         return embedded
 
     async def _commit(self, batch: _Batch, collection: Collection) -> Change | None:
-        """The change; None if a space that is in use by now lacks a vector."""
-        async with collection.writing:
-            targets = _targets(collection)
-            if any(batch.lacks(target.models.space_id) for target in targets):
-                return None
-            return await self._executors.write(lambda: self._write(batch, collection.name, targets))
-
-    def _write(self, batch: _Batch, name: str, targets: Sequence[CollectionRelease]) -> Change:
+        """The change; None if the collection is in a space by now in which an item has no vector."""
         entries = list(batch.entries.values())
         wanted = {entry.source for entry in entries}
-        change = self._catalog.upsert(
-            name,
-            entries,
-            new_vectors=[
-                SourceVector(source=source, space_id=space_id, vector_D=vector)
-                for space_id, vectors in batch.vectors.items()
-                for source, vector in vectors.items()
-                if source in wanted
-            ],
-            pictures={
-                entry.picture_digest: batch.pictures[entry.picture_digest]
-                for entry in entries
-                if entry.picture_digest
-            },
-        )
-        for target in targets:
-            _index(target, change, batch.vectors[target.models.space_id])
-        return change
-
-    async def _delete(self, collection: Collection, item_ids: Sequence[str]) -> Change:
-        def write() -> Change:
-            change = self._catalog.delete(collection.name, item_ids)
-            for target in targets:
-                _index(target, change, {})
-            return change
-
-        async with collection.writing:
-            targets = _targets(collection)
-            return await self._executors.write(write)
+        digests = {entry.picture_digest for entry in entries} - {""}
+        if digests:
+            pictures = {digest: batch.pictures[digest] for digest in digests}
+            await self._executors.store(lambda: self._catalog.store_pictures(pictures))
+        given = [
+            SourceVector(source=source, space_id=space_id, vector_D=vector)
+            for space_id, vectors in batch.vectors.items()
+            for source, vector in vectors.items()
+            if source in wanted
+        ]
+        write = Write(collection=collection.name, entries=entries, vectors=given)
+        change = await collection.writes.commit(write)
+        return None if isinstance(change, NeedsSpace) else change
 
 
 def _entry(draft: ItemDraft, release: CollectionRelease, batch: _Batch) -> ItemEntry:
@@ -213,29 +212,8 @@ def _entry(draft: ItemDraft, release: CollectionRelease, batch: _Batch) -> ItemE
         in_stock=draft.in_stock,
         picture_digest=digest,
         source=source,
+        product_id=draft.product_id,
     )
-
-
-def _targets(collection: Collection) -> list[CollectionRelease]:
-    """The releases whose indexes get every write: the present one, and the next once it is complete."""
-    present, incoming = collection.present, collection.incoming
-    targets = [] if present is None else [present]
-    if (
-        incoming is not None
-        and incoming.complete
-        and incoming.release.index not in [t.index for t in targets]
-    ):
-        targets.append(incoming.release)
-    return targets
-
-
-def _index(target: CollectionRelease, change: Change, vectors: Mapping[str, np.ndarray]) -> None:
-    try:
-        target.index.apply(change, vectors)
-    except Exception:
-        # The catalog is the truth: the index takes from it what it missed.
-        log.exception("the index missed a write", extra={"collection": target.index.collection})
-        target.index.reconcile()
 
 
 def _outcome(
@@ -249,8 +227,3 @@ def _outcome(
         else:
             outcomes.append(batch.errors.get(index, Internal("internal error")))
     return UpsertOutcome(outcomes=tuple(outcomes), revision=change.revision, models=models, embedded=embedded)
-
-
-async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a write, which completes also if its caller is cancelled."""
-    return await asyncio.shield(asyncio.ensure_future(work))

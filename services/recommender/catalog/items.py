@@ -74,6 +74,7 @@ class CollectionState:
     """
 
     revision: int = 0
+    last_label: int = 0
     generation: int = 0
     space_id: str = ""
     lead_name: str = ""

@@ -19,7 +19,7 @@ _UPSERT: Final = (
     " on conflict (collection, item_id) do update set "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", ")[2:])
 )
-_STATE: Final = "revision, generation, space_id, lead_name, lead_version, lead_digest"
+_STATE: Final = "revision, last_label, generation, space_id, lead_name, lead_version, lead_digest"
 
 
 class Head:

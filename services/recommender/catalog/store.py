@@ -88,13 +88,9 @@ class Catalog:
         The pictures of their entries are stored already. Raises DiskFull: then nothing was written.
         """
         freed: set[str] = set()
-        try:
-            with self._database.writing() as connection:
-                results = [apply_write(driver(connection), write, freed) for write in writes]
-                checkpoint("before commit")
-        except BaseException:
-            self._note_freed({e.picture_digest for write in writes for e in write.entries} - {""})
-            raise
+        with self._database.writing() as connection:
+            results = [apply_write(driver(connection), write, freed) for write in writes]
+            checkpoint("before commit")
         checkpoint("after commit")
         self._note_freed(freed)
         return results
@@ -165,15 +161,12 @@ class Catalog:
 
     def store_pictures(self, pictures: Mapping[str, bytes]) -> None:
         """Store pictures that a write will name soon; durable on return. Raises DiskFull."""
-        try:
-            with translated():
-                self.pictures.store(pictures)
-        except BaseException:
-            self._note_freed(pictures)
-            raise
+        self._note_freed(pictures)  # until a row names them
+        with translated():
+            self.pictures.store(pictures)
 
     def collect_pictures(self, grace_s: float = PICTURE_GRACE_S) -> int:
-        """Remove pictures that no item has shown for the grace time; how many were looked at."""
+        """Remove pictures that no item has shown for the grace time; how many those were."""
         now = time.monotonic()
         with self._freeing:
             due = {digest for digest, freed in self._freed.items() if now - freed >= grace_s}

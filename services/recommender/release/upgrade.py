@@ -1,92 +1,159 @@
 """Upgrades: a collection moves to another space once every item has a vector there.
 
-Every stored picture gets a vector in the new space, in bulk, while every upsert writes both. The move is
-decided under the collection's write lock, once no live item lacks a vector. Finished vectors stay, so an
-interrupted upgrade continues where it stopped, and a rollback is a load.
+Every stored picture gets a vector in the new space, in bulk, while every upsert writes both. The move is an
+entry of the log, decided in a transaction that sees every item. Finished vectors stay, so an interrupted
+upgrade continues where it stopped, and a rollback is a load.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
+from model_store.durable import checkpoint
 from services.client.embedder import AsyncEmbedderClient
 from services.recommender.catalog.items import MissingVector, SourceVector
-from services.recommender.catalog.log import LogEntry
+from services.recommender.catalog.log import Change, LogEntry
 from services.recommender.catalog.store import Catalog
 from services.recommender.catalog.writes import Destination
 from services.recommender.errors import DamagedCatalog, UpgradeBlocked
 from services.recommender.executors import Executors
 from services.recommender.release.leads import CollectionRelease
+from services.recommender.release.serving import Incoming
 from services.runtime.errors import ServiceError
 
-PAGE = 32
+PAGE: Final = 32
+# So many of the items that block an upgrade are named.
+NAMED: Final = 10
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Incoming:
-    """The release that a collection moves to. complete: every live item has its vector, also new ones."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeProgress:
+    """How far an upgrade is. done: items with a vector in the space; left: pictures without one."""
 
-    release: CollectionRelease
-    complete: bool = False
+    target: str
+    done: int
+    left: int
+
+    def __str__(self) -> str:
+        return f"re-embedding for {self.target}: {self.done} items done, {self.left} left"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """Why a collection could not move at a revision; it is the same until something is written."""
+
+    space_id: str
+    revision: int
+    error: UpgradeBlocked
 
 
 class Upgrade:
     """Moves a collection into the space of a release; run again, it continues."""
 
-    def __init__(
-        self, catalog: Catalog, executors: Executors, embedder: AsyncEmbedderClient, writing: asyncio.Lock
-    ) -> None:
+    def __init__(self, catalog: Catalog, executors: Executors, embedder: AsyncEmbedderClient) -> None:
         self._catalog = catalog
         self._executors = executors
         self._embedder = embedder
-        self._writing = writing
-        self.progress = ""
-        self.left = 0
+        self.progress: UpgradeProgress | None = None
+        self._refusal: _Refusal | None = None
+
+    @property
+    def blocking_ids(self) -> tuple[str, ...]:
+        """Some of the items that blocked the last attempt; none if nothing did."""
+        return self._refusal.error.item_ids if self._refusal else ()
 
     async def run(self, incoming: Incoming) -> None:
-        """Return once `incoming` is complete and stored as what the collection serves.
+        """Return once `incoming` is complete and the log says that the collection is in its space.
 
-        Raises UpgradeBlocked: naming the item that cannot follow, or their number. Raises ServiceError: if
-        the embedder cannot be asked. Raises DiskFull.
+        Raises UpgradeBlocked: with the items that cannot follow. Raises ServiceError: if the embedder cannot
+        be asked. Raises DiskFull.
         """
+        name, space_id = incoming.release.index.collection, incoming.release.models.space_id
+        revision = (await self._executors.read(lambda: self._catalog.state(name))).revision
+        last, self._refusal = self._refusal, None
+        if last is not None and (last.space_id, last.revision) == (space_id, revision):
+            self._refusal = last
+            raise UpgradeBlocked(str(last.error), last.error.item_ids)
         try:
-            while not await self._complete(incoming):
+            while not incoming.complete:
+                await self._executors.read(lambda: self._check_bare(incoming.release))
                 await self._fill(incoming.release)
+                await self._complete(incoming)
+        except UpgradeBlocked as error:
+            self._refusal = _Refusal(space_id=space_id, revision=revision, error=error)
+            raise
         finally:
-            self.progress, self.left = "", 0
+            self.progress = None
 
-    async def _complete(self, incoming: Incoming) -> bool:
-        """Whether nothing is missing, decided while no upsert can write."""
+    def _check_bare(self, release: CollectionRelease) -> None:
+        name, space_id = release.index.collection, release.models.space_id
+        named = self._catalog.missing(name, space_id, NAMED, bare=True)
+        if named:
+            count = self._catalog.missing_count(name, space_id, pictures=False)
+            raise UpgradeBlocked(
+                f"{count} items of {name} are bare vectors of another space and cannot follow to "
+                f"{release.models.image}; upsert them with a picture, delete them, or drop them all",
+                tuple(missing.item_id for missing in named),
+            )
+
+    async def _fill(self, release: CollectionRelease) -> None:
+        """Embed the pictures that lack a vector in the space, in the order of their labels."""
+        name, space_id = release.index.collection, release.models.space_id
+        left = await self._executors.read(lambda: self._catalog.missing_count(name, space_id, pictures=True))
+        done = (await self._executors.read(lambda: self._catalog.counts(name)))[0] - left
+        label = 0
+        while page := await self._executors.read(partial(self._page, release, label)):
+            self.progress = UpgradeProgress(target=str(release.models.image), done=done, left=max(left, 1))
+            await self._embed(page, release)
+            label = page[-1].label
+            done, left = done + len(page), left - len(page)
+
+    def _page(self, release: CollectionRelease, label: int) -> list[MissingVector]:
+        return self._catalog.missing(release.index.collection, release.models.space_id, PAGE, after=label)
+
+    async def _embed(self, page: Sequence[MissingVector], release: CollectionRelease) -> None:
+        shown = list({missing.source: missing for missing in page}.values())
+        pictures = await self._executors.read(lambda: [self._picture(missing) for missing in shown])
+        embedded = await self._embedder.pictures(pictures, release.models.image, no_store=False, bulk=True)
+        made = []
+        for missing, outcome in zip(shown, embedded.outcomes, strict=True):
+            if isinstance(outcome, ServiceError):
+                raise UpgradeBlocked(
+                    f"an item cannot follow to {release.models.image}: {outcome.message}", (missing.item_id,)
+                )
+            made.append(
+                SourceVector(source=missing.source, space_id=release.models.space_id, vector_D=outcome)
+            )
+        await self._executors.write(lambda: self._catalog.add_vectors(made))
+        checkpoint("upgrade page")
+
+    def _picture(self, missing: MissingVector) -> bytes:
+        try:
+            return self._catalog.pictures.read(missing.picture_digest)
+        except DamagedCatalog as error:
+            raise UpgradeBlocked(f"an item cannot follow: {error}", (missing.item_id,)) from error
+
+    async def _complete(self, incoming: Incoming) -> None:
+        """Move if nothing is missing by now, decided where no write can come between."""
         release = incoming.release
-        if await self._executors.read(lambda: self._missing_count(release)):
-            return False
         # The first pass is long and blocks no write; the second sees only what came since.
         await self._executors.build(release.index.reconcile)
-        async with self._writing:
-            if await self._executors.read(lambda: self._missing_count(release)):
-                return False
-            unreadable = await self._executors.write(release.index.reconcile)
-            if not unreadable:
-                incoming.complete = await self._executors.write(lambda: self._remember(release))
-                return incoming.complete
-        log.error("damaged vectors are made again", extra={"count": len(unreadable)})
-        await self._executors.write(lambda: self._catalog.drop_vectors(unreadable, release.models.space_id))
-        return False
+        unreadable = await self._executors.write(lambda: self._flip(incoming))
+        if unreadable:
+            log.error("damaged vectors are made again", extra={"count": len(unreadable)})
+            space_id = release.models.space_id
+            await self._executors.write(lambda: self._catalog.drop_vectors(unreadable, space_id))
 
-    def _missing_count(self, release: CollectionRelease) -> int:
-        name, space_id = release.index.collection, release.models.space_id
-        bare = self._catalog.missing_count(name, space_id, pictures=False)
-        if bare:
-            raise UpgradeBlocked(
-                f"{bare} items of {name} are bare vectors of another space and cannot follow to "
-                f"{release.models.image}; delete them or upsert them with a picture"
-            )
-        return self._catalog.missing_count(name, space_id, pictures=True)
-
-    def _remember(self, release: CollectionRelease) -> bool:
+    def _flip(self, incoming: Incoming) -> list[str]:
+        """Flip to the release, on the thread that writes; contents whose vectors cannot be read."""
+        release = incoming.release
+        unreadable = release.index.reconcile()
+        if unreadable:
+            return unreadable
         lead = release.models.lead
         to = Destination(
             space_id=release.models.space_id,
@@ -94,36 +161,8 @@ class Upgrade:
             lead_version=lead.number,
             lead_digest=lead.digest,
         )
-        return isinstance(self._catalog.flip(release.index.collection, to), LogEntry)
-
-    async def _fill(self, release: CollectionRelease) -> None:
-        """Embed pictures until none lacks a vector in the space."""
-        done = 0
-        while page := await self._executors.read(lambda: self._page(release)):
-            self.left = await self._executors.read(lambda: self._missing_count(release))
-            self.progress = f"re-embedding for {release.models.image}: {done} items done, {self.left} left"
-            done += await self._embed(page, release)
-
-    def _page(self, release: CollectionRelease) -> list[MissingVector]:
-        return self._catalog.missing(release.index.collection, release.models.space_id, PAGE)
-
-    async def _embed(self, page: Sequence[MissingVector], release: CollectionRelease) -> int:
-        pictures = await self._executors.read(lambda: [self._picture(missing) for missing in page])
-        embedded = await self._embedder.pictures(pictures, release.models.image, no_store=False, bulk=True)
-        made = []
-        for missing, outcome in zip(page, embedded.outcomes, strict=True):
-            if isinstance(outcome, ServiceError):
-                raise UpgradeBlocked(
-                    f"item {missing.item_id} cannot follow to {release.models.image}: {outcome.message}"
-                )
-            made.append(
-                SourceVector(source=missing.source, space_id=release.models.space_id, vector_D=outcome)
-            )
-        await self._executors.write(lambda: self._catalog.add_vectors(made))
-        return len(made)
-
-    def _picture(self, missing: MissingVector) -> bytes:
-        try:
-            return self._catalog.pictures.read(missing.picture_digest)
-        except DamagedCatalog as error:
-            raise UpgradeBlocked(f"item {missing.item_id} cannot follow: {error}") from error
+        outcome = self._catalog.flip(release.index.collection, to)
+        if isinstance(outcome, LogEntry):
+            release.index.apply(Change(revision=outcome.revision, entries=(outcome,)), {})
+            incoming.complete = True
+        return []

@@ -8,10 +8,10 @@ from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc
 from services.messages.contents import read_record, read_vector
 from services.messages.replies import all_failed, write_identity, write_timings
 from services.recommender.catalog.store import Catalog
-from services.recommender.executors import CallAdmission, Executors
+from services.recommender.executors import Executors
 from services.recommender.release.collection import Collections
 from services.recommender.settings import RecommenderSettings
-from services.recommender.upsert import CatalogWriter, ItemDraft
+from services.recommender.upsert import CatalogWriter, ItemDraft, WriteAdmission
 from services.recommender.wire import catalog as wire
 from services.recommender.wire.bounds import check_item_id, check_picture
 from services.recommender.wire.items import item as write_item
@@ -35,7 +35,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self._writer = writer
         self._executors = executors
         self._limits = settings.limits
-        self._admission = CallAdmission(settings.upsert_queue_bytes, "bytes of UpsertItems calls")
+        self._admission = WriteAdmission(settings)
 
     async def UpsertItems(
         self, request: catalog_pb2.UpsertItemsRequest, context: Any
@@ -51,7 +51,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         drafts = {index: draft for index, draft in enumerate(read) if isinstance(draft, ItemDraft)}
         if not drafts:
             raise all_failed(failures(outcomes, ids), "item")
-        with self._admission.admitted(request.ByteSize()):
+        with self._admission.admitted(len(drafts), request.ByteSize()):
             outcome = await self._writer.upsert(collection, list(drafts.values()))
         outcome.embedded.times.note(items=len(drafts))
         results: dict[int, int | ServiceError] = {
@@ -73,7 +73,9 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     ) -> catalog_pb2.DeleteItemsResponse:
         """How many items were removed; absent items do not count."""
         collection = self._collections.named(request.collection)
-        change = await self._writer.delete(collection, wire.check_delete(request))
+        item_ids = wire.check_delete(request)
+        with self._admission.admitted():
+            change = await self._writer.delete(collection, item_ids)
         return catalog_pb2.DeleteItemsResponse(
             deleted_count=len(change.removed), catalogue_revision=change.revision
         )
@@ -119,6 +121,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
                 record=read_record(item.attributes),
                 released_us=wire.released_us(item),
                 in_stock=item.in_stock if item.HasField("in_stock") else True,
+                product_id=wire.product_id(item),
             )
         except ServiceError as error:
             return error

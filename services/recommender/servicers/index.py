@@ -27,8 +27,14 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         release = collection.present
         _, bare = await self._executors.read(lambda: self._catalog.counts(collection.name))
         reply = index_pb2.GetStatusResponse(
-            collection=collection.name, vector_only_count=bare, detail=collection.detail
+            collection=collection.name,
+            vector_only_count=bare,
+            detail=collection.detail,
+            blocking_item_ids=collection.blocking_ids,
         )
+        if collection.progress is not None:
+            reply.upgrade_done_count = collection.progress.done
+            reply.upgrade_left_count = collection.progress.left
         if release is None:
             return reply
         view = release.index.view()
@@ -40,6 +46,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         reply.delta_rows = counts.delta
         reply.dead_rows = counts.dead
         reply.catalogue_revision = view.revision
+        reply.generation = view.attached.generation
         return reply
 
     async def Rebuild(self, request: index_pb2.RebuildRequest, context: Any) -> index_pb2.RebuildResponse:
@@ -50,4 +57,15 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
             live = await self._executors.build(release.index.rebuild)
         return index_pb2.RebuildResponse(
             live_count=live, build_ms=round((time.perf_counter() - started) * 1_000)
+        )
+
+    async def DropBlockingItems(
+        self, request: index_pb2.DropBlockingItemsRequest, context: Any
+    ) -> index_pb2.DropBlockingItemsResponse:
+        """Delete the bare vectors that an upgrade waits for."""
+        collection = self._collections.named(request.collection)
+        changes = await collection.drop_blocking()
+        return index_pb2.DropBlockingItemsResponse(
+            deleted_count=sum(len(change.removed) for change in changes),
+            catalogue_revision=changes[-1].revision if changes else 0,
         )

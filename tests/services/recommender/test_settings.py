@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 from pydantic import ValidationError
 
@@ -32,5 +34,19 @@ def test_hostile_or_empty_names_are_refused(monkeypatch, text):
     """Names become parts of paths, so only strict ones are taken."""
     monkeypatch.setenv("ATELIER_COLLECTIONS", text)
 
+    with pytest.raises(ValidationError):
+        RecommenderSettings()
+
+
+@pytest.mark.parametrize(("text", "hours"), [("3600", 1), ("PT24H", 24), ("P7D", 168), ("0", 0)])
+def test_durations_are_seconds_or_iso_8601(monkeypatch, text, hours):
+    """A number is seconds; a negative duration is refused (S-13)."""
+    monkeypatch.setenv("ATELIER_KEEP_PREVIOUS", text)
+    monkeypatch.setenv("ATELIER_LOG_RETENTION", text)
+
+    settings = RecommenderSettings()
+
+    assert settings.keep_previous == settings.log_retention == timedelta(hours=hours)
+    monkeypatch.setenv("ATELIER_KEEP_PREVIOUS", "-1")
     with pytest.raises(ValidationError):
         RecommenderSettings()

@@ -67,11 +67,13 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         self.gate = threading.Event()
         self.gate.set()
         self.slow_spaces = set()
+        self.slow_after = 0
         self.needs_preparing = False
 
     def Embed(self, request, context):
         self.requests.append(request)
-        if request.space_id in self.slow_spaces:
+        in_space = sum(other.space_id == request.space_id for other in self.requests)
+        if request.space_id in self.slow_spaces and in_space > self.slow_after:
             self.gate.wait(30)
         if self.needs_preparing and request.space_id not in self.prepared:
             detail = error_details_pb2.ErrorInfo(domain="atelier", reason="MODEL_NOT_LOADED")
@@ -242,6 +244,9 @@ class Recommender:
 
     def status(self, collection=""):
         return call(self.stubs.index.GetStatus, index_pb2.GetStatusRequest(collection=collection))
+
+    def drop_blocking(self):
+        return call(self.stubs.index.DropBlockingItems, index_pb2.DropBlockingItemsRequest())
 
     def rebuild(self):
         return call(self.stubs.index.Rebuild, index_pb2.RebuildRequest())

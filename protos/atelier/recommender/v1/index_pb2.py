@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from atelier.types.v1 import access_pb2 as atelier_dot_types_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"atelier/recommender/v1/index.proto\x12\x16\x61telier.recommender.v1\x1a\x1d\x61telier/types/v1/access.proto\"&\n\x10GetStatusRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\xe4\x01\n\x11GetStatusResponse\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x12\n\nlive_count\x18\x04 \x01(\x03\x12\x14\n\x0csegment_rows\x18\x05 \x01(\x03\x12\x12\n\ndelta_rows\x18\x06 \x01(\x03\x12\x11\n\tdead_rows\x18\x07 \x01(\x03\x12\x1a\n\x12\x63\x61talogue_revision\x18\x08 \x01(\x03\x12\x19\n\x11vector_only_count\x18\t \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\"$\n\x0eRebuildRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"7\n\x0fRebuildResponse\x12\x12\n\nlive_count\x18\x01 \x01(\x03\x12\x10\n\x08\x62uild_ms\x18\x02 \x01(\x03\x32\xd8\x01\n\x0cIndexService\x12\x66\n\tGetStatus\x12(.atelier.recommender.v1.GetStatusRequest\x1a).atelier.recommender.v1.GetStatusResponse\"\x04\xf8\xd4\x18\x01\x12`\n\x07Rebuild\x12&.atelier.recommender.v1.RebuildRequest\x1a\'.atelier.recommender.v1.RebuildResponse\"\x04\xf8\xd4\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"atelier/recommender/v1/index.proto\x12\x16\x61telier.recommender.v1\x1a\x1d\x61telier/types/v1/access.proto\"&\n\x10GetStatusRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\xcb\x02\n\x11GetStatusResponse\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x12\n\nlive_count\x18\x04 \x01(\x03\x12\x14\n\x0csegment_rows\x18\x05 \x01(\x03\x12\x12\n\ndelta_rows\x18\x06 \x01(\x03\x12\x11\n\tdead_rows\x18\x07 \x01(\x03\x12\x1a\n\x12\x63\x61talogue_revision\x18\x08 \x01(\x03\x12\x19\n\x11vector_only_count\x18\t \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\x1a\n\x12upgrade_done_count\x18\x0b \x01(\x03\x12\x1a\n\x12upgrade_left_count\x18\x0c \x01(\x03\x12\x12\n\ngeneration\x18\r \x01(\x03\x12\x19\n\x11\x62locking_item_ids\x18\x0e \x03(\t\"$\n\x0eRebuildRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"7\n\x0fRebuildResponse\x12\x12\n\nlive_count\x18\x01 \x01(\x03\x12\x10\n\x08\x62uild_ms\x18\x02 \x01(\x03\".\n\x18\x44ropBlockingItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"N\n\x19\x44ropBlockingItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x03\x32\xd8\x02\n\x0cIndexService\x12\x66\n\tGetStatus\x12(.atelier.recommender.v1.GetStatusRequest\x1a).atelier.recommender.v1.GetStatusResponse\"\x04\xf8\xd4\x18\x01\x12`\n\x07Rebuild\x12&.atelier.recommender.v1.RebuildRequest\x1a\'.atelier.recommender.v1.RebuildResponse\"\x04\xf8\xd4\x18\x03\x12~\n\x11\x44ropBlockingItems\x12\x30.atelier.recommender.v1.DropBlockingItemsRequest\x1a\x31.atelier.recommender.v1.DropBlockingItemsResponse\"\x04\xf8\xd4\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,14 +36,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INDEXSERVICE'].methods_by_name['GetStatus']._serialized_options = b'\370\324\030\001'
   _globals['_INDEXSERVICE'].methods_by_name['Rebuild']._loaded_options = None
   _globals['_INDEXSERVICE'].methods_by_name['Rebuild']._serialized_options = b'\370\324\030\003'
+  _globals['_INDEXSERVICE'].methods_by_name['DropBlockingItems']._loaded_options = None
+  _globals['_INDEXSERVICE'].methods_by_name['DropBlockingItems']._serialized_options = b'\370\324\030\003'
   _globals['_GETSTATUSREQUEST']._serialized_start=93
   _globals['_GETSTATUSREQUEST']._serialized_end=131
   _globals['_GETSTATUSRESPONSE']._serialized_start=134
-  _globals['_GETSTATUSRESPONSE']._serialized_end=362
-  _globals['_REBUILDREQUEST']._serialized_start=364
-  _globals['_REBUILDREQUEST']._serialized_end=400
-  _globals['_REBUILDRESPONSE']._serialized_start=402
-  _globals['_REBUILDRESPONSE']._serialized_end=457
-  _globals['_INDEXSERVICE']._serialized_start=460
-  _globals['_INDEXSERVICE']._serialized_end=676
+  _globals['_GETSTATUSRESPONSE']._serialized_end=465
+  _globals['_REBUILDREQUEST']._serialized_start=467
+  _globals['_REBUILDREQUEST']._serialized_end=503
+  _globals['_REBUILDRESPONSE']._serialized_start=505
+  _globals['_REBUILDRESPONSE']._serialized_end=560
+  _globals['_DROPBLOCKINGITEMSREQUEST']._serialized_start=562
+  _globals['_DROPBLOCKINGITEMSREQUEST']._serialized_end=608
+  _globals['_DROPBLOCKINGITEMSRESPONSE']._serialized_start=610
+  _globals['_DROPBLOCKINGITEMSRESPONSE']._serialized_end=688
+  _globals['_INDEXSERVICE']._serialized_start=691
+  _globals['_INDEXSERVICE']._serialized_end=1035
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class IndexServiceStub:
                 request_serializer=atelier_dot_recommender_dot_v1_dot_index__pb2.RebuildRequest.SerializeToString,
                 response_deserializer=atelier_dot_recommender_dot_v1_dot_index__pb2.RebuildResponse.FromString,
                 _registered_method=True)
+        self.DropBlockingItems = channel.unary_unary(
+                '/atelier.recommender.v1.IndexService/DropBlockingItems',
+                request_serializer=atelier_dot_recommender_dot_v1_dot_index__pb2.DropBlockingItemsRequest.SerializeToString,
+                response_deserializer=atelier_dot_recommender_dot_v1_dot_index__pb2.DropBlockingItemsResponse.FromString,
+                _registered_method=True)
 
 
 class IndexServiceServicer:
@@ -65,6 +70,14 @@ class IndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DropBlockingItems(self, request, context):
+        """Deletes the items upserted as a bare vector that keep a collection from moving to another space. Deletes
+        nothing while no upgrade waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IndexServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     servicer.Rebuild,
                     request_deserializer=atelier_dot_recommender_dot_v1_dot_index__pb2.RebuildRequest.FromString,
                     response_serializer=atelier_dot_recommender_dot_v1_dot_index__pb2.RebuildResponse.SerializeToString,
+            ),
+            'DropBlockingItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropBlockingItems,
+                    request_deserializer=atelier_dot_recommender_dot_v1_dot_index__pb2.DropBlockingItemsRequest.FromString,
+                    response_serializer=atelier_dot_recommender_dot_v1_dot_index__pb2.DropBlockingItemsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class IndexService:
             '/atelier.recommender.v1.IndexService/Rebuild',
             atelier_dot_recommender_dot_v1_dot_index__pb2.RebuildRequest.SerializeToString,
             atelier_dot_recommender_dot_v1_dot_index__pb2.RebuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropBlockingItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atelier.recommender.v1.IndexService/DropBlockingItems',
+            atelier_dot_recommender_dot_v1_dot_index__pb2.DropBlockingItemsRequest.SerializeToString,
+            atelier_dot_recommender_dot_v1_dot_index__pb2.DropBlockingItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -129,7 +129,7 @@ def test_a_damaged_schema_is_reported_as_damage(catalog, tmp_path):
 
 def test_damaged_pages_are_reported_as_damage(catalog, open_catalog, tmp_path):
     """What SQLite cannot read is DamagedCatalog, without a statement or a path in its text."""
-    for number in range(200):
+    for number in range(40):
         write(catalog, f"item-{number}", f"knit {number}")
     catalog.close()
     catalog._database.close = lambda: None

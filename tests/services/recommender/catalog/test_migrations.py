@@ -93,6 +93,7 @@ def test_the_log_begins_with_the_migration(migrated):
         migrated.changes("fashion", head.revision - 1, 10)
     assert head == CollectionState(
         revision=head.revision,
+        last_label=head.revision,
         space_id=SPACES[0],
         lead_name="fashion-attributes",
         lead_version=3,

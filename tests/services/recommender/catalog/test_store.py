@@ -113,6 +113,7 @@ def test_a_collection_flips_once_every_item_has_a_vector(catalog):
     assert (second.revision, second.flip.generation) == (4, 2)
     assert catalog.state("fashion") == CollectionState(
         revision=4,
+        last_label=2,
         generation=2,
         space_id="b" * 64,
         lead_name="lead",

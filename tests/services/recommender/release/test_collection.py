@@ -67,24 +67,6 @@ def repeat(work, stop, failures):
             failures.append(repr(error))
 
 
-@pytest.mark.slow
-def test_rollback_is_a_load(recommender, models, shelf, embedder):
-    """Going back embeds only what came since; vectors of the earlier space were kept (S-3)."""
-    recommender.upsert(*(item(f"item-{n}", f"knit item-{n}") for n in range(40)))
-    lead, _ = next_models(shelf, embedder)
-    until(serves(recommender, lead))
-    recommender.upsert(item("since", "boots"))
-    embedder.fake.requests.clear()
-
-    shelf.store.aliases.rollback("fashion-attributes", "production")
-    until(serves(recommender, models[0]))
-
-    made = [r for r in embedder.fake.requests if not r.no_store]
-    assert [one.image for request in made for one in request.inputs] == [b"boots"]
-    assert ids(recommender.recommend(image=b"boots", item_count=1)) == ["since"]
-    assert recommender.status().live_count == 41
-
-
 def test_a_refused_model_leaves_the_present_one(recommender, models, shelf, embedder):
     """A lead that the embedder refuses is told of; the present release answers (M-4, S-3)."""
     image = shelf.image("tower 2")

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.recommender.release import collection
+from services.recommender.catalog.store import Catalog
+from services.recommender.release import serving
 from services.runtime import errors
 from tests.services.recommender.conftest import until
 from tests.services.recommender.release.conftest import next_lead, next_models, serves
@@ -69,7 +70,7 @@ def last_moment(monkeypatch):
         go.wait(30)
 
     yield SimpleNamespace(
-        hold=lambda: monkeypatch.setattr(collection, "forget_indexes", hold), reached=reached, go=go
+        hold=lambda: monkeypatch.setattr(serving, "forget_indexes", hold), reached=reached, go=go
     )
     go.set()
 
@@ -140,7 +141,8 @@ def test_a_picture_that_cannot_follow_is_named(recommender, models, shelf, embed
     # Before the lead moves: an upsert during the upgrade would be refused itself.
     recommender.upsert(item("odd", f"knit broken-{image.space_id[:6]}"))
     lead = next_lead(shelf, embedder, image)
-    until(lambda: "item odd cannot follow" in recommender.status().detail)
+    until(lambda: "an item cannot follow" in recommender.status().detail)
+    assert "in the way: odd" in recommender.status().detail
 
     assert ids(recommender.recommend(image=b"knit")) == ["odd"]
     assert recommender.recommend(image=b"knit").models[0].digest == models[0].digest
@@ -148,25 +150,100 @@ def test_a_picture_that_cannot_follow_is_named(recommender, models, shelf, embed
     until(serves(recommender, lead))
 
 
-@pytest.mark.slow
 def test_an_interrupted_upgrade_goes_on(models, serve, embedder, shelf):
-    """What was embedded before a restart is not embedded again."""
+    """A process that ends in the middle of an upgrade leaves what it embedded; the next one embeds only the
+    rest (S-8)."""
     first = serve()
     first.upsert(*(item(f"item-{n}", f"knit item-{n}") for n in range(64)))
-    lead, image = next_models(shelf, embedder, promote=True)
+    image = shelf.image("tower 2")
     embedder.fake.slow_spaces.add(image.space_id)
-    until(lambda: sum(r.space_id == image.space_id for r in embedder.fake.requests) >= 1)
+    embedder.fake.slow_after = 1
+    embedder.fake.gate.clear()
+    lead = next_lead(shelf, embedder, image)
+    until(lambda: first.status().upgrade_done_count == 32)
+    until(lambda: len(embedded_in(embedder, image.space_id)) == 64)
+    status = first.status()
+    before = embedded_in(embedder, image.space_id)
     first.close()
     embedder.fake.requests.clear()
+    embedder.fake.gate.set()
 
     second = serve()
     until(serves(second, lead))
 
-    pictures = [
+    assert (status.upgrade_left_count, status.space_id) == (32, models[1].space_id)
+    assert len(before) == 64  # the second half was asked for, and never answered
+    again = embedded_in(embedder, image.space_id)
+    assert len(again) == 32
+    assert set(again) == set(before[32:])
+    assert second.status().live_count == 64
+
+
+def embedded_in(embedder, space_id):
+    """The pictures that were sent to be embedded in a space and kept, in order."""
+    return [
         one.image
         for request in embedder.fake.requests
-        if request.space_id == image.space_id and not request.no_store
+        if request.space_id == space_id and not request.no_store
         for one in request.inputs
     ]
-    assert len(pictures) == len(set(pictures)) <= 64
-    assert second.status().live_count == 64
+
+
+def test_upserts_go_on_while_an_upgrade_is_blocked(recommender, models, shelf, embedder):
+    """With an upgrade blocked and the next model gone from the embedder, upserts still succeed (S-8)."""
+    space_id = models[1].space_id
+    recommender.upsert(item("v-1", vector=(space_id, vector_of(["knit"], space_id))))
+    _, image = next_models(shelf, embedder)
+    until(lambda: "bare vectors" in recommender.status().detail)
+    embedder.fake.refused_spaces.add(image.space_id)
+    embedder.fake.prepared.discard(image.space_id)
+    embedder.fake.needs_preparing = True
+    embedder.fake.prepared.add(space_id)
+
+    recommender.upsert(item("a", "knit red"))
+    recommender.upsert(item("w", vector=(space_id, vector_of(["boots"], space_id))))
+
+    assert set(ids(recommender.recommend(image=b"knit"))) == {"a", "v-1", "w"}
+    assert recommender.status().space_id == space_id
+
+
+def test_what_blocks_an_upgrade_is_named_and_dropped(recommender, models, shelf, embedder, caplog):
+    """The status names the first bare vectors, the log names none; dropping them lets the upgrade go on
+    (S-11)."""
+    space_id = models[1].space_id
+    bare = [item(f"bare-{n:02}", vector=(space_id, vector_of([f"w{n}"], space_id))) for n in range(12)]
+    assert recommender.drop_blocking().deleted_count == 0
+    recommender.upsert(*bare, item("a", "knit red"))
+    generation = recommender.status().generation
+    lead, _ = next_models(shelf, embedder)
+    until(lambda: "12 items of fashion are bare vectors" in recommender.status().detail)
+
+    named = list(recommender.status().blocking_item_ids)
+    reply = recommender.drop_blocking()
+    until(serves(recommender, lead))
+
+    assert named == [f"bare-{n:02}" for n in range(10)]
+    assert reply.deleted_count == 12
+    assert ids(recommender.recommend(image=b"knit")) == ["a"]
+    status = recommender.status()
+    assert (status.generation, status.catalogue_revision) == (generation + 1, reply.catalogue_revision + 1)
+    assert (status.detail, list(status.blocking_item_ids)) == ("", [])
+    assert recommender.drop_blocking().deleted_count == 0
+    assert "bare-0" not in "".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
+
+
+def test_a_blocked_upgrade_is_looked_at_again_after_a_write(
+    recommender, models, shelf, embedder, monkeypatch
+):
+    """While nothing is written, what blocks is not counted again and again."""
+    space_id = models[1].space_id
+    recommender.upsert(item("v", vector=(space_id, vector_of(["knit"], space_id))))
+    counted = []
+    count = Catalog.missing_count
+    monkeypatch.setattr(Catalog, "missing_count", lambda *a, **k: counted.append(1) or count(*a, **k))
+    lead, image = next_models(shelf, embedder)
+    until(lambda: embedder.fake.preparations.count(image.space_id) >= 3)
+
+    assert len(counted) == 1
+    recommender.delete("v")
+    until(serves(recommender, lead))

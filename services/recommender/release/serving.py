@@ -1,0 +1,145 @@
+"""What a collection serves: the release in service, the one that it moves to, and their open indexes."""
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.errors import NoRelease, RefusedModel
+from model_store.errors import StoreError
+from model_store.store import ModelStore
+from services.recommender.catalog.store import Catalog
+from services.recommender.errors import CatalogError
+from services.recommender.executors import Executors
+from services.recommender.release.following import LeadFollower
+from services.recommender.release.leads import CollectionRelease, LeadModels, describe
+from services.recommender.space_index import SpaceIndex, forget_indexes
+from vector_index.errors import VectorIndexError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Incoming:
+    """The release that a collection moves to. complete: the collection is in its space, as the log says."""
+
+    release: CollectionRelease
+    complete: bool = False
+
+
+class ServedReleases:
+    """The releases of a collection; its methods belong to one event loop.
+
+    While no followed lead has a release, the collection serves what it served before the process started.
+    """
+
+    def __init__(self, name: str, *, catalog: Catalog, executors: Executors, indexes: Path) -> None:
+        self.incoming: Incoming | None = None
+        self._name = name
+        self._catalog = catalog
+        self._executors = executors
+        self._indexes = indexes
+        self._follower: LeadFollower | None = None
+        self._interim: CollectionRelease | None = None
+        self._is_restored = False
+        self._open: dict[str, SpaceIndex] = {}
+
+    def follow(self, follower: LeadFollower) -> None:
+        """Serve the releases of a follower, which retires them here."""
+        self._follower = follower
+
+    @property
+    def present(self) -> CollectionRelease | None:
+        """The release that answers now; None without one. From any thread."""
+        followed = self._follower.present if self._follower else None
+        return followed or self._interim
+
+    @contextmanager
+    def hold(self) -> Iterator[CollectionRelease]:
+        """The release in service, kept until the block ends. Raises NoRelease: saying why there is none."""
+        if self._follower is not None and self._follower.present is not None:
+            with self._follower.hold() as release:
+                yield release
+        elif self._interim is not None:
+            yield self._interim
+        else:
+            reason = self._follower.status.detail if self._follower else "nothing is followed"
+            raise NoRelease(f"the collection {self._name} has no release yet: {reason}")
+
+    def targets(self) -> list[CollectionRelease]:
+        """The releases whose indexes get every write: the present one, and the next once it is complete."""
+        present, incoming = self.present, self.incoming
+        targets = [] if present is None else [present]
+        if incoming is not None and incoming.complete:
+            targets += [incoming.release] if incoming.release.index not in [t.index for t in targets] else []
+        return targets
+
+    async def restore(self, store: ModelStore, leads: tuple[str, ...]) -> None:
+        """Serve what the collection served before, if its models and index are still there.
+
+        Tried again by the next call if they cannot be read.
+        """
+        if self._is_restored or self.present is not None:
+            return
+        try:
+            models = await self._executors.read(lambda: self._remembered(store, leads))
+            if models is not None:
+                self._interim = CollectionRelease(models=models, index=await self.index(models))
+            self._is_restored = True
+        except (StoreError, RefusedModel, CatalogError, VectorIndexError, OSError) as error:
+            log.warning("cannot restore the last release", extra={"reason": type(error).__name__})
+
+    def _remembered(self, store: ModelStore, leads: tuple[str, ...]) -> LeadModels | None:
+        state = self._catalog.state(self._name)
+        if not state.space_id or state.lead_name not in leads:
+            return None
+        models = describe(store, store.open(state.lead_name, state.lead_version))
+        return models if models.space_id == state.space_id else None
+
+    async def settle(self) -> None:
+        """Let go of what the followed lead replaces, and of a space that is no longer moved to."""
+        if self._follower is None or self._follower.present is None:
+            return
+        interim, self._interim = self._interim, None
+        if interim is not None:
+            await self.retire(interim)
+        incoming, status = self.incoming, self._follower.status
+        settled = status.state == "serving" and not status.detail
+        if incoming is not None and settled and incoming.release is not self.present:
+            self.incoming = None
+            await self.retire(incoming.release)
+
+    async def index(self, models: LeadModels) -> SpaceIndex:
+        """The open index of a space, opened if it is not."""
+        index = self._open.get(models.space_id)
+        if index is None:
+            index = SpaceIndex(
+                self._catalog,
+                self._indexes,
+                collection=self._name,
+                space_id=models.space_id,
+                dimension=models.dimension,
+            )
+            await self._executors.build(index.open)
+            self._open[models.space_id] = index
+        return index
+
+    async def retire(self, release: CollectionRelease) -> None:
+        """Close an index that no release uses any more; its files stay for a rollback."""
+        moving = self.incoming.release if self.incoming else None
+        used = {each.models.space_id for each in (self.present, moving) if each is not None}
+        if release.models.space_id not in used:
+            index = self._open.pop(release.models.space_id, None)
+            if index is not None:
+                await self._executors.build(index.close)
+
+    async def forget(self, kept: Collection[str]) -> None:
+        """Remove the index files of every space but the open and the kept ones."""
+        spaces = {*kept, *self._open}
+        await self._executors.build(lambda: forget_indexes(self._indexes, self._name, spaces))
+
+    async def close(self) -> None:
+        """Close every index."""
+        for index in self._open.values():
+            await self._executors.build(index.close)
