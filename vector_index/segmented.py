@@ -26,6 +26,8 @@ from vector_index.tiers import MOST_ROWS, compact_next, merge_next
 from vector_index.view import SegmentedView
 
 _NO_LABELS: Final = np.empty(0, np.int64)
+# More at once cost fewer writes a row, and a longer wait of the writers.
+_SEALED_AT_ONCE: Final = 8
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +36,14 @@ log = logging.getLogger(__name__)
 class IndexSettings:
     """The shape of an index.
 
-    delta_rows: rows that the delta holds until it is sealed. most_parts: segments and waiting deltas at which
-    writers wait. exact_below: live rows under which every search compares with all. candidate_rows: as in
-    `Ask`. rest_s: seconds without a write after which segments are compacted.
+    delta_rows: rows that the delta holds until it is sealed. most_waiting, most_segments: full deltas and
+    segments at which writers wait. exact_below: live rows under which every search compares with all.
+    candidate_rows: as in `Ask`. rest_s: seconds without a write after which segments are compacted.
     """
 
     delta_rows: int = 1024
-    most_parts: int = 16
+    most_waiting: int = 16
+    most_segments: int = 16
     exact_below: int = 2000
     candidate_rows: int = 20
     rest_s: float = 5.0
@@ -172,7 +175,9 @@ class SegmentedIndex:
             request.done.cancel()
 
     def _has_room(self) -> bool:
-        return self._closed or self._failed or len(self._view.parts) < self._settings.most_parts
+        waiting, sealed = len(_waiting(self._view)), len(_sealed(self._view))
+        few = waiting < self._settings.most_waiting and sealed < self._settings.most_segments
+        return few or self._closed or self._failed
 
     def _check_new(self, labels: np.ndarray) -> None:
         for rows in (self._view.delta, *(part.segment.rows for part in self._view.parts)):
@@ -222,8 +227,7 @@ class SegmentedIndex:
 
     def _next(self, view: SegmentedView) -> tuple[Part, ...]:
         """The parts that become the next segment: what waits first, then a full tier."""
-        waiting = tuple(part for part in view.parts if part.segment.graph is None)
-        return waiting or merge_next(_sealed(view), self._settings.delta_rows)
+        return _waiting(view)[:_SEALED_AT_ONCE] or merge_next(_sealed(view), self._settings.delta_rows)
 
     def _step(self) -> None:
         view = self._view
@@ -294,6 +298,10 @@ class SegmentedIndex:
         with self._changed:
             self._failed = True
             self._changed.notify_all()
+
+
+def _waiting(view: SegmentedView) -> tuple[Part, ...]:
+    return tuple(part for part in view.parts if part.segment.graph is None)
 
 
 def _sealed(view: SegmentedView) -> tuple[Part, ...]:

@@ -161,7 +161,7 @@ def test_sealing_failure_loses_no_row(make, monkeypatch, caplog):
 
 def test_a_full_disk_holds_up_no_writer(make, monkeypatch, caplog):
     """When files cannot be written, writers go on beyond the bound at which they would wait (S-8)."""
-    index = make(settings=IndexSettings(delta_rows=2, most_parts=3, rest_s=NEVER_S))
+    index = make(settings=IndexSettings(delta_rows=2, most_waiting=3, rest_s=NEVER_S))
     monkeypatch.setattr(index._files, "create", lambda _parts: (_ for _ in ()).throw(OSError(28, "full")))
 
     for first in range(1, 41, 2):
@@ -173,7 +173,7 @@ def test_a_full_disk_holds_up_no_writer(make, monkeypatch, caplog):
 
 def test_writers_wait_while_sealing_is_behind(make, monkeypatch):
     """At the bound of parts a write waits for the sealing; readers do not."""
-    index = make(settings=IndexSettings(delta_rows=2, most_parts=3, rest_s=NEVER_S))
+    index = make(settings=IndexSettings(delta_rows=2, most_waiting=3, rest_s=NEVER_S))
     go = threading.Event()
     create = index._files.create
     monkeypatch.setattr(index._files, "create", lambda parts: go.wait(30) and create(parts))
