@@ -22,7 +22,10 @@ from services.client.embedder import AsyncEmbedderClient
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import ERRORS, CatalogError
 from services.recommender.executors import Executors
+from services.recommender.insight.recall import RecallSampler
 from services.recommender.metrics import register_metrics
+from services.recommender.recommend.effort import EffortTable
+from services.recommender.recommend.recent import RecentQueries
 from services.recommender.recommend.retrieval import Retriever
 from services.recommender.release.collection import Collection, Collections
 from services.recommender.servicers.catalog import CatalogServicer
@@ -62,11 +65,12 @@ def recommender_service(settings: RecommenderSettings, catalog: Catalog) -> Serv
         async with AsyncExitStack() as stack:
             executors = Executors()
             stack.callback(executors.close)
-            collections = await _start(server, settings, catalog, executors, stack)
+            collections, sampler = await _start(server, settings, catalog, executors, stack)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = [tasks.create_task(collection.run()) for collection in collections]
             running += [tasks.create_task(_report_health(server, collections, settings.poll_s))]
             running += [tasks.create_task(_keep_prepared(collections, settings.prepare_every_s))]
+            running += [tasks.create_task(sampler.run(collections, settings.recall_every_s))]
             running += [tasks.create_task(_tidy(catalog, executors, settings.log_retention))]
             yield
             for task in running:
@@ -87,16 +91,19 @@ async def _start(
     catalog: Catalog,
     executors: Executors,
     stack: AsyncExitStack,
-) -> Collections:
-    """The collections, serving what they served before; `stack` closes what they need."""
+) -> tuple[Collections, RecallSampler]:
+    """The collections, serving what they served before, and what measures them; `stack` closes what they
+    need."""
     embedder = AsyncEmbedderClient(
         settings.embedder_address, security=settings.client_security(), hops=server.hops
     )
     stack.push_async_callback(embedder.close)
     collections = _collections(settings, catalog, executors, embedder)
     await _restore(collections, stack)
-    register_metrics(server.registry, catalog, settings.catalogue, collections)
-    retriever = Retriever(executors, embedder)
+    recent, efforts = RecentQueries(), EffortTable()
+    sampler = RecallSampler(recent, efforts, executors, settings.recall_floor)
+    register_metrics(server.registry, catalog, settings.catalogue, collections, sampler)
+    retriever = Retriever(executors, embedder, efforts, recent)
     writer = CatalogWriter(catalog, executors, embedder)
     server.add(
         recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
@@ -111,9 +118,9 @@ async def _start(
     server.add(
         index_pb2.DESCRIPTOR.services_by_name["IndexService"],
         index_pb2_grpc.add_IndexServiceServicer_to_server,
-        IndexServicer(collections, catalog, executors),
+        IndexServicer(collections, catalog, executors, sampler),
     )
-    return collections
+    return collections, sampler
 
 
 def _collections(

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.recommender.catalog.database import FILE
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import CatalogError
+from services.recommender.insight.recall import RecallSampler
 from services.recommender.release.collection import Collections
 from services.runtime.release_metrics import ReleaseCollector
 
@@ -58,6 +59,30 @@ class IndexCollector(Collector):
         yield from (live, rows, segments, revision, generation, upgrade)
 
 
+class RecallCollector(Collector):
+    """Recall of each collection's recent queries, and the effort that they are searched with."""
+
+    def __init__(self, collections: Collections, sampler: RecallSampler) -> None:
+        self._collections = collections
+        self._sampler = sampler
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The families as last measured; a group without recent queries has no samples."""
+        group = ("query_kind", "item_share")
+        recall = _per_collection(
+            "atelier_recall", "Share of the ten nearest items that recent queries were given.", *group
+        )
+        effort = _per_collection(
+            "atelier_search_ef", "Candidates that a graph keeps; 0 where every item is compared.", *group
+        )
+        for collection in self._collections:
+            for each in self._sampler.measured(collection.name):
+                labels = [collection.name, each.kind.value, f"{each.selectivity.value:g}"]
+                recall.add_metric(labels, each.recall)
+                effort.add_metric(labels, 0 if each.effort.exact else each.effort.ef)
+        yield from (recall, effort)
+
+
 class CatalogCollector(Collector):
     """Content of the catalog and free space on its disk; a disk that cannot be read has no samples."""
 
@@ -89,10 +114,15 @@ class CatalogCollector(Collector):
 
 
 def register_metrics(
-    registry: CollectorRegistry, catalog: Catalog, root: Path, collections: Collections
+    registry: CollectorRegistry,
+    catalog: Catalog,
+    root: Path,
+    collections: Collections,
+    sampler: RecallSampler,
 ) -> None:
     """Register the metrics of the collections, their releases, their indexes and the catalog in `root`."""
     registry.register(IndexCollector(collections))
+    registry.register(RecallCollector(collections, sampler))
     registry.register(CatalogCollector(catalog, collections, root))
     registry.register(ReleaseCollector(lambda: {each.name: each.status for each in collections}))
 

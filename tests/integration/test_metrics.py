@@ -77,7 +77,9 @@ def test_every_metric_is_documented(house: House) -> None:
     # What has labels appears with its first sample; certificates and tokens only where there are any.
     assert {n for n in documented - told if not n.startswith(("atelier_tls_", "atelier_tokens_"))} <= {
         "atelier_bad_outputs",
+        "atelier_recall",
         "atelier_refused_requests",
+        "atelier_search_ef",
     }
 
 

@@ -8,7 +8,6 @@ are taken back.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +18,12 @@ import numpy as np
 from services.recommender.executors import Executors
 from services.recommender.recommend.effort import Effort, EffortTable, Selectivity
 from services.recommender.recommend.query import QueryKind
+from services.recommender.recommend.recent import RecentQueries, RecentQuery
 from services.recommender.release.collection import Collection
 from services.recommender.view.view import CatalogView
-from vector_index.protocol import Filter
 from vector_index.recall import SearchOptions, measure_recall
 from vector_index.view import SegmentedView
 
-MOST_SAMPLES: Final = 32  # of a kind, and as many of it with a filter
 LEAST_SAMPLES: Final = 8  # fewer change no effort
 NEAREST: Final = 10
 _WIDENED: Final = (1, 2, 4, 8)
@@ -34,14 +32,6 @@ log = logging.getLogger(__name__)
 
 # A kind of query, and the share of the items that its filter leaves.
 Group = tuple[QueryKind, Selectivity]
-
-
-@dataclass(frozen=True, slots=True)
-class RecentQuery:
-    """A query that was answered. direction_D: norm 1."""
-
-    direction_D: np.ndarray
-    conditions: Filter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,30 +47,6 @@ class MeasuredRecall:
     sample_count: int
     effort: Effort
     step: int
-
-
-class RecentQueries:
-    """The last queries of every collection, by kind, with and without a filter. From any thread."""
-
-    def __init__(self) -> None:
-        self._queries: dict[tuple[str, QueryKind, bool], deque[RecentQuery]] = {}
-
-    def add(self, collection: str, kind: QueryKind, query: RecentQuery) -> None:
-        """Keep a query in place of the oldest one."""
-        key = (collection, kind, query.conditions.has_conditions)
-        queries = self._queries.get(key)
-        if queries is None:
-            queries = self._queries.setdefault(key, deque(maxlen=MOST_SAMPLES))
-        queries.append(query)
-
-    def of(self, collection: str) -> list[tuple[QueryKind, RecentQuery]]:
-        """Every kept query of a collection."""
-        return [
-            (kind, query)
-            for (name, kind, _), queries in list(self._queries.items())
-            if name == collection
-            for query in list(queries)
-        ]
 
 
 class RecallSampler:

@@ -13,6 +13,7 @@ from services.recommender.recommend.conditions import settle_conditions
 from services.recommender.recommend.contents import ContentReader, Contents, VectorOrError, read_vectors
 from services.recommender.recommend.effort import EffortTable
 from services.recommender.recommend.query import Question, blend
+from services.recommender.recommend.recent import RecentQueries, RecentQuery
 from services.recommender.recommend.search import Searcher, Target
 from services.recommender.release.leads import CollectionRelease
 from services.runtime.errors import ServiceError, to_service_error
@@ -48,9 +49,14 @@ class Retriever:
     """Answers the questions of every collection."""
 
     def __init__(
-        self, executors: Executors, embedder: AsyncEmbedderClient, efforts: EffortTable | None = None
+        self,
+        executors: Executors,
+        embedder: AsyncEmbedderClient,
+        efforts: EffortTable | None = None,
+        recent: RecentQueries | None = None,
     ) -> None:
         self.efforts = efforts or EffortTable()
+        self._recent = recent or RecentQueries()
         self._executors = executors
         self._contents = ContentReader(executors, embedder)
         self._searcher = Searcher(self.efforts)
@@ -72,6 +78,11 @@ class Retriever:
             self._searcher.predict_us(view, target.target) for target in targets if isinstance(target, _Aimed)
         )
         answers = await self._run(cost <= INLINE_US, lambda: self._answers(targets, view))
+        for each in targets:
+            if isinstance(each, _Aimed):
+                target = each.target
+                query = RecentQuery(target.direction_D, target.conditions)
+                self._recent.add(release.index.collection, target.kind, query)
         return Retrieval(answers=answers, view=view, embedded=times)
 
     async def _run(self, inline: bool, work: Callable[[], T]) -> T:

@@ -8,16 +8,20 @@ from atelier.recommender.v1 import index_pb2, index_pb2_grpc
 
 from services.recommender.catalog.store import Catalog
 from services.recommender.executors import Executors
+from services.recommender.insight.recall import MeasuredRecall, RecallSampler
 from services.recommender.release.collection import Collections
 
 
 class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     """Reports on and rebuilds the index of every collection."""
 
-    def __init__(self, collections: Collections, catalog: Catalog, executors: Executors) -> None:
+    def __init__(
+        self, collections: Collections, catalog: Catalog, executors: Executors, sampler: RecallSampler
+    ) -> None:
         self._collections = collections
         self._catalog = catalog
         self._executors = executors
+        self._sampler = sampler
 
     async def GetStatus(
         self, request: index_pb2.GetStatusRequest, context: Any
@@ -29,7 +33,8 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         reply = index_pb2.GetStatusResponse(
             collection=collection.name,
             vector_only_count=bare,
-            detail=collection.detail,
+            detail="; ".join(filter(None, (collection.detail, self._sampler.detail(collection.name)))),
+            recalls=map(_recall, self._sampler.measured(collection.name)),
             blocking_item_ids=collection.blocking_ids,
         )
         if collection.progress is not None:
@@ -69,3 +74,14 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
             deleted_count=sum(len(change.removed) for change in changes),
             catalogue_revision=changes[-1].revision if changes else 0,
         )
+
+
+def _recall(measured: MeasuredRecall) -> index_pb2.MeasuredRecall:
+    return index_pb2.MeasuredRecall(
+        query_kind=f"QUERY_KIND_{measured.kind.name}",
+        item_share=measured.selectivity.value,
+        recall=measured.recall,
+        query_count=measured.sample_count,
+        ef=measured.effort.ef,
+        is_exact=measured.effort.exact,
+    )

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from atelier.types.v1 import access_pb2 as atelier_dot_types_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"atelier/recommender/v1/index.proto\x12\x16\x61telier.recommender.v1\x1a\x1d\x61telier/types/v1/access.proto\"&\n\x10GetStatusRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\xcb\x02\n\x11GetStatusResponse\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x12\n\nlive_count\x18\x04 \x01(\x03\x12\x14\n\x0csegment_rows\x18\x05 \x01(\x03\x12\x12\n\ndelta_rows\x18\x06 \x01(\x03\x12\x11\n\tdead_rows\x18\x07 \x01(\x03\x12\x1a\n\x12\x63\x61talogue_revision\x18\x08 \x01(\x03\x12\x19\n\x11vector_only_count\x18\t \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\x1a\n\x12upgrade_done_count\x18\x0b \x01(\x03\x12\x1a\n\x12upgrade_left_count\x18\x0c \x01(\x03\x12\x12\n\ngeneration\x18\r \x01(\x03\x12\x19\n\x11\x62locking_item_ids\x18\x0e \x03(\t\"$\n\x0eRebuildRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"7\n\x0fRebuildResponse\x12\x12\n\nlive_count\x18\x01 \x01(\x03\x12\x10\n\x08\x62uild_ms\x18\x02 \x01(\x03\".\n\x18\x44ropBlockingItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"N\n\x19\x44ropBlockingItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x03\x32\xd8\x02\n\x0cIndexService\x12\x66\n\tGetStatus\x12(.atelier.recommender.v1.GetStatusRequest\x1a).atelier.recommender.v1.GetStatusResponse\"\x04\xf8\xd4\x18\x01\x12`\n\x07Rebuild\x12&.atelier.recommender.v1.RebuildRequest\x1a\'.atelier.recommender.v1.RebuildResponse\"\x04\xf8\xd4\x18\x03\x12~\n\x11\x44ropBlockingItems\x12\x30.atelier.recommender.v1.DropBlockingItemsRequest\x1a\x31.atelier.recommender.v1.DropBlockingItemsResponse\"\x04\xf8\xd4\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"atelier/recommender/v1/index.proto\x12\x16\x61telier.recommender.v1\x1a\x1d\x61telier/types/v1/access.proto\"&\n\x10GetStatusRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\x84\x03\n\x11GetStatusResponse\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x12\n\nlive_count\x18\x04 \x01(\x03\x12\x14\n\x0csegment_rows\x18\x05 \x01(\x03\x12\x12\n\ndelta_rows\x18\x06 \x01(\x03\x12\x11\n\tdead_rows\x18\x07 \x01(\x03\x12\x1a\n\x12\x63\x61talogue_revision\x18\x08 \x01(\x03\x12\x19\n\x11vector_only_count\x18\t \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\x1a\n\x12upgrade_done_count\x18\x0b \x01(\x03\x12\x1a\n\x12upgrade_left_count\x18\x0c \x01(\x03\x12\x12\n\ngeneration\x18\r \x01(\x03\x12\x19\n\x11\x62locking_item_ids\x18\x0e \x03(\t\x12\x37\n\x07recalls\x18\x0f \x03(\x0b\x32&.atelier.recommender.v1.MeasuredRecall\"$\n\x0eRebuildRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"7\n\x0fRebuildResponse\x12\x12\n\nlive_count\x18\x01 \x01(\x03\x12\x10\n\x08\x62uild_ms\x18\x02 \x01(\x03\".\n\x18\x44ropBlockingItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"N\n\x19\x44ropBlockingItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x03\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x03\"\x9e\x01\n\x0eMeasuredRecall\x12\x35\n\nquery_kind\x18\x01 \x01(\x0e\x32!.atelier.recommender.v1.QueryKind\x12\x12\n\nitem_share\x18\x02 \x01(\x01\x12\x0e\n\x06recall\x18\x03 \x01(\x01\x12\x13\n\x0bquery_count\x18\x04 \x01(\x05\x12\n\n\x02\x65\x66\x18\x05 \x01(\x05\x12\x10\n\x08is_exact\x18\x06 \x01(\x08*\x87\x01\n\tQueryKind\x12\x1a\n\x16QUERY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11QUERY_KIND_VECTOR\x10\x01\x12\x14\n\x10QUERY_KIND_ITEMS\x10\x02\x12\x16\n\x12QUERY_KIND_PICTURE\x10\x03\x12\x19\n\x15QUERY_KIND_ATTRIBUTES\x10\x04\x32\xd8\x02\n\x0cIndexService\x12\x66\n\tGetStatus\x12(.atelier.recommender.v1.GetStatusRequest\x1a).atelier.recommender.v1.GetStatusResponse\"\x04\xf8\xd4\x18\x01\x12`\n\x07Rebuild\x12&.atelier.recommender.v1.RebuildRequest\x1a\'.atelier.recommender.v1.RebuildResponse\"\x04\xf8\xd4\x18\x03\x12~\n\x11\x44ropBlockingItems\x12\x30.atelier.recommender.v1.DropBlockingItemsRequest\x1a\x31.atelier.recommender.v1.DropBlockingItemsResponse\"\x04\xf8\xd4\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,18 +38,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INDEXSERVICE'].methods_by_name['Rebuild']._serialized_options = b'\370\324\030\003'
   _globals['_INDEXSERVICE'].methods_by_name['DropBlockingItems']._loaded_options = None
   _globals['_INDEXSERVICE'].methods_by_name['DropBlockingItems']._serialized_options = b'\370\324\030\003'
+  _globals['_QUERYKIND']._serialized_start=909
+  _globals['_QUERYKIND']._serialized_end=1044
   _globals['_GETSTATUSREQUEST']._serialized_start=93
   _globals['_GETSTATUSREQUEST']._serialized_end=131
   _globals['_GETSTATUSRESPONSE']._serialized_start=134
-  _globals['_GETSTATUSRESPONSE']._serialized_end=465
-  _globals['_REBUILDREQUEST']._serialized_start=467
-  _globals['_REBUILDREQUEST']._serialized_end=503
-  _globals['_REBUILDRESPONSE']._serialized_start=505
-  _globals['_REBUILDRESPONSE']._serialized_end=560
-  _globals['_DROPBLOCKINGITEMSREQUEST']._serialized_start=562
-  _globals['_DROPBLOCKINGITEMSREQUEST']._serialized_end=608
-  _globals['_DROPBLOCKINGITEMSRESPONSE']._serialized_start=610
-  _globals['_DROPBLOCKINGITEMSRESPONSE']._serialized_end=688
-  _globals['_INDEXSERVICE']._serialized_start=691
-  _globals['_INDEXSERVICE']._serialized_end=1035
+  _globals['_GETSTATUSRESPONSE']._serialized_end=522
+  _globals['_REBUILDREQUEST']._serialized_start=524
+  _globals['_REBUILDREQUEST']._serialized_end=560
+  _globals['_REBUILDRESPONSE']._serialized_start=562
+  _globals['_REBUILDRESPONSE']._serialized_end=617
+  _globals['_DROPBLOCKINGITEMSREQUEST']._serialized_start=619
+  _globals['_DROPBLOCKINGITEMSREQUEST']._serialized_end=665
+  _globals['_DROPBLOCKINGITEMSRESPONSE']._serialized_start=667
+  _globals['_DROPBLOCKINGITEMSRESPONSE']._serialized_end=745
+  _globals['_MEASUREDRECALL']._serialized_start=748
+  _globals['_MEASUREDRECALL']._serialized_end=906
+  _globals['_INDEXSERVICE']._serialized_start=1047
+  _globals['_INDEXSERVICE']._serialized_end=1391
 # @@protoc_insertion_point(module_scope)

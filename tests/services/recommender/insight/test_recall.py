@@ -8,15 +8,10 @@ import numpy as np
 import pytest
 
 from services.recommender.executors import Executors
-from services.recommender.insight.recall import (
-    LEAST_SAMPLES,
-    MOST_SAMPLES,
-    RecallSampler,
-    RecentQueries,
-    RecentQuery,
-)
+from services.recommender.insight.recall import LEAST_SAMPLES, RecallSampler
 from services.recommender.recommend.effort import Effort, EffortTable, Selectivity
 from services.recommender.recommend.query import QueryKind
+from services.recommender.recommend.recent import MOST_KEPT, RecentQueries, RecentQuery
 from services.recommender.view.filters import FilterMask
 from tests.vector_index.drawing import draw, make_index
 from vector_index.protocol import Filter
@@ -116,7 +111,7 @@ def test_where_no_ef_helps_queries_are_answered_exactly(view, world):
         {(kind, selectivity): Effort(1) for kind in QueryKind for selectivity in Selectivity}
     )
     sampler = RecallSampler(world.recent, efforts, executors, floor=1.0)
-    world.ask(MOST_SAMPLES)
+    world.ask(MOST_KEPT)
 
     asyncio.run(sampler.measure("fashion", view))
     executors.close()
@@ -163,8 +158,8 @@ def test_the_share_that_a_filter_leaves_is_a_group_of_its_own(world):
 
 def test_only_the_last_queries_are_kept(world):
     """However many are asked, a bounded number of directions stays in memory (R-3)."""
-    world.ask(3 * MOST_SAMPLES)
-    world.ask(3 * MOST_SAMPLES, conditions=FEW)
+    world.ask(3 * MOST_KEPT)
+    world.ask(3 * MOST_KEPT, conditions=FEW)
 
-    assert len(world.recent.of("fashion")) == 2 * MOST_SAMPLES
+    assert len(world.recent.of("fashion")) == 2 * MOST_KEPT
     assert world.recent.of("other") == []

@@ -2,8 +2,10 @@ import threading
 
 import numpy as np
 import pytest
+from atelier.recommender.v1 import index_pb2
 
 from services.runtime import errors
+from tests.services.recommender.conftest import until
 from tests.services.recommender.world import DIMENSION, ids, item
 
 
@@ -18,6 +20,22 @@ def test_status_tells_what_the_index_holds(recommender, models):
     assert (status.dimension, status.live_count, status.delta_rows) == (DIMENSION, 1, 1)
     assert (status.segment_rows, status.dead_rows, status.catalogue_revision) == (0, 0, 4)
     assert status.detail == ""
+
+
+def test_the_status_states_the_recall_of_recent_queries(serve, models):
+    """What was asked is measured in the background, by kind of query and share of items (R-3)."""
+    recommender = serve(recall_every_s=0.05)
+    recommender.upsert(item("a", "knit", attributes={"style": ["retro"]}), item("b", "skirt"))
+    recommender.recommend(image=b"knit")
+    recommender.recommend(items={"item_ids": ["a"]}, filter={"any_of": {"style": "retro"}})
+
+    until(lambda: len(recommender.status().recalls) == 2)
+
+    measured = {(each.query_kind, each.item_share): each for each in recommender.status().recalls}
+    kinds = index_pb2.QueryKind
+    assert {*measured} == {(kinds.QUERY_KIND_PICTURE, 1.0), (kinds.QUERY_KIND_ITEMS, 0.2)}
+    assert {(each.recall, each.query_count) for each in measured.values()} == {(1.0, 1)}
+    assert recommender.status().detail == ""
 
 
 @pytest.mark.slow
