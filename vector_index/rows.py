@@ -6,11 +6,14 @@ the cosine, computed in the same way for every row, so that equal rows tie exact
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from vector_index.errors import DimensionMismatch, InvalidCount, InvalidLabels, InvalidVector
 from vector_index.native import Mask, Matches, search_rows
+
+_SUMMED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,15 @@ class Rows:
         """Where the rows of these labels are; labels that no row has are left out."""
         position_N: np.ndarray = np.searchsorted(self.labels, labels[self.holds(labels)])
         return position_N
+
+    def total(self, mask_N: np.ndarray | None = None) -> np.ndarray:
+        """The sum of the rows that a mask keeps, float64, shape (D,); without a mask, of all."""
+        total_D = np.zeros(self.vector_ND.shape[1])
+        for start in range(0, len(self), _SUMMED):
+            rows = self.vector_ND[start : start + _SUMMED]
+            kept = rows if mask_N is None else rows[mask_N[start : start + _SUMMED]]
+            total_D += kept.sum(axis=0, dtype=np.float64)
+        return total_D
 
     def nearest(self, query_BD: np.ndarray, count: int, mask: Mask) -> Matches:
         """The `count` rows nearest to each unit query (float64), of those that the mask accepts."""

@@ -74,6 +74,7 @@ class SegmentedIndex:
             delta=Rows.empty(files.dimension),
             exact_below=self._settings.exact_below,
             candidate_rows=self._settings.candidate_rows,
+            total_D=np.zeros(files.dimension),
         )
         self._sealer = threading.Thread(target=self._seal_until_closed, name="seal", daemon=True)
         self._sealer.start()
@@ -117,7 +118,9 @@ class SegmentedIndex:
             parts = tuple(part.without(gone) for part in before.parts)
             kept = before.delta.only(~contains(gone, before.delta.labels))
             delta = Rows.joined([kept, added]) if len(added) else kept
-            after = replace(before, revision=revision, parts=parts, delta=delta)
+            lost_ND = before.vectors(gone[before.holds(gone)])
+            total_D = before.total_D + added.total() - lost_ND.sum(axis=0, dtype=np.float64)
+            after = replace(before, revision=revision, parts=parts, delta=delta, total_D=total_D)
             self._swap(after if attached is None else replace(after, attached=attached))
         return before.live_count + len(added) - after.live_count
 
@@ -145,8 +148,15 @@ class SegmentedIndex:
             if live_N.any():
                 parts.append(Part.of(segment, live_N))
         with self._changed:
-            empty = Rows.empty(self.dimension)
-            self._view = replace(self._view, revision=revision, parts=tuple(parts), delta=empty)
+            self._view = replace(
+                self._view,
+                revision=revision,
+                parts=tuple(parts),
+                delta=Rows.empty(self.dimension),
+                total_D=sum(
+                    (part.segment.rows.total(part.live_N) for part in parts), np.zeros(self.dimension)
+                ),
+            )
         return wanted
 
     def rebuild(self, labels: np.ndarray, vector_ND: np.ndarray, contents: np.ndarray | None = None) -> None:

@@ -17,6 +17,8 @@ from vector_index.segment import Ask, Part
 DEFAULT_EF: Final = 64
 # More than a few excluded rows are cheaper to leave out of the search than to fetch and drop.
 _FEW_EXCLUDED: Final = 64
+# Below it the mean of unit rows is what rounding left.
+_LEAST_CENTRE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class SegmentedView:
     """Segments, rows that wait to be sealed, and the delta.
 
     revision: that of the last update that this view reflects. attached: what the writer swapped with it.
+    total_D: float64, the sum of the live unit rows, kept current with each update.
     """
 
     revision: int
@@ -41,6 +44,7 @@ class SegmentedView:
     delta: Rows
     exact_below: int
     candidate_rows: int
+    total_D: np.ndarray
     attached: Any = None
 
     @property
@@ -59,6 +63,16 @@ class SegmentedView:
     def live_count(self) -> int:
         """Rows that can be found."""
         return sum(part.live_count for part in self.parts) + len(self.delta)
+
+    @property
+    def centre_D(self) -> np.ndarray | None:
+        """The mean of the live rows, float64, shape (D,), whose cosine to a row is its centrality (F-15,
+        R-8).
+
+        None without a direction: no row lives, or they cancel out.
+        """
+        mean_D: np.ndarray = self.total_D / max(self.live_count, 1)
+        return mean_D if np.linalg.norm(mean_D) > _LEAST_CENTRE else None
 
     def search(
         self,

@@ -180,6 +180,17 @@ def test_vectors_come_back_by_label(index):
         view.vectors(labels(8, 7))
 
 
+def test_the_centre_is_the_mean_of_the_live_rows(index):
+    """It follows additions and removals; without a live row there is none (R-8)."""
+    rows = filled(index, 60)
+    index.update(labels(), np.empty((0, DIMENSION)), removed=np.arange(1, 31), revision=61)
+
+    living = np.array([rows[label] / np.linalg.norm(rows[label]) for label in range(31, 61)])
+    assert np.allclose(index.view().centre_D, living.mean(axis=0), atol=1e-6)
+    index.update(labels(), np.empty((0, DIMENSION)), removed=np.arange(1, 61), revision=62)
+    assert index.view().centre_D is None
+
+
 def test_what_is_attached_is_swapped_with_the_rows(index):
     """An attachment is seen with the revision of its write; without a new one, the present one stays."""
     index.update(labels(1), draw(1), revision=1, attached="one")
@@ -230,7 +241,9 @@ def test_any_sequence_of_changes_leaves_the_oracle_s_rows(kind, steps):
             hits = index.view().search(pool[0], 80)
 
             assert hits.labels.tolist() == brute(rows, pool[0], 80)[0].tolist() or ties_only(hits, rows)
-            assert index.view().counts.live == len(rows)
+            view = index.view()
+            assert view.counts.live == len(rows)
+            assert np.allclose(view.total_D, view.vectors(view.live_labels()).sum(axis=0), atol=1e-5)
     finally:
         index.close()
 
