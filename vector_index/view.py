@@ -65,7 +65,7 @@ class SegmentedView:
         return sum(part.live_count for part in self.parts) + len(self.delta)
 
     @property
-    def centre_D(self) -> np.ndarray | None:
+    def centre(self) -> np.ndarray | None:
         """The mean of the live rows, float64, shape (D,), whose cosine to a row is its centrality (F-15,
         R-8).
 

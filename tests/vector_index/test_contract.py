@@ -186,9 +186,9 @@ def test_the_centre_is_the_mean_of_the_live_rows(index):
     index.update(labels(), np.empty((0, DIMENSION)), removed=np.arange(1, 31), revision=61)
 
     living = np.array([rows[label] / np.linalg.norm(rows[label]) for label in range(31, 61)])
-    assert np.allclose(index.view().centre_D, living.mean(axis=0), atol=1e-6)
+    assert np.allclose(index.view().centre, living.mean(axis=0), atol=1e-6)
     index.update(labels(), np.empty((0, DIMENSION)), removed=np.arange(1, 61), revision=62)
-    assert index.view().centre_D is None
+    assert index.view().centre is None
 
 
 def test_what_is_attached_is_swapped_with_the_rows(index):
