@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -74,6 +75,7 @@ def test_a_directory_is_a_backbone(runner: CliRunner, options: list[str], tmp_pa
     changes = [f"backbone.{side}=56" for side in ("height", "width")]
     changes += ["training.wandb_enabled=false", "training.device=cpu"]
     words = [*options, *folders, "--backbone", str(directory), "--epochs", "2", "--json"]
+    words += ["--learning-rate", "0.002"]
     words += [word for change in changes for word in ("--set", change)]
 
     runs = [
@@ -85,8 +87,49 @@ def test_a_directory_is_a_backbone(runner: CliRunner, options: list[str], tmp_pa
     bodies = [json.loads(run.stdout) for run in runs]
     assert {body["backbone"]["version"] for body in bodies} == {"artwork-backbone/1"}
     assert bodies[0]["test"] == bodies[2]["test"]
-    checkpoint = load_checkpoint(tmp_path / "one" / "checkpoints" / "best_model.pt", "artwork-head")
+    path = tmp_path / "one" / "checkpoints" / "best_model.pt"
+    checkpoint = load_checkpoint(path, "artwork-head")
     assert checkpoint["config"]["backbone"]["source"] == "tiny"
+    assert checkpoint["config"]["training"]["learning_rate"] == 0.002
+    _check_evaluation(runner, [*options, *folders, "--checkpoint", str(path)], bodies[0])
+    _check_scores(
+        runner, [*folders, "--checkpoint", str(path)], sorted((tmp_path / "works").glob("*.png"))[:3]
+    )
+
+
+def _check_evaluation(runner: CliRunner, words: list[str], trained: dict[str, Any]) -> None:
+    """`evaluate` prints interval, ECE and ties, and leaves three files (A-17)."""
+    table = runner.invoke(app, ["artwork", "evaluate", *words])
+    answer = runner.invoke(app, ["artwork", "evaluate", *words, "--json", "--out", f"{words[-1]}.out"])
+
+    assert (table.exit_code, answer.exit_code) == (0, 0), table.output + answer.output
+    for part in ("95 % interval over artists", "calibration error (ECE)", "pairs of equal score"):
+        assert part in table.stdout
+    body = json.loads(answer.stdout)
+    assert body["pairwise_accuracy"] == trained["test"]["pairwise_accuracy"]
+    assert body["left_out"] == {"image_id": 80 - body["artworks"]}
+    for folder in (Path(words[-1]).parent / "evaluation", Path(f"{words[-1]}.out")):
+        assert {path.name for path in folder.iterdir()} == {
+            f"evaluation.{form}" for form in ("json", "md", "png")
+        }
+
+
+def _check_scores(runner: CliRunner, words: list[str], pictures: list[Path]) -> None:
+    """`score` orders pictures without tiers, best first (A-22)."""
+    names = [str(path) for path in pictures]
+    answer = runner.invoke(app, ["artwork", "score", *names, *words, "--json"])
+    fresh = ["--cache", f"{words[-1]}.cache"]
+    bounded = runner.invoke(
+        app, ["artwork", "score", *names, *words, "--picture-megapixels", "0.0001", *fresh]
+    )
+
+    assert answer.exit_code == 0, answer.output
+    rows = json.loads(answer.stdout)
+    assert {row["picture"] for row in rows} == set(names)
+    assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
+    assert rows[0]["best_is_better"] == 0.5
+    assert bounded.exit_code == 1
+    assert "(pictures.megapixels)" in bounded.stderr
 
 
 def test_a_backbone_that_is_nowhere_is_one_line(

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainer.artwork.data.pairs import generate_pairs
+from trainer.artwork.data.pairs import PairList
 
 Loader = Literal["in_batch", "pair_list"]
+# Pairs that are shuffled at once: 8 bytes each.
+_SHUFFLED = 1 << 22
 
 
 class PairBatch(NamedTuple):
@@ -43,25 +45,39 @@ class ListedPairs:
     """`size` pairs a batch from the list of all cross-tier pairs; an epoch draws `count` of them.
 
     The list is shuffled anew each epoch; a `count` of 0 takes all of it. A picture that is in several pairs
-    of a batch goes through the network once.
+    of a batch goes through the network once. A list that is too long to be shuffled as a whole is taken in
+    parts, each of pairs that lie evenly over it; parts and their pairs are shuffled.
     """
 
     def __init__(self, rank_N: torch.Tensor, size: int, seed: int, count: int = 0) -> None:
-        pairs = generate_pairs(rank_N.cpu().numpy())
-        swapped_P = pairs.label < 0
-        self._better_P = torch.from_numpy(np.where(swapped_P, pairs.second, pairs.first))
-        self._worse_P = torch.from_numpy(np.where(swapped_P, pairs.first, pairs.second))
+        self._pairs = PairList(rank_N.cpu().numpy())
         self._size = size
-        self._count = min(count or len(pairs), len(pairs))
+        self._count = min(count or len(self._pairs), len(self._pairs))
         self.rng = torch.Generator().manual_seed(seed)
 
     def __iter__(self) -> Iterator[PairBatch]:
-        order_P = torch.randperm(len(self._better_P), generator=self.rng)[: self._count]
-        for pair_P in torch.split(order_P, self._size):
-            sides = torch.cat((self._better_P[pair_P], self._worse_P[pair_P])).long()
-            picture_B, position = torch.unique(sides, return_inverse=True)
-            better_P, worse_P = position.split(len(pair_P))
-            yield PairBatch(picture_B=picture_B, better_P=better_P, worse_P=worse_P)
+        for number_C in self._numbers():
+            drawn = self._pairs.take(number_C)
+            better_C = torch.from_numpy(np.where(drawn.label > 0, drawn.first, drawn.second))
+            worse_C = torch.from_numpy(np.where(drawn.label > 0, drawn.second, drawn.first))
+            batches = (torch.split(side_C, self._size) for side_C in (better_C, worse_C))
+            for better_P, worse_P in zip(*batches, strict=True):
+                sides = torch.cat((better_P, worse_P)).long()
+                picture_B, position = torch.unique(sides, return_inverse=True)
+                yield PairBatch(picture_B, *position.split(len(better_P)))
+
+    def _numbers(self) -> Iterator[np.ndarray]:
+        """int64 number_C of the pairs of an epoch, a part of the list at a time."""
+        parts = -(-len(self._pairs) // _SHUFFLED)
+        order = torch.randperm(parts, generator=self.rng).tolist() if parts > 1 else range(parts)
+        left = self._count
+        for part in order:
+            count = len(range(part, len(self._pairs), parts))
+            number_C = part + parts * torch.randperm(count, generator=self.rng)[:left].numpy()
+            left -= len(number_C)
+            yield number_C
+            if not left:
+                return
 
 
 # The batches of one epoch after another, drawn from the generator `rng`; none is without a pair.

@@ -20,7 +20,6 @@ from trainer.artwork.data.metadata import RANKS, TIERS, Artwork
 from trainer.artwork.data.seen import Unseen
 from trainer.artwork.scoring import HeadScorer
 from trainer.errors import InvalidCheckpoint, InvalidData
-from trainer.pictures import PictureBounds
 from trainer.reports.bootstrap import wilson_interval
 from trainer.workspace import Workspace
 
@@ -44,11 +43,11 @@ class Evaluation:
 class Evaluator:
     """Judges the head of a checkpoint on works with tiers.
 
-    bounds: of the pictures that are read; by default those of the training.
+    bounds: as in `HeadScorer`.
     Raises InvalidCheckpoint: when it is no artwork head, or the store lost its backbone.
     """
 
-    def __init__(self, checkpoint: Path, space: Workspace, bounds: PictureBounds | None = None) -> None:
+    def __init__(self, checkpoint: Path, space: Workspace, bounds: Mapping[str, float] | None = None) -> None:
         self.scorer = HeadScorer(checkpoint, space, bounds)
         self._checkpoint = checkpoint
 

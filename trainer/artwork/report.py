@@ -12,13 +12,17 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from inference.pixels import DEFAULT_LIMITS, ImageLimits, open_upright
+from model_store.durable import write_text
 from trainer.artwork.data.metadata import RANKS, TIERS, Artwork
+from trainer.artwork.evaluate import Evaluation
 from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
+from trainer.reports.json_report import write_report
 from trainer.reports.markdown import decimals, join_blocks, pairs_table, table
 
 CHART_FILE = "report.png"
-# Accuracies to reach on the user's data, and the training accuracy above which a head may overfit.
+EVALUATION_FILES = ("evaluation.json", "evaluation.md", "evaluation.png")
+# Accuracies to reach on the user's data, and the training accuracy above which a head may overfit (A-17).
 TEST_TARGET, VAL_TARGET, TRAIN_MOST = 0.60, 0.62, 0.80
 # Of the sheet of samples: pixels of a picture, pictures a row, pictures at most.
 SIDE, COLUMNS, MOST = 128, 8, 24
@@ -57,29 +61,15 @@ def draw_report(path: Path, test: Mapping[str, Any], score_N: np.ndarray, rank_N
 
 
 def markdown_of(body: Mapping[str, Any]) -> str:
-    """The report as Markdown: figures with targets, tiers, departments, the split, the charts."""
+    """The report of a run as Markdown: figures with targets, tiers, departments, the split, the charts."""
     test, split = body["test"], body["split"]
-    low, high = test["interval"]
     parts = ((name, split[name]) for name in ("train", "val", "test"))
     return join_blocks(
         f"# Artwork head on {body['backbone']['version']}",
-        f"Test pairwise accuracy **{decimals(test['pairwise_accuracy'])}** \n"
-        f"(95 % interval over artists {decimals(low)} to {decimals(high)}; {test['pair_count']} pairs, \n"
-        f"{100 * test['tie_share']:.1f} % of equal score).",
+        _headline("Test pairwise accuracy", test),
         *(f"> {warning}" for warning in warnings_of(body)),
         pairs_table(("figure", "value"), _figures(body)),
-        *(
-            pairs_table((name, "accuracy"), {of: decimals(value) for of, value in figures.items()})
-            for name, figures in (
-                ("tiers", test["accuracy_by_gap"]),
-                ("department", test["accuracy_by_department"]),
-            )
-            if figures
-        ),
-        table(
-            ("tier, put by score into", *TIERS),
-            ((tier, *row) for tier, row in zip(TIERS, test["confusion"], strict=True)),
-        ),
+        *_breakdowns(test),
         table(
             ("part", "artworks", "artists", "share"),
             ((name, part["count"], part["artists"], decimals(part["ratio"])) for name, part in parts),
@@ -89,18 +79,69 @@ def markdown_of(body: Mapping[str, Any]) -> str:
     )
 
 
+def write_evaluation(
+    out: Path, header: Mapping[str, Any], evaluation: Evaluation, artworks: Sequence[Artwork]
+) -> dict[str, Any]:
+    """Write `evaluation.{json,md,png}` into `out`, and return what the JSON says.
+
+    header: checkpoint, backbone, artworks and left_out, which stand before the figures.
+    """
+    body = write_report(out / EVALUATION_FILES[0], {**header, **evaluation.figures})
+    left_out = ", ".join(f"{count} by {reason}" for reason, count in body["left_out"].items())
+    text = join_blocks(
+        f"# Artwork head on {body['backbone']}, judged on {body['artworks']} artworks",
+        _headline("Pairwise accuracy", body),
+        f"Left out, for the head has seen them: {left_out}." if left_out else None,
+        pairs_table(("figure", "value"), {"checkpoint": body["checkpoint"], **_test_figures(body)}),
+        *_breakdowns(body),
+        f"![charts]({EVALUATION_FILES[2]})",
+    )
+    write_text(out / EVALUATION_FILES[1], text)
+    ranks = np.array([artwork.rank for artwork in artworks])
+    draw_report(out / EVALUATION_FILES[2], evaluation.figures, evaluation.score_N, ranks)
+    return body
+
+
+def _headline(title: str, test: Mapping[str, Any]) -> str:
+    low, high = test["interval"]
+    return (
+        f"{title} **{decimals(test['pairwise_accuracy'])}** \n"
+        f"(95 % interval over artists {decimals(low)} to {decimals(high)}; {test['pair_count']} pairs, \n"
+        f"{100 * test['tie_share']:.1f} % of equal score)."
+    )
+
+
+def _breakdowns(test: Mapping[str, Any]) -> list[str]:
+    """Tables of accuracies by tiers and departments, and of works by tier and score."""
+    accuracies = (("tiers", test["accuracy_by_gap"]), ("department", test["accuracy_by_department"]))
+    rows = ((tier, *row) for tier, row in zip(TIERS, test["confusion"], strict=True))
+    return [
+        *(
+            pairs_table((name, "accuracy"), {of: decimals(value) for of, value in figures.items()})
+            for name, figures in accuracies
+            if figures
+        ),
+        table(("tier, put by score into", *TIERS), rows),
+    ]
+
+
 def _figures(body: Mapping[str, Any]) -> dict[str, object]:
-    test = body["test"]
     return {
         "train accuracy, best epoch": decimals(_train_accuracy(body)),
         "validation accuracy": decimals(body["val"]["accuracy"]),
+        **_test_figures(body["test"]),
+        "temperature": f"{body['temperature']:.4g}",
+        "best epoch": f"{body['best_epoch']} of {len(body['epochs'])}",
+        "seconds": body["seconds"],
+    }
+
+
+def _test_figures(test: Mapping[str, Any]) -> dict[str, object]:
+    return {
         "accuracy of neighbouring tiers": decimals(test["accuracy_of_neighbours"]),
         "Kendall's tau": decimals(test["kendall_tau"]),
         "Spearman's rho": decimals(test["spearman"]),
         "calibration error (ECE)": decimals(test["calibration"]["error"]),
-        "temperature": f"{body['temperature']:.4g}",
-        "best epoch": f"{body['best_epoch']} of {len(body['epochs'])}",
-        "seconds": body["seconds"],
     }
 
 
@@ -113,10 +154,11 @@ def warnings_of(body: Mapping[str, Any]) -> list[str]:
         warnings.append(f"test accuracy {decimals(test)} is below the target {TEST_TARGET:.2f}")
     if val < VAL_TARGET:
         warnings.append(f"validation accuracy {val:.3f} is below the target {VAL_TARGET:.2f}")
-    if test is not None and train > TRAIN_MOST and train - test > TRAIN_MOST - TEST_TARGET:
+    if train > TRAIN_MOST:
+        beside = "" if test is None else f" ({train - test:+.3f} against test)"
         warnings.append(
-            f"train accuracy {train:.3f} is {train - test:.3f} above test: overfitted, see dropout, depth, "
-            "augmentation, hard pairs and ensembles in config/artwork.yml"
+            f"train accuracy {train:.3f}{beside} is above {TRAIN_MOST:.2f}, a sign of overfitting: see "
+            "dropout, depth, augmentation, hard pairs and ensembles in config/artwork.yml"
         )
     return warnings
 

@@ -7,7 +7,7 @@
 Shapes: N pictures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from model_store.manifest import Calibration
 from model_store.store import Version
 from trainer.artwork.backbone import BACKBONE
 from trainer.artwork.head_checkpoint import judge_features, open_head
+from trainer.configuration import change_settings
 from trainer.features import vectors_of_files
 from trainer.pictures import PictureBounds
 from trainer.publication.stored_versions import trained_against
@@ -37,16 +38,17 @@ class ScoredPicture:
 class HeadScorer:
     """The head of a checkpoint on the backbone that it was trained on.
 
-    bounds: of the pictures that are read; by default those of the training.
+    bounds: `mebibytes` or `megapixels` of the pictures that are read, over those of the training.
     Raises InvalidCheckpoint: when it is no artwork head, or the store lost its backbone.
     """
 
-    def __init__(self, checkpoint: Path, space: Workspace, bounds: PictureBounds | None = None) -> None:
+    def __init__(self, checkpoint: Path, space: Workspace, bounds: Mapping[str, float] | None = None) -> None:
         self._trained = open_head(checkpoint)
         self.body: dict[str, Any] = self._trained.body
         self.calibration: Calibration = self._trained.calibration
         stated = PictureBounds.model_validate(self.body["config"].get("pictures") or {})
-        self._space = replace(space, limits=(bounds or stated).limits())
+        self.bounds = change_settings(stated, bounds or {})
+        self._space = replace(space, limits=self.bounds.limits())
         self.backbone: Version = trained_against(
             space.store, BACKBONE, str(self.body["space_id"]), checkpoint
         )

@@ -190,7 +190,7 @@ class _Training:
     def _report(
         self, split: Split, checkpoint: Path, history: list[dict[str, float]], started: float
     ) -> ArtworkReport:
-        evaluation = Evaluator(checkpoint, self.space, self.config.pictures).evaluate(split.test)
+        evaluation = Evaluator(checkpoint, self.space).evaluate(split.test)
         body = {
             "device": str(self.device),
             "backbone": {"version": str(self.backbone), "space_id": self.backbone.space_id},

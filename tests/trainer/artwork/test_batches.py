@@ -1,3 +1,5 @@
+import resource
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from trainer.artwork import batches
 from trainer.artwork.batches import (
     InBatchPairs,
     ListedPairs,
@@ -33,11 +36,11 @@ def _all_pairs() -> set[tuple[int, int]]:
 
 def test_pictures_of_a_batch_make_every_cross_tier_pair_among_them():
     """Each picture is in one batch of an epoch; no pair is of one tier (A-4, A-9, A-15)."""
-    batches = list(InBatchPairs(RANK_N, 4, seed=1))
+    made = list(InBatchPairs(RANK_N, 4, seed=1))
 
-    seen = torch.cat([batch.picture_B for batch in batches]).tolist()
+    seen = torch.cat([batch.picture_B for batch in made]).tolist()
     assert len(seen) == len(set(seen))
-    for batch in batches:
+    for batch in made:
         members = set(batch.picture_B.tolist())
         assert _pairs(batch) == {(i, j) for i, j in _all_pairs() if {i, j} <= members}
 
@@ -49,23 +52,48 @@ def test_a_batch_of_one_tier_is_left_out():
 
 def test_the_list_names_every_pair_once_an_epoch():
     """A picture that is in several pairs of a batch is there once (A-4, A-9)."""
-    batches = list(ListedPairs(RANK_N, 8, seed=1))
+    made = list(ListedPairs(RANK_N, 8, seed=1))
 
-    found = [pair for batch in batches for pair in _pairs(batch)]
+    found = [pair for batch in made for pair in _pairs(batch)]
     assert len(found) == len(set(found)) == len(_all_pairs())
     assert set(found) == _all_pairs()
-    for batch in batches:
+    for batch in made:
         assert len(batch.better_P) <= 8
         assert len(set(batch.picture_B.tolist())) == len(batch.picture_B)
 
 
 def test_an_epoch_of_the_list_can_be_a_part_of_it():
     """Other pairs come in other epochs."""
-    batches = ListedPairs(RANK_N, 4, seed=1, count=10)
-    one, other = ([pair for batch in batches for pair in _pairs(batch)] for _ in range(2))
+    made = ListedPairs(RANK_N, 4, seed=1, count=10)
+    one, other = ([pair for batch in made for pair in _pairs(batch)] for _ in range(2))
 
     assert len(one) == len(other) == 10
     assert set(one) != set(other)
+
+
+def test_a_list_too_long_to_be_shuffled_is_drawn_in_parts(monkeypatch: pytest.MonkeyPatch):
+    """Every pair comes once an epoch; a part of an epoch has pairs of every two tiers (A-4)."""
+    monkeypatch.setattr(batches, "_SHUFFLED", 11)
+    whole, some = ListedPairs(RANK_N, 4, seed=1), ListedPairs(RANK_N, 4, seed=1, count=13)
+
+    epochs = [[pair for batch in whole for pair in _pairs(batch)] for _ in range(2)]
+    drawn = [pair for batch in some for pair in _pairs(batch)]
+
+    assert all(sorted(epoch) == sorted(_all_pairs()) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert len(drawn) == len(set(drawn)) == 13
+    assert len({(int(RANK_N[one]), int(RANK_N[other])) for one, other in drawn}) >= 4
+
+
+def test_an_epoch_of_a_hundred_thousand_pictures_holds_what_it_draws():
+    """Of 3.75 billion pairs a batch costs no gigabytes (A-4)."""
+    rank_N = torch.arange(100_000) % 4
+    listed = ListedPairs(rank_N, 32, seed=1, count=64)
+
+    drawn = list(listed)
+
+    assert [len(batch.better_P) for batch in drawn] == [32, 32]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 8 << 20  # KiB
 
 
 @pytest.mark.parametrize("loader", ["in_batch", "pair_list"])

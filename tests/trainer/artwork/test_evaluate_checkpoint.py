@@ -11,7 +11,7 @@ from trainer.artwork.data.metadata import Artwork, read_metadata
 from trainer.artwork.data.splits import split_artworks
 from trainer.artwork.evaluate import Evaluator
 from trainer.artwork.head_checkpoint import KIND
-from trainer.artwork.report import markdown_of, warnings_of
+from trainer.artwork.report import markdown_of, warnings_of, write_evaluation
 from trainer.artwork.train import train_artwork
 from trainer.errors import InvalidCheckpoint, InvalidData
 from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
@@ -199,8 +199,31 @@ def test_missed_targets_and_overfitting_are_said(report):
     assert [line.split(" is ")[0] for line in told] == [
         "test accuracy 0.550",
         "validation accuracy 0.610",
-        "train accuracy 0.950",
+        "train accuracy 0.950 (+0.400 against test)",
     ]
     assert all(f"> {line}" in markdown_of(body) for line in told)
     body["test"]["pairwise_accuracy"], body["val"]["accuracy"] = 0.9, 0.9
+    assert [line.split(" is ")[0] for line in warnings_of(body)] == [
+        "train accuracy 0.950 (+0.050 against test)"
+    ]
+    for epoch in body["epochs"]:
+        epoch["train/accuracy"] = 0.80
     assert warnings_of(body) == []
+
+
+def test_an_evaluation_is_written_in_three_forms(report, artworks, tmp_path):
+    """JSON, Markdown with what was left out, and charts (A-17)."""
+    made, space = report
+    evaluator = Evaluator(made.checkpoint, space)
+    unseen = evaluator.unseen(artworks)
+    header = {"checkpoint": "c.pt", "backbone": "b/1", "artworks": 12, "left_out": unseen.left_out}
+
+    body = write_evaluation(tmp_path, header, evaluator.evaluate(unseen.artworks), unseen.artworks)
+
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == body
+    assert body["pairwise_accuracy"] == made.body["test"]["pairwise_accuracy"]
+    text = (tmp_path / "evaluation.md").read_text()
+    assert "judged on 12 artworks" in text
+    assert f"have seen them: {sum(unseen.left_out.values())} by image_id".replace("have", "has") in text
+    with Image.open(tmp_path / "evaluation.png") as chart:
+        assert chart.width > chart.height
