@@ -1,8 +1,8 @@
-"""Items, what is written of them, and conditions on them. Legend: N rows, D dimensions."""
+"""Items, and what is written of them. Legend: N rows, D dimensions."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,18 +52,6 @@ class SourceVector:
     source: str
     space_id: str
     vector_D: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemConditions:
-    """The conditions of a filter. words: by field, words of which the item has one or more."""
-
-    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    in_stock: bool | None = None
-    released_from_us: int | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.words) or self.in_stock is not None or self.released_from_us is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ _RELEASED, _CHECKSUM = 7, 10
 
 Row = tuple[Any, ...]
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +58,11 @@ def read_item(row: Row) -> Item:
     """The item of a row. Raises DamagedCatalog: if its checksum differs, naming the item."""
     if not is_whole(row):
         raise DamagedCatalog(f"item {row[ITEM_ID]!s:.128} is not what was written: its checksum differs")
+    return item_of(row)
+
+
+def item_of(row: Row) -> Item:
+    """The item of a row that is whole."""
     _, item_id, label, revision, source, picture, attributes, released_us, in_stock, product_id, _ = row
     return Item(
         item_id=item_id,
@@ -82,7 +89,7 @@ def make_row(collection: str, entry: ItemEntry, old: Row | None, *, label: int, 
         revision,
         entry.source,
         entry.picture_digest,
-        json.dumps(dict(entry.attributes), ensure_ascii=False, sort_keys=True),
+        _encode(dict(entry.attributes)),
         released_us,
         int(entry.in_stock),
         entry.product_id,

@@ -25,6 +25,8 @@ from sqlalchemy import (
 
 metadata: Final = MetaData()
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 # One row. `catalogue_id` names this catalog in what is made from it, such as index files.
 catalog: Final = Table(
     "catalogue",
@@ -115,7 +117,7 @@ def item_checksum(covered: Sequence[Any]) -> str:
     An empty product_id, the last column, is not covered: rows of schema 0001 have none.
     """
     covered = covered if covered[-1] else covered[:-1]
-    return _short(json.dumps(covered, ensure_ascii=False, separators=(",", ":")).encode())
+    return _short(_encode(covered).encode())
 
 
 def vector_checksum(source: str, space_id: str, data: bytes) -> str:

@@ -22,14 +22,13 @@ from services.recommender.catalog.items import (
     CollectionState,
     Contents,
     Item,
-    ItemConditions,
     ItemEntry,
     MissingVector,
     SourceVector,
 )
 from services.recommender.catalog.log import Change, LogEntry, Snapshot, read_changes, read_snapshot
 from services.recommender.catalog.pictures import Pictures
-from services.recommender.catalog.rows import COLUMNS, LABEL, Damage, among, fetch, read_item
+from services.recommender.catalog.rows import COLUMNS, Damage, among, fetch, read_item
 from services.recommender.catalog.schema import items, vectors
 from services.recommender.catalog.statements import (
     add_vectors,
@@ -52,7 +51,6 @@ from services.recommender.catalog.writes import (
 from services.recommender.errors import LacksVector
 
 PICTURE_GRACE_S: Final = 600.0
-LOG_RETENTION_S: Final = 7 * 86_400.0
 _PAGE: Final = 1_000
 
 
@@ -148,7 +146,7 @@ class Catalog:
         with self._database.writing() as connection:
             return forget_space(driver(connection), collection, space_id, limit=_PAGE)
 
-    def prune_log(self, older_than_s: float = LOG_RETENTION_S) -> int:
+    def prune_log(self, older_than_s: float) -> int:
         """Forget deletions of longer ago; how many that were. The log is complete from the last one on."""
         with self._database.writing() as connection:
             return prune_deletions(driver(connection), time.time_ns() // 1000 - round(older_than_s * 1e6))
@@ -235,17 +233,6 @@ class Catalog:
         with self._database.reading() as connection:
             return _count(connection, query), _count(connection, query.where(items.c.picture_digest == ""))
 
-    def labels(self, collection: str, item_ids: Sequence[str]) -> np.ndarray:
-        """Labels, int64, of the items that exist."""
-        with self._database.reading() as connection:
-            rows = rows_of(driver(connection), collection, item_ids)
-        return np.array([row[LABEL] for row in rows.values()], dtype=np.int64)
-
-    def matching(self, collection: str, conditions: ItemConditions) -> np.ndarray:
-        """Labels, int64, of every item that satisfies the conditions."""
-        items = self.snapshot(collection).items
-        return np.array([item.label for item in items if _satisfies(item, conditions)], dtype=np.int64)
-
     def by_labels(self, collection: str, labels: np.ndarray) -> dict[int, Item]:
         """The items that have these labels now; a damaged one is left out."""
         query = (
@@ -311,15 +298,3 @@ class Catalog:
 def _count(connection: Connection, query: Select[tuple[int]]) -> int:
     count: int = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
     return count
-
-
-def _satisfies(item: Item, conditions: ItemConditions) -> bool:
-    if conditions.in_stock is not None and item.in_stock != conditions.in_stock:
-        return False
-    if conditions.released_from_us is not None and item.released_us < conditions.released_from_us:
-        return False
-    return all(_has(item.attributes.get(name), words) for name, words in conditions.words.items())
-
-
-def _has(value: object, words: tuple[str, ...]) -> bool:
-    return any(word in words for word in (value if isinstance(value, list) else [value]))

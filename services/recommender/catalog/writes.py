@@ -18,8 +18,8 @@ from services.recommender.catalog.rows import (
     SOURCE,
     Row,
     is_whole,
+    item_of,
     make_row,
-    read_item,
 )
 from services.recommender.catalog.statements import (
     Head,
@@ -65,7 +65,7 @@ def apply_write(connection: sqlite3.Connection, write: Write, freed: set[str]) -
     replaced = [before[row[ITEM_ID]] for row in changed if row[ITEM_ID] in before]
     freed |= collect_freed(connection, replaced) if replaced else set()
     fresh = [row for row in changed if _is_new(row, before)]
-    entries = tuple(LogEntry(revision=r[REVISION], item_id=r[ITEM_ID], item=read_item(r)) for r in changed)
+    entries = tuple(LogEntry(revision=r[REVISION], item_id=r[ITEM_ID], item=item_of(r)) for r in changed)
     return Change(
         revision=head.revision,
         revisions={row[ITEM_ID]: row[REVISION] for row in [*before.values(), *changed]},

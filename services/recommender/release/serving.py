@@ -43,6 +43,7 @@ class ServedReleases:
         self._follower: LeadFollower | None = None
         self._interim: CollectionRelease | None = None
         self._is_restored = False
+        self._trouble = ""
         self._open: dict[str, SpaceIndex] = {}
 
     def follow(self, follower: LeadFollower) -> None:
@@ -88,7 +89,9 @@ class ServedReleases:
                 self._interim = CollectionRelease(models=models, index=await self.index(models))
             self._is_restored = True
         except (StoreError, RefusedModel, CatalogError, VectorIndexError, OSError) as error:
-            log.warning("cannot restore the last release", extra={"reason": type(error).__name__})
+            if str(error) != self._trouble:
+                log.warning("cannot restore the last release", extra={"reason": str(error)})
+            self._trouble = str(error)
 
     def _remembered(self, store: ModelStore, leads: tuple[str, ...]) -> LeadModels | None:
         state = self._catalog.state(self._name)

@@ -1,12 +1,11 @@
 """Items, revisions, vectors and conditions."""
 
 import hashlib
-import time
 
 import numpy as np
 import pytest
 
-from services.recommender.catalog.items import CollectionState, ItemConditions, ItemEntry, SourceVector
+from services.recommender.catalog.items import CollectionState, ItemEntry, SourceVector
 from services.recommender.catalog.log import joined
 from services.recommender.catalog.writes import Destination, NeedsSpace, Write
 from services.recommender.errors import DamagedCatalog, LacksVector
@@ -245,53 +244,3 @@ def test_vectors_of_contents_that_are_gone_are_not_kept(catalog):
 
     assert catalog.vectors_of([source], "b" * 64) == {}
     assert catalog.vectors_of([source], SPACE) == {}
-
-
-def test_conditions_are_joined(catalog):
-    """Words of one field are alternatives, fields and other conditions must all hold (R-3)."""
-    write(catalog, "a", "1", attributes={"style": ["retro", "resort"], "category": "knit"})
-    write(catalog, "b", "2", attributes={"style": ["retro"]}, in_stock=False, released_us=10)
-    write(catalog, "c", "3", attributes={"category": "knit"}, collection="other")
-
-    def matching(**conditions):
-        return catalog.matching("fashion", ItemConditions(**conditions)).tolist()
-
-    assert matching(words={"style": ("retro", "none")}) == [1, 2]
-    assert matching(words={"style": ("retro",), "category": ("knit",)}) == [1]
-    assert matching(words={"style": ("retro",)}, in_stock=False) == [2]
-    assert matching(released_from_us=11) == [1]
-    assert matching(released_from_us=10, in_stock=False) == [2]
-    assert matching(words={"'; DROP TABLE items; --": ("x",)}) == []
-
-
-def test_words_of_a_changed_or_deleted_item_are_gone(catalog):
-    """A filter finds an item by its present words only."""
-    write(catalog, "a", attributes={"style": ["retro"]})
-    write(catalog, "a", attributes={"style": ["resort"]})
-    assert catalog.matching("fashion", ItemConditions(words={"style": ("retro",)})).tolist() == []
-
-
-@pytest.mark.slow
-@pytest.mark.timed
-def test_speed_of_filters_at_scale(catalog):
-    """A filter over 20,000 items takes well below a second."""
-    entries, vectors = [], []
-    for number in range(20_000):
-        entries.append(
-            ItemEntry(
-                item_id=f"i{number}",
-                attributes={"style": ["retro" if number % 10 else "resort"]},
-                released_us=number,
-                in_stock=True,
-                picture_digest="",
-                source=f"v:{number}",
-            )
-        )
-    for start in range(0, 20_000, 2000):
-        catalog.upsert("fashion", entries[start : start + 2000], new_vectors=vectors, pictures={})
-
-    started = time.perf_counter()
-    found = catalog.matching("fashion", ItemConditions(words={"style": ("resort",)}, in_stock=True))
-
-    assert len(found) == 2000
-    assert time.perf_counter() - started < 1
