@@ -190,10 +190,11 @@ class SegmentedIndex:
         return few or self._closed or self._failed
 
     def _check_new(self, labels: np.ndarray) -> None:
-        for rows in (self._view.delta, *(part.segment.rows for part in self._view.parts)):
-            used = rows.holds(labels)
-            if used.any():
-                raise InvalidLabels(f"label {labels[used][0]} is used already")
+        # Dead rows do not count: files of a catalog's later history, of which a backup was restored, may hold
+        # labels that the catalog gives to other contents now.
+        used = self._view.holds(labels)
+        if used.any():
+            raise InvalidLabels(f"label {labels[used][0]} is used already")
 
     def _swap(self, view: SegmentedView) -> None:
         """Make a written view the present one; a full delta begins to wait."""
