@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final, Protocol, Self
 
 import grpc
@@ -16,6 +17,7 @@ from opentelemetry import trace
 
 from services.client.chunks import MessageBounds
 from services.client.errors import from_rpc_error
+from services.runtime.admission.waits import Turnstile
 from services.runtime.context import forwarded_metadata, present_call
 from services.runtime.errors import DeadlineExceeded, ServiceError, Unavailable, Unimplemented
 from services.runtime.limits import MIB, Limits
@@ -25,6 +27,7 @@ from services.runtime.tracing import is_present_traced
 DEADLINE_S: Final = 60.0
 RETRIES: Final = 2
 BACKOFF_S: Final = 0.2
+_LONG_STEP_BYTES: Final = 1 << 20
 HOP_RESERVE_S: Final = 0.020  # for the reply's own way back
 
 _LARGEST = Limits().message_bytes + MIB
@@ -65,16 +68,17 @@ class Connection:
         self._own_metadata = security.metadata
         self.channel = _open(grpc, address, security)
 
-    def call(self, method: Callable[..., Any], request: Any, deadline_s: float) -> Any:
+    def call(self, method: Callable[..., Any], request: Any, deadline_s: float, *, bulk: bool = False) -> Any:
         """The reply to a message, or to a list of messages, which go as a stream.
 
+        bulk: whether the call gives way to others.
         Raises ServiceError: the last attempt's, if no attempt within `deadline_s` is answered.
         """
         end = time.monotonic() + deadline_s
         for attempt in range(RETRIES + 1):
             sent = iter(request) if isinstance(request, list) else request
             try:
-                return method(sent, timeout=end - time.monotonic(), metadata=self._metadata())
+                return method(sent, timeout=end - time.monotonic(), metadata=self._metadata(bulk))
             except grpc.RpcError as error:
                 known = from_rpc_error(error, self._place)
                 pause_s = _pause_s(known, attempt)
@@ -90,8 +94,8 @@ class Connection:
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._place) from None
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (*forwarded_metadata(), *self._own_metadata)
+    def _metadata(self, bulk: bool = False) -> tuple[tuple[str, str], ...]:
+        return (*forwarded_metadata(bulk=bulk), *self._own_metadata)
 
     def close(self) -> None:
         """Close the connection."""
@@ -119,8 +123,8 @@ class BlockingClient:
         """The bounds that the service enforces. Raises ServiceError."""
         return self._call(self._stub.GetLimits, self._limits_request, deadline_s).limits
 
-    def _call(self, method: Any, request: Any, deadline_s: float) -> Any:
-        return self._connection.call(method, request, deadline_s)
+    def _call(self, method: Any, request: Any, deadline_s: float, *, bulk: bool = False) -> Any:
+        return self._connection.call(method, request, deadline_s, bulk=bulk)
 
     def _bounds(self, end: float, *, anew: bool = False) -> MessageBounds:
         """What the service accepts in a message. Raises ServiceError: if it does not answer by `end`."""
@@ -156,14 +160,22 @@ class InnerConnection:
         self._hops = hops
         self._place = f"the {service}"
         self._own_metadata = security.metadata
+        self._long_steps = Turnstile()
         self.channel = _open(grpc.aio, address, security)
 
-    async def call(self, method: Callable[..., Any], request: Any, deadline_s: float) -> Any:
-        """The reply. Raises ServiceError: UNAVAILABLE with a time to retry if the service is not there."""
+    async def call(
+        self, method: Callable[..., Any], request: Any, deadline_s: float, *, bulk: bool = False
+    ) -> Any:
+        """The reply. Raises ServiceError: UNAVAILABLE with a time to retry if the service is not there.
+
+        bulk: whether the call gives way to others, also where the present one does not.
+        """
+        if isinstance(request, bytes) and len(request) > _LONG_STEP_BYTES:  # to copy it takes a millisecond
+            await self._long_steps.turn()
         timeout = self._remaining_s(deadline_s)
         try:
             with _hop(method, self._hops) as span:
-                return await method(request, timeout=timeout, metadata=self._metadata(span))
+                return await method(request, timeout=timeout, metadata=self._metadata(span, bulk))
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._place) from None
 
@@ -171,9 +183,11 @@ class InnerConnection:
         """Close the connection."""
         await self.channel.close(None)
 
-    def _metadata(self, span: trace.Span) -> tuple[tuple[str, str], ...]:
+    def _metadata(self, span: trace.Span, bulk: bool) -> tuple[tuple[str, str], ...]:
+        if span is trace.INVALID_SPAN:
+            return (*forwarded_metadata(bulk=bulk), *self._own_metadata)
         with trace.use_span(span):
-            return (*forwarded_metadata(), *self._own_metadata)
+            return (*forwarded_metadata(bulk=bulk), *self._own_metadata)
 
     def _remaining_s(self, deadline_s: float) -> float:
         call = present_call()
@@ -199,9 +213,7 @@ def _open(kind: Any, address: str, security: ClientSecurity) -> Any:
 @contextmanager
 def _hop(stub: Any, counter: HopCounter | None) -> Iterator[trace.Span]:
     """A client's span around a call, a child of the present one, ended with the call's code and counted."""
-    path = getattr(stub, "_method", b"")  # a stub's callable keeps its path to itself
-    service, _, method = (path.decode() if isinstance(path, bytes) else str(path)).lstrip("/").partition("/")
-    service, method = service or "unknown", method or "unknown"
+    service, method = _names(getattr(stub, "_method", b""))  # a stub's callable keeps its path to itself
     span = _span(service, method) if is_present_traced() else trace.INVALID_SPAN
     end = counter.begin("unary", service, method) if counter else None
     code = grpc.StatusCode.OK
@@ -214,12 +226,20 @@ def _hop(stub: Any, counter: HopCounter | None) -> Iterator[trace.Span]:
         code = grpc.StatusCode.CANCELLED
         raise
     finally:
-        span.set_attribute("rpc.grpc.status_code", code.value[0])
-        if code is not grpc.StatusCode.OK:
-            span.set_status(trace.StatusCode.ERROR)  # without the text, which may name what was sent
-        span.end()
+        if span is not trace.INVALID_SPAN:
+            span.set_attribute("rpc.grpc.status_code", code.value[0])
+            if code is not grpc.StatusCode.OK:
+                span.set_status(trace.StatusCode.ERROR)  # without the text, which may name what was sent
+            span.end()
         if end:
             end(code.name)
+
+
+@cache
+def _names(path: bytes | str) -> tuple[str, str]:
+    """The service and the method of a path; there are as many as methods that are called."""
+    service, _, method = (path.decode() if isinstance(path, bytes) else str(path)).lstrip("/").partition("/")
+    return service or "unknown", method or "unknown"
 
 
 def _span(service: str, method: str) -> trace.Span:

@@ -12,9 +12,9 @@ from atelier.types.v1 import types_pb2
 
 from model_store.store import Version
 from services.client.channel import DEADLINE_S, BlockingClient, HopCounter, InnerConnection
-from services.client.chunks import MessageBounds, chunked, is_beyond_bounds
+from services.client.chunks import Inputs, MessageBounds, is_beyond_bounds, left_over, merged, parts
 from services.client.errors import check_some
-from services.messages.contents import read_embedded, write_record
+from services.messages.contents import read_embedded, write_embed_request, write_record
 from services.messages.replies import StageTimes, read_hop
 from services.runtime.errors import ServiceError, Unavailable, Unimplemented
 from services.runtime.security import INSECURE, ClientSecurity
@@ -23,10 +23,9 @@ PREPARE_S: Final = 600.0  # a backbone of gigabytes, hashed, loaded and warmed f
 STREAM_S: Final = 3_600.0
 BULK_S: Final = 600.0
 NOT_LOADED: Final = "MODEL_NOT_LOADED"
+_EMBED: Final = "/atelier.embedder.v1.EmbedderService/Embed"
 
 _log = logging.getLogger(__name__)
-
-Inputs = Sequence[embedder_pb2.EmbedInput]
 
 
 def image_input(data: bytes, item_id: str = "") -> embedder_pb2.EmbedInput:
@@ -45,6 +44,7 @@ class EmbedderClient(BlockingClient):
     def __init__(self, address: str, *, security: ClientSecurity = INSECURE) -> None:
         stub = embedder_pb2_grpc.EmbedderServiceStub
         super().__init__(address, "embedder", security, stub, embedder_pb2.GetLimitsRequest())
+        self._embed = _embed_method(self._connection.channel)
 
     def embed(
         self,
@@ -61,8 +61,8 @@ class EmbedderClient(BlockingClient):
         """
         end = time.monotonic() + deadline_s
         bounds = self._bounds(end) if len(inputs) > 1 else MessageBounds()
-        requests = _requests(inputs, bounds, space_id=space_id, no_store=no_store, priority=priority)
-        return _check_some(_merged([self._part(request, end) for request in requests]))
+        head = embedder_pb2.EmbedRequest(space_id=space_id, no_store=no_store, priority=priority)
+        return _check_some(merged([self._part(part, head, end) for part in parts(inputs, bounds)]))
 
     def embed_stream(
         self,
@@ -87,19 +87,27 @@ class EmbedderClient(BlockingClient):
         """The models that aliases reach, with their state. Raises ServiceError."""
         return self._call(self._stub.ListModels, embedder_pb2.ListModelsRequest(), deadline_s)
 
-    def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
+    def _part(
+        self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float
+    ) -> embedder_pb2.EmbedResponse:
         """As in the asynchronous client."""
         try:
-            return self._call(self._stub.Embed, request, end - time.monotonic())
+            return self._send(inputs, head, end)
         except ServiceError as error:
             bounds = self._bounds(end, anew=True) if is_beyond_bounds(error) else MessageBounds()
-            failed, rest = _left_over(request, error, bounds)
+            failed, rest = left_over(inputs, error, bounds)
             if failed.results or len(rest) > 1:
-                return _merged([failed, *[self._part(part, end) for part in rest]])
+                return merged([failed, *[self._part(part, head, end) for part in rest]])
             if error.reason != NOT_LOADED:
                 raise
-            self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
-            return self._call(self._stub.Embed, request, end - time.monotonic())
+            self.prepare_model(head.space_id, deadline_s=end - time.monotonic())
+            return self._send(inputs, head, end)
+
+    def _send(
+        self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float
+    ) -> embedder_pb2.EmbedResponse:
+        data, left_s = write_embed_request(head, inputs), end - time.monotonic()
+        return self._call(self._embed, data, left_s, bulk=head.priority == embedder_pb2.PRIORITY_BULK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +131,7 @@ class AsyncEmbedderClient:
         self._known_bounds: MessageBounds | None = None
         self._connection = InnerConnection(address, "embedder", security, hops)
         self._stub: Any = embedder_pb2_grpc.EmbedderServiceStub(self._connection.channel)  # type: ignore[no-untyped-call]
+        self._embed = _embed_method(self._connection.channel)
 
     def served(self, space_id: str) -> types_pb2.ServedModel | None:
         """The embedder's last answer about a model; None before the first."""
@@ -151,8 +160,7 @@ class AsyncEmbedderClient:
         self, pictures: Sequence[bytes], version: Version, *, no_store: bool, bulk: bool
     ) -> EmbeddedInputs:
         """Vectors of encoded pictures. Raises ServiceError: when the embedder cannot be asked."""
-        inputs = [image_input(picture) for picture in pictures]
-        return await self._vectors(inputs, version, no_store=no_store, bulk=bulk)
+        return await self._vectors(pictures, version, no_store=no_store, bulk=bulk)
 
     async def records(self, records: Sequence[Mapping[str, Any]], version: Version) -> EmbeddedInputs:
         """Vectors of attribute records. Raises ServiceError: when the embedder cannot be asked."""
@@ -193,12 +201,8 @@ class AsyncEmbedderClient:
         """
         end = time.monotonic() + deadline_s
         bounds = await self._bounds(end) if len(inputs) > 1 else MessageBounds()
-        requests = _requests(inputs, bounds, space_id=space_id, no_store=no_store, priority=priority)
-        del inputs  # pictures are large, and the requests have their own
-        parts = []
-        while requests:
-            parts.append(await self._part(requests.pop(0), end))
-        return _merged(parts)
+        head = embedder_pb2.EmbedRequest(space_id=space_id, no_store=no_store, priority=priority)
+        return merged([await self._part(part, head, end) for part in parts(inputs, bounds)])
 
     async def prepare_model(self, space_id: str, *, deadline_s: float = PREPARE_S) -> types_pb2.ServedModel:
         """The model of a space, once it is loaded, verified and warm. Raises ServiceError."""
@@ -220,58 +224,35 @@ class AsyncEmbedderClient:
                 self._known_bounds = MessageBounds()
         return self._known_bounds
 
-    async def _part(self, request: embedder_pb2.EmbedRequest, end: float) -> embedder_pb2.EmbedResponse:
-        """The reply to one request: what is beyond the embedder's bounds goes on in smaller requests, a model
+    async def _part(
+        self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float
+    ) -> embedder_pb2.EmbedResponse:
+        """The reply to some inputs: what is beyond the embedder's bounds goes on in smaller requests, a model
         that is not loaded is prepared once.
         """
         try:
-            return await self._connection.call(self._stub.Embed, request, end - time.monotonic())
+            return await self._send(inputs, head, end)
         except ServiceError as error:
             bounds = await self._bounds(end, anew=True) if is_beyond_bounds(error) else MessageBounds()
-            failed, rest = _left_over(request, error, bounds)
+            failed, rest = left_over(inputs, error, bounds)
             if failed.results or len(rest) > 1:
-                return _merged([failed, *[await self._part(part, end) for part in rest]])
+                return merged([failed, *[await self._part(part, head, end) for part in rest]])
             if error.reason != NOT_LOADED:
                 raise
-            await self.prepare_model(request.space_id, deadline_s=end - time.monotonic())
-            return await self._connection.call(self._stub.Embed, request, end - time.monotonic())
+            await self.prepare_model(head.space_id, deadline_s=end - time.monotonic())
+            return await self._send(inputs, head, end)
+
+    async def _send(
+        self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float
+    ) -> embedder_pb2.EmbedResponse:
+        data, left_s = write_embed_request(head, inputs), end - time.monotonic()
+        bulk = head.priority == embedder_pb2.PRIORITY_BULK
+        return await self._connection.call(self._embed, data, left_s, bulk=bulk)
 
 
-def _requests(inputs: Inputs, bounds: MessageBounds, **options: Any) -> list[embedder_pb2.EmbedRequest]:
-    chunks = list(chunked(inputs, *bounds)) or [[]]
-    return [embedder_pb2.EmbedRequest(inputs=chunk, **options) for chunk in chunks]
-
-
-def _left_over(
-    request: embedder_pb2.EmbedRequest, error: ServiceError, bounds: MessageBounds
-) -> tuple[embedder_pb2.EmbedResponse, list[embedder_pb2.EmbedRequest]]:
-    """The reply for the inputs whose failures fitted into a failed call, and requests for the rest."""
-    failures = error.item_errors
-    results = [
-        embedder_pb2.EmbedResult(index=index, id=item.id, error=failure.status)
-        for index, (item, failure) in enumerate(zip(request.inputs, failures, strict=False))
-    ]
-    options = {name: getattr(request, name) for name in ("space_id", "no_store", "priority")}
-    unanswered = request.inputs[len(failures) :]
-    rest = _requests(unanswered, bounds, **options) if unanswered else []
-    return embedder_pb2.EmbedResponse(results=results), rest
-
-
-def _merged(parts: Sequence[embedder_pb2.EmbedResponse]) -> embedder_pb2.EmbedResponse:
-    """One reply of several: results in the order of all inputs, times added up."""
-    if len(parts) == 1:
-        return parts[0]
-    whole = embedder_pb2.EmbedResponse()
-    for part in parts:
-        offset = len(whole.results)
-        whole.results.extend(part.results)
-        for position in range(offset, len(whole.results)):
-            whole.results[position].index = position
-        if part.HasField("model"):
-            whole.model.CopyFrom(part.model)
-        for stage in ("queue_ms", "decode_ms", "compute_ms", "hop_ms"):
-            setattr(whole.timings, stage, getattr(whole.timings, stage) + getattr(part.timings, stage))
-    return whole
+def _embed_method(channel: Any) -> Any:
+    """`Embed` as a method that takes its request as bytes."""
+    return channel.unary_unary(_EMBED, response_deserializer=embedder_pb2.EmbedResponse.FromString)
 
 
 def _check_some(reply: embedder_pb2.EmbedResponse) -> embedder_pb2.EmbedResponse:

@@ -8,7 +8,7 @@ from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from atelier.types.v1 import types_pb2
 
 from services.client.channel import DEADLINE_S, BlockingClient
-from services.client.chunks import MessageBounds, chunked, is_beyond_bounds
+from services.client.chunks import MessageBounds, chunked, content_bytes, is_beyond_bounds
 from services.runtime.errors import ServiceError
 from services.runtime.security import INSECURE, ClientSecurity
 
@@ -100,9 +100,10 @@ class RankerClient(BlockingClient):
         self, request: ranker_pb2.RankRequest, bounds: MessageBounds, deadline_s: float | None
     ) -> ranker_pb2.RankResponse:
         pictures = sum(candidate.HasField("image") for candidate in request.candidates)
-        if pictures <= bounds.item_count and request.ByteSize() <= bounds.byte_count:
+        byte_count = sum(map(content_bytes, request.candidates))
+        if pictures <= bounds.item_count and byte_count <= bounds.byte_count:
             return self._call(self._stub.Rank, request, deadline_s or DEADLINE_S)
-        chunks = chunked(request.candidates, *bounds)
+        chunks = chunked(request.candidates, *bounds, content_bytes)
         messages = [ranker_pb2.RankStreamRequest(candidates=chunk) for chunk in chunks]
         messages[0].options.CopyFrom(request.options)
         return self._call(self._stub.RankStream, messages, deadline_s or STREAM_S).ranking

@@ -41,10 +41,11 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:
         """A vector or an error an input, in order."""
-        call = await self._pipeline.off_loop(
-            partial(wire.read_embed, request, self._limits), wire.record_bytes(request, self._limits)
-        )
-        del request  # as large as what was read out of it, and nothing else needs it
+        present, limits = present_call(), self._limits
+        assert present is not None
+        read = partial(wire.read_embed, request, limits, present.message_bytes)
+        call = await self._pipeline.off_loop(read, wire.record_bytes(request, limits))
+        del request, read  # as large as what was read out of it, and nothing else needs it
         version = await self._version(call.target)
         with (
             self._models.hold(_space_id(call.target, version)) as space,

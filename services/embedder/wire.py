@@ -114,19 +114,20 @@ class EmbedCall:
     priority: Priority
 
 
-def read_embed(message: embedder_pb2.EmbedRequest, limits: Limits) -> EmbedCall:
-    """A request of `Embed`.
+def read_embed(message: embedder_pb2.EmbedRequest, limits: Limits, byte_count: int) -> EmbedCall:
+    """A request of `Embed` that came in so many bytes.
 
     Raises InvalidArgument: without a target, without inputs, or beyond a bound, naming both sides.
     """
-    count, size = len(message.inputs), message.ByteSize()
+    count = len(message.inputs)
     if not 1 <= count <= limits.message_images:
         raise InvalidArgument(
             f"the request has {count} inputs, a message takes 1 to {limits.message_images}", field="inputs"
         )
-    if size > limits.message_bytes:
+    if byte_count > limits.message_bytes:
         raise InvalidArgument(
-            f"the message has {size} bytes, the bound is {limits.message_bytes}: send it in several messages",
+            f"the message has {byte_count} bytes, the bound is {limits.message_bytes}: "
+            "send it in several messages",
             field="inputs",
         )
     return EmbedCall(

@@ -3,13 +3,14 @@
 Shape: D dimensions of a space.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from atelier.embedder.v1 import embedder_pb2
 from atelier.types.v1 import types_pb2
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
 from model_store.store import Version
@@ -107,6 +108,44 @@ def read_vector(message: types_pb2.SpaceVector) -> CallerVector:
 def write_vector(space_id: str, vector_D: np.ndarray) -> types_pb2.SpaceVector:
     """A vector of a space as a message."""
     return types_pb2.SpaceVector(space_id=space_id, values=vector_D.tolist())
+
+
+def write_embed_request(
+    head: embedder_pb2.EmbedRequest, inputs: Iterable[embedder_pb2.EmbedInput | bytes]
+) -> bytes:
+    """A call to the embedder as it goes on the wire: a request without inputs, and its inputs.
+
+    bytes stand for an encoded picture without an id. They are joined, not put into a message that is then
+    written: 18 MB of pictures take 3 ms, and 36 ms by way of a message.
+    """
+    parts = [head.SerializeToString()]
+    for entry in inputs:
+        if isinstance(entry, bytes):
+            field = (_IMAGE, _varint(len(entry)))
+            parts += (_INPUTS, _varint(sum(map(len, field)) + len(entry)), *field, entry)
+        else:
+            data = entry.SerializeToString()
+            parts += (_INPUTS, _varint(len(data)), data)
+    return b"".join(parts)
+
+
+def _varint(value: int) -> bytes:
+    """A number as protobuf writes lengths and tags."""
+    data = bytearray()
+    while value > 127:
+        data.append(value & 127 | 128)
+        value >>= 7
+    data.append(value)
+    return bytes(data)
+
+
+def _tag(message: type[Message], field: str) -> bytes:
+    """The tag of a field whose length precedes it."""
+    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | 2)
+
+
+_INPUTS: Final = _tag(embedder_pb2.EmbedRequest, "inputs")
+_IMAGE: Final = _tag(embedder_pb2.EmbedInput, "image")
 
 
 def read_embedded(

@@ -139,9 +139,11 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         return CandidateSet(models.head, embed, None if no_store else models.judged)
 
     async def _read(self, messages: Sequence[ranker_pb2.Candidate], earlier: CandidateSet) -> list[Candidate]:
-        read = partial(wire.read_candidates, messages, self._settings.limits, earlier.ids, earlier.count)
-        call = present_call()
-        if call is not None and call.request_bytes <= _INLINE_BYTES:
+        call, limits = present_call(), self._settings.limits
+        assert call is not None
+        byte_count = call.message_bytes
+        read = partial(wire.read_candidates, messages, limits, earlier.ids, earlier.count, byte_count)
+        if byte_count <= _INLINE_BYTES:
             return read()
         # On a thread: hashing 64 MiB would hold up every other call.
         return await asyncio.get_running_loop().run_in_executor(self._compute, read)

@@ -110,14 +110,15 @@ def check_some(count: int, limits: Limits) -> None:
 
 
 def read_candidates(
-    messages: Sequence[ranker_pb2.Candidate], limits: Limits, seen: set[str], offset: int
+    messages: Sequence[ranker_pb2.Candidate], limits: Limits, seen: set[str], offset: int, byte_count: int
 ) -> list[Candidate]:
     """The candidates of one message, in order; what cannot be read carries its error.
 
     seen: ids of the request so far, added to. offset: candidates of the request's earlier messages.
+    byte_count: of the message that they came in.
     Raises InvalidArgument: when an id is given twice, or the bounds of a message or a request are not kept.
     """
-    _check_counts(messages, limits, offset)
+    _check_counts(messages, limits, offset, byte_count)
     candidates = []
     for index, message in enumerate(messages, start=offset):
         if message.id and message.id in seen:
@@ -231,7 +232,9 @@ def _identities(models: RankerModels) -> list[types_pb2.ModelIdentity]:
     return [write_identity(models.head.version), write_identity(models.backbone)]
 
 
-def _check_counts(messages: Sequence[ranker_pb2.Candidate], limits: Limits, offset: int) -> None:
+def _check_counts(
+    messages: Sequence[ranker_pb2.Candidate], limits: Limits, offset: int, byte_count: int
+) -> None:
     count = offset + len(messages)
     if count > limits.rank_candidates:
         raise InvalidArgument(
@@ -247,10 +250,10 @@ def _check_counts(messages: Sequence[ranker_pb2.Candidate], limits: Limits, offs
             reason="TOO_MANY_PICTURES",
             field="candidates",
         )
-    size = sum(message.ByteSize() for message in messages)
-    if size > limits.message_bytes:
+    if byte_count > limits.message_bytes:
         raise InvalidArgument(
-            f"the message has {size} bytes, the bound is {limits.message_bytes}: more go through RankStream",
+            f"the message has {byte_count} bytes, the bound is {limits.message_bytes}: "
+            "more go through RankStream",
             reason="MESSAGE_TOO_LARGE",
             field="candidates",
         )
@@ -258,14 +261,14 @@ def _check_counts(messages: Sequence[ranker_pb2.Candidate], limits: Limits, offs
 
 def _read_content(message: ranker_pb2.Candidate, limits: Limits) -> bytes | CallerVector | ServiceError:
     match message.WhichOneof("content"):
-        case "image" if len(message.image) > limits.image_bytes:
+        case "image":
+            picture: bytes = message.image  # a copy, each time that it is asked for
+            if len(picture) <= limits.image_bytes:
+                return picture
             return InvalidArgument(
-                f"the picture has {len(message.image)} bytes, the bound is {limits.image_bytes}",
+                f"the picture has {len(picture)} bytes, the bound is {limits.image_bytes}",
                 reason="IMAGE_TOO_LARGE",
             )
-        case "image":
-            picture: bytes = message.image
-            return picture
         case "feature":
             return read_vector(message.feature)
     return InvalidArgument("the candidate has no content: give image or feature", reason="NO_CONTENT")

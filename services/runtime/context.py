@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from opentelemetry import trace
 from opentelemetry.propagate import inject
 
 REQUEST_ID = "x-request-id"
@@ -24,7 +25,8 @@ class Call:
 
     deadline: time.monotonic() seconds. given_s: the time that its caller gave it; None for this server's own.
     bulk: whether it, and what it calls in turn, gives way to others.
-    request_bytes: read of it so far. notes: more for its log line.
+    request_bytes: read of it so far. message_bytes: of the message read last, counted as it came: protobuf
+    finds the size of a message by writing it once more. notes: more for its log line.
     """
 
     request_id: str
@@ -32,6 +34,7 @@ class Call:
     given_s: float | None = None
     bulk: bool = False
     request_bytes: int = 0
+    message_bytes: int = 0
     notes: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -92,12 +95,17 @@ def note(**figures: object) -> None:
         call.notes.update(figures)
 
 
-def forwarded_metadata() -> tuple[tuple[str, str], ...]:
-    """The present call's request id, class and span, as metadata for the next service."""
-    carrier: dict[str, str] = {}
-    inject(carrier)
+def forwarded_metadata(*, bulk: bool = False) -> tuple[tuple[str, str], ...]:
+    """The present call's request id, class and span, as metadata for the next service.
+
+    bulk: whether the next call is bulk work also where the present one is not.
+    """
     call = _present.get()
     own: tuple[tuple[str, str], ...] = () if call is None else ((REQUEST_ID, call.request_id),)
-    if call is not None and call.bulk:
+    if bulk or (call is not None and call.bulk):
         own += ((PRIORITY, BULK),)
+    if not trace.get_current_span().get_span_context().is_valid:
+        return own
+    carrier: dict[str, str] = {}
+    inject(carrier)
     return (*own, *carrier.items())

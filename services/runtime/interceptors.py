@@ -20,6 +20,7 @@ from services.runtime.admission.health_calls import HealthCalls
 from services.runtime.admission.held_bodies import HeldBody, HeldStream
 from services.runtime.admission.message_members import Plan, TooManyFields, members_cost, plan_of
 from services.runtime.admission.request_bodies import BodyAdmission, Caller
+from services.runtime.admission.waits import Turnstile
 from services.runtime.authorization import REFLECTION, Authorization, bulk_methods
 from services.runtime.context import REQUEST_ID, Call, enter, open_call
 from services.runtime.errors import (
@@ -44,6 +45,7 @@ from services.runtime.tracing import end_span, is_traced, server_span
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _SCANNED_BYTES: Final = 1_024  # a smaller message takes at most 40 KiB
+_LONG_STEP_BYTES: Final = 1 << 20  # parsed, and taken apart by the method, in a millisecond or more
 _LONGEST_PATH: Final = 128  # of a method's, in the log: callers may ask for any
 
 Answer = tuple[Code, bytes | None]  # a call's code, and the reply of a method that has one
@@ -77,6 +79,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._handlers: dict[str, Any] = {}
         self._health = HealthCalls()
         self._calls: set[asyncio.Task[Any] | None] = set()
+        self.long_steps = Turnstile()
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -254,7 +257,10 @@ class _Method:
             answering = self._behaviour(messages, context)
         else:
             read = partial(read_message, context)
-            answering = self._behaviour(self._parse(held, call, await held.read_only(read)), context)
+            data = [await held.read_only(read)]
+            if len(data[0]) > _LONG_STEP_BYTES:
+                await self._ring.long_steps.turn()
+            answering = self._behaviour(self._parse(held, call, data.pop()), context)
         if not self._response_streaming:
             answer = await answering
             reply: bytes = answer if isinstance(answer, bytes) else self._serializer(answer)
@@ -271,6 +277,7 @@ class _Method:
 
     def _parse(self, held: HeldBody, call: Call, data: bytes) -> Any:
         self._metrics.received += 1
+        call.message_bytes = len(data)
         call.request_bytes += len(data)
         if len(data) > _SCANNED_BYTES and self._plan is not None:
             held.hold_members(self._members_cost(data, self._plan))

@@ -74,7 +74,7 @@ class BodyAdmission:
         self._arriving: dict[Wait, Caller] = {}
         self._arriving_counts = [0, 0]
         self._streams: list[OpenStream] = []
-        self._peeks = Turns(seconds=0.05, most=64, of_peer=16, waiting_s=0.5)
+        self._peeks = Turns(seconds=0.005, most=256, of_peer=64, waiting_s=0.01)
         self._released = asyncio.Event()
         self._rejected = Counter(
             "atelier_refused_bodies", "Calls refused for want of memory.", ("reason",), registry=registry

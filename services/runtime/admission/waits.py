@@ -1,8 +1,8 @@
-"""Waits that somebody else may end, and turns at short reads."""
+"""Waits that somebody else may end, turns at short reads, and turns at long steps of the event loop."""
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -111,3 +111,30 @@ class Turns:
             return reading.result()
         finally:
             reading.cancel()
+
+
+class Turnstile:
+    """Lets a task pass at each turn of the event loop, so that what is quick runs between two long steps."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_open = True
+
+    async def turn(self) -> None:
+        """Return when no other task passed in this turn of the loop."""
+        loop = asyncio.get_running_loop()
+        if not self._is_open:
+            self._waiting.append(loop.create_future())
+            await self._waiting[-1]
+            return
+        self._is_open = False
+        loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        while self._waiting:
+            passing = self._waiting.popleft()
+            if not passing.done():  # else its task was cancelled
+                passing.set_result(None)
+                asyncio.get_running_loop().call_soon(self._next)
+                return
+        self._is_open = True

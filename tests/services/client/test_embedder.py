@@ -23,11 +23,12 @@ class Lengths(embedder_pb2_grpc.EmbedderServiceServicer):
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
-        self.options: list[tuple[bool, int]] = []
+        self.options: list[tuple[Any, ...]] = []
 
     def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:
         self.sizes.append(len(request.inputs))
-        self.options.append((request.no_store, request.priority))
+        kind = dict(context.invocation_metadata()).get("x-atelier-priority", "")
+        self.options.append((request.no_store, request.priority, kind))
         response = embedder_pb2.EmbedResponse(model=types_pb2.ModelIdentity(name="lengths"))
         response.timings.queue_ms = 1.0
         items = []
@@ -71,7 +72,7 @@ def test_more_inputs_than_a_message_holds_go_in_several() -> None:
         )
 
     assert servicer.sizes == [128, 128, 44]
-    assert set(servicer.options) == {(True, embedder_pb2.PRIORITY_BULK)}
+    assert set(servicer.options) == {(True, embedder_pb2.PRIORITY_BULK, "bulk")}
     assert [result.index for result in reply.results] == list(range(300))
     assert [outcome(result) for result in reply.results] == [float(size) for size in range(1, 301)]
     assert (reply.model.name, reply.timings.queue_ms) == ("lengths", 3.0)

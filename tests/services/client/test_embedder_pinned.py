@@ -36,9 +36,11 @@ class Vectors(embedder_pb2_grpc.EmbedderServiceServicer):
         self.vector, self.error = vector, error
         self.asked: list[embedder_pb2.EmbedRequest] = []
         self.seconds: list[float] = []
+        self.classes: list[str] = []
 
     def Embed(self, request: embedder_pb2.EmbedRequest, context: Any) -> embedder_pb2.EmbedResponse:
         self.asked.append(request)
+        self.classes.append(dict(context.invocation_metadata()).get("x-atelier-priority", ""))
         self.seconds.append(context.time_remaining())
         time.sleep(0.05)
         vector = types_pb2.SpaceVector(space_id=SPACE, values=self.vector)
@@ -70,7 +72,7 @@ def run(embedder: Vectors, work: Callable[[Any], Awaitable[Any]]) -> Any:
 
 @pytest.mark.parametrize("bulk", [False, True])
 def test_pictures_become_vectors(bulk: bool) -> None:
-    """One vector a picture, of the pinned space, in the queue that was asked for."""
+    """One vector a picture, of the pinned space, in the queue and the class that was asked for (S-4)."""
     embedder = Vectors()
     embedded = run(embedder, lambda it: it.pictures([b"x", b"y"], Pinned(), no_store=True, bulk=bulk))
 
@@ -79,6 +81,7 @@ def test_pictures_become_vectors(bulk: bool) -> None:
     assert [entry.image for entry in asked.inputs] == [b"x", b"y"]
     assert (asked.space_id, asked.no_store) == (SPACE, True)
     assert asked.priority == (embedder_pb2.PRIORITY_BULK if bulk else embedder_pb2.PRIORITY_INTERACTIVE)
+    assert embedder.classes == ["bulk" if bulk else ""]
     assert embedder.seconds == [pytest.approx(600 if bulk else 60, abs=10)]
 
 

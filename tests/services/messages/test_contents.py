@@ -7,10 +7,17 @@ import pytest
 from atelier.embedder.v1 import embedder_pb2
 from atelier.types.v1 import types_pb2
 from google.protobuf.struct_pb2 import Struct
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.messages.contents import read_embedded, read_record, read_vector, write_record, write_vector
+from services.messages.contents import (
+    read_embedded,
+    read_record,
+    read_vector,
+    write_embed_request,
+    write_record,
+    write_vector,
+)
 from services.runtime.errors import FailedPrecondition, Internal, InvalidArgument, to_status
 from services.runtime.limits import RECORD_BYTES
 
@@ -167,3 +174,29 @@ def test_an_answer_without_a_result_an_input_is_an_error(version):
     """Results and inputs are as many."""
     with pytest.raises(Internal, match="1 results for 2 inputs"):
         read_embedded(answer(result(version.space_id, [1, 2, 3])), version, 2)
+
+
+picture_sizes = st.sampled_from([0, 1, 126, 127, 128, 129, 16_383, 16_384, 3_000_000])
+embed_inputs = st.lists(
+    picture_sizes.map(lambda size: bytes(range(256)) * (size // 256) + bytes(size % 256))
+    | st.builds(embedder_pb2.EmbedInput, id=st.text(max_size=200), image=st.binary(max_size=300))
+    | st.builds(
+        lambda id_: embedder_pb2.EmbedInput(id=id_, attributes=write_record({"a": 1})), st.text(max_size=3)
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(inputs=embed_inputs, no_store=st.booleans(), priority=st.sampled_from([0, 1, 2]))
+def test_a_request_that_is_joined_is_the_message(inputs, no_store, priority):
+    """The embedder parses what a message with the same inputs would have been."""
+    head = embedder_pb2.EmbedRequest(space_id="a" * 64, no_store=no_store, priority=priority)
+
+    data = write_embed_request(head, inputs)
+
+    whole = [embedder_pb2.EmbedInput(image=entry) if isinstance(entry, bytes) else entry for entry in inputs]
+    expected = embedder_pb2.EmbedRequest(
+        space_id="a" * 64, no_store=no_store, priority=priority, inputs=whole
+    )
+    assert embedder_pb2.EmbedRequest.FromString(data) == expected

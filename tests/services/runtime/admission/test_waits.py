@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.runtime.admission.waits import Turns, Wait
+from services.runtime.admission.waits import Turns, Turnstile, Wait
 
 
 def test_a_wait_ends_when_somebody_says_so() -> None:
@@ -84,3 +84,31 @@ def test_peers_have_turns_of_their_own() -> None:
     assert all(isinstance(outcome, TimeoutError) for outcome in flood)
     assert data == b"message"
     assert took_s < 0.1
+
+
+def test_one_task_passes_a_turnstile_at_each_turn_of_the_loop() -> None:
+    """Between two long steps what is ready runs; a task that is cancelled gives up its turn (S-12)."""
+
+    async def scenario() -> tuple[list[int], list[int]]:
+        turnstile, turn, passed = Turnstile(), 0, []
+
+        async def step() -> None:
+            await turnstile.turn()
+            passed.append(turn)
+
+        tasks = [asyncio.create_task(step()) for _ in range(6)]
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0)
+            turn += 1
+            if turn == 1:
+                tasks[3].cancel()
+        before, passed = passed, []
+        for _ in range(4):
+            await asyncio.sleep(0)
+        await step()
+        return before, passed
+
+    first, later = asyncio.run(scenario())
+
+    assert len(first) == len(set(first)) == 5
+    assert len(later) == 1
