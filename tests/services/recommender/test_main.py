@@ -8,16 +8,22 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from types import SimpleNamespace
 
 import grpc
 import pytest
-from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc, recommender_pb2, recommender_pb2_grpc
+from atelier.recommender.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    index_pb2,
+    index_pb2_grpc,
+    recommender_pb2,
+    recommender_pb2_grpc,
+)
 
 from services.runtime import errors
 from tests.services.recommender.conftest import until
-from tests.services.recommender.world import call, ids, item
+from tests.services.recommender.world import call, ids, item, vector_of
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +73,7 @@ def connected(process):
         stubs = SimpleNamespace(
             catalog=catalog_pb2_grpc.CatalogServiceStub(channel),
             recommender=recommender_pb2_grpc.RecommenderServiceStub(channel),
+            index=index_pb2_grpc.IndexServiceStub(channel),
         )
         until(lambda: answers(stubs), 10)
         yield stubs
@@ -134,16 +141,44 @@ def test_a_second_process_is_refused_naming_the_holder(launch):
         assert recommend(stubs, b"knit") == []
 
 
-def test_sigterm_ends_cleanly_and_the_index_is_loaded_again(launch, tmp_path):
-    """SIGTERM ends with code 0; the next process finds every item (S-8)."""
+def test_sigterm_ends_cleanly_and_the_index_is_loaded_again(launch, models, tmp_path):
+    """SIGTERM ends with code 0; the next process loads the segment files as they are (S-8)."""
+    space_id = models[1].space_id
     first = launch()
     with connected(first) as stubs:
-        request = catalog_pb2.UpsertItemsRequest(items=[item(f"i{n}", f"knit i{n}") for n in range(100)])
-        call(stubs.catalog.UpsertItems, request)
+        for start in range(0, 2560, 128):
+            vectors = {f"i{n}": vector_of([f"i{n}"], space_id) for n in range(start, start + 128)}
+            items = [item(name, vector=(space_id, vector)) for name, vector in vectors.items()]
+            call(stubs.catalog.UpsertItems, catalog_pb2.UpsertItemsRequest(items=items))
         first.send_signal(signal.SIGTERM)
         assert first.wait(20) == 0
+    segments = stamps(tmp_path)
 
-    started = time.monotonic()
-    with connected(launch()) as stubs:
-        assert recommend(stubs, b"knit i7") == ["i7"]
-    assert time.monotonic() - started < 20
+    second = launch()
+    with connected(second) as stubs:
+        assert recommend(stubs, b"i7") == ["i7"]
+        status = call(stubs.index.GetStatus, index_pb2.GetStatusRequest())
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(20) == 0
+
+    assert segments
+    assert segments.items() <= stamps(tmp_path).items()
+    assert status.live_count == 2560
+    assert status.segment_rows >= 1024
+
+
+def stamps(tmp_path):
+    """When each segment file was written, by name."""
+    return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "catalogue" / "index").rglob("*.hnsw")}
+
+
+def test_a_directory_in_place_of_the_catalog_is_one_line(launch, tmp_path):
+    """What cannot be opened ends the process with code 1 and a line that says why, without a trace."""
+    (tmp_path / "catalogue" / "catalogue.db").mkdir(parents=True)
+
+    process = launch()
+
+    assert process.wait(30) == 1
+    lines = process.stderr.read().splitlines()
+    assert len(lines) == 1
+    assert "catalogue.db is a directory" in lines[0]

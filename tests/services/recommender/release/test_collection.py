@@ -124,6 +124,29 @@ def test_without_a_store_the_service_waits(serve, shelf, embedder):
     assert ids(recommender.recommend(image=b"knit")) == []
 
 
+@pytest.mark.parametrize("trouble", ["file", "loop"])
+def test_an_unreadable_store_at_start_ends_nothing(models, serve, shelf, trouble):
+    """A store that cannot be read leaves the process waiting; once it can, the last release serves (S-8)."""
+    first = serve()
+    first.upsert(item("a", "knit"))
+    first.close()
+    shelf.root.rename(shelf.root.with_name("away"))
+    if trouble == "file":
+        shelf.root.write_bytes(b"not a store")
+    else:
+        shelf.root.symlink_to(shelf.root)
+
+    second = serve(wait=False)
+    assert health(second) == health_pb2.HealthCheckResponse.NOT_SERVING
+    with pytest.raises(errors.Unavailable, match="no release yet"):
+        second.recommend(image=b"knit")
+    shelf.root.unlink()
+    shelf.root.with_name("away").rename(shelf.root)
+
+    until(lambda: health(second) == health_pb2.HealthCheckResponse.SERVING)
+    assert ids(second.recommend(image=b"knit")) == ["a"]
+
+
 def test_a_store_that_goes_leaves_what_is_loaded(recommender, models, shelf):
     """Store gone later: what is loaded serves, and the status says so (S-8)."""
     recommender.upsert(item("a", "knit"))

@@ -76,7 +76,7 @@ class Desk:
 
 
 async def until(condition):
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - conditions of another thread
         await asyncio.sleep(0)
 
 
