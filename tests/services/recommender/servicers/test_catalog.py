@@ -1,4 +1,5 @@
 import hashlib
+import sqlite3
 import time
 
 import numpy as np
@@ -355,3 +356,70 @@ def test_many_items_go_through_segments(recommender, models):
     )
     assert set(ids(few)) == {f"v{n}" for n in range(0, 3000, 100)}
     assert recommender.status().live_count == 3000
+
+
+def test_small_writes_and_imports_wait_in_queues_of_their_own(models, serve, embedder):
+    """With the one full, the other goes on; a refusal names its bound and when to try again (S-4)."""
+    space_id = models[1].space_id
+    recommender = serve(small_write_queue=1, upsert_queue_bytes=1)
+    bare = [item(f"v{n}", vector=(space_id, vector_of([f"w{n}"], space_id))) for n in range(9)]
+    embedder.fake.slow_spaces.add(space_id)
+    embedder.fake.gate.clear()
+
+    small = waiting_upsert(recommender, embedder, [item("a", "knit")])
+    with pytest.raises(errors.ResourceExhausted, match="1 small writes are held") as caught:
+        recommender.delete("v1")
+    assert caught.value.retry_after_s
+    recommender.upsert(*bare)
+    large = waiting_upsert(recommender, embedder, [item(f"p{n}", f"p{n}") for n in range(9)])
+    with pytest.raises(errors.ResourceExhausted, match="bytes of UpsertItems calls are held"):
+        recommender.upsert(*bare)
+    embedder.fake.gate.set()
+    small.result()
+    large.result()
+
+    assert recommender.delete("v1").deleted_count == 1
+    assert recommender.list().total_count == 18
+
+
+def waiting_upsert(recommender, embedder, items):
+    """An upsert that waits for the embedder."""
+    asked = len(embedder.fake.requests)
+    call = recommender.stubs.catalog.UpsertItems.future(catalog_pb2.UpsertItemsRequest(items=items))
+    while len(embedder.fake.requests) == asked:
+        time.sleep(0.01)
+    return call
+
+
+def test_a_damaged_item_ends_no_listing(recommender, tmp_path):
+    """Pages go on beyond a damaged row, which is left out; asked for by name it is DATA_LOSS (R-4)."""
+    recommender.upsert(*(item(f"item-{n}", f"knit {n}") for n in range(5)))
+    with sqlite3.connect(tmp_path / "catalogue" / "catalogue.db") as connection:
+        connection.execute("UPDATE items SET released_at = 1 WHERE item_id = 'item-2'")
+    connection.close()
+
+    seen, token = [], ""
+    while True:
+        page = recommender.list(page_size=2, page_token=token)
+        seen.append([each.item_id for each in page.items])
+        token = page.next_page_token
+        if not token:
+            break
+
+    assert seen == [["item-0", "item-1"], ["item-3", "item-4"]]
+    with pytest.raises(errors.DataLoss, match="item-2"):
+        recommender.get("item-2")
+
+
+def test_a_product_of_several_items_comes_back(recommender):
+    """product_id is kept as it was given, and a change of it takes a revision (R-10)."""
+    recommender.upsert(item("a", "knit", product_id="look-1"), item("b", "skirt"))
+    before = recommender.get("a").item
+    recommender.upsert(item("a", "knit", product_id="look-2"))
+
+    after = recommender.get("a").item
+    assert (before.product_id, after.product_id) == ("look-1", "look-2")
+    assert after.revision > before.revision
+    assert recommender.get("b").item.product_id == ""
+    with pytest.raises(errors.InvalidArgument, match="product_id"):
+        recommender.upsert(item("a", "knit", product_id="../x"))
