@@ -77,7 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self.default_deadline_s = default_deadline_s
         self._metrics = metrics
         self._handlers: dict[str, Any] = {}
-        self._health = HealthCalls()
+        self._health = HealthCalls(bodies.limits.peers)
         self._calls: set[asyncio.Task[Any] | None] = set()
         self.long_steps = Turnstile()
         self._idle = asyncio.Event()

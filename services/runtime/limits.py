@@ -1,5 +1,7 @@
-"""The bounds that every service and client enforces (S-5, S-7); `GetLimits` publishes them."""
+"""The bounds that every service and client enforces (S-5, S-7), which `GetLimits` publishes; open files."""
 
+import resource
+from contextlib import suppress
 from typing import Final
 
 from atelier.types.v1 import types_pb2
@@ -8,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from inference.attributes import MOST_TERMS
 
 MIB: Final = 1 << 20
+_OWN_FILES: Final = 256  # for everything but callers: models, databases, logs, calls to other services
+_MANY_CONNECTIONS: Final = 4_096
 RECORD_BYTES: Final = 256 << 10  # of an attribute record as a message; a larger one is refused unread
 
 
@@ -32,3 +36,24 @@ def to_message(limits: Limits, default_deadline_s: float) -> types_pb2.Limits:
         attribute_terms=MOST_TERMS,
         default_deadline_ms=round(default_deadline_s * 1_000),
     )
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as the machine allows it: each caller's connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS allows less than its own hard limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def most_connections() -> int:
+    """Connections that a server accepts at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else max(soft - _OWN_FILES, soft // 2)
+
+
+def idle_s(seconds: float) -> float:
+    """Seconds after which a connection without calls ends: fewer than `seconds` where connections are few.
+
+    Whoever holds them all open keeps even health out until some end.
+    """
+    return seconds * min(1.0, most_connections() / _MANY_CONNECTIONS)

@@ -5,7 +5,6 @@ import gc
 import json
 import logging
 import os
-import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -30,7 +29,7 @@ from services.runtime.authorization import open_authorization
 from services.runtime.credentials import open_certificate
 from services.runtime.errors import ErrorTable
 from services.runtime.interceptors import CallInterceptor
-from services.runtime.limits import MIB
+from services.runtime.limits import MIB, idle_s, most_connections, raise_file_limit
 from services.runtime.security import BadSecurity, is_loopback
 from services.runtime.settings import ServiceSettings
 from services.runtime.telemetry import CallMetrics, HopMetrics, configure_logging, register_build
@@ -44,7 +43,6 @@ _REFLECTION_LIMITS: Final = BodyLimits(
 _CONNECTION_CALLS: Final = 1_024  # at once of one connection; further ones wait at the client
 _HANDSHAKE_MS: Final = 5_000
 _WINDOW_BYTES: Final = 4 * MIB  # 18 MiB take 0.5 s over a round trip of 80 ms, and 1.5 s with gRPC's 64 KiB
-_OWN_FILES: Final = 256  # for everything but callers: models, databases, logs, calls to other services
 
 _log = logging.getLogger(__name__)
 
@@ -260,20 +258,8 @@ def _ready_file(context: ServerContext, name: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def raise_file_limit() -> None:
-    """Let this process open as many files as the machine allows it: each caller's connection is one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS allows less than its own hard limit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _most_connections() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 20 if soft == resource.RLIM_INFINITY else max(soft - _OWN_FILES, soft // 2)
-
-
 def _body_limits(settings: ServiceSettings) -> BodyLimits:
-    names = ("held_bytes", "receiving", "streams", "stream_idle_s")
+    names = ("held_bytes", "receiving", "streams", "stream_idle_s", "peers")
     return BodyLimits(**{name: getattr(settings, name) for name in names})
 
 
@@ -294,7 +280,7 @@ def _options(settings: ServiceSettings) -> list[tuple[str, Any]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.max_concurrent_streams", _CONNECTION_CALLS),
-        ("grpc.max_connection_idle_ms", round(settings.connection_idle_s * 1_000)),
+        ("grpc.max_connection_idle_ms", round(idle_s(settings.connection_idle_s) * 1_000)),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
-        ("grpc.max_allowed_incoming_connections", _most_connections()),
+        ("grpc.max_allowed_incoming_connections", most_connections()),
     ]

@@ -15,6 +15,7 @@ from pydantic_settings import SettingsConfigDict
 
 from model_store.errors import UnsupportedLocation
 from model_store.storage import LocalStorage
+from services.runtime.admission.request_bodies import Peers
 from services.runtime.limits import Limits
 from services.runtime.security import PeerSettings
 
@@ -43,6 +44,8 @@ class ServiceSettings(PeerSettings):
     receiving: int = Field(default=16, gt=0)
     streams: int = Field(default=64, gt=0)
     stream_idle_s: float = Field(default=60.0, gt=0)
+    # What counts as one caller where callers get shares: an address, or each connection, as behind a proxy.
+    peers: Peers = "address"
     connection_idle_s: float = Field(default=300.0, gt=0)
     message_fields: int = Field(default=100_000, gt=0)
     limits: Limits = Limits()

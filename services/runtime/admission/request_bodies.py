@@ -13,7 +13,9 @@ import asyncio
 from collections import Counter as Multiset
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from ipaddress import ip_address, ip_network
+from typing import Final, Literal, NamedTuple, Protocol
+from urllib.parse import unquote
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -23,9 +25,10 @@ from services.runtime.errors import ResourceExhausted
 SMALL_BYTES: Final = 64 << 10
 _SHARES: Final = (0.9, 0.5)  # of interactive and of bulk calls
 _RETRY_S: Final = 0.5
-_CROWDING: Final = 10  # how much sooner those of a connection expire that has more than half of them
+_CROWDING: Final = 10  # how much sooner those of a caller expire that has more than half of them
 
 Read = Callable[[], Awaitable[bytes | None]]  # the next message, None at the end
+Peers = Literal["address", "connection"]  # what counts as one caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class BodyLimits:
 
     held_bytes: bytes read of unanswered calls; exceeded by at most the last body that is admitted.
     receiving: bodies of single messages that arrive at once while none is held; fewer the more are held.
-    streams: calls at once whose request is a stream; half of them for one connection.
+    streams: calls at once whose request is a stream; half of them for one caller.
     message_bytes: bytes of one message; None for what gRPC accepts.
     patience_s: seconds after which an arriving body, or an idle stream, is ended if another call waits; a
     tenth of them for bodies of a connection that has more than half of those arriving.
@@ -47,6 +50,7 @@ class BodyLimits:
     message_bytes: int | None = None
     patience_s: float = 5.0
     stream_idle_s: float = 60.0
+    peers: Peers = "address"
 
 
 class Caller(NamedTuple):
@@ -63,6 +67,23 @@ class OpenStream(Protocol):
 
     def expire_if_idle(self, seconds: float) -> None:
         """End the stream if it has waited for longer than `seconds` without work in progress."""
+
+
+def peer_key(peer: str, peers: Peers) -> str:
+    """Whom a connection counts for, as gRPC names it: its IPv4 address or IPv6 network of 64 bits.
+
+    The connection itself on loopback and on a unix socket, where all who come by way of a proxy have one
+    address, and everywhere if `peers` says so.
+    """
+    host = unquote(peer.partition(":")[2]).rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return peer
+    address = getattr(address, "ipv4_mapped", None) or address
+    if peers == "connection" or address.is_loopback:
+        return peer
+    return str(address) if address.version == 4 else str(ip_network((address, 64), strict=False))
 
 
 class BodyAdmission:
@@ -98,10 +119,10 @@ class BodyAdmission:
             for other in self._streams:
                 other.expire_if_idle(self.limits.patience_s)
             raise self.rejection("STREAMS", f"{count} streams are open, the limit is {limit}")
-        peer, limit = stream.caller.peer(), max(limit // 2, 1)
-        count = sum(other.caller.peer() == peer for other in self._streams)
+        peer, limit = self._peer(stream.caller), max(limit // 2, 1)
+        count = sum(self._peer(other.caller) == peer for other in self._streams)
         if count >= limit:
-            message = f"{count} streams of this connection are open, the limit is {limit}"
+            message = f"{count} streams of this caller are open, the limit is {limit}"
             raise self.rejection("STREAMS", message)
         self._streams.append(stream)
 
@@ -122,7 +143,7 @@ class BodyAdmission:
         state = self._state(caller)
         self._expire_slow()
         try:
-            return await self._peeks.read(read, caller.peer())
+            return await self._peeks.read(read, self._peer(caller))
         except TimeoutError as error:
             raise self.rejection(reason, state) from error
 
@@ -171,11 +192,14 @@ class BodyAdmission:
 
     def _expire_slow(self) -> None:
         """Reject bodies that have been arriving for longer than the patience: another call waits."""
-        peers = Multiset(caller.peer() for caller in self._arriving.values())
+        peers = Multiset(map(self._peer, self._arriving.values()))
         for wait, caller in self._arriving.items():
-            crowding = 2 * peers[caller.peer()] > self.limits.receiving > 1
+            crowding = 2 * peers[self._peer(caller)] > self.limits.receiving > 1
             if wait.lasted_s > self.limits.patience_s / (_CROWDING if crowding else 1):
                 wait.expire()
+
+    def _peer(self, caller: Caller) -> str:
+        return peer_key(caller.peer(), self.limits.peers)
 
     def _state(self, caller: Caller) -> str:
         own = f", {self._held[True]} of them in bulk calls, which may hold half" if caller.bulk else ""

@@ -1,6 +1,8 @@
 """Requests' bodies: what is not admitted is not read, what is admitted is counted (S-4)."""
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,8 +13,14 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from services.runtime.admission.held_bodies import HeldBody
-from services.runtime.admission.request_bodies import SMALL_BYTES, BodyAdmission, BodyLimits, Caller
+from services.runtime.admission.held_bodies import HeldBody, HeldStream
+from services.runtime.admission.request_bodies import (
+    SMALL_BYTES,
+    BodyAdmission,
+    BodyLimits,
+    Caller,
+    peer_key,
+)
 from services.runtime.context import BULK, PRIORITY
 from services.runtime.errors import ResourceExhausted
 from services.runtime.limits import MIB
@@ -234,5 +242,46 @@ def test_a_body_that_is_not_one_message_is_refused(serve: Serve) -> None:
             assert await outcome(raw(iter([]))) == malformed
             assert await outcome(raw(iter([b"\xff\xff"]))) == malformed
             assert held(it) == 0
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("peer", "key"),
+    [
+        ("ipv4:192.0.2.7:50123", "192.0.2.7"),
+        ("ipv6:%5B2001:db8:1:2::3%5D:50123", "2001:db8:1:2::/64"),
+        ("ipv6:[2001:db8:1:2:ffff::4]:9", "2001:db8:1:2::/64"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:9", "fe80::/64"),
+        ("ipv6:%5B::ffff:192.0.2.7%5D:9", "192.0.2.7"),
+        ("ipv4:127.0.0.1:50123", "ipv4:127.0.0.1:50123"),
+        ("ipv6:%5B::1%5D:50123", "ipv6:%5B::1%5D:50123"),
+        ("unix:/run/atelier.sock", "unix:/run/atelier.sock"),
+        ("unix:", "unix:"),
+    ],
+)
+def test_connections_of_one_address_are_one_caller(peer: str, key: str) -> None:
+    """Shares are an address's, however many connections it opens; a proxy's are a connection's (S-4)."""
+    assert peer_key(peer, "address") == key
+    assert peer_key(peer, "connection") == peer
+
+
+def test_an_address_has_half_of_the_streams_over_all_its_connections() -> None:
+    """A ninth stream over a third connection is refused where sixteen may be open (S-4)."""
+
+    async def scenario() -> None:
+        admission = BodyAdmission(BodyLimits(held_bytes=MIB, receiving=4, streams=16), CollectorRegistry())
+        ports = itertools.cycle((1, 2, 3))
+
+        def stream(host: str) -> HeldStream:
+            peer = f"ipv4:{host}:{next(ports)}"
+            return HeldStream(admission, Caller(lambda: peer, bulk=True))
+
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):
+                stack.enter_context(stream("192.0.2.7"))
+            with pytest.raises(ResourceExhausted, match="8 streams of this caller are open, the limit is 8"):
+                stack.enter_context(stream("192.0.2.7"))
+            stack.enter_context(stream("192.0.2.8"))
 
     asyncio.run(scenario())
