@@ -26,7 +26,8 @@ from model_store.store import ModelStore
 from trainer.configuration import TrainingSettings
 from trainer.fashion.config import FashionConfig, read_fashion_config
 from trainer.fashion.data.kfashion import STYLES, load_dataset
-from trainer.fashion.data.prepare import PrepareOptions, prepare_kfashion
+from trainer.fashion.data.prepare import PrepareOptions
+from trainer.fashion.data.prepare_kfashion import prepare_kfashion
 from trainer.fashion.data.prepared_data import GarmentRecord, open_garments
 from trainer.fashion.encoders import build_encoder
 from trainer.fashion.evaluation.encoded import TO_IMAGE

@@ -4,14 +4,17 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
 from typer import Option
 
 from cli.command import Change, Json, SplitSeed, training_command
-from cli.errors import CommandError
+from cli.errors import FAILED, CommandError
 from cli.fashion.options import RECORDS_FILE, Config, Data, app
 from cli.output import print_answer, print_line, print_table
 
 DEFAULT_GARMENTS = 200
+
+Styles = Annotated[str, Option(help="Styles of K-Fashion: comma-separated, or all.")]
 
 
 @training_command(app)
@@ -26,35 +29,63 @@ def prepare(
         Option(help="Table of a shop instead of --kfashion: CSV or JSONL with image and attributes."),
     ] = None,
     images: Annotated[Path | None, Option(help="Folder with the pictures that --attributes names.")] = None,
-    styles: Annotated[
-        str, Option(help="Styles of K-Fashion: comma-separated, or all.")
-    ] = "레트로,로맨틱,리조트",
+    styles: Styles = "레트로,로맨틱,리조트",
     strict: Annotated[
         bool, Option("--strict", help="Fail on a bad record instead of leaving it out.")
     ] = False,
     seed: SplitSeed = 42,
     config: Config = None,
+    change: Change = None,
     as_json: Json = False,
 ) -> None:
     """Cut garments out of K-Fashion, or read the table of a shop, into a folder to train on."""
+    from trainer.configuration import parse_settings
     from trainer.fashion.config import read_fashion_config
     from trainer.fashion.data.kfashion import STYLES, load_dataset
-    from trainer.fashion.data.prepare import PrepareOptions, prepare_kfashion, prepare_table
+    from trainer.fashion.data.prepare import PrepareOptions
+    from trainer.fashion.data.prepare_kfashion import prepare_kfashion
+    from trainer.fashion.data.prepare_table import prepare_table
     from trainer.loop.progress import bars
 
     if (kfashion is None) == (attributes is None):
         raise CommandError("give --kfashion ROOT, or --attributes FILE with --images DIR")
-    settings = read_fashion_config(config).attributes
+    read = read_fashion_config(config, parse_settings(change or ()))
+    settings = read.attributes
     with bars() as progress:
-        preparation = PrepareOptions(out=out, strict=strict, seed=seed, progress=progress)
+        preparation = PrepareOptions(out=out, strict=strict, seed=seed, progress=progress, shares=read.split)
         if kfashion is not None:
-            wanted = STYLES if styles == "all" else tuple(word.strip() for word in styles.split(","))
-            report = prepare_kfashion(load_dataset(kfashion, wanted), settings, preparation)
+            dataset = load_dataset(kfashion, _styles(styles, STYLES), read.looks)
+            report = prepare_kfashion(dataset, settings, preparation)
         elif attributes is not None and images is not None:
             report = prepare_table(attributes, images, settings, preparation)
         else:
             raise CommandError(f"--attributes {attributes} needs --images, the folder with its pictures")
     print_answer(report, partial(_print_data, out), as_json=as_json)
+
+
+@training_command(app)
+def check(
+    kfashion: Annotated[Path, Option(help="Root folder of K-Fashion, with its label files.")],
+    styles: Styles = "all",
+    pictures: Annotated[
+        bool, Option(help="Decode every photograph and cut its garments, as prepare does. Slower.")
+    ] = True,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Check label files and photographs of K-Fashion, writing nothing; fail if any of them is unusable."""
+    from trainer.fashion.config import read_fashion_config
+    from trainer.fashion.data.check import check_kfashion
+    from trainer.fashion.data.kfashion import STYLES, load_dataset
+    from trainer.loop.progress import bars
+
+    read = read_fashion_config(config)
+    dataset = load_dataset(kfashion, _styles(styles, STYLES), read.looks)
+    with bars() as progress:
+        report = check_kfashion(dataset, read.attributes, progress, pictures=pictures)
+    print_answer(report, _print_check, as_json=as_json)
+    if report["excluded"]:
+        raise typer.Exit(FAILED)
 
 
 @training_command(app)
@@ -94,14 +125,32 @@ def augment(
     from trainer.configuration import parse_settings
     from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
     from trainer.fashion.config import read_fashion_config
-    from trainer.fashion.data.prepared_data import open_garments, split_records
+    from trainer.fashion.data.prepared_data import open_garments
+    from trainer.fashion.data.splits import split_records
 
     settings, garments = open_garments(data, read_fashion_config(config, parse_settings(change or ())))
-    split = split_records(garments, settings.training.seed)
+    split = split_records(garments, settings.training.seed, settings.split)
     for sample in draw_samples(split.train, settings, out / SAMPLES):
         for line in (sample.item_id, f"  before  {sample.before}", f"  after   {sample.after}"):
             print_line(line)
     print_line(f"wrote {out / SAMPLES}")
+
+
+def _styles(text: str, every: tuple[str, ...]) -> tuple[str, ...]:
+    return every if text == "all" else tuple(word.strip() for word in text.split(","))
+
+
+def _print_check(report: dict[str, Any]) -> None:
+    rows: list[tuple[object, ...]] = [(f"label files of {s}", n) for s, n in report["label_files"].items()]
+    rows += [("garments", report["garments"]), ("photographs", report["photographs"])]
+    rows += [("looks", report["looks"]), ("photographs of a look of several", report["in_looks"])]
+    rows += [(f"unknown words of {name}", count) for name, count in report["unknown_words"].items()]
+    rows += [(f"unusable: {reason}", count) for reason, count in report["excluded"].items()]
+    rows += [(f"noted: {what}", count) for what, count in report["noted"].items()]
+    print_table("K-Fashion", ("figure", "#value"), rows)
+    for reason, examples in report["examples"].items():
+        print_line(f"{reason}, for example {examples[0]}")
+    print_line("CHECK FAIL" if report["excluded"] else "CHECK PASS")
 
 
 def _print_data(out: Path, report: dict[str, Any]) -> None:

@@ -21,8 +21,13 @@ def evaluate(
     data: Data,
     run: Annotated[list[Path], Option(help="Folder of a run. Several runs are one ensemble.")],
     out: Annotated[Path | None, Option(help="Folder to write results/ into. Default: the run.")] = None,
-    split: Annotated[Part, Option(help="Part of the split that gives queries and gallery.")] = "val",
-    probes: Annotated[bool, Option(help="Compare with linear probes; only with --split val.")] = True,
+    split: Annotated[
+        Part | None,
+        Option(
+            help="Part of the split that gives queries and gallery. Default: test, or val without a test."
+        ),
+    ] = None,
+    probes: Annotated[bool, Option(help="Compare with linear probes; only on test and val.")] = True,
     places: Places,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +57,12 @@ def search(
         int, Option(min=1, max=100, help="Number of garments whose records are queries.")
     ] = 20,
     k: Annotated[int, Option("--k", min=1, max=1000, help="Number of pictures to find for each query.")] = 5,
-    split: Annotated[Part, Option(help="Part of the split whose garments are the gallery.")] = "val",
+    split: Annotated[
+        Part | None,
+        Option(
+            help="Part of the split whose garments are the gallery. Default: test, or val without a test."
+        ),
+    ] = None,
     fast: Annotated[bool, Option("--fast", "--quick", help="Train the run first, for two epochs.")] = False,
     image: ImageModel = IMAGE,
     places: Places,
@@ -60,29 +70,29 @@ def search(
 ) -> None:
     """Search pictures by records; a sheet of each style goes to RUN/results/similarity_search."""
     from trainer.fashion.config import read_fashion_config
+    from trainer.fashion.evaluation.encoded import choose_samples
+    from trainer.fashion.quick import train_quickly
     from trainer.fashion.search import (
-        choose_samples,
         read_query,
         search_record,
         search_samples,
         write_searches,
     )
-    from trainer.fashion.train import train_quickly
     from trainer.fashion.trained_run import open_run, read_prepared
 
     with places.workspace(run) as workspace:
         if fast:
             train_quickly(data, resolve_version(places.models, image), workspace, read_fashion_config())
         trained = open_run(run, places.models)
-        gallery = read_prepared(data, trained).part(split)
-        encoded = trained.encode_garments(gallery, workspace)
+        prepared = read_prepared(data, trained)
+        encoded = trained.encode_garments(prepared.part(split or prepared.split.judged), workspace)
     if query is None:
-        searches = search_samples(encoded, choose_samples(encoded.words("style"), samples), k)
+        searches = search_samples(encoded, choose_samples(encoded.styles, samples), k)
     else:
-        record = trained.schema.normalise(read_query(query))
+        record = trained.schema.normalise(trained.named(read_query(query)))
         vector_D = trained.encode_records([record])[0]
         searches = (search_record(record, vector_D, encoded, k),)
-    body = write_searches(run, searches, encoded.garments)
+    body = write_searches(run, searches, encoded.garments, trained)
     print_answer(body, partial(_print_searches, run, sampled=query is None), as_json=as_json)
 
 
@@ -118,13 +128,16 @@ def sanity(
 
 
 def _print_evaluation(report: Path, body: dict[str, Any]) -> None:
-    from trainer.fashion.evaluation.markdown import rows_of
+    from trainer.fashion.evaluation.markdown import notes_on, rows_of
 
     columns = ("figure", "#value", "#chance", "#tie ceiling")
     print_table(f"{body['garments']} garments, {body['split']}", columns, rows_of(body))
     if "probes" in body:
         _print_probes(body["probes"])
     _print_groups(body["query_groups"])
+    _print_targets(body)
+    for note in notes_on(body):
+        print_line(note)
     print_line(f"full report: {report}")
 
 
@@ -136,6 +149,24 @@ def _print_groups(groups: dict[str, Any]) -> None:
     verdicts = groups["anchors_against_others"].items()
     compared = ", ".join(f"{figure} {comparison['verdict']}" for figure, comparison in verdicts)
     print_line(f"anchors against all others: {compared}")
+
+
+def _print_targets(body: dict[str, Any]) -> None:
+    from trainer.fashion.evaluation.markdown import rows_of_targets
+
+    columns = (
+        "figure",
+        "target",
+        "#gallery",
+        "#chance",
+        "#ceiling",
+        "#probes",
+        "#in batch",
+        "#chance",
+        "#ceiling",
+        "",
+    )
+    print_table("targets on real data", columns, rows_of_targets(body))
 
 
 def _print_probes(probes: dict[str, Any]) -> None:
@@ -151,12 +182,16 @@ def _print_probes(probes: dict[str, Any]) -> None:
 
 
 def _print_searches(run: Path, body: dict[str, Any], *, sampled: bool) -> None:
+    from trainer.fashion.evaluation.markdown import notes_on_words
+
     rows = [
         (query["item_id"] or "query", query["own_place"] or "", item["item_id"], f"{item['similarity']:.3f}")
         for query in body["searches"]
         for item in query["found"][: 1 if sampled else None]
     ]
     print_table(f"nearest of {body['gallery_size']}", ("query", "#own place", "found", "#similarity"), rows)
+    for note in notes_on_words(body["unknown_words"]):
+        print_line(note)
     if sampled:
         print_line(f"own picture among the first {body['k']}: {body['own_found']} of {body['samples']}")
     print_line(f"pictures: {run / 'results' / 'similarity_search'}")

@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Train which garment belongs where.
 RECORDS_FILE: Final = "garments.jsonl"
 IMAGE: Final = "fashion-image@production"
 
-Part = Literal["train", "val", "all"]
+Part = Literal["train", "val", "test", "all"]
 Data = Annotated[Path, Option(help=f"Folder with {RECORDS_FILE} and the pictures that it names.")]
 Config = Annotated[Path | None, Option(help="File of settings, YAML. Default: config/fashion.yml.")]
 ImageModel = Annotated[str, Option(help="Published image model, as MODEL@ALIAS.")]

@@ -86,8 +86,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an attribute encoder against vectors of the published image model; publish it with export.py."""
+    from trainer.fashion.quick import quick_garments, quick_settings
     from trainer.fashion.studies.ablation import ablate_standalone
-    from trainer.fashion.train import quick_garments, quick_settings, train_fashion
+    from trainer.fashion.train import train_fashion
 
     settings, garments, image = source.read(places.models, changes.overrides())
     if quick:
@@ -171,7 +172,7 @@ def temperature(
     places: Places,
     as_json: Json = False,
 ) -> None:
-    """Train with eight temperatures on equal budgets and say whether any is better beyond noise."""
+    """Train with each of eleven temperatures on equal budgets and say whether any is better beyond noise."""
     from trainer.fashion.studies.temperature import Budget, study_temperatures
 
     overrides = changes.overrides()
@@ -184,14 +185,21 @@ def temperature(
 
 
 def _print_report(checkpoint: Path, body: dict[str, Any]) -> None:
-    val = body["val"]
-    figures = [val[name] for name in ("recall", "chance", "tie_ceiling")]
+    from trainer.fashion.train import judged_part
+
+    part = judged_part(body)
+    judged = body[part]
+    figures = [judged[name] for name in ("recall", "chance", "tie_ceiling")]
     rows = [
-        (f"Recall@{k}, whole gallery", *(f"{figure[k]:.3f}" for figure in figures)) for k in val["recall"]
+        (f"Recall@{k}, whole gallery", *(f"{figure[k]:.3f}" for figure in figures)) for k in judged["recall"]
     ]
-    rows.append(("MRR", f"{val['mrr']:.3f}", "", ""))
+    rows.append(("MRR", f"{judged['mrr']:.3f}", "", ""))
     columns = ("figure", "#value", "#chance", "#tie ceiling")
-    print_table(f"encoder for {body['image']['version']}", columns, rows)
+    print_table(f"encoder for {body['image']['version']}, judged on {part}", columns, rows)
+    if dropped := body.get("split", {}).get("dropped"):
+        print_line(f"left out: {dropped} garments whose picture another part has too")
+    if body.get("advice"):
+        print_line(body["advice"])
     if "ablation" in body:
         _print_ablation(body["ablation"])
     print_line(f"to publish: python trainer/export.py fashion --checkpoint {checkpoint}")

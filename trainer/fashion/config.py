@@ -1,5 +1,6 @@
 """Every setting of a fashion model and of its training (F-3, F-4, F-7, F-9, F-22, F-23)."""
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,19 @@ from trainer.loop.schedules import Schedule
 from trainer.views import PictureChanges
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _pattern(text: str) -> str:
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise PydanticCustomError("pattern", "Input should be a regular expression") from error
+    if groups != 1:
+        raise PydanticCustomError("pattern", "Input should have one group, which is the look")
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
 # By field, then by word: the words of that field that may replace it or stand beside it.
 Lexicon = dict[str, dict[str, tuple[str, ...]]]
 
@@ -34,14 +48,17 @@ class FieldSettings(Settings):
     multiple: bool
     core: bool
     words: tuple[str, ...] = Field(min_length=1)
+    # What a shop calls it, for display; empty where that is its name.
+    label: str = ""
 
 
 class AttributeSettings(Settings):
-    """The schema of attribute records."""
+    """The schema of attribute records. columns: the field of a shop's column, by its name there."""
 
     extended: bool = True
     fields: tuple[FieldSettings, ...] = Field(min_length=1)
     spelling: dict[str, str] = Field(default_factory=dict)
+    columns: dict[str, str] = Field(default_factory=dict)
 
     def preprocessing(self) -> AttributePreprocessing:
         """The schema as it goes into a manifest: the core fields, and the others unless `extended` is off."""
@@ -53,6 +70,26 @@ class AttributeSettings(Settings):
             ),
             spelling=self.spelling,
         )
+
+
+class SplitSettings(Settings):
+    """Shares of the garments, by whole photographs and looks, that are held back from training (F-5).
+
+    Every choice is made on the validation part; the headline is of the test part, which 0 leaves out.
+    """
+
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _some_are_left(self) -> "SplitSettings":
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        return self
+
+
+# How checkpoints that state no shares were trained: without a test part.
+EARLIER_SPLIT = SplitSettings(validation=0.2, test=0.0)
 
 
 class PooledSettings(Settings):
@@ -131,16 +168,22 @@ class AugmentationSettings(PictureChanges):
         return self
 
 
+# Similarities are multiplied by 100 at most, as in CLIP: Radford et al. 2021, arXiv:2103.00020.
+LOWEST_TEMPERATURE = 0.01
+
+
 class FashionTraining(TrainingSettings):
     """How an attribute encoder is trained."""
 
-    batch_size: int = Field(64, ge=2)
-    max_epochs: Positive = 10
-    schedule: Schedule = "constant"
+    learning_rate: float = Field(1e-3, gt=0)
+    batch_size: int = Field(128, ge=2)
+    max_epochs: Positive = 50
+    schedule: Schedule = "cosine"
     step_epochs: Positive = 20
     step_factor: float = Field(0.5, gt=0, le=1)
     exponential_factor: float = Field(0.97, gt=0, le=1)
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(0.02, ge=LOWEST_TEMPERATURE)
+    learn_temperature: bool = False
     exclude_ties: bool = True
     standalone_epochs: int = Field(5, ge=0)
     field_dropout: float = Field(0.2, ge=0, lt=1)
@@ -154,6 +197,8 @@ class FashionConfig(Settings):
     checkpoint: str | None = None
     image: ImageSettings = ImageSettings()
     attributes: AttributeSettings
+    split: SplitSettings = SplitSettings()
+    looks: tuple[Pattern, ...] = ()
     encoder: EncoderSettings = PooledSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     training: FashionTraining = FashionTraining()

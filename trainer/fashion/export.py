@@ -15,9 +15,9 @@ from trainer.fashion.train import KIND
 from trainer.fashion.trained_run import IMAGE_MODEL
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.publication.compatible_versions import relatives, serving_versions
+from trainer.publication.frozen import publish_frozen
 from trainer.publication.golden_inputs import golden_pictures, golden_records
 from trainer.publication.graphs import make_proven_graph
-from trainer.publication.int8 import publish_frozen
 from trainer.publication.publish import (
     UNIT_NORM,
     PublishableGraph,

@@ -6,20 +6,22 @@ Contrastive: records are to find their pictures, and pictures their records.
 Shapes: N garments, B garments of a batch, M records beside them, D vector.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch.nn import functional
 
 from inference.attributes import AttributeSchema
 from model_store.manifest import AttributePreprocessing
 from trainer.fashion.augmentation.records import RecordVariants, dropped_fields, unknown_words
 from trainer.fashion.augmentation.views import PictureViews
-from trainer.fashion.config import FashionTraining
-from trainer.fashion.data.prepared_data import GarmentRecord, number_ties
+from trainer.fashion.config import LOWEST_TEMPERATURE, FashionTraining
+from trainer.fashion.data.prepared_data import GarmentRecord, number_ties, query_keys
 from trainer.fashion.encoders import FieldEncoder, encode_tensors
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
 from trainer.loop.module import EpochBatches, EpochModule
@@ -27,6 +29,8 @@ from trainer.loop.schedules import cosine_rate, exponential_rate, step_rate
 
 Stage = Literal["standalone", "contrastive"]
 
+# The learned scale is one number, which moves far: as many times the rate of the weights.
+_SCALE_RATE = 10.0
 # What the views of a record to validate with are drawn from: the same ones after every epoch.
 _VIEW_SEED = 0
 
@@ -35,8 +39,8 @@ _VIEW_SEED = 0
 class GarmentTensors:
     """A part of a split: index tensors by name, float32 picture_ND of length 1, int64 tie_N, keys.
 
-    Equal records have the same key and the same tie: they are the same query. `views` are for training;
-    measurements use the pictures themselves.
+    Records that are equal to an encoder have the same key and the same tie: they are the same query. `views`
+    are for training; measurements use the pictures themselves.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -60,8 +64,8 @@ def make_tensors(
     views: PictureViews | None = None,
 ) -> GarmentTensors:
     """The garments with the vectors that the image model gave for their pictures."""
-    arrays = AttributeSchema(preprocessing).tensors([garment.attributes for garment in garments])
-    keys = tuple(garment.key for garment in garments)
+    schema, records = AttributeSchema(preprocessing), [garment.attributes for garment in garments]
+    arrays, keys = schema.tensors(records), query_keys(records, schema)
     return GarmentTensors(
         tensors={name: torch.from_numpy(array) for name, array in arrays.items()},
         picture_ND=torch.from_numpy(vector_ND),
@@ -92,6 +96,9 @@ class EncoderModule(EpochModule):
         super().__init__(encoder, (rng,), weight_decay=settings.weight_decay)
         self.settings, self.stage, self.rng, self.variants = settings, stage, rng, variants
         self.train_part, self.val_part = train, val
+        # The first stage only starts the encoder: its temperature is that of the settings.
+        learnt = settings.learn_temperature and stage == "contrastive"
+        self.scale = torch.nn.Parameter(torch.tensor(settings.temperature).log().neg()) if learnt else None
 
     @property
     def rate(self) -> float:
@@ -99,6 +106,39 @@ class EncoderModule(EpochModule):
         return (
             self.settings.learning_rate if self.stage == "standalone" else rate_of(self.settings, self.epoch)
         )
+
+    @property
+    def temperature(self) -> torch.Tensor | float:
+        """What similarities are divided by: as set, or as learnt so far."""
+        return self.settings.temperature if self.scale is None else torch.exp(-self.scale)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = super().configure_optimizers()
+        if self.scale is not None:
+            optimizer.add_param_group({"params": [self.scale], "weight_decay": 0.0})
+        return optimizer
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        if self.scale is not None:
+            optimizer = self.optimizers()
+            assert isinstance(optimizer, LightningOptimizer)
+            optimizer.param_groups[-1]["lr"] = _SCALE_RATE * self.rate
+
+    def on_train_batch_end(self, _outputs: Any, _batch: Any, _number: int) -> None:
+        if self.scale is not None:
+            with torch.no_grad():
+                self.scale.clamp_(0.0, -math.log(LOWEST_TEMPERATURE))
+
+    def state(self) -> dict[str, Any]:
+        scale = {} if self.scale is None else {"scale": self.scale.detach().cpu()}
+        return {**super().state(), **scale}
+
+    def restore(self, epoch: int, state: Mapping[str, Any]) -> None:
+        super().restore(epoch, state)
+        if self.scale is not None:
+            with torch.no_grad():
+                self.scale.copy_(state["scale"])
 
     def train_dataloader(self) -> Any:
         return EpochBatches(self._batches)
@@ -124,6 +164,7 @@ class EncoderModule(EpochModule):
             self.network.train()
         figures = evaluate_retrieval(record_ND, self.val_part.picture_ND.numpy(), self.val_part.keys)
         return {
+            "train/temperature": float(self.temperature),
             "val/loss": loss,
             "val/mrr": figures["mrr"],
             **{f"val/recall@{k}": figures["recall"][k] for k in ("1", "5", "10")},
@@ -149,10 +190,9 @@ class EncoderModule(EpochModule):
     def _contrast(
         self, part: GarmentTensors, row_B: torch.Tensor, rng: torch.Generator, *, training: bool
     ) -> torch.Tensor:
-        settings = self.settings
         if self.stage == "standalone":
             one_BD, other_BD = (self._vectors(self._written(part, row_B, rng, training)) for _ in range(2))
-            return info_nce(one_BD, other_BD, settings.temperature, self._ties(part, row_B))
+            return info_nce(one_BD, other_BD, self.temperature, self._ties(part, row_B))
         if not training:
             record_BD, picture_BD = self._vectors(part.rows(row_B)), part.picture_ND[row_B]
         elif part.views is not None:
@@ -160,7 +200,7 @@ class EncoderModule(EpochModule):
         else:
             record_BD = self._vectors(self._written(part, row_B, rng, training))
             picture_BD = part.picture_ND[row_B]
-        return info_nce(record_BD, picture_BD.to(self.device), settings.temperature, self._ties(part, row_B))
+        return info_nce(record_BD, picture_BD.to(self.device), self.temperature, self._ties(part, row_B))
 
     def _contrast_views(
         self, part: GarmentTensors, views: PictureViews, row_B: torch.Tensor, rng: torch.Generator
@@ -172,7 +212,7 @@ class EncoderModule(EpochModule):
             record_MD,
             seen.picture_BD.to(self.device),
             seen.share_BM.to(self.device),
-            self.settings.temperature,
+            self.temperature,
             self._ties(part, seen.row_M),
         )
 
@@ -213,7 +253,7 @@ def rate_of(settings: FashionTraining, epoch: int) -> float:
 def info_nce(
     record_BD: torch.Tensor,
     picture_BD: torch.Tensor,
-    temperature: float,
+    temperature: torch.Tensor | float,
     key_B: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean cross-entropy of finding each record's picture and each picture's record in the batch.
@@ -235,7 +275,7 @@ def shared_info_nce(
     record_MD: torch.Tensor,
     picture_BD: torch.Tensor,
     share_BM: torch.Tensor,
-    temperature: float,
+    temperature: torch.Tensor | float,
     key_M: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """`info_nce` where a picture may show two garments: each pair counts by its share, in both directions.

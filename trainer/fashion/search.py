@@ -15,9 +15,10 @@ import numpy as np
 from inference.attributes import Normalised
 from trainer.errors import InvalidData
 from trainer.fashion.data.prepared_data import GarmentRecord
-from trainer.fashion.evaluation.encoded import STYLE, Encoded, rows_by_word
+from trainer.fashion.evaluation.encoded import STYLE, Encoded, style_of
 from trainer.fashion.evaluation.retrieval import nearest, rank_own
 from trainer.fashion.train import RESULTS
+from trainer.fashion.trained_run import TrainedRun
 from trainer.reports.contact_sheet import SheetRow, Tile, save_sheet
 from trainer.reports.json_report import write_report
 
@@ -38,14 +39,6 @@ class Search:
     similarity_K: tuple[float, ...]
     own_row: int | None = None
     own_place: int | None = None
-
-
-def choose_samples(styles: Sequence[str], count: int, seed: int = 0) -> np.ndarray:
-    """int64 rows of at most `count` garments: of each style in turn, until there are enough."""
-    rng = np.random.default_rng(seed)
-    queues = [list(rng.permutation(rows)) for rows in rows_by_word(styles).values()]
-    turns = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
-    return np.sort(np.array(turns[:count], np.int64))
 
 
 def search_samples(encoded: Encoded, row_Q: np.ndarray, k: int) -> tuple[Search, ...]:
@@ -69,7 +62,7 @@ def search_record(record: Normalised, record_D: np.ndarray, encoded: Encoded, k:
 
 
 def write_searches(
-    out: Path, searches: Sequence[Search], garments: Sequence[GarmentRecord]
+    out: Path, searches: Sequence[Search], garments: Sequence[GarmentRecord], run: TrainedRun
 ) -> dict[str, Any]:
     """Write `results/similarity_search/`: a picture a style and everything as JSON, which is returned."""
     folder = out / RESULTS / SEARCH_FOLDER
@@ -77,10 +70,12 @@ def write_searches(
         old.unlink()
     by_style: defaultdict[str, list[Search]] = defaultdict(list)
     for search in searches:
-        by_style[next(iter(search.record.get(STYLE, ())), "query")].append(search)
+        by_style[_style(search, garments)].append(search)
     pictures = {
         style: save_sheet(
-            folder / f"{_file_name(style)}.png", [_row(search, garments) for search in group], side=_SIDE
+            folder / f"{_file_name(style)}.png",
+            [_row(search, garments, run.labels) for search in group],
+            side=_SIDE,
         ).name
         for style, group in by_style.items()
     }
@@ -92,6 +87,7 @@ def write_searches(
         "pictures": pictures,
         "own_found": sum(place <= k for place in placed),
         "samples": len(placed),
+        "unknown_words": run.unknown_words([search.record for search in searches]),
         "searches": [_body(search, garments) for search in searches],
     }
     return write_report(folder / SEARCH_FILE, body)
@@ -109,8 +105,17 @@ def _body(search: Search, garments: Sequence[GarmentRecord]) -> Mapping[str, Any
     }
 
 
-def _row(search: Search, garments: Sequence[GarmentRecord]) -> SheetRow:
-    words = [f"{name}: {', '.join(values)}" for name, values in search.record.items() if values]
+def _style(search: Search, garments: Sequence[GarmentRecord]) -> str:
+    """The style of a query: that of its garment, or the first one that its record names."""
+    if search.own_row is not None:
+        return style_of(garments[search.own_row])
+    return next(iter(search.record.get(STYLE, ())), "query")
+
+
+def _row(search: Search, garments: Sequence[GarmentRecord], labels: Mapping[str, str]) -> SheetRow:
+    words = [
+        f"{labels.get(name, name)}: {', '.join(values)}" for name, values in search.record.items() if values
+    ]
     own = () if search.own_place is None else (f"own picture: place {search.own_place}",)
     tiles = [
         Tile(picture=garments[row].path.read_bytes(), caption=f"{cosine:.3f}", framed=row == search.own_row)

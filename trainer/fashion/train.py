@@ -9,18 +9,12 @@ from typing import Any
 import torch
 
 from model_store.store import Version
-from trainer.configuration import change_settings
 from trainer.fashion.augmentation.records import RecordVariants
 from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
 from trainer.fashion.augmentation.views import encode_views
-from trainer.fashion.config import FashionConfig, read_encoder_settings
-from trainer.fashion.data.prepared_data import (
-    GarmentRecord,
-    GarmentSplit,
-    data_version,
-    open_garments,
-    split_records,
-)
+from trainer.fashion.config import EARLIER_SPLIT, FashionConfig, FashionTraining, read_encoder_settings
+from trainer.fashion.data.prepared_data import TEST, VAL, GarmentRecord, data_version
+from trainer.fashion.data.splits import GarmentSplit, split_records
 from trainer.fashion.encoders import build_encoder, encode_tensors, restore_encoder
 from trainer.fashion.evaluation.retrieval import evaluate_in_batch, evaluate_retrieval
 from trainer.fashion.module import EncoderModule, GarmentTensors, Stage, make_tensors
@@ -49,8 +43,6 @@ _CHARTS = {
     "similarity": {"own picture": "val/positive_similarity", "other pictures": "val/negative_similarity"},
     "learning rate": {"": "train/lr"},
 }
-# A quick run: enough to see every step work, in half a minute on the CPU.
-GARMENTS, EPOCHS, BATCH_SIZE = 64, 2, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +85,7 @@ def train_fashion(
     )
     with run.claim(resume) as last:
         started = time.monotonic()
-        split = split_records(garments, settings.seed)
+        split = split_records(garments, settings.seed, config.split)
         train, val = open_parts(config, split, image, space)
         training = EncoderTraining(
             config=config,
@@ -110,9 +102,12 @@ def train_fashion(
         best = load_checkpoint(folder / BEST, KIND)
         body = {
             "image": {"version": str(image), "space_id": image.space_id},
-            "split": {"train": len(split.train), "val": len(split.val), "seed": settings.seed},
+            "split": {**split.sizes(), "seed": settings.seed},
             "epochs": history,
-            **_measure(best, val),
+            "best_epoch": best["epoch"],
+            "advice": advice_on_epochs(history, int(best["epoch"]), settings),
+            **_measure(best, val, VAL),
+            **(_measure(best, test_part(config, split, image, space), TEST) if split.test else {}),
             "config": config.model_dump(mode="json", exclude={"attributes"}),
             "data_version": best["data_version"],
             "wandb_run": best["wandb_run"],
@@ -138,6 +133,12 @@ def open_parts(
         make_tensors(split.train, vector_ND[:cut], preprocessing, views),
         make_tensors(split.val, vector_ND[cut:], preprocessing),
     )
+
+
+def test_part(config: FashionConfig, split: GarmentSplit, image: Version, space: Workspace) -> GarmentTensors:
+    """The garments to judge by, with their vectors; nothing that is trained or chosen reads them."""
+    vector_ND = vectors_of_files([g.path for g in split.test], image, space, "fashion vectors, test")
+    return make_tensors(split.test, vector_ND, config.attributes.preprocessing())
 
 
 def checkpoint_header(
@@ -204,15 +205,14 @@ class EncoderTraining:
         )
 
 
-def _measure(best: Mapping[str, Any], val: GarmentTensors) -> dict[str, Any]:
-    """The best epoch, and how its encoder retrieves on the validation split."""
-    record_ND = encode_tensors(restore_encoder(best), val.tensors)
-    picture_ND = val.picture_ND.numpy()
+def _measure(best: Mapping[str, Any], part: GarmentTensors, name: str) -> dict[str, Any]:
+    """How the encoder of the best epoch retrieves on a part of the split, under its name."""
+    record_ND = encode_tensors(restore_encoder(best), part.tensors)
+    picture_ND = part.picture_ND.numpy()
     return {
-        "best_epoch": best["epoch"],
-        "val": evaluate_retrieval(record_ND, picture_ND, val.keys),
-        "val_image_to_record": evaluate_retrieval(picture_ND, record_ND, val.keys),
-        "val_in_batch": evaluate_in_batch(record_ND, picture_ND, val.keys),
+        name: evaluate_retrieval(record_ND, picture_ND, part.keys),
+        f"{name}_image_to_record": evaluate_retrieval(picture_ND, record_ND, part.keys),
+        f"{name}_in_batch": evaluate_in_batch(record_ND, picture_ND, part.keys),
     }
 
 
@@ -223,6 +223,7 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
         {
             "encoder": read_encoder_settings(config["encoder"]).model_dump(mode="json"),
             "augmentation": config.get("augmentation", {}),
+            "split": config.get("split", EARLIER_SPLIT.model_dump(mode="json")),
             "training": training,
         }
     )
@@ -234,23 +235,44 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _summary(body: Mapping[str, Any]) -> dict[str, Any]:
     """What a reader asks first: the headline beside chance and ceiling, when it was reached, on what."""
-    val, epochs = body["val"], body["epochs"]
+    epochs, part = body["epochs"], judged_part(body)
+    judged, in_batch = body[part], body[f"{part}_in_batch"]
     return {
         "image": body["image"]["version"],
         "garments": body["split"],
         "epochs": len(epochs),
         "best_epoch": body["best_epoch"],
         "final_train_loss": epochs[-1]["train/loss"] if epochs else None,
-        "top1": val["recall"]["1"],
-        "top5": val["recall"]["5"],
-        "recall@10": val["recall"]["10"],
-        "chance@10": val["chance"]["10"],
-        "tie_ceiling@10": val["tie_ceiling"]["10"],
-        "mrr": val["mrr"],
-        "in_batch_top5": body["val_in_batch"]["recall"].get("5"),
-        "in_batch_chance5": body["val_in_batch"]["chance"].get("5"),
+        "judged_on": part,
+        "top1": judged["recall"]["1"],
+        "top5": judged["recall"]["5"],
+        "recall@10": judged["recall"]["10"],
+        "chance@10": judged["chance"]["10"],
+        "tie_ceiling@10": judged["tie_ceiling"]["10"],
+        "mrr": judged["mrr"],
+        "in_batch_top5": in_batch["recall"].get("5"),
+        "in_batch_chance5": in_batch["chance"].get("5"),
+        "advice": body["advice"],
         "seconds": body["seconds"],
     }
+
+
+def judged_part(body: Mapping[str, Any]) -> str:
+    """The part of the split that gives the headline of a report: "test", or "val" where there is no test."""
+    return TEST if TEST in body else VAL
+
+
+def advice_on_epochs(
+    history: Sequence[Mapping[str, float]], best_epoch: int, settings: FashionTraining
+) -> str | None:
+    """How to go on with a run whose best epoch is its last; None for any other run."""
+    if not history or best_epoch < len(history):
+        return None
+    if settings.schedule == "cosine":
+        how = f"train anew with more epochs: --epochs {2 * settings.max_epochs}"
+    else:
+        how = f"go on: --resume --epochs {2 * settings.max_epochs}"
+    return f"the best epoch is the last, {best_epoch}: more may be better; {how}"
 
 
 def _draw_history(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
@@ -265,28 +287,3 @@ def _draw_history(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
         if len(lines) > 1:
             axes.legend()
     return save_figure(figure, path)
-
-
-def quick_settings(config: FashionConfig) -> FashionConfig:
-    """The settings with 2 epochs and batches of 4."""
-    training = {"max_epochs": EPOCHS, "standalone_epochs": 1, "batch_size": BATCH_SIZE}
-    return change_settings(config, {f"training.{name}": value for name, value in training.items()})
-
-
-def quick_garments(garments: tuple[GarmentRecord, ...]) -> tuple[GarmentRecord, ...]:
-    """The first garments of each part, 64 at most."""
-    by_part: dict[str, list[GarmentRecord]] = {}
-    for garment in garments:
-        by_part.setdefault(garment.part, []).append(garment)
-    share = GARMENTS // len(by_part)
-    return tuple(garment for members in by_part.values() for garment in members[:share])
-
-
-def train_quickly(
-    data: Path, image: Version, space: Workspace, config: FashionConfig
-) -> FashionReport | None:
-    """Train in the run's folder; None if it has a run already."""
-    if (space.out / CHECKPOINTS / BEST).exists():
-        return None
-    config, garments = open_garments(data, quick_settings(config))
-    return train_fashion(config, quick_garments(garments), image, space)

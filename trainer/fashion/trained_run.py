@@ -3,6 +3,7 @@
 Shapes: N garments, D vector.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from inference.attributes import AttributeSchema
+from inference.attributes import AttributeSchema, normalise_text
 from model_store.manifest import AttributePreprocessing
 from model_store.store import ModelStore, Version
-from trainer.errors import InvalidCheckpoint
+from trainer.errors import InvalidCheckpoint, InvalidData
+from trainer.fashion.config import EARLIER_SPLIT, SplitSettings
 from trainer.fashion.data.prepared_data import (
+    PARTS,
     RECORDS,
+    TEST,
+    TRAIN,
+    VAL,
     GarmentRecord,
     data_version,
+    query_keys,
     read_records,
-    split_records,
 )
+from trainer.fashion.data.splits import GarmentSplit, split_records
 from trainer.fashion.encoders import EncoderEnsemble, RecordEncoder, encode_tensors, restore_encoder
 from trainer.fashion.evaluation.encoded import Encoded
 from trainer.fashion.train import CHECKPOINTS, KIND
@@ -35,13 +42,21 @@ IMAGE_MODEL = "fashion-image"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedRun:
-    """A checkpoint's encoder with what it was trained on; `image` makes the vectors of its space."""
+    """A checkpoint's encoder with what it was trained on; `image` makes the vectors of its space.
+
+    bodies: the checkpoint of each member, the first one's first.
+    """
 
     checkpoint: Path
     encoder: RecordEncoder
     preprocessing: AttributePreprocessing
     image: Version
-    body: Mapping[str, Any]
+    bodies: tuple[Mapping[str, Any], ...]
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The checkpoint of the first member."""
+        return self.bodies[0]
 
     @property
     def schema(self) -> AttributeSchema:
@@ -54,13 +69,39 @@ class TrainedRun:
         fields = self.body["config"]["attributes"]["fields"]
         return tuple(field["name"] for field in fields if field["core"])
 
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What a shop calls each field, by the field's name."""
+        fields = self.body["config"]["attributes"]["fields"]
+        return {field["name"]: field.get("label") or field["name"] for field in fields}
+
+    def named(self, record: Mapping[str, object]) -> dict[str, object]:
+        """A record whose fields may be called as the shop calls them, by the names of the fields."""
+        names = {label: name for name, label in self.labels.items()}
+        return {names.get(name, name): value for name, value in record.items()}
+
+    def unknown_words(self, records: Sequence[Mapping[str, Sequence[str]]]) -> dict[str, dict[str, int]]:
+        """By field, the words of normalised records that the encoder does not know, and how often they occur.
+
+        To it all of them are one word, which says nothing.
+        """
+        counts: dict[str, Counter[str]] = {}
+        for field in self.preprocessing.fields:
+            known = {normalise_text(word, self.schema.spelling) for word in field.vocabulary}
+            strange = Counter(word for r in records for word in r.get(field.name, ()) if word not in known)
+            if strange:
+                counts[field.name] = strange
+        return {name: dict(words.most_common()) for name, words in counts.items()}
+
     def encode_garments(self, garments: Sequence[GarmentRecord], space: Workspace) -> Encoded:
         """Both vectors of each garment. Raises InvalidData: listing every picture that cannot be encoded."""
         paths = [garment.path for garment in garments]
+        records = [garment.attributes for garment in garments]
         return Encoded(
             garments=garments,
-            record_ND=self.encode_records([garment.attributes for garment in garments]),
+            record_ND=self.encode_records(records),
             picture_ND=vectors_of_files(paths, self.image, space, "fashion vectors"),
+            keys=query_keys(records, self.schema),
         )
 
     def encode_records(self, records: Sequence[Mapping[str, object]]) -> np.ndarray:
@@ -90,7 +131,7 @@ def open_runs(folders: Sequence[Path], store: ModelStore) -> TrainedRun:
         encoder=restore_encoder(body) if len(bodies) == 1 else restore_ensemble(bodies),
         preprocessing=AttributePreprocessing.model_validate(body["preprocessing"]),
         image=trained_against(store, IMAGE_MODEL, body["space_id"], Path(checkpoint)),
-        body=body,
+        bodies=tuple(bodies.values()),
     )
 
 
@@ -133,18 +174,48 @@ def _best(folder: Path) -> dict[str, Any]:
 class PreparedGarments:
     """The garments of a prepared folder, by part; `trained_on`: whether they are those of the run."""
 
-    train: tuple[GarmentRecord, ...]
-    val: tuple[GarmentRecord, ...]
+    split: GarmentSplit
     trained_on: bool
 
-    def part(self, split: str) -> tuple[GarmentRecord, ...]:
-        """The garments of "train", "val" or "all"."""
-        return {"train": self.train, "val": self.val, "all": (*self.train, *self.val)}[split]
+    def part(self, name: str) -> tuple[GarmentRecord, ...]:
+        """The garments of "train", "val", "test" or "all". Raises InvalidData: when there are none of it."""
+        split = self.split
+        parts = {TRAIN: split.train, VAL: split.val, TEST: split.test}
+        garments = parts.get(name, (*split.train, *split.val, *split.test))
+        if not garments:
+            raise InvalidData(f"no garment is of the part {name!r}: the folder was prepared without it")
+        return garments
 
 
 def read_prepared(data: Path, run: TrainedRun) -> PreparedGarments:
-    """The garments under `data` as the run divides them. Raises InvalidData: listing every bad line."""
+    """The garments under `data` as the run divides them; a garment that any member trained on is of `train`.
+
+    Raises InvalidData: listing every bad line.
+    """
     garments = read_records(data / RECORDS, data, run.schema)
-    split = split_records(garments, int(run.body["seed"]))
-    trained_on = data_version(garments) == run.body["data_version"]
-    return PreparedGarments(train=split.train, val=split.val, trained_on=trained_on)
+    splits = [
+        split_records(
+            garments,
+            int(body["seed"]),
+            SplitSettings.model_validate(body["config"].get("split", EARLIER_SPLIT)),
+        )
+        for body in run.bodies
+    ]
+    version = data_version(garments)
+    return PreparedGarments(
+        split=_common_split(splits), trained_on=all(body["data_version"] == version for body in run.bodies)
+    )
+
+
+def _common_split(splits: Sequence[GarmentSplit]) -> GarmentSplit:
+    """The split of an ensemble: of its members' parts the one that says most about them, train before val."""
+    if len(splits) == 1:
+        return splits[0]
+    members = [{TRAIN: split.train, VAL: split.val, TEST: split.test} for split in splits]
+    taken: set[str] = set()
+    parts: dict[str, tuple[GarmentRecord, ...]] = {}
+    for part in PARTS:
+        own = {g.item_id: g for member in members for g in member[part] if g.item_id not in taken}
+        parts[part] = tuple(own.values())
+        taken |= own.keys()
+    return GarmentSplit(train=parts[TRAIN], val=parts[VAL], test=parts[TEST], dropped=splits[0].dropped)

@@ -84,7 +84,7 @@ class Fitting:
         resume = last["resume"]
         self._optimiser = last["optimizer_state_dict"]
         optimised = sum(len(group["params"]) for group in self._optimiser["param_groups"])
-        if optimised != len(list(self.module.network.parameters())):
+        if optimised != len(list(self.module.parameters())):
             raise ValueError("its optimiser is of other weights")
         self.module.network.load_state_dict(last["model_state_dict"])
         self.module.restore(int(last["epoch"]), resume["module"])

@@ -16,7 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageFilter
 
-from trainer.fashion.data.kfashion import LABELS, MULTIPLE, PICTURES, SINGLE
+from trainer.fashion.data.kfashion import LABELS, PICTURES
+from trainer.fashion.data.kfashion_label import MULTIPLE, SINGLE
 from trainer.synthetic.garments import draw_garment
 from trainer.synthetic.outlines import BOTTOMS, OUTERS, SKIRTS, TOPS
 from trainer.synthetic.records import Record

@@ -47,8 +47,25 @@ def test_drawn_photographs_with_everything_odd_are_prepared(
     for record in records:
         groups.setdefault(record["group"], set()).add(record["split"])
     assert all(len(parts) == 1 for parts in groups.values())
-    assert {part for parts in groups.values() for part in parts} == {"train", "val"}
+    assert {part for parts in groups.values() for part in parts} == {"train", "val", "test"}
     assert set(report["excluded"]) <= {"no polygon and no rectangle"}
+
+
+@pytest.mark.slow
+def test_a_folder_is_checked_by_command(runner: CliRunner, kfashion: Path, tmp_path: Path) -> None:
+    """Exit code 1 and an example where anything is unusable, 0 where nothing is; nothing is written (F-1)."""
+    before = sorted(kfashion.rglob("*"))
+
+    found = runner.invoke(app, ["fashion", "check", "--kfashion", str(kfashion), "--no-pictures"])
+    told = runner.invoke(app, ["fashion", "check", "--kfashion", str(kfashion), "--json"])
+
+    assert found.exit_code == 0, found.output
+    assert "CHECK PASS" in found.stdout
+    report = json.loads(told.stdout)
+    assert sum(report["label_files"].values()) == report["photographs"] == 60
+    assert report["in_looks"] == 60
+    assert told.exit_code == (1 if report["excluded"] else 0)
+    assert sorted(kfashion.rglob("*")) == before
 
 
 @pytest.mark.slow
@@ -127,6 +144,8 @@ def test_styles_are_chosen_by_name(
 ) -> None:
     """`--styles` takes names separated by commas; a name that K-Fashion does not have is an error (F-1)."""
     words = ["--kfashion", str(kfashion), "--styles", styles, "--out", str(tmp_path / "out"), "--json"]
+    # Few looks of one style: no test part.
+    words += ["--set", "split.test=0"]
 
     run = runner.invoke(app, ["fashion", "prepare", *words])
 

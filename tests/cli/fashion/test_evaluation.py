@@ -46,6 +46,8 @@ def test_an_evaluation_is_printed_and_written(runner: CliRunner, folder: Path) -
     assert shown.exit_code == 0, shown.output
     assert "tie ceiling" in shown.stdout
     assert "anchors against all others" in shown.stdout
+    for words in ("garments, test", "targets on real data", "Top-1, after tuning"):
+        assert words in shown.stdout
 
     told = runner.invoke(
         app, ["fashion", "evaluate", *_paths(folder), "--run", str(folder / "run"), "--json", "--no-probes"]
@@ -128,7 +130,13 @@ def test_a_failed_check_is_named_below_the_table(capsys: pytest.CaptureFixture[s
 def test_samples_show_their_nearest_and_a_query_all(capsys: pytest.CaptureFixture[str]) -> None:
     """A sample is a row with the place of its own picture; a record of one's own lists what it finds."""
     found = [{"item_id": "a", "similarity": 0.9}, {"item_id": "b", "similarity": 0.8}]
-    body = {"gallery_size": 16, "k": 2, "own_found": 1, "samples": 1}
+    body = {
+        "gallery_size": 16,
+        "k": 2,
+        "own_found": 1,
+        "samples": 1,
+        "unknown_words": {"detail": {"날개": 2}},
+    }
     sample = {"item_id": "x", "own_place": 3, "found": found}
     query = {"item_id": None, "own_place": None, "found": found}
 
@@ -139,6 +147,7 @@ def test_samples_show_their_nearest_and_a_query_all(capsys: pytest.CaptureFixtur
 
     assert "│ x     │         3 │ a     │      0.900 │" in sampled
     assert "own picture among the first 2: 1 of 1" in sampled
+    assert "does not know 1 words of detail (2 times): 날개" in sampled
     assert "0.800" not in sampled
     assert "│ query │           │ b     │      0.800 │" in queried
 

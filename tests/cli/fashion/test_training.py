@@ -182,9 +182,28 @@ def test_chance_and_ceiling_are_beside_every_recall(capsys: pytest.CaptureFixtur
     _print_report(Path("best.pt"), {"image": {"version": "fashion-image/1"}, "val": VAL})
 
     out = capsys.readouterr().out
-    assert "encoder for fashion-image/1" in out
+    assert "encoder for fashion-image/1, judged on val" in out
     assert "│ Recall@5, whole gallery  │ 0.500 │  0.050 │       0.900 │" in out
     assert "│ MRR                      │ 0.400 │        │             │" in out
+
+
+def test_a_report_says_what_a_reader_has_to_know(capsys: pytest.CaptureFixture[str]) -> None:
+    """The test part gives the headline; what was left out and how to go on are printed (F-5, F-10)."""
+    body = {
+        "image": {"version": "fashion-image/1"},
+        "val": {**VAL, "mrr": 0.1},
+        "test": VAL,
+        "split": {"dropped": 3},
+        "advice": "the best epoch is the last, 4",
+    }
+
+    _print_report(Path("best.pt"), body)
+
+    out = capsys.readouterr().out
+    assert "judged on test" in out
+    assert "│ MRR                      │ 0.400 │" in out
+    assert "left out: 3 garments whose picture another part has too" in out
+    assert "the best epoch is the last, 4" in out
 
 
 @pytest.mark.slow

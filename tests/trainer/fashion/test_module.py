@@ -21,7 +21,7 @@ from trainer.fashion.module import (
     shared_info_nce,
 )
 from trainer.fashion.train import KIND, train_fashion
-from trainer.loop.checkpoints import CheckpointWriter, load_checkpoint
+from trainer.loop.checkpoints import CheckpointWriter, LastCheckpoint, load_checkpoint
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.progress import silent
 from trainer.loop.schedules import SCHEDULERS
@@ -77,6 +77,56 @@ def test_every_kind_is_trained_on_the_smallest_batches(kind, stage, count, tmp_p
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def _learning(settings: FashionTraining, tmp_path) -> EncoderModule:
+    parts = (_garments(8, tmp_path), _garments(4, tmp_path))
+    return EncoderModule(make_encoder("pooled"), settings, *parts, torch.Generator().manual_seed(0))
+
+
+def _fit(module: EncoderModule, folder, epochs: int, last: LastCheckpoint | None = None):
+    fitting = Fitting(
+        module,
+        CheckpointWriter(folder, top=1, every=9),
+        {"kind": KIND},
+        FitSettings(max_epochs=epochs, patience=99, clip_norm=1.0),
+        standing=lambda figures: (0.0, -figures["val/loss"]),
+    )
+    torch.manual_seed(0)
+    fitting.begin(last)
+    return fitting.run(torch.device("cpu"), Untracked(), silent, "learning")
+
+
+@pytest.mark.parametrize("start", [0.1, 0.011])
+def test_a_learned_temperature_moves_and_keeps_its_bound(start: float, tmp_path):
+    """It starts as set, follows the gradient and is never below 0.01, as in CLIP (F-9)."""
+    settings = FashionTraining(
+        batch_size=4, device="cpu", temperature=start, learn_temperature=True, learning_rate=0.01
+    )
+
+    history = _fit(_learning(settings, tmp_path), tmp_path / "run", 6)
+
+    values = [row["train/temperature"] for row in history]
+    assert len(set(values)) > 1
+    assert all(0.01 - 1e-6 <= value <= 1 for value in values)
+
+
+def test_a_learned_temperature_goes_on_where_it_was(tmp_path):
+    """Broken off and resumed, it has the values of an unbroken run; unlearned it is as set (F-9, F-10)."""
+    settings = FashionTraining(
+        batch_size=4, device="cpu", temperature=0.1, learn_temperature=True, schedule="constant"
+    )
+    whole = _fit(_learning(settings, tmp_path), tmp_path / "whole", 4)
+    _fit(_learning(settings, tmp_path), tmp_path / "broken", 2)
+    path = tmp_path / "broken" / "last.pt"
+    last = LastCheckpoint(path=path, body=load_checkpoint(path, KIND))
+
+    rest = _fit(_learning(settings, tmp_path), tmp_path / "broken", 4, last)
+
+    temperatures = [[row["train/temperature"] for row in history] for history in (whole, rest)]
+    assert temperatures[0] == temperatures[1]
+    fixed = _learning(settings.model_copy(update={"learn_temperature": False}), tmp_path)
+    assert (fixed.temperature, fixed.scale) == (0.1, None)
+
+
 _TORCH = {
     "cosine": {"T_max": 12},
     "step": {"step_size": 5, "gamma": 0.3},
@@ -100,8 +150,8 @@ def test_rates_are_those_of_torch(schedule):
 
 
 def test_the_rate_stays_when_no_schedule_is_asked_for():
-    """The default is one rate for all epochs (F-9)."""
-    settings = FashionTraining()
+    """`constant` is one rate for all epochs (F-9)."""
+    settings = FashionTraining(schedule="constant")
 
     assert {rate_of(settings, epoch) for epoch in range(1, 200)} == {settings.learning_rate}
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,9 @@ from PIL import Image
 
 from tests.trainer.fashion.conftest import read_json
 from trainer.errors import InvalidData
+from trainer.fashion.evaluation.encoded import choose_samples
 from trainer.fashion.search import (
     SEARCH_FILE,
-    choose_samples,
     read_query,
     search_record,
     search_samples,
@@ -20,8 +21,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def encoded(house):
-    run = open_run(house.space.out, house.space.store)
+def run(house):
+    return open_run(house.space.out, house.space.store)
+
+
+@pytest.fixture(scope="module")
+def encoded(house, run):
     return run.encode_garments(house.garments, house.space)
 
 
@@ -46,14 +51,14 @@ def test_what_is_found_is_nearest_and_the_own_place_is_reported(encoded):
         assert found.own_place == 1 + (similarity_N > similarity_N[found.own_row]).sum()
 
 
-def test_a_picture_a_style_and_everything_as_json(encoded, house, tmp_path: Path):
+def test_a_picture_a_style_and_everything_as_json(encoded, run, tmp_path: Path):
     """Old pictures go; what the JSON names is there, with its time (F-11, F-20)."""
     folder = tmp_path / "results" / "similarity_search"
     folder.mkdir(parents=True)
     (folder / "of_the_run_before.png").touch()
     rows = choose_samples(encoded.words("style"), 20)
 
-    body = write_searches(tmp_path, search_samples(encoded, rows, 5), encoded.garments)
+    body = write_searches(tmp_path, search_samples(encoded, rows, 5), encoded.garments, run)
 
     assert read_json(folder / SEARCH_FILE) == body
     assert body["created_at"]
@@ -67,19 +72,32 @@ def test_a_picture_a_style_and_everything_as_json(encoded, house, tmp_path: Path
             assert picture.width > 600
 
 
-def test_a_record_of_ones_own_is_asked(encoded, house, tmp_path: Path):
-    """Any subset of fields, any k up to the whole gallery (F-20)."""
-    run = open_run(house.space.out, house.space.store)
-    record = run.schema.normalise(read_query('{"category": "스커트", "colour": "레드"}'))
+def test_a_record_of_ones_own_is_asked(encoded, run, tmp_path: Path):
+    """Any subset of fields, any k up to the whole gallery; a word that is not known is named (F-4, F-20)."""
+    record = run.schema.normalise(read_query('{"category": "스커트", "colour": "레드", "detail": ["날개"]}'))
     vector_D = run.encode_records([record])[0]
 
     found = search_record(record, vector_D, encoded, 1_000)
-    body = write_searches(tmp_path, [found], encoded.garments)
+    body = write_searches(tmp_path, [found], encoded.garments, run)
 
     assert sorted(found.row_K) == list(range(len(encoded)))
-    assert body["searches"][0]["query"] == {"category": ["스커트"], "colour": ["레드"]}
+    assert body["searches"][0]["query"] == {
+        "category": ["스커트"], "colour": ["레드"], "detail": ["날개"],
+    }  # fmt: skip
+    assert body["unknown_words"] == {"detail": {"날개": 1}}
     assert body["searches"][0]["own_place"] is None
     assert body["samples"] == 0
+
+
+def test_a_query_may_call_fields_as_the_shop_does(run):
+    """`Base Colour` is the field that was prepared from it; other names stay (F-6, F-20)."""
+    fields = [{"name": "colour", "label": "Base Colour"}, {"name": "category", "label": ""}]
+    shop = replace(run, bodies=({**run.body, "config": {"attributes": {"fields": fields}}},))
+
+    named = shop.named({"Base Colour": "Red", "category": "Coat"})
+
+    assert named == {"colour": "Red", "category": "Coat"}
+    assert shop.labels == {"colour": "Base Colour", "category": "category"}
 
 
 @pytest.mark.parametrize(("text", "reason"), [("{", "not JSON"), ("[1]", "list"), ('"a"', "str")])

@@ -12,8 +12,9 @@ from inference.encoder import ImageEncoder
 from tests.trainer.fashion.conftest import read_json
 from trainer.errors import FolderInUse
 from trainer.fashion.augmentation.views import encode_views
-from trainer.fashion.data.prepared_data import split_records
-from trainer.fashion.train import GARMENTS, KIND, quick_garments, quick_settings, train_fashion, train_quickly
+from trainer.fashion.config import FashionTraining
+from trainer.fashion.data.splits import split_records
+from trainer.fashion.train import KIND, advice_on_epochs, train_fashion
 from trainer.features import vectors_of_files
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.loop.run_folder import claimed
@@ -37,6 +38,10 @@ def test_training_beats_chance_on_garments_it_never_saw(gallery, fashion_config,
     assert val["chance"]["10"] + 0.1 < report.recall_at_10 <= val["tie_ceiling"]["10"]
     assert report.body["epochs"][-1]["train/loss"] < report.body["epochs"][0]["train/loss"]
     assert json.loads((space.out / "results" / "training_results.json").read_text()) == report.body
+    test = report.body["test"]
+    assert test["chance"]["10"] < test["recall"]["10"] <= test["tie_ceiling"]["10"]
+    sizes = report.body["split"]
+    assert (sizes["val"], sizes["test"], sizes["dropped"]) == (12, 24, 0)
 
 
 def test_two_runs_give_the_same_weights(gallery, fashion_config, garments, space, tmp_path):
@@ -155,8 +160,26 @@ def test_names_are_fixed_and_everything_is_dated(house):
     with Image.open(out / "results" / "training_charts.png") as chart:
         assert "Creation Time" in chart.info
     summary, body = read_json(out / "results" / "training_summary.json"), house.report.body
-    assert summary["top5"] == body["val"]["recall"]["5"]
+    assert summary["judged_on"] == "test"
+    assert summary["top5"] == body["test"]["recall"]["5"]
     assert summary["chance@10"] < summary["recall@10"] <= summary["tie_ceiling@10"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "best", "advice"),
+    [
+        ("cosine", 4, "train anew with more epochs: --epochs 8"),
+        ("constant", 4, "--resume --epochs 8"),
+        ("step", 3, None),
+    ],
+)
+def test_a_run_whose_best_epoch_is_its_last_says_how_to_go_on(schedule, best, advice):
+    """A cosine is another curve with more epochs, so it is trained anew; the others go on (F-10)."""
+    settings = FashionTraining(schedule=schedule, max_epochs=4)
+
+    said = advice_on_epochs([{}] * 4, best, settings)
+
+    assert said is None if advice is None else advice in said
 
 
 def test_every_epoch_is_written_for_tensorboard(house):
@@ -182,19 +205,3 @@ def _scalars(folder: Path) -> list[tuple[str, int]]:
             found += [(value.tag, event.step) for value in event.summary.value]
             at += 16 + length
     return found
-
-
-@pytest.mark.slow
-def test_a_trial_run_is_small_and_not_made_twice(house, gallery, tmp_path):
-    """Two epochs, batches of 4, 64 garments at most, some of each part (F-20)."""
-    assert len(quick_garments(house.garments)) == GARMENTS
-    dealt = [replace(one, part="val" if n < 70 else "train") for n, one in enumerate(house.garments)]
-    assert {one.part for one in quick_garments(tuple(dealt))} == {"train", "val"}
-    assert quick_settings(house.config).training.batch_size == 4
-    space = replace(house.space, out=tmp_path)
-
-    first = train_quickly(house.data, gallery.image.version, space, quick_settings(house.config))
-
-    assert first is not None
-    assert len(first.body["epochs"]) == 2
-    assert train_quickly(house.data, gallery.image.version, space, house.config) is None

@@ -1,8 +1,7 @@
 """What a prepared folder holds and what was left out of it, counted while records stream by."""
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,13 +76,17 @@ class RecordCounts:
         if "style_folder" in record:
             self._styles[record["style_folder"]] += 1
         self._having.update(record["attributes"].keys())
-        key = hash(json.dumps(record["attributes"], sort_keys=True, ensure_ascii=False))
         for part in ("all", record["split"]):
-            self._keys[part][key] += 1
             for name, value in record["attributes"].items():
                 self.words[part][name].update([value] if isinstance(value, str) else value)
                 if isinstance(value, list):
                     self.lists[part].add(name)
+
+    def add_keys(self, parts: Iterable[str], keys: Iterable[str]) -> None:
+        """Count what records are to an encoder: records of equal keys are the same query."""
+        for part, key in zip(parts, keys, strict=True):
+            self._keys["all"][hash(key)] += 1
+            self._keys[part][hash(key)] += 1
 
     def report(self) -> dict[str, Any]:
         """Their part of the data report."""

@@ -1,21 +1,16 @@
-"""K-Fashion on disk: label files and photographs, and the garments that a label describes (F-1 … F-4).
+"""K-Fashion on disk: label files and photographs, by style and partition (F-1).
 
-A label lists four parts of clothing, each with garments whose attributes, polygons and rectangles stand at
-the same place of three lists. An empty part is a list of one empty mapping. Names are compared in NFC: copies
-made on macOS have them decomposed.
+Names are compared in NFC: copies made on macOS have them decomposed.
 """
 
 import json
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
 
 from trainer.errors import InvalidData
 from trainer.fashion.data.data_report import Problem
+from trainer.fashion.data.kfashion_label import DEFAULT_LOOKS, OTHER_STYLE, Label, nfc, read_label
 
 LABELS, PICTURES = "라벨링데이터", "원천데이터"
 PARTITIONS = ("Training", "Validation")
@@ -27,188 +22,7 @@ STYLES = (
     "키치", "톰보이", "펑크", "페미닌", "프레피", "히피", "힙합",
 )
 # fmt: on
-OTHER_STYLE = "기타"
 SUFFIXES = (".jpg", ".jpeg", ".png")
-PARTS = {"상의": "top", "하의": "bottom", "아우터": "outer", "원피스": "dress"}
-# Fields of our records and where they stand in a label.
-SINGLE = {
-    "category": ("카테고리",), "silhouette": ("핏",), "colour": ("색상", "서브색상"), "length": ("기장",),
-    "sleeve": ("소매기장",), "neckline": ("넥라인",), "collar": ("옷깃",),
-}  # fmt: skip
-MULTIPLE = {"material": "소재", "detail": "디테일", "print": "프린트"}
-_LOOK = re.compile(r"^(.+_\d+)_\d+$")
-_NUMBER = re.compile(r"\d+")
-_POINT = re.compile(r"^([XY])좌표(\d+)$")
-_RECT = ("X좌표", "Y좌표", "가로", "세로")
-# Label files round the box around a polygon: its corner to half a pixel, its sides down to whole pixels.
-_TOLERANCE = 2.0
-
-Attributes = dict[str, str | list[str]]
-
-
-class Box(NamedTuple):
-    """Pixels from `left` and `top` up to `right` and `bottom`, which are outside."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def has_area(self) -> bool:
-        """Whether its width and height are positive."""
-        return self.right > self.left and self.bottom > self.top
-
-    def scaled(self, across: float, down: float) -> "Box":
-        """The box in a picture whose width and height are multiplied by these factors."""
-        return Box(self.left * across, self.top * down, self.right * across, self.bottom * down)
-
-    def clamped(self, width: int, height: int) -> "Box":
-        """The part that lies inside a picture of that size; it may have no area."""
-        sides = zip(self, (width, height, width, height), strict=True)
-        return Box(*(min(max(side, 0.0), limit) for side, limit in sides))
-
-    def agrees(self, other: "Box") -> bool:
-        """Whether every side lies within two pixels of the other's."""
-        return all(abs(a - b) <= _TOLERANCE for a, b in zip(self, other, strict=True))
-
-
-def polygon_box(polygon: Mapping[str, object]) -> Box | None:
-    """The box around the points X좌표1, Y좌표1, X좌표2, …, whatever their order in the file.
-
-    None without a point. A number with the key of a single axis is ignored.
-    """
-    axes: dict[int, dict[str, float]] = {}
-    for key, value in polygon.items():
-        match, number = _POINT.match(key), _number(value)
-        if match and number is not None:
-            axes.setdefault(int(match[2]), {})[match[1]] = number
-    points = [point for point in axes.values() if len(point) == 2]
-    if not points:
-        return None
-    xs, ys = [point["X"] for point in points], [point["Y"] for point in points]
-    return Box(min(xs), min(ys), max(xs), max(ys))
-
-
-def rect_box(rect: Mapping[str, object]) -> Box | None:
-    """The box of X좌표, Y좌표, 가로 and 세로; None unless all four are numbers."""
-    left, top, width, height = (_number(rect.get(key)) for key in _RECT)
-    if left is None or top is None or width is None or height is None:
-        return None
-    return Box(left, top, left + width, top + height)
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledGarment:
-    """One garment of a photograph. `box` is None without a polygon and a rectangle."""
-
-    part: str
-    place: int
-    attributes: Attributes
-    box: Box | None
-    from_polygon: bool
-    rect_disagrees: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """A label file. `look`: shared by photographs of a look; `width`, `height`: as the file states them."""
-
-    image_name: str
-    look: str
-    width: int
-    height: int
-    garments: tuple[LabelledGarment, ...]
-
-
-def read_label(body: object, folder: str, stem: str) -> Label:
-    """The label in the body of a file. `folder`: the style of its folder; `stem`: its name.
-
-    Raises InvalidData: when it is not of the K-Fashion schema, naming the missing part.
-    """
-    image, data = _mapping(body, "이미지 정보"), _mapping(body, "데이터셋 정보")
-    details = _mapping(data, "데이터셋 상세설명")
-    name = _nfc(str(image.get("이미지 파일명") or f"{stem}.jpg"))
-    return Label(
-        image_name=name,
-        look=_LOOK.sub(r"\1", name.rpartition(".")[0] or name),
-        width=int(_number(image.get("이미지 너비")) or 0),
-        height=int(_number(image.get("이미지 높이")) or 0),
-        garments=tuple(_garments(details, folder)),
-    )
-
-
-def numeric_id(file_name: str) -> int | None:
-    """The first run of digits in a file name (F-1); None without one."""
-    match = _NUMBER.search(file_name)
-    return int(match[0]) if match else None
-
-
-def _garments(details: Mapping[str, object], folder: str) -> Iterator[LabelledGarment]:
-    labels = _mapping(details, "라벨링")
-    rects, polygons = (_mapping(details, name) for name in ("렉트좌표", "폴리곤좌표"))
-    styles = _styles(labels, folder)
-    for part, english in PARTS.items():
-        rows = zip_longest(*(_entries(lists, part) for lists in (labels, polygons, rects)), fillvalue={})
-        for place, (label, polygon, rect) in enumerate(rows):
-            if not (label or polygon or rect):
-                continue
-            around, given = polygon_box(polygon), rect_box(rect)
-            given = given if given is not None and given.has_area else None
-            yield LabelledGarment(
-                part=english,
-                place=place,
-                attributes=_attributes(label, styles),
-                box=around if around is not None else given,
-                from_polygon=around is not None,
-                rect_disagrees=around is not None and given is not None and not around.agrees(given),
-            )
-
-
-def _attributes(label: Mapping[str, object], styles: list[str]) -> Attributes:
-    """The garment's own attributes with the photograph's styles; fields without a word are left out."""
-    attributes: Attributes = {}
-    for field, keys in SINGLE.items():
-        words = [word for key in keys if (word := _word(label.get(key)))]
-        if words:
-            attributes[field] = words[0]
-    for field, key in MULTIPLE.items():
-        value = label.get(key)
-        listed = [word for item in (value if isinstance(value, list) else [value]) if (word := _word(item))]
-        if listed:
-            attributes[field] = listed
-    return attributes | {"style": styles} if attributes and styles else attributes
-
-
-def _styles(labels: Mapping[str, object], folder: str) -> list[str]:
-    """스타일 and 서브스타일; the style of the folder where the label has neither."""
-    styles = [
-        word
-        for entry in _entries(labels, "스타일")
-        for key in ("스타일", "서브스타일")
-        if (word := _word(entry.get(key)))
-    ]
-    return [word for word in dict.fromkeys(styles or [folder]) if word != OTHER_STYLE]
-
-
-def _entries(lists: Mapping[str, object], part: str) -> list[Mapping[str, object]]:
-    value = lists.get(part)
-    return [entry if isinstance(entry, Mapping) else {} for entry in value] if isinstance(value, list) else []
-
-
-def _mapping(body: object, name: str) -> Mapping[str, object]:
-    part = body.get(name) if isinstance(body, Mapping) else None
-    if not isinstance(part, Mapping):
-        raise InvalidData(f"no {name}")
-    return part
-
-
-def _word(value: object) -> str:
-    return _nfc(value).strip() if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +49,7 @@ class KFashion:
     """The label files of some styles, read anew at each call."""
 
     folders: tuple[_Folder, ...]
+    looks: tuple[str, ...] = DEFAULT_LOOKS
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -253,26 +68,32 @@ class KFashion:
         for folder in self.folders:
             pictures = _pictures(folder.pictures)
             for path in _label_files(folder.labels):
-                yield _read(folder, path, pictures)
+                yield _read(folder, path, pictures, self.looks)
 
 
-def load_dataset(root: Path, styles: Sequence[str] = DEFAULT_STYLES) -> KFashion:
+def load_dataset(
+    root: Path, styles: Sequence[str] = DEFAULT_STYLES, looks: Sequence[str] = DEFAULT_LOOKS
+) -> KFashion:
     """The label files of these styles under `root`, of both partitions or of none.
+
+    looks: patterns whose one group is the look in the name of a photograph.
 
     Raises InvalidData: for an unknown style, and when there is no label file, naming the paths where it was
     expected.
     """
-    unknown = sorted({_nfc(style) for style in styles} - {*STYLES, OTHER_STYLE})
+    unknown = sorted({nfc(style) for style in styles} - {*STYLES, OTHER_STYLE})
     if unknown:
         raise InvalidData(f"style {unknown[0]} is unknown; the styles are {', '.join(STYLES)}, {OTHER_STYLE}")
-    wanted = tuple(dict.fromkeys(_nfc(style) for style in styles))
+    wanted = tuple(dict.fromkeys(nfc(style) for style in styles))
     folders = [
         _Folder(labels, _child(_child(base, PICTURES), style), partition, style)
         for partition, base in _bases(root)
         for style in wanted
         for labels in _matching(_child(base, LABELS), style)
     ]
-    dataset = KFashion(tuple(sorted(folders, key=lambda folder: wanted.index(folder.style))))
+    dataset = KFashion(
+        tuple(sorted(folders, key=lambda folder: wanted.index(folder.style))), tuple(looks or DEFAULT_LOOKS)
+    )
     if not folders or not any(dataset.count().values()):
         expected = root / "{Training,Validation}" / LABELS / wanted[0] / "*.json"
         raise InvalidData(
@@ -282,14 +103,16 @@ def load_dataset(root: Path, styles: Sequence[str] = DEFAULT_STYLES) -> KFashion
     return dataset
 
 
-def _read(folder: _Folder, path: Path, pictures: dict[str, Path]) -> Photographed | Problem:
+def _read(
+    folder: _Folder, path: Path, pictures: dict[str, Path], looks: Sequence[str]
+) -> Photographed | Problem:
     try:
-        label = read_label(json.loads(path.read_bytes()), folder.style, path.stem)
+        label = read_label(json.loads(path.read_bytes()), folder.style, path.stem, looks)
     except (OSError, ValueError) as error:
         return Problem(path=path, reason="not JSON", detail=type(error).__name__)
     except InvalidData as error:
         return Problem(path=path, reason="not a label", detail=str(error))
-    for name in (_nfc(path.stem), label.image_name.rpartition(".")[0]):
+    for name in (nfc(path.stem), label.image_name.rpartition(".")[0]):
         if name in pictures:
             return Photographed(
                 path=path, partition=folder.partition, style=folder.style, picture=pictures[name], label=label
@@ -306,7 +129,7 @@ def _matching(folder: Path, name: str) -> list[Path]:
     """Folders of that name in any Unicode form."""
     if not folder.is_dir():
         return []
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and _nfc(entry.name) == name)
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and nfc(entry.name) == name)
 
 
 def _child(folder: Path, name: str) -> Path:
@@ -317,13 +140,9 @@ def _pictures(folder: Path) -> dict[str, Path]:
     """Photographs of a folder by the stem of their names in NFC."""
     if not folder.is_dir():
         return {}
-    return {_nfc(path.stem): path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+    return {nfc(path.stem): path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
 
 
 def _label_files(folder: Path) -> list[Path]:
     # macOS leaves `._name` beside what it copies.
     return sorted(p for p in folder.iterdir() if p.name.endswith(".json") and not p.name.startswith("._"))
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)

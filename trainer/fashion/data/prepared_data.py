@@ -2,22 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inference.attributes import AttributeSchema, Normalised
+from inference.attributes import AttributeSchema, Normalised, normalise_text
 from inference.errors import InvalidAttributes, InvalidImage
 from inference.pixels import inspect_image
 from trainer.errors import InvalidData
 from trainer.fashion.config import AttributeSettings, FashionConfig, FieldSettings, known_tables
 
 RECORDS, VOCABULARY_FILE = "garments.jsonl", "vocabulary.json"
-TRAIN, VAL = "train", "val"
-VALIDATION_SHARE = 0.2
+TRAIN, VAL, TEST = "train", "val", "test"
+PARTS = (TRAIN, VAL, TEST)
 _SHOWN = 50
 
 
@@ -25,7 +27,8 @@ _SHOWN = 50
 class GarmentRecord:
     """One garment. Garments of one `group` (a photo, a look) stay together in a split.
 
-    `part` is its part of the split since it was prepared, "train" or "val"; empty where it has none yet.
+    `part` is its part of the split since it was prepared; empty where it has none yet. `style_folder` is the
+    folder that K-Fashion has it in; empty for other sources.
     """
 
     item_id: str
@@ -34,21 +37,14 @@ class GarmentRecord:
     group: str
     picture_digest: str
     part: str = ""
+    style_folder: str = ""
 
     @property
     def key(self) -> str:
-        """Equal for garments with equal records: the same query."""
+        """Equal for garments with equal records, word for word."""
         return json.dumps(
             {name: sorted(words) for name, words in self.attributes.items() if words}, sort_keys=True
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GarmentSplit:
-    """Two sets of garments that share no group."""
-
-    train: tuple[GarmentRecord, ...]
-    val: tuple[GarmentRecord, ...]
 
 
 def open_garments(data: Path, config: FashionConfig) -> tuple[FashionConfig, tuple[GarmentRecord, ...]]:
@@ -61,7 +57,28 @@ def open_garments(data: Path, config: FashionConfig) -> tuple[FashionConfig, tup
         tables = known_tables(config.augmentation, attributes)
         config = config.model_copy(update={"attributes": attributes, "augmentation": tables})
     schema = AttributeSchema(config.attributes.preprocessing())
-    return config, read_records(data / RECORDS, data, schema)
+    garments = read_records(data / RECORDS, data, schema)
+    _check_known([garment.attributes for garment in garments if garment.part in ("", TRAIN)], schema, data)
+    return config, garments
+
+
+def _check_known(records: Sequence[Normalised], schema: AttributeSchema, data: Path) -> None:
+    """Check that most words are in the vocabulary: with a wrong one, training reaches chance.
+
+    Raises InvalidData: naming how many are, and a word that is not.
+    """
+    known = {
+        field.name: {normalise_text(word, schema.spelling) for word in field.vocabulary}
+        for field in schema.fields
+    }
+    words = [(name, word) for record in records for name, own in record.items() for word in own]
+    strange = [(name, word) for name, word in words if word not in known[name]]
+    if 2 * len(strange) > len(words):
+        name, word = strange[0]
+        raise InvalidData(
+            f"{data}: the vocabulary has {len(words) - len(strange)} of {len(words)} words of the records to "
+            f"train on, not {word!r} of {name}: it is of other garments; prepare the folder again"
+        )
 
 
 def read_vocabulary(folder: Path, settings: AttributeSettings) -> AttributeSettings:
@@ -106,51 +123,10 @@ def read_records(path: Path, images: Path, schema: AttributeSchema) -> tuple[Gar
     return tuple(garments)
 
 
-def split_records(garments: tuple[GarmentRecord, ...], seed: int = 42) -> GarmentSplit:
-    """80/20 by whole groups; garments that share a picture's bytes share a group.
-
-    Garments that all have a part since they were prepared keep it.
-    Raises InvalidData: when there are fewer than two groups, or a prepared group is in both parts.
-    """
-    if all(garment.part for garment in garments):
-        return _prepared_split(garments)
-    owner: dict[str, str] = {}
-    for garment in garments:
-        owner.setdefault(garment.picture_digest, garment.group)
-    held = held_out_groups((owner[garment.picture_digest] for garment in garments), seed)
-    val = tuple(g for g in garments if owner[g.picture_digest] in held)
-    return GarmentSplit(train=tuple(g for g in garments if owner[g.picture_digest] not in held), val=val)
-
-
-def held_out_groups(groups: Iterable[str], seed: int) -> set[str]:
-    """A fifth of the groups, at least one, to validate on; the same for the same groups and seed.
-
-    Raises InvalidData: when there are fewer than two.
-    """
-    ordered = sorted(set(groups))
-    if len(ordered) < 2:
-        raise InvalidData("all garments are of one group: none is left to validate on")
-    count = max(1, round(len(ordered) * VALIDATION_SHARE))
-    return {ordered[i] for i in np.random.default_rng(seed).permutation(len(ordered))[:count]}
-
-
 def data_version(garments: tuple[GarmentRecord, ...]) -> str:
     """sha256, hexadecimal, of ids, records and picture bytes: what a model was trained on."""
     lines = sorted(f"{g.item_id}\t{g.picture_digest}\t{g.key}" for g in garments)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _prepared_split(garments: tuple[GarmentRecord, ...]) -> GarmentSplit:
-    train, val = (tuple(g for g in garments if g.part == part) for part in (TRAIN, VAL))
-    if not train or not val:
-        raise InvalidData(f"{len(train)} garments to train on and {len(val)} to validate on: none may be 0")
-    for what in ("group", "picture_digest"):
-        both = {getattr(g, what) for g in train} & {getattr(g, what) for g in val}
-        if both and what == "group":
-            raise InvalidData(f"group {min(both)} is in both parts of the split")
-        # The same picture under two groups is left out of validation.
-        val = tuple(g for g in val if getattr(g, what) not in both)
-    return GarmentSplit(train=train, val=val)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
@@ -178,8 +154,8 @@ def _garment(line: Any, images: Path, schema: AttributeSchema) -> GarmentRecord:
     if not path.is_file():
         raise InvalidData(f"no file {line['path']}")
     part = str(line.get("split") or "")
-    if part not in ("", TRAIN, VAL):
-        raise InvalidData(f"split {part!r} is not {TRAIN} or {VAL}")
+    if part not in ("", *PARTS):
+        raise InvalidData(f"split {part!r} is not one of {', '.join(PARTS)}")
     data = path.read_bytes()
     inspect_image(data)
     identifier = str(line["item_id"])
@@ -190,7 +166,32 @@ def _garment(line: Any, images: Path, schema: AttributeSchema) -> GarmentRecord:
         group=str(line.get("group") or identifier),
         picture_digest=hashlib.sha256(data).hexdigest(),
         part=part,
+        style_folder=str(line.get("style_folder") or ""),
     )
+
+
+def query_keys(records: Sequence[Mapping[str, object]], schema: AttributeSchema) -> tuple[str, ...]:
+    """Equal for records that give an encoder of this schema the same input: they are the same query.
+
+    Words that it does not know are one word to it, and a list counts by the share of each word.
+    """
+    tensors = schema.tensors(records)
+    columns = [
+        [
+            _shares(index_L[mask_L > 0])
+            for index_L, mask_L in zip(tensors[f"{name}_index_BL"], mask_BL, strict=True)
+        ]
+        if (mask_BL := tensors.get(f"{name}_mask_BL")) is not None
+        else tensors[f"{name}_index_B"].tolist()
+        for name in (field.name for field in schema.fields)
+    ]
+    return tuple(json.dumps(row) for row in zip(*columns, strict=True))
+
+
+def _shares(index_L: np.ndarray) -> list[tuple[int, int]]:
+    counts = Counter(index_L.tolist())
+    whole = math.gcd(*counts.values())
+    return [(index, count // whole) for index, count in sorted(counts.items())]
 
 
 def number_ties(keys: Sequence[object]) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from trainer.fashion.evaluation.encoded import STYLE, TO_IMAGE, TO_RECORD, Encoded, rows_by_word
+from trainer.fashion.evaluation.encoded import TO_IMAGE, TO_RECORD, Encoded, rows_by_word
 from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.lettering import drawable
 
@@ -79,7 +79,7 @@ def _draw_similarities(path: Path, histogram: Mapping[str, Any]) -> Path:
 def draw_map(path: Path, encoded: Encoded, seed: int = 0) -> Path:
     """Pictures and records along the two principal axes of each, coloured by style."""
     chosen_M = np.sort(np.random.default_rng(seed).permutation(len(encoded))[:_MOST_POINTS])
-    styles = [encoded.words(STYLE)[row] for row in chosen_M]
+    styles = [encoded.styles[row] for row in chosen_M]
     figure = new_figure(13, 6)
     for axes, vector_ND, title in zip(
         figure.subplots(1, 2), (encoded.picture_ND, encoded.record_ND), ("pictures", "records"), strict=True

@@ -11,7 +11,8 @@ import numpy as np
 from model_store.store import Version
 from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.data.prepared_data import GarmentRecord, split_records
+from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.data.splits import split_records
 from trainer.fashion.evaluation.retrieval import Standings, rank_own
 from trainer.fashion.train import RESULTS, train_fashion
 from trainer.fashion.trained_run import open_run
@@ -25,7 +26,7 @@ ABLATION_FOLDER, ABLATION_FILE = "ablation", "ablation.json"
 def ablate_standalone(
     config: FashionConfig, garments: tuple[GarmentRecord, ...], image: Version, space: Workspace
 ) -> dict[str, Any]:
-    """Train without the first stage under `ablation/`; both runs' figures on the validation garments.
+    """Train without the first stage under `ablation/`; both runs' figures on the test garments.
 
     The run with it is the run in the folder of the space. The intervals are of the difference, drawing
     photographs and looks; the verdict is whether that of MRR excludes 0. Writes `results/ablation.json`.
@@ -33,8 +34,8 @@ def ablate_standalone(
     without = replace(space, out=space.out / ABLATION_FOLDER)
     plain = change_settings(config, {"training.standalone_epochs": 0})
     train_fashion(plain, garments, image, without)
-    one, groups = _standings(garments, space)
-    other, _ = _standings(garments, without)
+    one, groups = _standings(config, garments, space)
+    other, _ = _standings(config, garments, without)
     figures = {
         "recall@1": _compare(one.hits(1), other.hits(1), groups),
         "recall@10": _compare(one.hits(10), other.hits(10), groups),
@@ -51,10 +52,12 @@ def ablate_standalone(
     return write_report(space.out / RESULTS / ABLATION_FILE, body)
 
 
-def _standings(garments: tuple[GarmentRecord, ...], space: Workspace) -> tuple[Standings, tuple[str, ...]]:
+def _standings(
+    config: FashionConfig, garments: tuple[GarmentRecord, ...], space: Workspace
+) -> tuple[Standings, tuple[str, ...]]:
     run = open_run(space.out, space.store)
-    val = split_records(garments, int(run.body["seed"])).val
-    encoded = run.encode_garments(val, space)
+    split = split_records(garments, config.training.seed, config.split)
+    encoded = run.encode_garments(split.test or split.val, space)
     return rank_own(encoded.record_ND, encoded.picture_ND), encoded.groups
 
 

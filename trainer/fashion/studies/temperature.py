@@ -30,7 +30,7 @@ from trainer.reports.json_report import write_report
 from trainer.reports.markdown import decimals, join_blocks, table
 from trainer.workspace import Workspace
 
-TEMPERATURES: Final = (0.05, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.15)
+TEMPERATURES: Final = (0.01, 0.02, 0.03, 0.05, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.15)
 RESULTS_FILE, RUNS = "temperature_study.json", "runs"
 SUMMARY_FILE, CHART_FILE = "temperature_study.md", "temperature_study.png"
 _CONFIDENCE = 0.95
@@ -98,6 +98,7 @@ def train_temperatures(
 def _settings(config: FashionConfig, temperature: float, seed: int) -> FashionConfig:
     changed = {
         "training.temperature": temperature,
+        "training.learn_temperature": False,
         "training.seed": seed,
         # Never reached.
         "training.early_stopping_patience": config.training.max_epochs + 1,

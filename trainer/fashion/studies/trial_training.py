@@ -6,7 +6,8 @@ from typing import Any
 from model_store.store import Version
 from trainer.configuration import change_settings
 from trainer.fashion.config import FashionConfig
-from trainer.fashion.data.prepared_data import GarmentRecord, split_records
+from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.fashion.data.splits import split_records
 from trainer.fashion.encoders import FieldEncoder, restore_encoder
 from trainer.fashion.module import GarmentTensors
 from trainer.fashion.train import EncoderTraining, checkpoint_header, open_parts
@@ -37,7 +38,7 @@ def open_trial_data(
 ) -> TrialData:
     """The parts that `train_fashion` would train and validate on with the same arguments."""
     device = choose_device(config.training.device).type
-    split = split_records(garments, config.training.seed)
+    split = split_records(garments, config.training.seed, config.split)
     train, val = open_parts(config, split, image, space)
     return TrialData(garments=garments, image=image, space=space, train=train, val=val, device=device)
 

@@ -52,7 +52,7 @@ PHASES = (
             Dimension("epochs", "training.max_epochs", (50, 75, 100)),
             Dimension("batch", "training.batch_size", (64, 96, 128)),
             Dimension("learning rate", "training.learning_rate", (1e-4, 3e-4, 5e-4, 1e-3)),
-            Dimension("temperature", "training.temperature", (0.05, 0.07, 0.1)),
+            Dimension("temperature", "training.temperature", (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15)),
         ),
     ),
     Phase(

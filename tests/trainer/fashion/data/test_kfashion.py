@@ -8,22 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer.errors import InvalidData
+from trainer.errors import InvalidConfig, InvalidData
 from trainer.fashion.config import read_fashion_config
-from trainer.fashion.data.kfashion import (
-    LABELS,
-    PICTURES,
-    STYLES,
-    Box,
-    Photographed,
-    load_dataset,
-    numeric_id,
-    polygon_box,
-    read_label,
-    rect_box,
-)
-from trainer.fashion.data.prepare import REPORT, PrepareOptions, prepare_kfashion
-from trainer.fashion.data.prepared_data import RECORDS, read_records, split_records
+from trainer.fashion.data.check import check_kfashion
+from trainer.fashion.data.kfashion import LABELS, PICTURES, STYLES, Photographed, load_dataset
+from trainer.fashion.data.kfashion_label import Box, look_of, numeric_id, polygon_box, read_label, rect_box
+from trainer.fashion.data.prepare import REPORT, PrepareOptions
+from trainer.fashion.data.prepare_kfashion import prepare_kfashion
+from trainer.fashion.data.prepared_data import RECORDS, read_records
+from trainer.fashion.data.splits import split_records
 from trainer.loop.progress import silent
 
 SETTINGS = read_fashion_config().attributes
@@ -240,6 +233,7 @@ def test_a_crop_is_the_part_of_the_photograph_inside_its_box(root: Path, tmp_pat
     put(root, body, stem="1")
     other = {"labels": {"하의": [SKIRT]}, "polygons": {"하의": [polygon(1, 2, 60, 90)]}}
     put(root, label("A_002_01.jpg", **other), stem="2")
+    put(root, label("A_003_01.jpg", **other), stem="3")
     halved = Image.new("RGB", (160, 200), "blue")
     halved.paste("red", (0, 40, 80, 200))
     halved.save(root / "Training" / PICTURES / "로맨틱" / "1.jpg", quality=95)
@@ -261,7 +255,7 @@ def test_words_are_spelt_one_way(root: Path, tmp_path: Path):
         "프린트": ["하운즈\u00a0투스", "♥"],
         "넥라인": "홀토넥",
     }
-    for stem in ("1", "2"):
+    for stem in ("1", "2", "3"):
         body = label(
             f"A_00{stem}_01.jpg", labels={"하의": [drifted]}, polygons={"하의": [polygon(1, 2, 60, 90)]}
         )
@@ -275,7 +269,7 @@ def test_words_are_spelt_one_way(root: Path, tmp_path: Path):
 
 
 def test_garments_of_a_photograph_and_photographs_of_a_look_stay_together(root: Path, tmp_path: Path):
-    """A fifth of the looks is held out, whole; the trainer deals them as they were dealt (F-5)."""
+    """Whole looks, a tenth to validate on and a fifth to judge; the trainer keeps them so (F-5)."""
     two = {
         "labels": {"하의": [SKIRT], "상의": [{"색상": "블랙"}]},
         "polygons": {"하의": [polygon(1, 50, 60, 90)], "상의": [polygon(1, 2, 60, 45)]},
@@ -293,15 +287,18 @@ def test_garments_of_a_photograph_and_photographs_of_a_look_stay_together(root: 
         parts.setdefault(line["group"], set()).add(line["split"])
     assert len(found) == 40
     assert all(len(part) == 1 for part in parts.values())
-    assert sum(part == {"val"} for part in parts.values()) == 2
+    assert sum(part == {"val"} for part in parts.values()) == 1
+    assert sum(part == {"test"} for part in parts.values()) == 2
     from inference.attributes import AttributeSchema
 
     schema = AttributeSchema(SETTINGS.preprocessing())
     garments = read_records(tmp_path / "out" / RECORDS, tmp_path / "out", schema)
     split = split_records(garments, seed=7)
-    assert {g.item_id for g in split.train} <= {line["item_id"] for line in found if line["split"] == "train"}
-    assert split.val
-    assert not {g.group for g in split.train} & {g.group for g in split.val}
+    for part in ("train", "val", "test"):
+        members = {garment.item_id for garment in getattr(split, part)}
+        assert members
+        assert members <= {line["item_id"] for line in found if line["split"] == part}
+    assert {garment.style_folder for garment in garments} == {"로맨틱"}
 
 
 def test_preparing_again_gives_the_same_bytes(root: Path, tmp_path: Path):
@@ -314,6 +311,97 @@ def test_preparing_again_gives_the_same_bytes(root: Path, tmp_path: Path):
         prepare(root, tmp_path / name)
 
     assert (tmp_path / "one" / RECORDS).read_bytes() == (tmp_path / "other" / RECORDS).read_bytes()
+
+
+def test_a_crop_is_cut_again_only_when_its_label_or_photograph_changed(root: Path, tmp_path: Path):
+    """Garments keep their identifiers, and no crop of an earlier label or photograph stays (F-2)."""
+    body = {"labels": {"하의": [SKIRT]}, "polygons": {"하의": [polygon(1, 2, 60, 90)]}}
+    for stem in range(1, 5):
+        put(root, label(f"A_00{stem}_01.jpg", **body), stem=str(stem))
+    out = tmp_path / "out"
+    prepare(root, out)
+    before = {line["item_id"]: line["path"] for line in records(out)}
+    written = {path: (out / path).stat().st_mtime_ns for path in before.values()}
+    wider = {**body, "polygons": {"하의": [polygon(1, 2, 70, 90)]}}
+    put(root, label("A_001_01.jpg", **wider), stem="1")
+    Image.new("RGB", (80, 100), "blue").save(root / "Training" / PICTURES / "로맨틱" / "2.jpg")
+
+    prepare(root, out)
+
+    after = {line["item_id"]: line["path"] for line in records(out)}
+    assert after.keys() == before.keys()
+    changed = {item for item in after if after[item] != before[item]}
+    assert {item.rpartition("/")[2][0] for item in changed} == {"1", "2"}
+    assert {str(path.relative_to(out)) for path in out.rglob("*.jpg")} == set(after.values())
+    for item in after.keys() - changed:
+        assert (out / after[item]).stat().st_mtime_ns == written[before[item]]
+    sizes = {}
+    for item, path in after.items():
+        with Image.open(out / path) as crop:
+            sizes[item.rpartition("/")[2][0]] = crop.size
+    assert sizes["1"] == (69, 88)
+    assert sizes["3"] == (59, 88)
+
+
+def test_a_polygon_without_an_area_gives_way_to_the_rectangle(root: Path, tmp_path: Path):
+    """Points on a line, or a single point, show no garment; the rectangle beside them does (F-2)."""
+    box = {"X좌표": 1, "Y좌표": 2, "가로": 40, "세로": 50}
+    line = {"X좌표1": 5, "Y좌표1": 5, "X좌표2": 60, "Y좌표2": 5}
+    for stem, points in enumerate((line, {"X좌표1": 5, "Y좌표1": 5}, polygon(1, 2, 41, 52)), start=1):
+        body = {"labels": {"하의": [SKIRT]}, "polygons": {"하의": [points]}, "rects": {"하의": [box]}}
+        put(root, label(f"A_00{stem}_01.jpg", **body), stem=str(stem))
+
+    report = prepare(root, tmp_path / "out")
+
+    assert (report["garments"], report["excluded"]) == (3, {})
+    assert report["noted"] == {"box of the rectangle: no polygon": 2}
+    for record in records(tmp_path / "out"):
+        with Image.open(tmp_path / "out" / record["path"]) as crop:
+            assert crop.size == (40, 50)
+
+
+@pytest.mark.parametrize(
+    ("name", "look"),
+    [
+        ("SHOP_012_03", "SHOP_012"),
+        ("nt2157k07-nt2157k07-s_3", "nt2157k07-nt2157k07-s"),
+        ("t3215k96-t3215k96-s_9", "t3215k96-t3215k96-s"),
+        ("(116)IMG_1", "(116)IMG_1"),
+        ("IMG_1", "IMG_1"),
+        ("100", "100"),
+    ],
+)
+def test_photographs_of_a_look_share_what_their_names_share(name: str, look: str):
+    """Names of the real set; a number alone makes no look, or every photograph would be of one (F-5)."""
+    assert look_of(name) == look
+    assert look_of(name, read_fashion_config().looks) == look
+
+
+def test_a_rule_for_looks_must_be_a_pattern_with_one_group():
+    """Settings with another pattern are refused by name (F-5)."""
+    for pattern in ("(", "^.+$", "^(.+)_(.+)$"):
+        with pytest.raises(InvalidConfig, match=r"looks\.0"):
+            read_fashion_config(overrides={"looks": [pattern]})
+
+
+def test_a_folder_is_checked_without_writing(root: Path, tmp_path: Path):
+    """Garments, looks, words that the vocabulary lacks and what cannot be used, with examples (F-1, F-2)."""
+    odd = {"labels": {"하의": [{**SKIRT, "핏": "처음보는핏"}]}, "polygons": {"하의": [polygon(1, 2, 60, 90)]}}
+    put(root, label("A_001_01.jpg", **odd), stem="1")
+    put(root, label("A_001_02.jpg", **odd), stem="2")
+    put(root, label("A_002_01.jpg", **odd), stem="3")
+    (root / "Training" / PICTURES / "로맨틱" / "3.jpg").write_bytes(b"no picture")
+    dataset = load_dataset(root, ["로맨틱"])
+    before = sorted(root.rglob("*"))
+
+    report = check_kfashion(dataset, SETTINGS, silent)
+    quick = check_kfashion(dataset, SETTINGS, silent, pictures=False)
+
+    assert (report["garments"], report["photographs"], report["looks"], report["in_looks"]) == (2, 3, 2, 2)
+    assert report["unknown_words"] == {"silhouette": 3}
+    assert report["excluded"] == {"photograph not readable": 1}
+    assert (quick["garments"], quick["excluded"]) == (3, {})
+    assert sorted(root.rglob("*")) == before
 
 
 points = st.lists(st.tuples(st.floats(-50, 900, width=32), st.floats(-50, 900, width=32)), min_size=1)

@@ -8,9 +8,19 @@ from inference.attributes import AttributeSchema
 from inference.errors import InvalidTable
 from trainer.errors import InvalidData
 from trainer.fashion.config import read_fashion_config
-from trainer.fashion.data.prepare import PrepareOptions, prepare_table
-from trainer.fashion.data.prepared_data import RECORDS, VOCABULARY_FILE, read_records, read_vocabulary
+from trainer.fashion.data.kfashion import STYLES, load_dataset
+from trainer.fashion.data.prepare import PrepareOptions
+from trainer.fashion.data.prepare_kfashion import prepare_kfashion
+from trainer.fashion.data.prepare_table import prepare_table
+from trainer.fashion.data.prepared_data import (
+    RECORDS,
+    VOCABULARY_FILE,
+    open_garments,
+    read_records,
+    read_vocabulary,
+)
 from trainer.loop.progress import silent
+from trainer.synthetic.kfashion import write_kfashion
 
 SETTINGS = read_fashion_config().attributes
 
@@ -75,6 +85,107 @@ def test_the_vocabulary_is_of_the_training_part_alone(tmp_path: Path, images: Pa
     assert len(read_records(out / RECORDS, out, schema)) == 20
 
 
+def test_columns_are_fields_under_the_names_of_the_schema(tmp_path: Path, images: Path):
+    """Capitals, spaces, Korean names; the shop's own name stays for display (F-6)."""
+    path = tmp_path / "shop.csv"
+    head = "image,Category,Base Colour,소재,Brand Name,원산지"
+    rows = [f"{n}.jpg,Skirts,Blue,면,Ada,한국" for n in range(6)]
+    path.write_text("\n".join([head, *rows]), encoding="utf-8")
+
+    report = prepare(path, images, tmp_path / "out")
+
+    fields = {field.name: field for field in read_vocabulary(tmp_path / "out", SETTINGS).fields}
+    own = report["columns"]["원산지"]
+    assert fields.keys() == {"category", "colour", "material", "brand_name", own}
+    assert own.startswith("field_")
+    assert fields["category"].core
+    assert fields["material"].multiple
+    assert {name: field.label for name, field in fields.items()} == {
+        "category": "Category", "colour": "Base Colour", "material": "소재", "brand_name": "Brand Name",
+        own: "원산지",
+    }  # fmt: skip
+
+
+def test_two_columns_of_one_field_are_refused_before_anything_is_written(tmp_path: Path, images: Path):
+    """Both are named (F-6)."""
+    path = tmp_path / "shop.csv"
+    path.write_text("image,Color,base colour\n0.jpg,Red,Blue\n")
+
+    with pytest.raises(InvalidData, match="'Color' and 'base colour' are both the field colour"):
+        prepare(path, images, tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_words_in_rows_to_validate_on_make_a_list(tmp_path: Path, images: Path):
+    """The folder stays readable whichever part such a row is dealt to (F-6)."""
+    plain = [f"{n}.jpg,드레스,,레드,," for n in range(20)]
+    for part in ("val", "test", "train"):
+        prepare(table(tmp_path / "shop.csv", plain), images, tmp_path / "plain")
+        lines = [json.loads(line) for line in (tmp_path / "plain" / RECORDS).read_text().splitlines()]
+        place = next(n for n, line in enumerate(lines) if line["split"] == part)
+        rows = [row.replace("레드", "레드|블루") if n == place else row for n, row in enumerate(plain)]
+        out = tmp_path / part
+
+        prepare(table(tmp_path / "shop.csv", rows), images, out)
+
+        schema = AttributeSchema(read_vocabulary(out, SETTINGS).preprocessing())
+        assert len(read_records(out / RECORDS, out, schema)) == 20
+
+
+def test_a_folder_prepared_again_has_the_words_of_its_own_records(tmp_path: Path, images: Path):
+    """No vocabulary of an earlier source stays beside records of another (F-4, F-6)."""
+    out, root = tmp_path / "out", write_kfashion(tmp_path / "kfashion", 8)
+    prepare(table(tmp_path / "shop.csv", [f"{n}.jpg,Skirt,,Red,," for n in range(9)]), images, out)
+    options = PrepareOptions(out=out, strict=False, seed=42, progress=silent)
+
+    prepare_kfashion(load_dataset(root, STYLES), SETTINGS, options)
+
+    config, garments = open_garments(out, read_fashion_config())
+    assert config.attributes == SETTINGS
+    assert any(word == "스커트" for garment in garments for word in garment.attributes["category"])
+
+
+def test_a_vocabulary_of_other_garments_is_refused(tmp_path: Path, images: Path):
+    """Training would reach chance without a word: the error names the share and a word (F-4)."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    for folder, word in ((out, "Skirt"), (other, "Coat")):
+        prepare(
+            table(tmp_path / "shop.csv", [f"{n}.jpg,{word}{n % 2},,,," for n in range(9)]), images, folder
+        )
+    (out / VOCABULARY_FILE).write_bytes((other / VOCABULARY_FILE).read_bytes())
+
+    with pytest.raises(InvalidData, match=r"has 0 of \d+ words .* of category: it is of other garments"):
+        open_garments(out, read_fashion_config())
+
+
+def test_rows_that_share_a_picture_are_dealt_together(tmp_path: Path, images: Path):
+    """The same bytes under two names never stand on both sides (F-5)."""
+    for number in range(10, 20):
+        (images / f"{number}.jpg").write_bytes((images / f"{number - 10}.jpg").read_bytes())
+
+    report = prepare(
+        table(tmp_path / "shop.csv", [f"{n}.jpg,드레스,,,," for n in range(20)]), images, tmp_path / "out"
+    )
+
+    lines = [json.loads(line) for line in (tmp_path / "out" / RECORDS).read_text().splitlines()]
+    parts = {line["item_id"]: line["split"] for line in lines}
+    assert all(parts[str(n)] == parts[str(n + 10)] for n in range(10))
+    assert report["split"] == {"train": 14, "test": 4, "val": 2}
+    assert all("picture" not in line for line in lines)
+
+
+def test_the_ceiling_counts_what_the_encoder_sees(tmp_path: Path, images: Path):
+    """Words that only other parts have are one unknown word to it, so their records are equal (F-13)."""
+    report = prepare(
+        table(tmp_path / "shop.csv", [f"{n}.jpg,종류{n},,,," for n in range(20)]), images, tmp_path / "out"
+    )
+
+    assert report["tie_ceiling"]["train"]["1"] == 1.0
+    assert report["tie_ceiling"]["test"]["1"] == 0.25
+    assert report["distinct_records"] == 15
+
+
 def test_json_lines_bring_lists_as_lists(tmp_path: Path, images: Path):
     """The same fields, without separators (F-6)."""
     path = tmp_path / "shop.jsonl"
@@ -91,18 +202,18 @@ def test_json_lines_bring_lists_as_lists(tmp_path: Path, images: Path):
 def test_bad_rows_are_counted_by_reason_and_strictly_refused(tmp_path: Path, images: Path):
     """Missing, outside, unreadable, twice: each by line."""
     (images / "bad.jpg").write_bytes(b"no picture")
-    named = ("0.jpg", "1.jpg", "0.jpg", "gone.jpg", "../x.jpg", "bad.jpg")
+    named = ("0.jpg", "1.jpg", "3.jpg", "0.jpg", "gone.jpg", "../x.jpg", "bad.jpg")
     rows = [*(f"{name},드레스,,,," for name in named), "2.jpg,,,,,"]
     path = table(tmp_path / "shop.csv", rows)
 
     report = prepare(path, images, tmp_path / "out")
 
-    assert report["garments"] == 2
+    assert report["garments"] == 3
     assert report["excluded"] == {
         "item_id twice": 1, "no picture": 1, "picture outside the folder": 1, "picture not readable": 1,
         "no attributes": 1,
     }  # fmt: skip
-    assert report["examples"]["no picture"] == ["line 5: gone.jpg"]
+    assert report["examples"]["no picture"] == ["line 6: gone.jpg"]
     with pytest.raises(InvalidData, match="5 left out"):
         prepare(path, images, tmp_path / "strict", strict=True)
     assert not (tmp_path / "strict" / RECORDS).exists()

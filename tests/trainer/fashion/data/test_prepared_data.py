@@ -7,7 +7,8 @@ from PIL import Image
 from inference.attributes import AttributeSchema
 from trainer.errors import InvalidData
 from trainer.fashion.config import read_fashion_config
-from trainer.fashion.data.prepared_data import read_records, split_records, tie_ceiling, tie_ceilings
+from trainer.fashion.data.prepared_data import read_records, tie_ceiling, tie_ceilings
+from trainer.fashion.data.splits import split_records
 
 
 @pytest.fixture

@@ -45,4 +45,5 @@ def draw_garments(count: int, *, noise: float, seed: int = 0, dimension: int = 5
         )
         for number in range(count)
     ]
-    return Encoded(garments=garments, record_ND=record_ND, picture_ND=picture_ND)
+    keys = tuple(garment.key for garment in garments)
+    return Encoded(garments=garments, record_ND=record_ND, picture_ND=picture_ND, keys=keys)

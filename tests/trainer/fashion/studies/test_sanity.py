@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.trainer.fashion.conftest import read_json
+from trainer.fashion.encoders import build_encoder
 from trainer.fashion.studies import sanity
 from trainer.fashion.studies.sanity import (
     CHECKS,
@@ -52,8 +53,12 @@ def _break_norm(bench, monkeypatch):
 
 
 def _break_loss(bench, monkeypatch):
-    body = bench.report.body | {"epochs": bench.report.body["epochs"][::-1]}
-    return replace(bench, report=replace(bench.report, body=body))
+    torch.manual_seed(bench.config.training.seed)
+    fresh = build_encoder(bench.run.preprocessing.fields, bench.config.encoder)
+    broken = replace(bench)
+    # A run that learnt nothing, whatever its losses look like.
+    broken.__dict__["run"] = replace(bench.run, encoder=fresh.eval())
+    return broken
 
 
 def _break_gradients(bench, monkeypatch):

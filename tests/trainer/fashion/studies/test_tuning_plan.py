@@ -22,7 +22,7 @@ _REQUIRED = {
             "epochs": {50, 75, 100},
             "batch": {64, 96, 128},
             "learning rate": {1e-4, 3e-4, 5e-4, 1e-3},
-            "temperature": {0.05, 0.07, 0.1},
+            "temperature": {0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15},
         },
     ),
     2: (15, {"field width": {128, 256, 512, 768}, "hidden": {256, 512, 1024}, "dropout": {0.1, 0.2, 0.3}}),
@@ -71,7 +71,7 @@ def test_a_phase_is_capped_by_trials_and_by_what_there_is():
     """No phase grows, and none has more trials than combinations."""
     assert [phase.target for phase in capped(PHASES, 3)] == [3, 3, 3]
     assert [phase.target for phase in capped(PHASES, 50)] == [20, 15, 10]
-    assert [phase.size for phase in PHASES] == [108, 36, 27]
+    assert [phase.size for phase in PHASES] == [252, 36, 27]
 
 
 def test_shortened_phases_end_early_and_try_the_rest():
