@@ -39,7 +39,7 @@ def check_possible(conditions: Filter) -> None:
         if name in wanted and not set(wanted[name]).difference(words):
             raise contradiction(
                 f"filter.none_of.{name}",
-                f"filter.none_of refuses every value that filter.any_of asks for in field {name!r}",
+                f"filter.none_of.{name} refuses every value of filter.any_of.{name}",
             )
     ranged = dict(conditions.ranges)
     for name in conditions.missing:

@@ -20,8 +20,8 @@ _ROW_US: Final = 0.07  # a row that is compared
 _MASK_US: Final = 0.003  # a label of a mask that is made
 _RESULT_US: Final = 1.0
 _LEFT_OUT_US: Final = 2.0  # an identifier that is looked up
-# Beyond so many rows left out of one query of a batch, it is searched alone.
-_MOST_OVERFETCHED: Final = 64
+# So many rows left out are fetched and dropped; more are left out of the search itself.
+_FEW: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,10 @@ class _Plan:
     mask: FilterMask | None
     excluded: np.ndarray
     effort: Effort
+
+    def group(self, index: int) -> tuple[int, Effort, int]:
+        """Equal for plans that are searched together; -1 stands for every plan with few rows left out."""
+        return id(self.mask), self.effort, -1 if len(self.excluded) <= _FEW else index
 
 
 class Searcher:
@@ -69,24 +73,22 @@ class Searcher:
 
     def search(self, view: SegmentedView, target: Target) -> Neighbours:
         """The items nearest to a target, at most as many as it asks for."""
-        return self._search_alone(view, self._plan(view, target))
+        return _search_alone(view, self._plan(view, target))
 
     def search_batch(self, view: SegmentedView, targets: Sequence[Target]) -> list[Neighbours]:
         """As `search`, for several targets; those that are searched alike are searched together."""
         plans = [self._plan(view, target) for target in targets]
-        groups: dict[tuple[int, Effort], list[int]] = {}
+        groups: dict[tuple[int, Effort, int], list[int]] = {}
         for index, plan in enumerate(plans):
-            if len(plan.excluded) <= _MOST_OVERFETCHED:
-                groups.setdefault((id(plan.mask), plan.effort), []).append(index)
-        results: list[Neighbours | None] = [None] * len(plans)
+            groups.setdefault(plan.group(index), []).append(index)
+        results: dict[int, Neighbours] = {}
         for members in groups.values():
-            neighbours = _search_together(view, [plans[index] for index in members])
-            for index, each in zip(members, neighbours, strict=True):
-                results[index] = each
-        return [
-            self._search_alone(view, plan) if each is None else each
-            for plan, each in zip(plans, results, strict=True)
-        ]
+            chosen = [plans[index] for index in members]
+            together = (
+                [_search_alone(view, chosen[0])] if len(chosen) == 1 else _search_together(view, chosen)
+            )
+            results.update(zip(members, together, strict=True))
+        return [results[index] for index in range(len(plans))]
 
     def _plan(self, view: SegmentedView, target: Target) -> _Plan:
         catalogue: CatalogView = view.attached
@@ -99,15 +101,18 @@ class Searcher:
             self._efforts.of(target.kind, Selectivity.of(min(share, 1.0))),
         )
 
-    def _search_alone(self, view: SegmentedView, plan: _Plan) -> Neighbours:
-        return view.search(
-            plan.target.direction_D,
-            plan.target.count,
-            allowed=None if plan.mask is None else plan.mask.allowed_L,
-            excluded=plan.excluded,
-            ef=plan.effort.ef,
-            exact=plan.effort.exact,
-        )
+
+def _search_alone(view: SegmentedView, plan: _Plan) -> Neighbours:
+    if len(plan.excluded) <= _FEW:
+        return _search_together(view, [plan])[0]
+    return view.search(
+        plan.target.direction_D,
+        plan.target.count,
+        allowed=None if plan.mask is None else plan.mask.allowed_L,
+        excluded=plan.excluded,
+        ef=plan.effort.ef,
+        exact=plan.effort.exact,
+    )
 
 
 def _search_together(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighbours]:
@@ -124,9 +129,8 @@ def _search_together(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighb
 
 
 def _without(neighbours: Neighbours, plan: _Plan) -> Neighbours:
-    labels, similarities = neighbours.labels, neighbours.similarities
-    if len(plan.excluded):
-        kept = ~np.isin(labels, plan.excluded)
+    labels, similarities, count = neighbours.labels, neighbours.similarities, plan.target.count
+    for label in plan.excluded:
+        kept = labels != label
         labels, similarities = labels[kept], similarities[kept]
-    count = plan.target.count
     return Neighbours(labels=labels[:count], similarities=similarities[:count])

@@ -1,52 +1,17 @@
 import pytest
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
-from google.protobuf import timestamp_pb2
 
 from services.messages.contents import write_record
 from services.runtime import errors
-from tests.services.recommender.conftest import until
-from tests.services.recommender.world import DIMENSION, World, call, example, ids, item, vector_of
+from tests.services.recommender.world import DIMENSION, call, example, ids, vector_of
 
 BOTH_STYLES = {"category": "knit", "style": ["retro", "resort"]}
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    """One shop for every test that changes nothing."""
-    made = World(tmp_path_factory.mktemp("shop"))
-    until(lambda: made.recommender.status().space_id)
-    stock(made.recommender)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def stocked(shop):
-    return shop.recommender
 
 
 @pytest.fixture
 def models(shop):
     return shop.models
-
-
-def stock(recommender):
-    """Five garments; the words of a picture decide what is near."""
-    recommender.upsert(
-        item("knit-retro", "knit retro red", attributes={"category": "knit", "style": ["retr0"]}),
-        item(
-            "knit-retro-2", "knit retro blue", attributes={"category": "knit", "style": ["retro", "resort"]}
-        ),
-        item("skirt-resort", "skirt resort green", attributes={"category": "skirt", "style": ["resort"]}),
-        item("skirt-sold", "skirt resort white", in_stock=False, attributes={"category": "skirt"}),
-        item(
-            "old",
-            "boots leather black",
-            released_at=timestamp_pb2.Timestamp(seconds=1_000_000),
-            attributes={"brand": "Nord", "price": 12.5},
-        ),
-    )
 
 
 def test_by_picture(stocked, models):
@@ -140,30 +105,6 @@ def test_likes_and_dislikes(stocked):
     assert ids(away)[0].startswith("skirt")
 
 
-@pytest.mark.parametrize(
-    ("conditions", "expected"),
-    [
-        ({"any_of": write_record({"category": "knit"})}, {"knit-retro", "knit-retro-2"}),
-        ({"any_of": write_record({"style": ["resort", "nothing"]})}, {"knit-retro-2", "skirt-resort"}),
-        ({"any_of": write_record({"style": "retr0"})}, {"knit-retro", "knit-retro-2"}),
-        ({"any_of": write_record({"category": "skirt", "style": "resort"})}, {"skirt-resort"}),
-        ({"any_of": write_record({"brand": "Nord"})}, {"old"}),
-        ({"in_stock": False}, {"skirt-sold"}),
-        ({"in_stock": True, "any_of": write_record({"category": "skirt"})}, {"skirt-resort"}),
-        (
-            {"released_after": timestamp_pb2.Timestamp(seconds=2_000_000)},
-            {"knit-retro", "knit-retro-2", "skirt-resort", "skirt-sold"},
-        ),
-        ({"any_of": write_record({"category": "none"})}, set()),
-    ],
-)
-def test_filters(stocked, conditions, expected):
-    """Results satisfy every condition, words in any spelling, and are all that do (R-3)."""
-    reply = stocked.recommend(image=b"boots", filter=resources_pb2.ItemFilter(**conditions))
-
-    assert set(ids(reply)) == expected
-
-
 def test_excluded_items_are_left_out(stocked):
     """Items that the caller has seen are not returned; unknown identifiers do no harm."""
     reply = stocked.recommend(image=b"knit retro red", excluded_item_ids=["knit-retro", "nobody"])
@@ -220,43 +161,10 @@ REFUSED = {
     "hostile collection": ({"image": b"x", "collection": "../x"}, errors.InvalidArgument, "lower-case words"),
     "empty picture": ({"image": b""}, errors.InvalidArgument, "empty"),
     "large picture": ({"image": b"x" * (11 << 20)}, errors.InvalidArgument, "11534336 bytes"),
-    "filter number": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"price": 3}))},
-        errors.InvalidArgument,
-        r"filter\.any_of\.price is neither a text nor a list of texts",
-    ),
-    "filter empty": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"style": []}))},
-        errors.InvalidArgument,
-        "nothing could satisfy it",
-    ),
-    "filter NUL": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"style": "retro\0x"}))},
-        errors.InvalidArgument,
-        "field 'style' holds a NUL",
-    ),
-    "field NUL": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"style\0x": "retro"}))},
-        errors.InvalidArgument,
-        "1 to 128 characters and no NUL",
-    ),
     "large record": (
         {"attributes": write_record({"style": ["x" * 20] * 12_000})},
         errors.InvalidArgument,
         "the bound is 262144",
-    ),
-    "large filter": (
-        {"image": b"x", "filter": resources_pb2.ItemFilter(any_of=write_record({"a": "x" * 300_000}))},
-        errors.InvalidArgument,
-        "the bound is 262144",
-    ),
-    "released": (
-        {
-            "image": b"x",
-            "filter": resources_pb2.ItemFilter(released_after=timestamp_pb2.Timestamp(seconds=10**15)),
-        },
-        errors.InvalidArgument,
-        "released_after",
     ),
     "too many": (
         {"image": b"x", "excluded_item_ids": ["a"] * 10_001},
