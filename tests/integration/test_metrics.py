@@ -57,7 +57,9 @@ def test_calls_models_and_indexes_are_reported(house: House) -> None:
     assert value(shopped, "atelier_catalogue_items", collection="fashion") >= 4
     assert value(shopped, "atelier_catalogue_revision") == value(shopped, "atelier_index_revision") >= 4
     assert value(shopped, "atelier_catalogue_database_bytes") > 0
-    assert value(shopped, "atelier_upgrade_items_left", collection="fashion") == 0
+    assert value(shopped, "atelier_upgrade_items", collection="fashion", state="left") == 0
+    assert value(shopped, "atelier_index_generation", collection="fashion") >= 1
+    assert value(shopped, "atelier_catalogue_damaged_items") == 0
     assert value(ranked, "atelier_release_info", model="artwork-head", version="1") == 1
     assert time.time() - 300 < value(ranked, "atelier_release_swap_timestamp_seconds") <= time.time()
     assert value(ranked, "atelier_judged_candidates_sum") >= 3
