@@ -58,8 +58,11 @@ def serve(tmp_path: Path) -> Serve:
                     assert time.monotonic() < end
                     time.sleep(0.02)
                 before = peak_mb(process.pid)
+                addresses = json.loads(ready.read_text())
                 yield SimpleNamespace(
-                    address=json.loads(ready.read_text())["address"],
+                    address=addresses["address"],
+                    metrics_address=addresses["metrics_address"],
+                    pid=process.pid,
                     rise_mb=lambda: peak_mb(process.pid) - before,
                     opened=tmp_path / "open",
                     open=(tmp_path / "open").touch,
