@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from inference.release import ReleaseStatus
+from model_store.durable import checkpoint
 from model_store.errors import InvalidName
 from model_store.names import check_name
 from model_store.store import ModelStore, Version
@@ -180,6 +181,7 @@ class Collection:
         self._served.incoming = incoming = Incoming(release)
         await self._upgrade.run(incoming)
         await self._served.forget(await self._previous.kept())
+        checkpoint("before swap")
         return release
 
 
