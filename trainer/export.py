@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -86,6 +86,12 @@ def export(
             "--int8", help="Folder of pictures to calibrate eight-bit versions of the frozen networks with."
         ),
     ] = None,
+    half: Annotated[
+        Path | None,
+        typer.Option(
+            "--fp16", help="Folder of pictures to check half-precision versions of the frozen networks with."
+        ),
+    ] = None,
     fused: Annotated[
         bool, typer.Option(help="Also publish artwork-encoder, backbone and head as one graph.")
     ] = True,
@@ -94,8 +100,8 @@ def export(
     """Publish every model to the model store."""
     if family == "all" and (backbone or checkpoint or config or change):
         raise typer.BadParameter("--backbone, --checkpoint, --config and --set need `artwork` or `fashion`")
-    if calibration is not None and form != "onnx":
-        raise typer.BadParameter("--int8 makes ONNX graphs, not TorchScript")
+    if (calibration or half) is not None and form != "onnx":
+        raise typer.BadParameter("--int8 and --fp16 make ONNX graphs, not TorchScript")
     with _reported():
         from model_store.names import check_name
         from model_store.store import ModelStore
@@ -114,7 +120,12 @@ def export(
             fused=fused,
         )
         target = PublishTarget(
-            store=ModelStore.at(store), alias=alias, form=form, calibration=calibration, notify=_notify
+            store=ModelStore.at(store),
+            alias=alias,
+            form=form,
+            calibration=calibration,
+            half=half,
+            notify=_notify,
         )
         published = list(publish_models(options, target))
     if as_json:
@@ -133,10 +144,13 @@ def _artwork(options: ExportOptions, target: "PublishTarget") -> Iterator["Publi
     from trainer.artwork import export as artwork
     from trainer.artwork.backbone import export_artwork_backbone
     from trainer.artwork.config import read_artwork_config
+    from trainer.publication.frozen import check_folders
 
     settings = read_artwork_config(options.config, _over(options, "backbone.source"))
+    target = replace(target, limits=settings.pictures.limits())
     checkpoint, backbone = options.checkpoint_of(settings), None
     if options.exports_backbone(checkpoint):
+        check_folders(target)
         made = export_artwork_backbone(settings.backbone, target)
         backbone = made.version
         yield made
@@ -153,10 +167,12 @@ def _artwork(options: ExportOptions, target: "PublishTarget") -> Iterator["Publi
 def _fashion(options: ExportOptions, target: "PublishTarget") -> Iterator["Published"]:
     from trainer.fashion import export as fashion
     from trainer.fashion.config import read_fashion_config
+    from trainer.publication.frozen import check_folders
 
     settings = read_fashion_config(options.config, _over(options, "image.source"))
     checkpoint, image = options.checkpoint_of(settings), None
     if options.exports_backbone(checkpoint):
+        check_folders(target)
         made = fashion.export_fashion_image(settings.image, target)
         image = made.version
         yield made

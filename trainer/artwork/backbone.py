@@ -12,9 +12,9 @@ from trainer.artwork.config import BackboneSettings
 from trainer.backbones.dinov2 import DINOv2, DINOv2Features, load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import InvalidConfig
+from trainer.publication.frozen import publish_frozen
 from trainer.publication.golden_inputs import golden_pictures
 from trainer.publication.graphs import make_proven_graph
-from trainer.publication.int8 import publish_frozen
 from trainer.publication.publish import PublishableGraph, Published, PublishTarget, provenance_of
 from trainer.publication.signature import Signature
 from trainer.publication.stored_versions import is_whole, readable_versions

@@ -1,8 +1,8 @@
 """Which versions of a frozen model may stand in for the one that something was trained on.
 
 A version in another format or precision has another space. One in another format is accepted only when it
-is made of the same weights, sees the same pixels, and gave the same vectors for the golden pictures; one in
-eight bits, and the one that it was made of, when it passed its own gate as it was published.
+is made of the same weights, sees the same pixels, and gave the same vectors for the golden pictures; one of
+fewer bits, and the one that it was made of, when it passed its own gate as it was published.
 """
 
 from collections.abc import Iterator
@@ -37,17 +37,19 @@ def serving_versions(trained_on: Version, target: PublishTarget) -> tuple[Versio
 
 
 def relatives(store: ModelStore, trained_on: Version) -> Iterator[Version]:
-    """The origin of an eight-bit version; of any other, the newest eight-bit version that passed its gate."""
+    """The origin of a version of fewer bits; of any other, the newest faithful of each precision."""
     origin = trained_on.manifest.derived_from
     versions = readable_versions(store, trained_on.name)
     if origin is not None:
         yield from (version for version in versions if version.digest == origin.digest)
         return
+    known = set()
     for version in versions:
-        parent = version.manifest.derived_from
-        if parent is not None and parent.digest == trained_on.digest and FIDELITY in version.manifest.metrics:
+        manifest, parent = version.manifest, version.manifest.derived_from
+        derived = parent is not None and parent.digest == trained_on.digest
+        if derived and FIDELITY in manifest.metrics and manifest.precision not in known:
+            known.add(manifest.precision)
             yield version
-            return
 
 
 def _twins(store: ModelStore, trained_on: Version, form: Format) -> list[Version]:

@@ -1,36 +1,22 @@
-"""Frozen networks into the store: as they are, and in eight bits where those are faithful (M-1).
-
-Both are versions of one model. The eight-bit one names its origin, and an alias means it; a refusal leaves
-the origin in its place, with the reason in its card.
+"""Graphs in eight bits, and how near a graph of fewer bits is to its origin (M-1).
 
 Shapes: N pictures, B batch, D vector.
 """
 
-import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from inference.errors import InferenceError
-from inference.pixels import decode_image
-from model_store.manifest import ImagePreprocessing
-from trainer.errors import InvalidData, NotFaithful
-from trainer.publication.graphs import keep_halves, opened, run_rows
-from trainer.publication.publish import FIDELITY, PublishableGraph, Published, PublishTarget, publish
-from trainer.publication.stored_versions import reference
+from trainer.errors import NotFaithful
+from trainer.publication.graphs import opened, run_rows
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-CALIBRATION, HELD_OUT = 128, 256
-LEAST_PICTURES = 96
 LEAST_COSINE = 0.999
 CALIBRATED = ("Conv", "Gemm", "MatMul")
 BATCHES = (1, 2, 7, 32)
@@ -38,7 +24,7 @@ BATCHES = (1, 2, 7, 32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
-    """How near the quantised graph is to its origin on pictures that it was not calibrated with.
+    """How near a graph of fewer bits is to its origin on pictures that it was not calibrated with.
 
     `least` and `mean`: cosines of raw vectors; `centred`: the mean cosine once the common part of all
     vectors is taken off, which says more where that part is large.
@@ -48,35 +34,6 @@ class Fidelity:
     mean: float
     centred: float
     count: int
-
-
-def publish_frozen(model: PublishableGraph, target: PublishTarget) -> Published:
-    """Publish a frozen network; where the target has pictures to calibrate with, in eight bits too.
-
-    What comes back is the version to go on with: the eight-bit one if it was faithful, else the origin.
-    Raises InvalidData: when the calibration folder holds too few readable pictures.
-    """
-    if not isinstance(model.graph, onnx.ModelProto):
-        return publish(model, target)
-    if target.calibration is None:
-        return publish(_halved(model), target)
-    calibration_N, held_out_N = _pictures(target.calibration, model.fields["preprocessing"])
-    target.notify(f"quantising {model.name} over {len(calibration_N)} pictures")
-    try:
-        graph = keep_halves(quantise(model.graph, calibration_N))
-        fidelity = measure_fidelity(graph, model.graph, held_out_N)
-    except NotFaithful as error:
-        target.notify(f"{model.name} stays in fp32: {error}")
-        return publish(_halved(_with_metrics(model, {"int8": {"refused": str(error)}})), target)
-    origin = publish(_halved(model), target, pointed=False)
-    figures = {**asdict(fidelity), "calibrated_on": len(calibration_N)}
-    fields = _with_metrics(model, {FIDELITY: figures}).fields
-    small = replace(
-        model,
-        graph=graph,
-        fields={**fields, "precision": "int8", "derived_from": reference(origin.version)},
-    )
-    return publish(small, target)
 
 
 def quantise(model: onnx.ModelProto, calibration_N: np.ndarray) -> onnx.ModelProto:
@@ -133,42 +90,6 @@ def measure_fidelity(quantised: onnx.ModelProto, origin: onnx.ModelProto, held_o
     return fidelity
 
 
-def _halved(model: PublishableGraph) -> PublishableGraph:
-    copy = onnx.ModelProto()
-    assert isinstance(model.graph, onnx.ModelProto)
-    copy.CopyFrom(model.graph)
-    return replace(model, graph=keep_halves(copy))
-
-
-def _with_metrics(model: PublishableGraph, figures: dict[str, Any]) -> PublishableGraph:
-    metrics = {**model.fields.get("metrics", {}), **figures}
-    return replace(model, fields={**model.fields, "metrics": metrics})
-
-
-def _pictures(folder: Path, preprocessing: ImagePreprocessing) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 image_NHWC to calibrate with and others to be checked on, drawn by the hash of their names."""
-    paths = sorted(
-        (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES),
-        key=lambda path: hashlib.sha256(path.name.encode()).digest(),
-    )
-    readable = list(islice(_readable(paths, preprocessing), CALIBRATION + HELD_OUT))
-    if len(readable) < LEAST_PICTURES:
-        raise InvalidData(
-            f"{folder} holds {len(readable)} readable pictures, eight bits take {LEAST_PICTURES}: "
-            "a third to calibrate with, the others to be checked on"
-        )
-    count = min(CALIBRATION, len(readable) // 3)
-    pixels = np.stack(readable)
-    return pixels[:count], pixels[count:]
-
-
-def _readable(paths: Sequence[Path], preprocessing: ImagePreprocessing) -> Iterator[np.ndarray]:
-    for path in paths:
-        # A damaged photograph says nothing about ranges; the count is checked at the end.
-        with suppress(InferenceError):
-            yield decode_image(path.read_bytes(), preprocessing)
-
-
 def _kept_products(model: onnx.ModelProto) -> list[str]:
     """First and last product, and those with a constant of one value throughout: averages over patches."""
     products = [node for node in model.graph.node if node.op_type in CALIBRATED]
@@ -190,7 +111,7 @@ def _prove_invariance(model: onnx.ModelProto, picture_N: np.ndarray, vector_ND: 
                 rows = slice(start, start + size)
                 (found_BD,) = session.run({session.inputs[0].name: picture_N[rows]}).values()
                 if not np.array_equal(found_BD, vector_ND[rows]):
-                    raise NotFaithful(f"int8 gives a picture another vector in a batch of {size} than alone")
+                    raise NotFaithful(f"a picture has another vector in a batch of {size} than alone")
 
 
 def _vectors(model: onnx.ModelProto, picture_N: np.ndarray) -> np.ndarray:

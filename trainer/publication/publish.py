@@ -16,6 +16,7 @@ import numpy as np
 
 from inference.child_check import check_in_child
 from inference.golden import write_golden
+from inference.pixels import DEFAULT_LIMITS, ImageLimits
 from model_store.aliases import CANDIDATE, PRODUCTION
 from model_store.durable import hash_file
 from model_store.errors import AliasConflict
@@ -32,6 +33,9 @@ GOLDEN_FILE = "golden.npz"
 # Under which metric an eight-bit version keeps what its gate measured.
 FIDELITY = "fidelity"
 
+# Of the largest number of an output: how far another processor's may be off in fewer bits.
+_SLACK = {"int8": 2e-2, "fp16": 1e-2}
+
 Notify = Callable[[str], None]
 
 
@@ -43,13 +47,16 @@ def discard(_line: str) -> None:
 class PublishTarget:
     """Where to publish and in which format. Without `alias`, `set_alias` chooses it.
 
-    With `calibration`, a folder of pictures, frozen networks are published in eight bits too.
+    With `half` or `calibration`, folders of pictures, frozen networks are published in sixteen or eight bits
+    too; `limits` bounds those pictures.
     """
 
     store: ModelStore
     alias: str | None = None
     form: Format = "onnx"
     calibration: Path | None = None
+    half: Path | None = None
+    limits: ImageLimits = DEFAULT_LIMITS
     notify: Notify = discard
 
 
@@ -147,9 +154,9 @@ def _fields(model: PublishableGraph, files: Mapping[str, Path], golden: Path) ->
     write_golden(golden, model.golden_inputs, outputs)
     peak = max(1.0, *(float(np.abs(array).max()) for array in outputs.values()))
     main = outputs[model.output]
-    # Another processor may round an eight-bit step the other way: that is no damage.
-    eight_bits = model.fields.get("precision") == "int8"
-    atol = 2e-2 * float(np.abs(main).max()) if eight_bits else 2e-4 * peak
+    # Another processor may round a coarse step the other way: that is no damage.
+    slack = _SLACK.get(model.fields.get("precision", "fp32"))
+    atol = 2e-4 * peak if slack is None else slack * float(np.abs(main).max())
     return {
         "name": model.name,
         "format": form,
@@ -207,6 +214,7 @@ def _meaning(manifest: Manifest) -> tuple[Any, ...]:
         manifest.pooling,
         manifest.derived_from,
         manifest.metrics.get("int8"),
+        manifest.metrics.get("fp16"),
         manifest.provenance.trained,
         manifest.provenance.data_version,
     )
