@@ -111,6 +111,7 @@ def embedder() -> Iterator[Embedder]:
     made.stop()
 
 
+@pytest.mark.timeout(120 + 30 * KILLS)
 def test_no_kill_loses_or_resurrects_a_write(tmp_path: Path, embedder: Embedder) -> None:
     """Killed at random and between the steps of commits, segments, merges, swaps and upgrades: every
     acknowledged write is there, nothing deleted is, nothing is there twice, counts agree, pictures are whole
@@ -128,10 +129,9 @@ def test_no_kill_loses_or_resurrects_a_write(tmp_path: Path, embedder: Embedder)
             life.client() as client,
         ):
             if client is not None:
-                shop.check(client)
                 shelf.promote(models[number % 2])
                 most_s = MOST_LIFE_S if point else rng.uniform(0.0, 1.0)
-                at_random = write_until_killed(shop, client, life, most_s)
+                at_random = live(shop, client, life, most_s)
         assert life.process.wait(20) == -signal.SIGKILL, life.log.read_text()
         kills["at random" if at_random else point] += 1
 
@@ -148,8 +148,11 @@ def test_no_kill_loses_or_resurrects_a_write(tmp_path: Path, embedder: Embedder)
         assert {*CHECKPOINTS} <= {*kills}
 
 
-def write_until_killed(shop: Shop, client: RecommenderClient, life: Life, seconds: float) -> bool:
-    """Write until the process has killed itself; kill it after so many seconds. Whether it was the latter."""
+def live(shop: Shop, client: RecommenderClient, life: Life, seconds: float) -> bool:
+    """Check what is there, then write until the process has killed itself; kill it after so many seconds.
+
+    Returns whether it was the latter. The process may kill itself during the check, as it seals a segment.
+    """
     timed_out = threading.Event()
 
     def kill() -> None:
@@ -157,8 +160,9 @@ def write_until_killed(shop: Shop, client: RecommenderClient, life: Life, second
         life.process.kill()
 
     timer = threading.Timer(seconds, kill)
-    timer.start()
     try:
+        shop.check(client)
+        timer.start()
         while True:
             shop.write_once(client)
     except ServiceError:

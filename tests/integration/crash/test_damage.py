@@ -74,12 +74,21 @@ def opened(made, tmp_path):
         except (CatalogError, OSError):
             return None
         running.append(recommender)
-        until(lambda: recommender.status().space_id)
+        until(lambda: settled(recommender), timeout=30)
         return recommender
 
     yield open_damaged
     for recommender in running:
         recommender.close()
+
+
+def settled(recommender: Recommender) -> bool:
+    """Whether the collection serves, or says that it cannot because of the damage."""
+    try:
+        status = recommender.status()
+    except DataLoss:
+        return True
+    return bool(status.space_id) or "damaged" in status.detail
 
 
 def flip(position: int) -> Damage:
