@@ -48,6 +48,7 @@ def measure(options: argparse.Namespace) -> Figures:
             figures["batch"] = measure_batches(serving, workload, *rounds)
         figures["start"] = _restarts(folder, root, workload)
         with recommender(folder, root) as serving:
+            serving.settle()
             figures["write"]["burst"] = _burst(serving, workload, BURST // 10 if options.quick else BURST)
     if options.peers and not options.quick:
         figures["peers"] = peers.compare(workload, figures["read"])

@@ -74,14 +74,18 @@ class Serving:
         return index_pb2.GetStatusResponse.FromString(self.replies((request,), STATUS)[0])
 
     def settle(self, most_s: float = 300.0) -> float:
-        """Wait until the process computes nothing, and return the seconds that it took."""
+        """Wait until the process computes nothing and has no child, and return the seconds that it took."""
         begun = time.monotonic()
         while time.monotonic() - begun < most_s:
             before = cpu_seconds(self.pid)
             time.sleep(2)
-            if cpu_seconds(self.pid) - before < 0.1:
+            if cpu_seconds(self.pid) - before < 0.1 and not self._children():
                 break
         return round(time.monotonic() - begun, 1)
+
+    def _children(self) -> list[str]:
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return [child for task in tasks for child in task.read_text().split()]
 
     def memory(self, vector_bytes: int) -> dict[str, float]:
         """Resident memory in MB: anonymous, of files; and the anonymous part as a multiple of the vectors."""

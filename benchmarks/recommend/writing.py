@@ -75,6 +75,8 @@ def searches_beside(serving: Serving, requests: tuple[bytes, ...]) -> Iterator[d
     ):
         end = Path(folder) / "end"
         running = pool.submit(_search_until, serving.target(requests), end)
+        while not end.with_name("begun").exists() and not running.done():
+            time.sleep(0.02)
         try:
             yield figures
         finally:
@@ -96,12 +98,17 @@ async def _search_paced(target: Target, end: Path) -> list[float]:
     taken, rng = list[float](), random.Random(1)
     async with grpc.aio.insecure_channel(target.address) as channel:
         await target.call(channel, 0)
+        _touch(end.with_name("begun"))
         while not _is_there(end):
             begun = time.perf_counter()
             await target.call(channel, rng.randrange(len(target.requests)))
             taken.append((time.perf_counter() - begun) * 1_000)
             await asyncio.sleep(max(0.0, SEARCH_EVERY_S - (time.perf_counter() - begun)))
     return taken
+
+
+def _touch(path: Path) -> None:
+    path.touch()
 
 
 def _is_there(path: Path) -> bool:
