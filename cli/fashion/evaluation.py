@@ -84,7 +84,7 @@ def search(
         if fast:
             train_quickly(data, resolve_version(places.models, image), workspace, read_fashion_config())
         trained = open_run(run, places.models)
-        prepared = read_prepared(data, trained)
+        prepared = read_prepared(data, trained, workspace.progress)
         encoded = trained.encode_garments(prepared.part(split or prepared.split.judged), workspace)
     if query is None:
         searches = search_samples(encoded, choose_samples(encoded.styles, samples), k)

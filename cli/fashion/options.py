@@ -23,7 +23,9 @@ IMAGE: Final = "fashion-image@production"
 Part = Literal["train", "val", "test", "all"]
 Data = Annotated[Path, Option(help=f"Folder with {RECORDS_FILE} and the pictures that it names.")]
 Config = Annotated[Path | None, Option(help="File of settings, YAML. Default: config/fashion.yml.")]
-ImageModel = Annotated[str, Option(help="Published image model, as MODEL@ALIAS.")]
+ImageModel = Annotated[
+    str, Option("--backbone", "--image", help="Published image model, as MODEL@ALIAS; --image is the same.")
+]
 TrainingSet = tuple["FashionConfig", "tuple[GarmentRecord, ...]", Version]
 
 
@@ -39,7 +41,9 @@ class TrainingSource:
         """Settings with `overrides` and the words of the garments, the garments, and the image model."""
         from trainer.fashion.config import read_fashion_config
         from trainer.fashion.data.prepared_data import open_garments
+        from trainer.loop.progress import bars
 
         settings = read_fashion_config(self.config, overrides)
         version = resolve_version(models, self.image)
-        return *open_garments(self.data, settings), version
+        with bars() as progress:
+            return *open_garments(self.data, settings, progress), version

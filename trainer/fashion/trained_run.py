@@ -34,6 +34,7 @@ from trainer.fashion.evaluation.encoded import Encoded
 from trainer.fashion.train import CHECKPOINTS, KIND
 from trainer.features import vectors_of_files
 from trainer.loop.checkpoints import BEST, load_checkpoint
+from trainer.loop.progress import Progress, silent
 from trainer.publication.stored_versions import trained_against
 from trainer.workspace import Workspace
 
@@ -187,12 +188,12 @@ class PreparedGarments:
         return garments
 
 
-def read_prepared(data: Path, run: TrainedRun) -> PreparedGarments:
+def read_prepared(data: Path, run: TrainedRun, progress: Progress = silent) -> PreparedGarments:
     """The garments under `data` as the run divides them; a garment that any member trained on is of `train`.
 
     Raises InvalidData: listing every bad line.
     """
-    garments = read_records(data / RECORDS, data, run.schema)
+    garments = read_records(data / RECORDS, data, run.schema, progress)
     splits = [
         split_records(
             garments,

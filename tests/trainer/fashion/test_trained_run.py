@@ -8,11 +8,12 @@ import torch
 
 from model_store.manifest import AttributePreprocessing
 from tests.trainer.fashion.encoder_kinds import RECORDS, SCHEMA, SETTINGS, encode, make_encoder
-from trainer.errors import InvalidCheckpoint
+from trainer.errors import InvalidCheckpoint, InvalidData
+from trainer.fashion.data.splits import split_records
 from trainer.fashion.encoders import EncoderEnsemble
 from trainer.fashion.evaluation.report import evaluate_run
 from trainer.fashion.train import train_fashion
-from trainer.fashion.trained_run import open_run, open_runs, restore_ensemble
+from trainer.fashion.trained_run import open_run, open_runs, read_prepared, restore_ensemble
 
 
 def _checkpoint(kind: str, seed: int, **changes: Any) -> dict[str, Any]:
@@ -127,3 +128,34 @@ def test_several_runs_answer_as_one(house, gallery, tmp_path):
     one_ND, other_ND, mean_ND = (r.encode_records(records) for r in (*members, run))
     middle_ND = one_ND + other_ND
     assert np.allclose(mean_ND, middle_ND / np.linalg.norm(middle_ND, axis=1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_of_an_earlier_build_is_judged_as_it_was_trained(house):
+    """Its checkpoint states no shares: four fifths to train on, a fifth to validate on, no test (F-5)."""
+    run = open_run(house.space.out, house.space.store)
+    config = {name: value for name, value in run.body["config"].items() if name != "split"}
+
+    prepared = read_prepared(house.data, replace(run, bodies=({**run.body, "config": config},)))
+
+    assert prepared.split.sizes() == {"train": 64, "val": 16, "test": 0, "dropped": 0}
+    assert prepared.split.judged == "val"
+    with pytest.raises(InvalidData, match="no garment is of the part 'test'"):
+        prepared.part("test")
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_judged_by_garments_that_no_member_was_trained_on(house):
+    """Members of two seeds split the same garments in two ways (F-5, F-23)."""
+    run = open_run(house.space.out, house.space.store)
+    both = replace(run, bodies=(run.body, {**run.body, "seed": 7}))
+
+    split = read_prepared(house.data, both).split
+
+    members = [split_records(house.garments, seed, house.config.split) for seed in (42, 7)]
+    trained, chosen = ({g.item_id for m in members for g in getattr(m, part)} for part in ("train", "val"))
+    test = {garment.item_id for garment in split.test}
+    assert test
+    assert not test & (trained | chosen)
+    assert {garment.item_id for garment in split.train} == trained
+    assert sum(split.sizes().values()) == len(house.garments)

@@ -7,6 +7,7 @@ memory are groups, words and counts, not records: a million of them pass through
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -65,22 +66,25 @@ def write_prepared(
     draft = path.with_name(f".{path.name}.draft")
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        parts = _write_draft(draft, lines, options, exclusions)
+        parts, total = _write_draft(draft, lines, options, exclusions)
+        stage = partial(options.progress, "writing records")
         with replacing(path) as temporary:
             _deal(draft, temporary, parts, counts)
+            stage(total, 2 * total)
             settings = source.schema(counts)
             _write_vocabulary(options.out / VOCABULARY_FILE, settings if source.own_words else None)
     finally:
         draft.unlink(missing_ok=True)
     _count_ties(path, AttributeSchema(settings.preprocessing()), counts)
+    stage(2 * total, 2 * total)
     about = {**source.about, "seed": options.seed, "shares": options.shares.model_dump(mode="json")}
     return write_report(options.out / REPORT, {**about, **counts.report(), **exclusions.report()})
 
 
 def _write_draft(
     draft: Path, lines: Iterable[Line], options: PrepareOptions, exclusions: Exclusions
-) -> dict[str, str]:
-    """Write the records as they come; the part of each group."""
+) -> tuple[dict[str, str], int]:
+    """Write the records as they come; the part of each group, and the number of records."""
     pairs: list[tuple[str, str]] = []
     with draft.open("w", encoding="utf-8") as stream:
         for line in lines:
@@ -91,7 +95,7 @@ def _write_draft(
         raise InvalidData(str(exclusions) or "no garment to write")
     joined = join_groups(pairs)
     parts = deal_groups(joined.values(), options.shares, options.seed)
-    return {group: parts[name] for group, name in joined.items()}
+    return {group: parts[name] for group, name in joined.items()}, len(pairs)
 
 
 def _deal(draft: Path, path: Path, parts: dict[str, str], counts: RecordCounts) -> None:

@@ -31,9 +31,16 @@ def prepare_table(
     Raises InvalidData: as `write_prepared`, and when two columns are one field, before anything is written.
     Raises InvalidTable: as `read_item_table`.
     """
-    columns = name_columns((name for row in read_item_table(table) for name in row.attributes), settings)
+    names: dict[str, None] = {}
+    total = 0
+    for row in read_item_table(table):
+        total += 1
+        names |= dict.fromkeys(row.attributes)
+    columns = name_columns(names, settings)
     exclusions = Exclusions()
-    copying = _Copying(columns=columns, images=images.resolve(), settings=settings, options=options)
+    copying = _Copying(
+        columns=columns, images=images.resolve(), settings=settings, options=options, total=total
+    )
     about = {"source": table.name, "columns": columns}
     source = Source(
         about=about,
@@ -104,6 +111,7 @@ class _Copying:
     images: Path
     settings: AttributeSettings
     options: PrepareOptions
+    total: int
 
     def lines(self, rows: Iterable[ItemRow], exclusions: Exclusions) -> Iterator[Line]:
         """Copy the picture of each row and yield its record; what cannot be used is counted."""
@@ -111,7 +119,7 @@ class _Copying:
         lists = {field.name for field in self.settings.fields if field.multiple}
         seen: set[str] = set()
         for done, row in enumerate(rows, start=1):
-            self.options.progress("reading the table", done, done)
+            self.options.progress("reading the table", done, self.total)
             words = {self.columns[name]: words_of(value) for name, value in row.attributes.items()}
             data = self._picture(row, seen)
             problem = data if isinstance(data, str) else "" if any(words.values()) else "no attributes"

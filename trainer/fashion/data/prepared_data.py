@@ -16,6 +16,7 @@ from inference.errors import InvalidAttributes, InvalidImage
 from inference.pixels import inspect_image
 from trainer.errors import InvalidData
 from trainer.fashion.config import AttributeSettings, FashionConfig, FieldSettings, known_tables
+from trainer.loop.progress import Progress, silent
 
 RECORDS, VOCABULARY_FILE = "garments.jsonl", "vocabulary.json"
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -47,7 +48,9 @@ class GarmentRecord:
         )
 
 
-def open_garments(data: Path, config: FashionConfig) -> tuple[FashionConfig, tuple[GarmentRecord, ...]]:
+def open_garments(
+    data: Path, config: FashionConfig, progress: Progress = silent
+) -> tuple[FashionConfig, tuple[GarmentRecord, ...]]:
     """The settings with the folder's own vocabulary, if it has one, and its garments.
 
     Raises InvalidData: when either cannot be read, listing every bad line.
@@ -57,7 +60,7 @@ def open_garments(data: Path, config: FashionConfig) -> tuple[FashionConfig, tup
         tables = known_tables(config.augmentation, attributes)
         config = config.model_copy(update={"attributes": attributes, "augmentation": tables})
     schema = AttributeSchema(config.attributes.preprocessing())
-    garments = read_records(data / RECORDS, data, schema)
+    garments = read_records(data / RECORDS, data, schema, progress)
     _check_known([garment.attributes for garment in garments if garment.part in ("", TRAIN)], schema, data)
     return config, garments
 
@@ -97,7 +100,9 @@ def read_vocabulary(folder: Path, settings: AttributeSettings) -> AttributeSetti
         raise InvalidData(f"{path}: not a vocabulary ({type(error).__name__})") from error
 
 
-def read_records(path: Path, images: Path, schema: AttributeSchema) -> tuple[GarmentRecord, ...]:
+def read_records(
+    path: Path, images: Path, schema: AttributeSchema, progress: Progress = silent
+) -> tuple[GarmentRecord, ...]:
     """The garments of JSON lines `{"item_id", "path", "attributes"[, "group"]}`; pictures lie under `images`.
 
     Fields that are not in the schema are left out.
@@ -106,7 +111,9 @@ def read_records(path: Path, images: Path, schema: AttributeSchema) -> tuple[Gar
     problems: list[str] = []
     garments: list[GarmentRecord] = []
     seen: set[str] = set()
-    for number, line in _lines(path):
+    lines = tuple(_lines(path))
+    for done, (number, line) in enumerate(lines, start=1):
+        progress("reading garments", done, len(lines))
         try:
             garment = _garment(line, images.resolve(), schema)
         except (InvalidData, InvalidAttributes, InvalidImage) as error:

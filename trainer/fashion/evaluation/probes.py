@@ -15,10 +15,13 @@ from sklearn.linear_model import LogisticRegression
 
 from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.fashion.evaluation.retrieval import rank_columns, recall_figures
+from trainer.loop.progress import Progress, silent
 
 # A word that fewer garments have is not probed: there is too little to learn from.
 _FEWEST = 5
 _REGULARISATION = 10.0
+# Steps of progress for each field.
+_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +40,22 @@ class WordProbe:
         return odds_N
 
 
-def fit_probes(picture_ND: np.ndarray, garments: Sequence[GarmentRecord]) -> tuple[WordProbe, ...]:
+def fit_probes(
+    picture_ND: np.ndarray, garments: Sequence[GarmentRecord], progress: Progress = silent
+) -> tuple[WordProbe, ...]:
     """A probe for each word that five garments have and five lack, on the garments with that field."""
     probes = []
     names = sorted({name for garment in garments for name, words in garment.attributes.items() if words})
     scale = float(np.std(picture_ND, axis=0).mean()) or 1.0
-    for name in names:
+    for done, name in enumerate(names):
         rows = np.array([row for row, garment in enumerate(garments) if garment.attributes.get(name)])
         values = [set(garments[row].attributes[name]) for row in rows]
-        for word in sorted(set().union(*values)):
+        words = sorted(set().union(*values))
+        for place, word in enumerate(words, start=1):
             has_N = np.array([word in value for value in values])
             if min(has_N.sum(), (~has_N).sum()) >= _FEWEST:
                 probes.append(_fit(name, word, picture_ND[rows], has_N, scale))
+            progress("linear probes", done * _STEPS + place * _STEPS // len(words), len(names) * _STEPS, name)
     return tuple(probes)
 
 

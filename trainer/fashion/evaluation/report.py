@@ -22,7 +22,7 @@ from trainer.fashion.evaluation.centrality import centrality_report, measure_cen
 from trainer.fashion.evaluation.charts import draw_evaluation
 from trainer.fashion.evaluation.encoded import CATEGORY, TO_IMAGE, TO_RECORD, Encoded, rows_by_word
 from trainer.fashion.evaluation.markdown import markdown_of
-from trainer.fashion.evaluation.probes import evaluate_probes, fit_probes
+from trainer.fashion.evaluation.probes import WordProbe, evaluate_probes, fit_probes
 from trainer.fashion.evaluation.query_groups import GROUP_KS, evaluate_groups, query_groups
 from trainer.fashion.evaluation.retrieval import (
     KS,
@@ -39,6 +39,7 @@ from trainer.fashion.evaluation.retrieval import (
 )
 from trainer.fashion.train import RESULTS
 from trainer.fashion.trained_run import TrainedRun, read_prepared
+from trainer.loop.progress import Progress, silent
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
@@ -66,7 +67,7 @@ def evaluate_run(
     split: by default the test part, or the validation part of a folder that has no test part.
     Raises InvalidData: when the garments or their pictures cannot be read, or the split holds fewer than two.
     """
-    prepared = read_prepared(data, run)
+    prepared = read_prepared(data, run, space.progress)
     part = split or prepared.split.judged
     garments = prepared.part(part)
     if len(garments) < 2:
@@ -87,7 +88,7 @@ def evaluate_run(
         "image": {"version": str(run.image), "space_id": run.image.space_id},
         "epoch": run.body["epoch"],
         "members": [member["epoch"] for member in run.bodies],
-        **evaluate_encoder(encoded, run.core, baseline),
+        **evaluate_encoder(encoded, run.core, baseline, space.progress),
     }
     results = space.out / RESULTS
     draw_evaluation(results, body, encoded)
@@ -97,7 +98,10 @@ def evaluate_run(
 
 
 def evaluate_encoder(
-    encoded: Encoded, core: Sequence[str], baseline: ProbeBaseline | None = None
+    encoded: Encoded,
+    core: Sequence[str],
+    baseline: ProbeBaseline | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """The report of an encoder on some garments; core: the fields of a query record.
 
@@ -114,7 +118,8 @@ def evaluate_encoder(
     in_batch = partial(evaluate_in_batch, keys=encoded.keys)
 
     def agreement(query_ND: np.ndarray, gallery_ND: np.ndarray) -> dict[str, Any]:
-        return evaluate_agreement(chosen_Q, nearest(query_ND[chosen_Q], gallery_ND, max(KS)), records)
+        result_QK = nearest(query_ND[chosen_Q], gallery_ND, max(KS))
+        return evaluate_agreement(chosen_Q, result_QK, records, progress=progress)
 
     groups = query_groups(encoded, styles, centrality, core)
     items = [garment.item_id for garment in encoded.garments]
@@ -132,7 +137,8 @@ def evaluate_encoder(
         "similarities": similarity_histogram(encoded.record_ND, encoded.picture_ND),
     }
     if baseline is not None:
-        body["probes"] = _beside_probes(body, encoded, chosen_Q, baseline, groups)
+        probes = fit_probes(baseline.picture_ND, baseline.garments, progress)
+        body["probes"] = _beside_probes(body, encoded, chosen_Q, probes, groups)
     return body
 
 
@@ -155,11 +161,10 @@ def _beside_probes(
     body: dict[str, Any],
     encoded: Encoded,
     chosen_Q: np.ndarray,
-    baseline: ProbeBaseline,
+    probes: Sequence[WordProbe],
     groups: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
     """What the probes reach, over the same queries, and the encoder's share of it."""
-    probes = fit_probes(baseline.picture_ND, baseline.garments)
     queries = [encoded.garments[row] for row in chosen_Q]
     figures, score_QN = evaluate_probes(probes, encoded.picture_ND, queries, chosen_Q)
     records = [garment.attributes for garment in encoded.garments]

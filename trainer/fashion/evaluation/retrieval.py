@@ -18,6 +18,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from inference.attributes import Normalised
 from trainer.fashion.data.prepared_data import number_ties, tie_ceiling, tie_ceilings
+from trainer.loop.progress import Progress, silent
 
 KS = (1, 3, 5, 10, 20)
 BATCH_SIZE = 32
@@ -236,7 +237,11 @@ def choose_queries(count: int, seed: int = 0) -> np.ndarray:
 
 
 def evaluate_agreement(
-    chosen_Q: np.ndarray, result_QK: np.ndarray, records: Sequence[Normalised], ks: Sequence[int] = KS
+    chosen_Q: np.ndarray,
+    result_QK: np.ndarray,
+    records: Sequence[Normalised],
+    ks: Sequence[int] = KS,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Mean agreement of the first k results (`precision`) and nDCG@k, beside chance and the best possible.
 
@@ -250,6 +255,7 @@ def evaluate_agreement(
         got.append(np.take_along_axis(agree_QN, result_QK[start : start + rows], axis=1))
         best.append(-np.sort(-agree_QN, axis=1)[:, : max(ks)])
         chance.append(agree_QN.mean(axis=1))
+        progress("agreement", min(start + rows, len(chosen_Q)), len(chosen_Q))
     got_QK, best_QK = np.concatenate(got), np.concatenate(best)
     firsts = {str(k): (got_QK[:, :k], best_QK[:, :k]) for k in ks if k <= got_QK.shape[1]}
     return {

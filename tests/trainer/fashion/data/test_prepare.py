@@ -85,6 +85,26 @@ def test_the_vocabulary_is_of_the_training_part_alone(tmp_path: Path, images: Pa
     assert len(read_records(out / RECORDS, out, schema)) == 20
 
 
+def test_a_table_in_progress_knows_its_end(tmp_path: Path, images: Path):
+    """Rows and records are counted against their number (F-6)."""
+    seen: dict[str, list[tuple[int, int]]] = {}
+    options = PrepareOptions(
+        out=tmp_path / "out",
+        strict=False,
+        seed=42,
+        progress=lambda stage, done, total, *_: seen.setdefault(stage, []).append((done, total)),
+    )
+
+    prepare_table(
+        table(tmp_path / "shop.csv", [f"{n}.jpg,드레스,,,," for n in range(5)]), images, SETTINGS, options
+    )
+
+    assert seen == {
+        "reading the table": [(n, 5) for n in range(1, 6)],
+        "writing records": [(5, 10), (10, 10)],
+    }
+
+
 def test_columns_are_fields_under_the_names_of_the_schema(tmp_path: Path, images: Path):
     """Capitals, spaces, Korean names; the shop's own name stays for display (F-6)."""
     path = tmp_path / "shop.csv"

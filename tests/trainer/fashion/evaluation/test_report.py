@@ -85,6 +85,21 @@ def test_the_encoder_is_held_against_probes(body):
     )
 
 
+def test_every_long_stage_shows_how_far_it_is(encoded):
+    """Probes and agreement count up to their end (F-10)."""
+    seen: dict[str, list[tuple[int, int]]] = {}
+    train = draw_garments(60, noise=1.0)
+    baseline = ProbeBaseline(garments=train.garments, picture_ND=train.picture_ND)
+
+    evaluate_encoder(
+        encoded, CORE, baseline, lambda stage, *counts: seen.setdefault(stage, []).append(counts[:2])
+    )
+
+    assert seen.keys() == {"linear probes", "agreement"}
+    for counts in seen.values():
+        assert counts[-1][0] == counts[-1][1]
+
+
 def test_targets_stand_in_gallery_and_batch(body):
     """Each beside chance and ceiling (F-18)."""
     targets = targets_of(body)
