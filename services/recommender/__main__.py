@@ -13,6 +13,8 @@ from atelier.recommender.v1 import (
     catalog_pb2_grpc,
     index_pb2,
     index_pb2_grpc,
+    insight_pb2,
+    insight_pb2_grpc,
     recommender_pb2,
     recommender_pb2_grpc,
 )
@@ -22,6 +24,8 @@ from services.client.embedder import AsyncEmbedderClient
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import ERRORS, CatalogError
 from services.recommender.executors import Executors
+from services.recommender.insight.feedback import FeedbackQueue, FeedbackStore
+from services.recommender.insight.kpis import AnswerFigures
 from services.recommender.insight.recall import RecallSampler
 from services.recommender.metrics import register_metrics
 from services.recommender.recommend.effort import EffortTable
@@ -30,6 +34,7 @@ from services.recommender.recommend.retrieval import Retriever
 from services.recommender.release.collection import Collection, Collections
 from services.recommender.servicers.catalog import CatalogServicer
 from services.recommender.servicers.index import IndexServicer
+from services.recommender.servicers.insight import InsightServicer
 from services.recommender.servicers.recommend import RecommenderServicer
 from services.recommender.settings import RecommenderSettings
 from services.recommender.upsert import CatalogWriter
@@ -104,11 +109,12 @@ async def _start(
     sampler = RecallSampler(recent, efforts, executors, settings.recall_floor)
     register_metrics(server.registry, catalog, settings.catalogue, collections, sampler)
     retriever = Retriever(executors, embedder, efforts, recent)
+    answers = {collection.name: AnswerFigures() for collection in collections}
     writer = CatalogWriter(catalog, executors, embedder)
     server.add(
         recommender_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
         recommender_pb2_grpc.add_RecommenderServiceServicer_to_server,
-        RecommenderServicer(collections, retriever, embedder, executors, settings),
+        RecommenderServicer(collections, retriever, embedder, executors, settings, answers),
     )
     server.add(
         catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
@@ -119,6 +125,14 @@ async def _start(
         index_pb2.DESCRIPTOR.services_by_name["IndexService"],
         index_pb2_grpc.add_IndexServiceServicer_to_server,
         IndexServicer(collections, catalog, executors, sampler),
+    )
+    kept_days = settings.feedback_retention.days
+    feedback = FeedbackQueue(FeedbackStore(settings.catalogue), kept_days)
+    stack.push_async_callback(feedback.close)
+    server.add(
+        insight_pb2.DESCRIPTOR.services_by_name["InsightService"],
+        insight_pb2_grpc.add_InsightServiceServicer_to_server,
+        InsightServicer(collections, feedback, answers, executors, kept_days),
     )
     return collections, sampler
 

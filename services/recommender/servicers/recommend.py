@@ -2,6 +2,8 @@
 # ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
 
 import asyncio
+import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from atelier.recommender.v1 import recommender_pb2, recommender_pb2_grpc
@@ -11,6 +13,7 @@ from model_store.aliases import PRODUCTION
 from services.client.embedder import AsyncEmbedderClient
 from services.messages.replies import all_failed, write_absent_model
 from services.recommender.executors import CallAdmission, Executors
+from services.recommender.insight.kpis import AnswerFigures
 from services.recommender.recommend.retrieval import Answer, Retriever
 from services.recommender.release.collection import Collections
 from services.recommender.release.leads import CollectionRelease
@@ -45,8 +48,10 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         embedder: AsyncEmbedderClient,
         executors: Executors,
         settings: RecommenderSettings,
+        answers: Mapping[str, AnswerFigures],
     ) -> None:
         self._collections = collections
+        self._answers = answers
         self._retriever = retriever
         self._embedder = embedder
         self._executors = executors
@@ -57,6 +62,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
 
     async def Recommend(self, request: recommender_pb2.RecommendRequest, context: Any) -> bytes:
         """The items nearest to the query and the liked examples; a RecommendResponse, serialised."""
+        started = time.perf_counter()
         collection = self._collections.named(request.collection)
         question = await self._executors.convert(
             lambda: read_question(request, self._settings.limits), request.ByteSize()
@@ -69,6 +75,8 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         if isinstance(answer, ServiceError):
             raise answer
         retrieval.embedded.times.note(items=len(answer.neighbours.labels))
+        ms = (time.perf_counter() - started) * 1_000
+        self._answers[collection.name].note(ms, answer.neighbours.similarities)
         return recommend_reply(
             self._heads.of(collection.name, release.models, retrieval.view, digest),
             answer.neighbours,

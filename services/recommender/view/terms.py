@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from pyroaring import BitMap
 
 _SHARDS: Final = 256
@@ -35,6 +36,11 @@ def terms_of(attributes: Mapping[str, Any], *, in_stock: bool) -> list[str]:
     return terms
 
 
+def label_array(labels: BitMap) -> np.ndarray:
+    """The labels, int64, ascending."""
+    return np.frombuffer(labels.to_array(), np.uint32).astype(np.int64)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Terms:
     """The labels of every term."""
@@ -50,6 +56,17 @@ class Terms:
         if held is None:
             return BitMap()
         return BitMap([held]) if isinstance(held, int) else held
+
+    def fields(self) -> tuple[str, ...]:
+        """The fields that have words, in the order of their names; a walk over all terms."""
+        named = (term.partition("\0") for shard in self.shards for term in shard)
+        return tuple(sorted({name for name, end, _ in named if name and end}))
+
+    def words(self, name: str) -> dict[str, BitMap]:
+        """The labels of every word of a field, by word; a walk over all terms."""
+        prefix = word_term(name, "")
+        words = [term for shard in self.shards for term in shard if term.startswith(prefix)]
+        return {term[len(prefix) :]: self.labels(term) for term in words}
 
     def labels_of_any(self, terms: Iterable[str]) -> BitMap:
         """The labels that have one or more of the terms."""

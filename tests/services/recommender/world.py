@@ -19,6 +19,8 @@ from atelier.recommender.v1 import (
     catalog_pb2_grpc,
     index_pb2,
     index_pb2_grpc,
+    insight_pb2,
+    insight_pb2_grpc,
     recommender_pb2,
     recommender_pb2_grpc,
     resources_pb2,
@@ -215,6 +217,7 @@ class Recommender:
             recommender=recommender_pb2_grpc.RecommenderServiceStub(self._channel),
             catalog=catalog_pb2_grpc.CatalogServiceStub(self._channel),
             index=index_pb2_grpc.IndexServiceStub(self._channel),
+            insight=insight_pb2_grpc.InsightServiceStub(self._channel),
         )
 
     def close(self):
@@ -250,6 +253,16 @@ class Recommender:
 
     def rebuild(self):
         return call(self.stubs.index.Rebuild, index_pb2.RebuildRequest())
+
+    def feedback(self, *events, collection=""):
+        request = insight_pb2.RecordFeedbackRequest(collection=collection, events=events)
+        return call(self.stubs.insight.RecordFeedback, request)
+
+    def trends(self, **fields):
+        return call(self.stubs.insight.GetTrends, insight_pb2.GetTrendsRequest(**fields))
+
+    def kpis(self, **fields):
+        return call(self.stubs.insight.GetKpis, insight_pb2.GetKpisRequest(**fields))
 
     def models(self):
         return call(self.stubs.recommender.ListModels, recommender_pb2.ListModelsRequest()).models
