@@ -1,4 +1,4 @@
-"""`atelier index …`: the state of a collection's neighbour index, and its rebuild."""
+"""`atelier index …`: a collection's neighbour index, its rebuild, and what its upgrade waits for."""
 
 from typing import Any
 
@@ -41,6 +41,17 @@ def rebuild(target: CollectionAddress, as_json: Json = False) -> None:
         lambda reply: print_line(f"{reply.live_count:,} items in {reply.build_ms / 1_000:.1f} s"),
         as_json=as_json,
     )
+
+
+@command(app)
+def drop_blocking(target: CollectionAddress, as_json: Json = False) -> None:
+    """Delete the items upserted as a bare vector that keep the collection from moving to another model.
+
+    `atelier index status` names some of them. Without an upgrade that waits nothing is deleted.
+    """
+    with target.client() as recommender:
+        answer = recommender.drop_blocking_items(collection=target.collection)
+    print_answer(answer, lambda reply: print_line(f"{reply.deleted_count:,} items deleted"), as_json=as_json)
 
 
 def _show(answer: Any) -> None:

@@ -114,6 +114,13 @@ class RecommenderClient(BlockingClient):
         request = index_pb2.RebuildRequest(collection=collection)
         return self._call(self._index.Rebuild, request, deadline_s)
 
+    def drop_blocking_items(
+        self, *, collection: str = FASHION, deadline_s: float = REBUILD_S
+    ) -> index_pb2.DropBlockingItemsResponse:
+        """The outcome of deleting the bare vectors that an upgrade waits for. Raises ServiceError."""
+        request = index_pb2.DropBlockingItemsRequest(collection=collection)
+        return self._call(self._index.DropBlockingItems, request, deadline_s)
+
     def list_models(self, *, deadline_s: float = DEADLINE_S) -> recommender_pb2.ListModelsResponse:
         """The followed leads and the models that they pin. Raises ServiceError."""
         return self._call(self._stub.ListModels, recommender_pb2.ListModelsRequest(), deadline_s)

@@ -50,6 +50,32 @@ class FakeRanker(ranker_pb2_grpc.RankerServiceServicer):
                 placed.abstained_over_next = request.options.min_probability > 0.6
         return reply
 
+    def Compare(self, request: ranker_pb2.CompareRequest, context: Any) -> ranker_pb2.CompareResponse:
+        a, b = len(request.candidate_a.image), len(request.candidate_b.image)
+        probability = 0.5 + 0.3 * ((a > b) - (a < b))
+        verdicts = {True: ranker_pb2.VERDICT_A_BETTER, False: ranker_pb2.VERDICT_B_BETTER}
+        verdict = ranker_pb2.VERDICT_TIED if a == b else verdicts[a > b]
+        if request.HasField("min_probability") and request.min_probability > 0.8:
+            verdict = ranker_pb2.VERDICT_ABSTAINED
+        return ranker_pb2.CompareResponse(
+            models=[HEAD],
+            probability_a_better=probability,
+            score_a=a,
+            score_b=b,
+            uncertainty_a=0.25,
+            verdict=verdict,
+        )
+
+    def Score(self, request: ranker_pb2.ScoreRequest, context: Any) -> ranker_pb2.ScoreResponse:
+        reply = ranker_pb2.ScoreResponse(models=[HEAD])
+        for index, candidate in enumerate(request.candidates):
+            if candidate.image.startswith(b"text"):
+                bad = status(code_pb2.INVALID_ARGUMENT, "not a picture")
+                reply.errors.add(index=index, id=candidate.id, status=bad)
+            else:
+                reply.scores.add(id=candidate.id, score=len(candidate.image))
+        return reply
+
 
 class FakeShop(
     catalog_pb2_grpc.CatalogServiceServicer,
@@ -73,6 +99,10 @@ class FakeShop(
                 self.items[item.item_id] = item
         return reply
 
+    def ListModels(self, request: Any, context: Any) -> recommender_pb2.ListModelsResponse:
+        """Nothing is published yet."""
+        return recommender_pb2.ListModelsResponse()
+
     def DeleteItems(self, request: catalog_pb2.DeleteItemsRequest, context: Any) -> Any:
         gone = [self.items.pop(item_id, None) for item_id in request.item_ids]
         return catalog_pb2.DeleteItemsResponse(deleted_count=sum(item is not None for item in gone))
@@ -95,7 +125,26 @@ class FakeShop(
         return reply
 
     def GetStatus(self, request: index_pb2.GetStatusRequest, context: Any) -> Any:
-        return index_pb2.GetStatusResponse(collection=request.collection, live_count=len(self.items))
+        if request.collection == "absent":
+            fail(context, status(code_pb2.NOT_FOUND, "no collection 'absent'; there are fashion"))
+        reply = index_pb2.GetStatusResponse(collection=request.collection, live_count=len(self.items))
+        reply.recalls.add(
+            query_kind=index_pb2.QUERY_KIND_ATTRIBUTES,
+            item_share=0.2,
+            recall=0.97,
+            query_count=32,
+            is_exact=True,
+        )
+        reply.detail = "recall of attributes queries was below 0.99: they are answered exactly"
+        return reply
+
+    def Rebuild(self, request: index_pb2.RebuildRequest, context: Any) -> index_pb2.RebuildResponse:
+        return index_pb2.RebuildResponse(live_count=len(self.items), build_ms=1_500)
+
+    def DropBlockingItems(
+        self, request: index_pb2.DropBlockingItemsRequest, context: Any
+    ) -> index_pb2.DropBlockingItemsResponse:
+        return index_pb2.DropBlockingItemsResponse(deleted_count=1_200, catalogue_revision=9)
 
     def _item(self, item_id: str) -> resources_pb2.Item:
         attributes = self.items[item_id].attributes

@@ -55,6 +55,15 @@ def test_a_rebuild_says_what_it_built(runner: CliRunner, services: FakeServices)
     assert json.loads(body.stdout) == {"live_count": "1", "build_ms": "1500"}
 
 
+def test_what_blocks_an_upgrade_is_dropped(runner: CliRunner, services: FakeServices) -> None:
+    """The number of deleted items, for people and as JSON (R-4)."""
+    printed = runner.invoke(app, ["index", "drop-blocking"])
+    body = runner.invoke(app, ["index", "drop-blocking", "--json"])
+
+    assert printed.stdout == "1,200 items deleted\n"
+    assert json.loads(body.stdout) == {"deleted_count": "1200", "catalogue_revision": "9"}
+
+
 def test_an_unknown_collection_ends_the_command(runner: CliRunner, services: FakeServices) -> None:
     """The service's error is a line on stderr and the code 1."""
     run = runner.invoke(app, ["index", "status", "--collection", "absent"])

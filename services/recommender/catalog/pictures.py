@@ -6,6 +6,7 @@ between the two is swept at the next start.
 """
 
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -19,6 +20,8 @@ from model_store.durable import checkpoint, sync_path, write_bytes
 from services.recommender.errors import DamagedCatalog
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+log = logging.getLogger(__name__)
 
 
 def picture_digest(data: bytes) -> str:
@@ -69,6 +72,8 @@ class Pictures:
 
     def read(self, digest: str) -> bytes:
         """The bytes of a picture. Raises DamagedCatalog: if they are gone or changed."""
+        if not _DIGEST.fullmatch(digest):
+            raise DamagedCatalog("the name of a picture is damaged")
         try:
             data = self._path(digest).read_bytes()
         except OSError as error:
@@ -85,15 +90,22 @@ class Pictures:
                 if time.time() - path.stat().st_mtime >= grace_s:
                     path.unlink()
 
-    def sweep(self, named: Collection[str]) -> int:
-        """Remove every file that is not a picture among `named`; how many that were."""
-        removed = 0
-        for folder in self._root.iterdir():
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if path.name not in named:
-                    path.unlink(missing_ok=True)
-                    removed += 1
-        return removed
+    def sweep(self, named: Collection[object]) -> int:
+        """Remove every file that is not a picture among `named`; how many that were.
+
+        None if one of `named` is missing: its row may be damaged, and its picture one that no row names.
+        """
+        files = {
+            path.name: path for folder in self._root.iterdir() if folder.is_dir() for path in folder.iterdir()
+        }
+        lost = len(set(named) - {"", *files})
+        if lost:
+            log.warning("pictures that no item shows are kept: others are missing", extra={"missing": lost})
+            return 0
+        unnamed = files.keys() - set(named)
+        for name in unnamed:
+            files[name].unlink(missing_ok=True)
+        return len(unnamed)
 
     def _touch(self, path: Path) -> bool:
         """Begin the grace time of a picture anew; False if it is gone."""

@@ -17,6 +17,7 @@ from services.recommender.catalog.rows import (
     REVISION,
     SOURCE,
     Row,
+    fetch,
     is_whole,
     item_of,
     make_row,
@@ -187,8 +188,8 @@ def missing_vectors(
         " on vectors.source = items.source and vectors.space_id = ?"
         f" where collection = ? and label > ? and vectors.source is null{kind} order by label limit ?"
     )
-    rows = connection.execute(query, (space_id, collection, after, limit)).fetchall()
+    rows = fetch(connection, query, (space_id, collection, after, limit))
     return [
-        MissingVector(item_id=item_id, label=label, source=source, picture_digest=digest)
+        MissingVector(item_id=str(item_id), label=label, source=source, picture_digest=str(digest))
         for item_id, label, source, digest in rows
     ]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from services.recommender.catalog import database, schema
@@ -20,9 +21,15 @@ def test_migrations_make_the_tables_that_the_code_uses(catalog, tmp_path):
     engine = create_engine(f"sqlite:///{tmp_path / 'catalogue' / database.FILE}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
-        assert context.get_current_revision() == "0002"
+        assert context.get_current_revision() == database.HEAD
         assert compare_metadata(context, schema.metadata) == []
     engine.dispose()
+
+
+def test_the_head_is_the_last_migration():
+    """The code's own constant, which a start compares with, is the head of the migrations."""
+    scripts = ScriptDirectory(str(database._MIGRATIONS))
+    assert scripts.get_current_head() == database.HEAD
 
 
 def test_a_newer_schema_is_refused_naming_both(catalog, tmp_path, open_catalog):
@@ -40,9 +47,7 @@ def test_an_older_schema_is_backed_up_before_it_is_migrated(catalog, tmp_path, m
     write(catalog, "a")
     catalog.close()
     catalog._database.close = lambda: None
-    monkeypatch.setattr(
-        "alembic.script.ScriptDirectory.get_current_head", lambda self, *_: "not the present one"
-    )
+    monkeypatch.setattr(database, "HEAD", "not the present one")
 
     Catalog(tmp_path / "catalogue").close()
 

@@ -7,7 +7,7 @@ import pytest
 
 from model_store.durable import observing
 from services.recommender.errors import DamagedCatalog, DiskFull
-from tests.services.recommender.catalog.conftest import reopened, write
+from tests.services.recommender.catalog.conftest import reopened, tamper, write
 
 
 def test_a_damaged_picture_is_reported_and_mended_by_its_return(catalog):
@@ -38,6 +38,22 @@ def test_what_a_crash_leaves_is_swept_at_the_start(catalog, open_catalog):
 
     assert [path.read_bytes() for path in root.glob("*/*")] == [b"knit"]
     assert again.find("fashion", ["a"])
+
+
+def test_nothing_is_swept_while_a_named_picture_is_missing(catalog, open_catalog, tmp_path, caplog):
+    """A damaged row names no picture that exists: the one that it showed is not taken for garbage."""
+    write(catalog, "a")
+    write(catalog, "b", "skirt")
+    tamper(tmp_path, f"UPDATE items SET picture_digest = '{'0' * 64}' WHERE item_id = 'a'")
+
+    again = reopened(catalog, open_catalog)
+
+    assert {path.read_bytes() for path in again.pictures._root.glob("*/*")} == {b"knit", b"skirt"}
+    assert "pictures that no item shows are kept" in caplog.text
+    with pytest.raises(DamagedCatalog, match="cannot be read"):
+        again.pictures.read("0" * 64)
+    with pytest.raises(DamagedCatalog, match="the name of a picture is damaged"):
+        again.pictures.read("../../etc/passwd")
 
 
 def test_a_full_disk_refuses_writes_and_keeps_what_is_there(catalog, monkeypatch):
