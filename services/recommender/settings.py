@@ -47,6 +47,7 @@ class RecommenderSettings(ServiceSettings):
     small_write_queue: int = Field(default=256, ge=1)
     keep_previous: Duration = timedelta(hours=24)
     log_retention: Duration = timedelta(days=7)
+    new_days: int = Field(default=30, ge=1, le=36_500)
     feedback_retention: Duration = timedelta(days=90)
     recall_floor: float = Field(default=0.99, ge=0, le=1)
     recall_every_s: float = Field(default=60.0, gt=0)

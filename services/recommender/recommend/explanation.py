@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from services.recommender.recommend.query import NEGATIVE_WEIGHT
+from services.recommender.recommend.query import NEGATIVE_WEIGHT, Content, ItemIds, Question, Record
+from services.recommender.view.view import CatalogView
+from services.runtime.errors import ServiceError
+from vector_index.rows import Neighbours
+from vector_index.view import SegmentedView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,58 @@ def blended(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) ->
     target_D = weight_E @ example_ED
     norm = np.linalg.norm(target_D)
     return BlendedDirection(direction_D=target_D / norm, example_ED=example_ED, weight_E=weight_E / norm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Where the similarity of a result comes from.
+
+    share_C: float64, shape (C,), of the query, then each positive, then each negative example; 0 for those
+    that are absent or unreadable. shared: by field, the words that the result has in common with them.
+    """
+
+    share_C: np.ndarray
+    shared: Mapping[str, tuple[str, ...]]
+
+
+def explain(
+    question: Question,
+    outcomes: Sequence[np.ndarray | ServiceError | None],
+    neighbours: Neighbours,
+    view: SegmentedView,
+) -> list[Explanation]:
+    """An explanation for each neighbour. outcomes: the vector of each of the question's contents, or its
+    error."""
+    likes = 1 + len(question.positives)
+    read = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)]
+    vectors = {index: np.asarray(outcomes[index], np.float64) for index in read}
+    direction = blended(
+        [vectors[index] for index in read if index < likes],
+        [vectors[index] for index in read if index >= likes],
+    )
+    records = _records(question.contents[:likes], view.attached)
+    shown = view.attached.shown(neighbours.labels.tolist())
+    explanations = []
+    for vector_D, message in zip(view.vectors(neighbours.labels), shown, strict=True):
+        share_C = np.zeros(len(outcomes))
+        share_C[read] = direction.shares(vector_D)
+        shared = shared_words(view.attached.format.read(message).attributes, records)
+        explanations.append(Explanation(share_C=share_C, shared=shared))
+    return explanations
+
+
+def _records(
+    contents: Sequence[Content | ServiceError | None], catalogue: CatalogView
+) -> list[Mapping[str, Any]]:
+    """The attributes of the items and records among some contents."""
+    records: list[Mapping[str, Any]] = []
+    for content in contents:
+        if isinstance(content, Record):
+            records.append(content.attributes)
+        elif isinstance(content, ItemIds):
+            labels = catalogue.labels_of(content.item_ids).tolist()
+            records += [catalogue.format.read(message).attributes for message in catalogue.shown(labels)]
+    return records
 
 
 def shared_words(item: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

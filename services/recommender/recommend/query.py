@@ -59,7 +59,7 @@ _ORDER = list(QueryKind)
 class Question:
     """The question of a request. An unreadable example is replaced by its error.
 
-    conditions: in the caller's spelling.
+    conditions: in the caller's spelling. diversity: 0 to 1, as in `diversify`.
     """
 
     query: Content | None
@@ -67,6 +67,8 @@ class Question:
     negatives: tuple[Content | ServiceError, ...] = ()
     item_count: int = 10
     conditions: Filter = field(default_factory=Filter)
+    diversity: float = 0.0
+    explain: bool = False
 
     @property
     def contents(self) -> tuple[Content | ServiceError | None, ...]:

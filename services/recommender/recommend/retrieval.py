@@ -12,6 +12,7 @@ from services.recommender.executors import Executors
 from services.recommender.recommend.conditions import settle_conditions
 from services.recommender.recommend.contents import ContentReader, Contents, VectorOrError, read_vectors
 from services.recommender.recommend.effort import EffortTable
+from services.recommender.recommend.explanation import Explanation, explain
 from services.recommender.recommend.query import Question, blend
 from services.recommender.recommend.recent import RecentQueries, RecentQuery
 from services.recommender.recommend.search import Searcher, Target
@@ -30,10 +31,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The nearest items; errors of single examples by index, counting the positive ones first."""
+    """The nearest items; errors of single examples by index, counting the positive ones first.
+
+    explanations: one an item where the question asks for them, else none.
+    """
 
     neighbours: Neighbours
     errors: Mapping[int, ServiceError]
+    explanations: Sequence[Explanation] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,17 +103,25 @@ class Retriever:
             neighbours = self._searcher.search_batch(view, [each.target for each in aimed])
         nearest = iter(neighbours)
         return [
-            Answer(next(nearest), target.errors) if isinstance(target, _Aimed) else target
+            target.answered(next(nearest), view) if isinstance(target, _Aimed) else target
             for target in targets
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Aimed:
-    """A question that can be searched for."""
+    """A question that can be searched for, with the vector or error of each of its contents."""
 
     target: Target
     errors: Mapping[int, ServiceError]
+    question: Question
+    outcomes: Sequence[VectorOrError | None]
+
+    def answered(self, neighbours: Neighbours, view: SegmentedView) -> Answer:
+        """The answer, explained if the question asks for it."""
+        if not self.question.explain:
+            return Answer(neighbours, self.errors)
+        return Answer(neighbours, self.errors, explain(self.question, self.outcomes, neighbours, view))
 
 
 def _targets(
@@ -148,8 +161,9 @@ def _aimed(
         kind=question.kind,
         conditions=settle_conditions(question.conditions, release.models.schema, view.attached),
         left_out=question.named_ids,
+        diversity=question.diversity,
     )
-    return _Aimed(target, errors)
+    return _Aimed(target, errors, question, outcomes)
 
 
 def _direction(

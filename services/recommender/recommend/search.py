@@ -1,11 +1,12 @@
 """A question's direction into the nearest items of a frozen view. Legend: B queries, D dimensions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from services.recommender.recommend.diversity import diversify
 from services.recommender.recommend.effort import Effort, EffortTable, Selectivity
 from services.recommender.recommend.query import QueryKind
 from services.recommender.view.filters import FilterMask
@@ -22,6 +23,11 @@ _RESULT_US: Final = 1.0
 _LEFT_OUT_US: Final = 2.0  # an identifier that is looked up
 # So many rows left out are fetched and dropped; more are left out of the search itself.
 _FEW: Final = 16
+# Candidates a result, of which diverse results are picked.
+_CANDIDATES: Final = 4
+_MOST_MORE_CANDIDATES: Final = 200
+# Pictures of a product among the neighbours, at first.
+_VIEWS_A_PRODUCT: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +39,7 @@ class Target:
     kind: QueryKind
     conditions: Filter
     left_out: tuple[str, ...]
+    diversity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,9 +51,16 @@ class _Plan:
     excluded: np.ndarray
     effort: Effort
 
+    is_varied: bool  # products or diversity decide, not similarity alone
+
     def group(self, index: int) -> tuple[int, Effort, int]:
-        """Equal for plans that are searched together; -1 stands for every plan with few rows left out."""
-        return id(self.mask), self.effort, -1 if len(self.excluded) <= _FEW else index
+        """Equal for plans that are searched together; -1 stands for plain ones with few rows left out."""
+        alone = self.is_varied or len(self.excluded) > _FEW
+        return id(self.mask), self.effort, index if alone else -1
+
+    def counting(self, count: int) -> "_Plan":
+        """The plan of as many items."""
+        return replace(self, target=replace(self.target, count=count))
 
 
 class Searcher:
@@ -66,14 +80,16 @@ class Searcher:
             cost += counts.segment * _ROW_US
         else:
             cost += graphs * max(effort.ef, target.count) * _CANDIDATE_US
+        if target.diversity or catalogue.has_products:
+            cost *= 2
         if target.conditions.has_conditions:
             cost += 0 if catalogue.knows_mask(target.conditions) else catalogue.size * _MASK_US
             cost += view.exact_below * _ROW_US
         return cost
 
     def search(self, view: SegmentedView, target: Target) -> Neighbours:
-        """The items nearest to a target, at most as many as it asks for."""
-        return _search_alone(view, self._plan(view, target))
+        """The items nearest to a target, of distinct products (R-10), at most as many as it asks for."""
+        return _search_one(view, self._plan(view, target))
 
     def search_batch(self, view: SegmentedView, targets: Sequence[Target]) -> list[Neighbours]:
         """As `search`, for several targets; those that are searched alike are searched together."""
@@ -84,9 +100,7 @@ class Searcher:
         results: dict[int, Neighbours] = {}
         for members in groups.values():
             chosen = [plans[index] for index in members]
-            together = (
-                [_search_alone(view, chosen[0])] if len(chosen) == 1 else _search_together(view, chosen)
-            )
+            together = [_search_one(view, chosen[0])] if len(chosen) == 1 else _search_together(view, chosen)
             results.update(zip(members, together, strict=True))
         return [results[index] for index in range(len(plans))]
 
@@ -99,7 +113,38 @@ class Searcher:
             mask,
             catalogue.labels_of(target.left_out),
             self._efforts.of(target.kind, Selectivity.of(min(share, 1.0))),
+            is_varied=bool(target.diversity) or catalogue.has_products,
         )
+
+
+def _search_one(view: SegmentedView, plan: _Plan) -> Neighbours:
+    if not plan.is_varied:
+        return _search_alone(view, plan)
+    count, diversity = plan.target.count, plan.target.diversity
+    if not diversity:
+        return _distinct(view, plan)
+    candidates = _distinct(view, plan.counting(min(count * _CANDIDATES, count + _MOST_MORE_CANDIDATES)))
+    return diversify(candidates, view.vectors(candidates.labels), count, diversity)
+
+
+def _distinct(view: SegmentedView, plan: _Plan) -> Neighbours:
+    """The nearest item of each of the nearest products, but those of which an item is left out.
+
+    More neighbours are fetched until there are enough products, or none is left.
+    """
+    catalogue: CatalogView = view.attached
+    if not catalogue.has_products:
+        return _search_alone(view, plan)
+    wanted, left_out = plan.target.count, catalogue.products_of(plan.excluded)
+    fetched = wanted * _VIEWS_A_PRODUCT
+    while True:
+        neighbours = _search_alone(view, plan.counting(fetched))
+        product_N = catalogue.products_of(neighbours.labels)
+        _, first_N = np.unique(product_N, return_index=True)
+        places = np.sort(first_N[~np.isin(product_N[first_N], left_out)])[:wanted]
+        if len(places) == wanted or len(neighbours.labels) < fetched:
+            return Neighbours(labels=neighbours.labels[places], similarities=neighbours.similarities[places])
+        fetched *= 4
 
 
 def _search_alone(view: SegmentedView, plan: _Plan) -> Neighbours:

@@ -65,7 +65,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         started = time.perf_counter()
         collection = self._collections.named(request.collection)
         question = await self._executors.convert(
-            lambda: read_question(request, self._settings.limits), request.ByteSize()
+            lambda: read_question(request, self._settings.limits, self._settings.new_days), request.ByteSize()
         )
         with self._admission.admitted(), collection.hold() as release:
             await self._await_revision(release, read_revision(request))
@@ -79,7 +79,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         self._answers[collection.name].note(ms, answer.neighbours.similarities)
         return recommend_reply(
             self._heads.of(collection.name, release.models, retrieval.view, digest),
-            answer.neighbours,
+            answer,
             retrieval.view,
             errors=failures(answer.errors, example_ids(request)) if answer.errors else (),
             times=retrieval.embedded.times,
@@ -89,7 +89,8 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         """A result for each request, in order; a BatchRecommendResponse, serialised."""
         collection = self._collections.named(request.collection)
         questions = await self._executors.convert(
-            lambda: read_questions(request, collection.name, self._settings.limits), request.ByteSize()
+            lambda: read_questions(request, collection.name, self._settings.limits, self._settings.new_days),
+            request.ByteSize(),
         )
         with self._admission.admitted(len(questions)), collection.hold() as release:
             await self._await_revision(release, read_revision(request))
@@ -116,7 +117,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         if isinstance(answer, ServiceError):
             return batch_error(index, answer)
         errors = failures(answer.errors, example_ids(request.requests[index])) if answer.errors else ()
-        return batch_answer(index, answer.neighbours, view, errors)
+        return batch_answer(index, answer, view, errors)
 
     async def _await_revision(self, release: CollectionRelease, revision: int) -> None:
         """Return once the release's view reflects a revision. Raises Unavailable: if it does not in time."""

@@ -23,6 +23,7 @@ from vector_index.protocol import Filter
 _NO_NUMBER: Final = np.float64("nan")
 _NO_TIME: Final = np.int64(0)
 _PART: Final = 4_096
+_FEW: Final = 256
 
 ByTerm = Mapping[str, Sequence[int]]
 
@@ -58,7 +59,8 @@ class CatalogView:
     """The live items of a collection by label.
 
     revision: of the last entry. generation: how many flips the log had until then. numbers: columns by field.
-    products: a hash of each item's product; equal for items of one product.
+    products: a hash of each item's product; equal for items of one product. has_products: whether an item
+    named a product, so that several may be of one.
     """
 
     format: ItemFormat
@@ -71,6 +73,7 @@ class CatalogView:
     products: Column = field(default_factory=lambda: Column.empty(_NO_TIME))
     numbers: Mapping[str, Column] = field(default_factory=dict)
     masks: MaskCache = field(default_factory=MaskCache)
+    has_products: bool = False
 
     @classmethod
     def of(cls, snapshot: Snapshot, format: ItemFormat) -> "CatalogView":  # noqa: A002
@@ -126,6 +129,13 @@ class CatalogView:
         assert product is not None
         return int(product)
 
+    def products_of(self, labels: np.ndarray) -> np.ndarray:
+        """int64, one for each of some live labels: the hash of the product that it shows."""
+        if len(labels) > _FEW:
+            product_N: np.ndarray = self.products.values()[labels]
+            return product_N
+        return np.array([self.product_of(label) for label in labels.tolist()], dtype=np.int64)
+
     def has_field(self, name: str) -> bool:
         """Whether some item has a value in a field."""
         return name in self.terms
@@ -166,6 +176,7 @@ class CatalogView:
             terms=terms,
             released=self.released.changed(changes.released),
             products=self.products.changed(changes.products),
+            has_products=self.has_products or any(item.product_id for item in items),
             numbers={
                 name: column for name, column in {**self.numbers, **numbers}.items() if column.has_values
             },
@@ -224,8 +235,4 @@ class _Changes:
 
 
 def _numbers(attributes: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in attributes.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    return {name: float(value) for name, value in attributes.items() if type(value) in (float, int)}

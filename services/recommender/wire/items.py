@@ -22,6 +22,7 @@ _ITEM_TAG: Final = b"\x0a"  # Recommendation.item = 1
 _SIMILARITY_TAG: Final = b"\x15"  # Recommendation.similarity = 2, a float
 _RECOMMENDATION_TAG: Final = b"\x0a"  # RecommendResponse and Recommendations: recommendations = 1
 _SIMILARITY_BYTES: Final = 5
+_EXPLANATION_TAG: Final = b"\x1a"  # Recommendation.explanation = 3
 _NUMBER: Final = struct.Struct("<d")
 _ONE_BYTE: Final = tuple(bytes([number]) for number in range(0x80))
 _KEPT_FIELDS: Final = 1 << 14
@@ -71,14 +72,28 @@ def item(value: Item) -> resources_pb2.Item:
     return resources_pb2.Item.FromString(MESSAGES.write(value))
 
 
-def recommendations(shown: Sequence[bytes], similarities: np.ndarray) -> bytes:
-    """The recommendations of a reply, joined. shown: messages of items. similarities: shape (N,)."""
+def recommendations(
+    shown: Sequence[bytes], similarities: np.ndarray, explanations: Sequence[bytes] = ()
+) -> bytes:
+    """The recommendations of a reply, joined. shown: messages of items. similarities: shape (N,).
+
+    explanations: messages, one an item or none.
+    """
+    if explanations:
+        return b"".join(map(_explained, shown, similarities.tolist(), explanations))
     numbers = similarities.astype("<f4").tobytes()
     pieces = list[bytes]()
     for place, message in enumerate(shown):
         start = 4 * place
         pieces += (_head(len(message)), message, _SIMILARITY_TAG, numbers[start : start + 4])
     return b"".join(pieces)
+
+
+def _explained(message: bytes, similarity: float, explanation: bytes) -> bytes:
+    number = _SIMILARITY_TAG + struct.pack("<f", similarity)
+    return sized(
+        _RECOMMENDATION_TAG, sized(_ITEM_TAG, message) + number + sized(_EXPLANATION_TAG, explanation)
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,8 @@
 """`RecommendRequest` and `BatchRecommendRequest` as questions."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
@@ -11,16 +13,22 @@ from services.recommender.wire.bounds import check_count, check_item_id, check_p
 from services.recommender.wire.filters import read_filter
 from services.runtime.errors import InvalidArgument, ServiceError
 from services.runtime.limits import Limits
+from vector_index.protocol import Filter, Range
 
 DEFAULT_COUNT: Final = 10
+DEFAULT_NEW_DAYS: Final = 30
 MOST_EXAMPLES: Final = 128
 MOST_ITEMS: Final = 128
 MOST_EXCLUDED: Final = 10_000
 MOST_REQUESTS: Final = 64
 
 
-def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> Question:
+def read_question(
+    request: recommender_pb2.RecommendRequest, limits: Limits, new_days: int = DEFAULT_NEW_DAYS
+) -> Question:
     """The question of a request; an unreadable example is replaced by its error.
+
+    new_days: for how long an item counts as new.
 
     Raises InvalidArgument: if the query is unreadable, or naming the exceeded bound.
     """
@@ -36,20 +44,37 @@ def read_question(request: recommender_pb2.RecommendRequest, limits: Limits) -> 
     kind = request.WhichOneof("query")
     if kind is None and not request.positive_examples:
         raise InvalidArgument("the request has neither a query nor positive examples", field="query")
+    if not 0 <= request.diversity <= 1:
+        raise InvalidArgument(f"diversity is {request.diversity:g}, it must be 0 to 1", field="diversity")
+    conditions = read_filter(
+        request.filter,
+        tuple(check_item_id(item_id, "excluded_item_ids") for item_id in request.excluded_item_ids),
+    )
     return Question(
         query=None if kind is None else _content(kind, getattr(request, kind), limits),
         positives=tuple(_example(example, limits) for example in request.positive_examples),
         negatives=tuple(_example(example, limits) for example in request.negative_examples),
         item_count=count,
-        conditions=read_filter(
-            request.filter,
-            tuple(check_item_id(item_id, "excluded_item_ids") for item_id in request.excluded_item_ids),
-        ),
+        conditions=_only_new(conditions, new_days) if request.new_products_only else conditions,
+        diversity=request.diversity,
+        explain=request.explain,
     )
 
 
+def _only_new(conditions: Filter, days: int) -> Filter:
+    """The conditions, and a release within the last days, to the minute so that masks can be kept."""
+    since_us = float((int(time.time()) // 60 * 60 - days * 86_400) * 1_000_000)
+    released = conditions.released or Range()
+    if released.at_least is None or released.at_least < since_us:
+        released = replace(released, at_least=since_us)
+    return replace(conditions, released=released)
+
+
 def read_questions(
-    request: recommender_pb2.BatchRecommendRequest, collection: str, limits: Limits
+    request: recommender_pb2.BatchRecommendRequest,
+    collection: str,
+    limits: Limits,
+    new_days: int = DEFAULT_NEW_DAYS,
 ) -> list[Question | ServiceError]:
     """A question or an error for each request of a batch, which is about one collection.
 
@@ -57,7 +82,7 @@ def read_questions(
     """
     check_count(request.requests, "requests", least=1, most=MOST_REQUESTS)
     _check_pictures(sum(map(_picture_count, request.requests)), limits, field="requests")
-    return [_question(each, collection, limits) for each in request.requests]
+    return [_question(each, collection, limits, new_days) for each in request.requests]
 
 
 def read_revision(request: Any) -> int:
@@ -75,7 +100,7 @@ def example_ids(request: recommender_pb2.RecommendRequest) -> dict[int, str]:
 
 
 def _question(
-    request: recommender_pb2.RecommendRequest, collection: str, limits: Limits
+    request: recommender_pb2.RecommendRequest, collection: str, limits: Limits, new_days: int
 ) -> Question | ServiceError:
     try:
         if request.collection not in ("", collection):
@@ -84,7 +109,7 @@ def _question(
             )
         if request.min_revision:
             raise InvalidArgument("min_revision is a field of the batch", field="min_revision")
-        return read_question(request, limits)
+        return read_question(request, limits, new_days)
     except ServiceError as error:
         return error
 

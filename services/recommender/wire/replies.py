@@ -13,6 +13,7 @@ from atelier.types.v1 import types_pb2
 from inference.release import ReleaseStatus
 from model_store.aliases import PRODUCTION
 from model_store.store import Version
+from services.messages.contents import write_record
 from services.messages.replies import (
     ItemFailure,
     StageTimes,
@@ -21,10 +22,11 @@ from services.messages.replies import (
     write_model,
     write_timings,
 )
+from services.recommender.recommend.explanation import Explanation
+from services.recommender.recommend.retrieval import Answer
 from services.recommender.release.leads import LeadModels
 from services.recommender.wire.items import recommendations, sized
 from services.runtime.errors import ServiceError, to_status
-from vector_index.rows import Neighbours
 from vector_index.view import SegmentedView
 
 _RESULT_TAG: Final = b"\x0a"  # BatchRecommendResponse.results = 1
@@ -97,18 +99,13 @@ class ReplyHeads:
 
 
 def recommend_reply(
-    head: bytes,
-    neighbours: Neighbours,
-    view: SegmentedView,
-    *,
-    errors: Sequence[ItemFailure],
-    times: StageTimes,
+    head: bytes, answer: Answer, view: SegmentedView, *, errors: Sequence[ItemFailure], times: StageTimes
 ) -> bytes:
-    """A RecommendResponse, serialised."""
+    """A RecommendResponse, serialised. errors: those of the answer."""
     rest = recommender_pb2.RecommendResponse(
         errors=write_item_errors(errors) if errors else (), timings=write_timings(times)
     )
-    return _items(neighbours, view) + head + rest.SerializeToString()
+    return _items(answer, view) + head + rest.SerializeToString()
 
 
 def batch_reply(head: bytes, results: Sequence[bytes], times: StageTimes) -> bytes:
@@ -117,14 +114,12 @@ def batch_reply(head: bytes, results: Sequence[bytes], times: StageTimes) -> byt
     return b"".join((*(sized(_RESULT_TAG, result) for result in results), head, rest.SerializeToString()))
 
 
-def batch_answer(
-    index: int, neighbours: Neighbours, view: SegmentedView, errors: Sequence[ItemFailure]
-) -> bytes:
-    """The result of one request of a batch, serialised."""
-    answer = _items(neighbours, view)
+def batch_answer(index: int, answer: Answer, view: SegmentedView, errors: Sequence[ItemFailure]) -> bytes:
+    """The result of one request of a batch, serialised. errors: those of the answer."""
+    data = _items(answer, view)
     if errors:
-        answer += recommender_pb2.Recommendations(errors=write_item_errors(errors)).SerializeToString()
-    return recommender_pb2.BatchRecommendResult(index=index).SerializeToString() + sized(_ANSWER_TAG, answer)
+        data += recommender_pb2.Recommendations(errors=write_item_errors(errors)).SerializeToString()
+    return recommender_pb2.BatchRecommendResult(index=index).SerializeToString() + sized(_ANSWER_TAG, data)
 
 
 def batch_error(index: int, error: ServiceError) -> bytes:
@@ -132,5 +127,18 @@ def batch_error(index: int, error: ServiceError) -> bytes:
     return recommender_pb2.BatchRecommendResult(index=index, error=to_status(error)).SerializeToString()
 
 
-def _items(neighbours: Neighbours, view: SegmentedView) -> bytes:
-    return recommendations(view.attached.shown(neighbours.labels.tolist()), neighbours.similarities)
+def _items(answer: Answer, view: SegmentedView) -> bytes:
+    neighbours = answer.neighbours
+    shown = view.attached.shown(neighbours.labels.tolist())
+    return recommendations(
+        shown, neighbours.similarities, [_explanation(each) for each in answer.explanations]
+    )
+
+
+def _explanation(explanation: Explanation) -> bytes:
+    message = recommender_pb2.Explanation(
+        shares=explanation.share_C.tolist(),
+        shared_attributes=write_record({name: list(words) for name, words in explanation.shared.items()}),
+    )
+    data: bytes = message.SerializeToString()
+    return data

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("collection", "image", "items", "attributes", "vector", "positive_examples", "negative_examples", "item_count", "filter", "excluded_item_ids", "min_revision")
+    __slots__ = ("collection", "image", "items", "attributes", "vector", "positive_examples", "negative_examples", "item_count", "filter", "excluded_item_ids", "min_revision", "diversity", "explain", "new_products_only")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,9 @@ class RecommendRequest(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    NEW_PRODUCTS_ONLY_FIELD_NUMBER: _ClassVar[int]
     collection: str
     image: bytes
     items: _resources_pb2.ItemIds
@@ -35,7 +38,10 @@ class RecommendRequest(_message.Message):
     filter: _resources_pb2.ItemFilter
     excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
     min_revision: int
-    def __init__(self, collection: _Optional[str] = ..., image: _Optional[bytes] = ..., items: _Optional[_Union[_resources_pb2.ItemIds, _Mapping]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., vector: _Optional[_Union[_types_pb2.SpaceVector, _Mapping]] = ..., positive_examples: _Optional[_Iterable[_Union[_resources_pb2.Example, _Mapping]]] = ..., negative_examples: _Optional[_Iterable[_Union[_resources_pb2.Example, _Mapping]]] = ..., item_count: _Optional[int] = ..., filter: _Optional[_Union[_resources_pb2.ItemFilter, _Mapping]] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., min_revision: _Optional[int] = ...) -> None: ...
+    diversity: float
+    explain: bool
+    new_products_only: bool
+    def __init__(self, collection: _Optional[str] = ..., image: _Optional[bytes] = ..., items: _Optional[_Union[_resources_pb2.ItemIds, _Mapping]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., vector: _Optional[_Union[_types_pb2.SpaceVector, _Mapping]] = ..., positive_examples: _Optional[_Iterable[_Union[_resources_pb2.Example, _Mapping]]] = ..., negative_examples: _Optional[_Iterable[_Union[_resources_pb2.Example, _Mapping]]] = ..., item_count: _Optional[int] = ..., filter: _Optional[_Union[_resources_pb2.ItemFilter, _Mapping]] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., min_revision: _Optional[int] = ..., diversity: _Optional[float] = ..., explain: _Optional[bool] = ..., new_products_only: _Optional[bool] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("recommendations", "errors", "models", "collection", "space_id", "catalogue_revision", "timings", "generation", "manifest_digest")
@@ -128,9 +134,19 @@ class Recommendations(_message.Message):
     def __init__(self, recommendations: _Optional[_Iterable[_Union[Recommendation, _Mapping]]] = ..., errors: _Optional[_Iterable[_Union[_types_pb2.ItemError, _Mapping]]] = ...) -> None: ...
 
 class Recommendation(_message.Message):
-    __slots__ = ("item", "similarity")
+    __slots__ = ("item", "similarity", "explanation")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     item: _resources_pb2.Item
     similarity: float
-    def __init__(self, item: _Optional[_Union[_resources_pb2.Item, _Mapping]] = ..., similarity: _Optional[float] = ...) -> None: ...
+    explanation: Explanation
+    def __init__(self, item: _Optional[_Union[_resources_pb2.Item, _Mapping]] = ..., similarity: _Optional[float] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("shares", "shared_attributes")
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    SHARED_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    shares: _containers.RepeatedScalarFieldContainer[float]
+    shared_attributes: _struct_pb2.Struct
+    def __init__(self, shares: _Optional[_Iterable[float]] = ..., shared_attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
