@@ -1,7 +1,7 @@
 """A question's direction into the nearest items of a frozen view. Legend: B queries, D dimensions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,7 @@ _RESULT_US: Final = 1.0
 _LEFT_OUT_US: Final = 2.0  # an identifier that is looked up
 # So many rows left out are fetched and dropped; more are left out of the search itself.
 _FEW: Final = 16
+_NO_LABELS: Final = np.empty(0, np.int64)
 # Candidates a result, of which diverse results are picked.
 _CANDIDATES: Final = 4
 _MOST_MORE_CANDIDATES: Final = 200
@@ -38,7 +39,8 @@ class Target:
     count: int
     kind: QueryKind
     conditions: Filter
-    left_out: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    left_out_labels: np.ndarray = field(default_factory=lambda: _NO_LABELS)
     diversity: float = 0.0
 
 
@@ -111,7 +113,7 @@ class Searcher:
         return _Plan(
             target,
             mask,
-            catalogue.labels_of(target.left_out),
+            np.concatenate([catalogue.labels_of(target.left_out), target.left_out_labels]),
             self._efforts.of(target.kind, Selectivity.of(min(share, 1.0))),
             is_varied=bool(target.diversity) or catalogue.has_products,
         )

@@ -55,7 +55,7 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     ) -> insight_pb2.GetTrendsResponse:
         """How the values of fields do over time."""
         collection = self._collections.named(request.collection)
-        fields = read_fields(request)
+        fields = read_fields(request.fields, "fields")
         span = read_bound(request.days, "days", default=90, most=MOST_DAYS)
         days = read_bound(request.period_days, "period_days", default=7, most=MOST_PERIOD)
         periods = Periods.ending(_today(), days=days, span_days=span)

@@ -14,10 +14,12 @@ from services.client.embedder import AsyncEmbedderClient
 from services.messages.replies import all_failed, write_absent_model
 from services.recommender.executors import CallAdmission, Executors
 from services.recommender.insight.kpis import AnswerFigures
+from services.recommender.recommend.bestsellers import BestsellerRecommender
 from services.recommender.recommend.retrieval import Answer, Retriever
 from services.recommender.release.collection import Collections
 from services.recommender.release.leads import CollectionRelease
 from services.recommender.settings import RecommenderSettings
+from services.recommender.wire.bestsellers import bestseller_reply, read_bestseller_question
 from services.recommender.wire.query import example_ids, read_question, read_questions, read_revision
 from services.recommender.wire.replies import (
     ReplyHeads,
@@ -58,6 +60,8 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         self._settings = settings
         self._admission = CallAdmission(settings.recommend_queue, "Recommend calls")
         self._heads = ReplyHeads(recommender_pb2.RecommendResponse)
+        self._bestsellers = BestsellerRecommender(executors, embedder, retriever.efforts)
+        self._bestseller_heads = ReplyHeads(recommender_pb2.RecommendFromBestsellersResponse)
         self._batch_heads = ReplyHeads(recommender_pb2.BatchRecommendResponse)
 
     async def Recommend(self, request: recommender_pb2.RecommendRequest, context: Any) -> bytes:
@@ -106,6 +110,23 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
             for index, answer in enumerate(retrieval.answers)
         ]
         return batch_reply(head, results, retrieval.embedded.times)
+
+    async def RecommendFromBestsellers(
+        self, request: recommender_pb2.RecommendFromBestsellersRequest, context: Any
+    ) -> bytes:
+        """The new products nearest to the bestsellers; a RecommendFromBestsellersResponse, serialised."""
+        collection = self._collections.named(request.collection)
+        question = await self._executors.convert(
+            lambda: read_bestseller_question(request, self._settings.limits, self._settings.new_days),
+            request.ByteSize(),
+        )
+        with self._admission.admitted(), collection.hold() as release:
+            await self._await_revision(release, read_revision(request))
+            answer = await self._bestsellers.recommend(release, question)
+            digest = release.index.manifest_digest
+        answer.embedded.times.note(items=len(answer.neighbours.labels))
+        head = self._bestseller_heads.of(collection.name, release.models, answer.view, digest)
+        return bestseller_reply(head, question, answer)
 
     def _result(
         self,

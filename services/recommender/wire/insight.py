@@ -69,13 +69,13 @@ def read_bound(value: int, name: str, *, default: int, most: int) -> int:
     return value or default
 
 
-def read_fields(request: insight_pb2.GetTrendsRequest) -> tuple[str, ...]:
-    """The fields to report on; none for the default. Raises InvalidArgument."""
-    check_count(request.fields, "fields", most=MOST_FIELDS)
-    for name in request.fields:
-        if not 1 <= len(name) <= 128 or "\0" in name:
-            raise InvalidArgument(f"fields has {name[:32]!a}, not a field's name", field="fields")
-    return tuple(dict.fromkeys(request.fields))
+def read_fields(fields: Sequence[str], name: str) -> tuple[str, ...]:
+    """The fields to report on; none for the default. Raises InvalidArgument: naming the request's field."""
+    check_count(fields, name, most=MOST_FIELDS)
+    for each in fields:
+        if not 1 <= len(each) <= 128 or "\0" in each:
+            raise InvalidArgument(f"{name} has {each[:32]!a}, not a field's name", field=name)
+    return tuple(dict.fromkeys(fields))
 
 
 def trends_reply(

@@ -32,11 +32,6 @@ def read_question(
 
     Raises InvalidArgument: if the query is unreadable, or naming the exceeded bound.
     """
-    count = request.item_count if request.HasField("item_count") else DEFAULT_COUNT
-    if not 1 <= count <= limits.item_count:
-        raise InvalidArgument(
-            f"item_count is {count}, it must be 1 to {limits.item_count}", field="item_count"
-        )
     check_count(request.positive_examples, "positive_examples", most=MOST_EXAMPLES)
     check_count(request.negative_examples, "negative_examples", most=MOST_EXAMPLES)
     check_count(request.excluded_item_ids, "excluded_item_ids", most=MOST_EXCLUDED)
@@ -44,8 +39,6 @@ def read_question(
     kind = request.WhichOneof("query")
     if kind is None and not request.positive_examples:
         raise InvalidArgument("the request has neither a query nor positive examples", field="query")
-    if not 0 <= request.diversity <= 1:
-        raise InvalidArgument(f"diversity is {request.diversity:g}, it must be 0 to 1", field="diversity")
     conditions = read_filter(
         request.filter,
         tuple(check_item_id(item_id, "excluded_item_ids") for item_id in request.excluded_item_ids),
@@ -54,14 +47,32 @@ def read_question(
         query=None if kind is None else _content(kind, getattr(request, kind), limits),
         positives=tuple(_example(example, limits) for example in request.positive_examples),
         negatives=tuple(_example(example, limits) for example in request.negative_examples),
-        item_count=count,
-        conditions=_only_new(conditions, new_days) if request.new_products_only else conditions,
-        diversity=request.diversity,
+        item_count=read_count(request, limits),
+        conditions=only_new(conditions, new_days) if request.new_products_only else conditions,
+        diversity=read_diversity(request),
         explain=request.explain,
     )
 
 
-def _only_new(conditions: Filter, days: int) -> Filter:
+def read_count(request: Any, limits: Limits) -> int:
+    """How many items to return. Raises InvalidArgument: naming the bounds."""
+    count: int = request.item_count if request.HasField("item_count") else DEFAULT_COUNT
+    if not 1 <= count <= limits.item_count:
+        raise InvalidArgument(
+            f"item_count is {count}, it must be 1 to {limits.item_count}", field="item_count"
+        )
+    return count
+
+
+def read_diversity(request: Any) -> float:
+    """How much results are to differ, 0 to 1. Raises InvalidArgument."""
+    diversity: float = request.diversity
+    if not 0 <= diversity <= 1:
+        raise InvalidArgument(f"diversity is {diversity:g}, it must be 0 to 1", field="diversity")
+    return diversity
+
+
+def only_new(conditions: Filter, days: int) -> Filter:
     """The conditions, and a release within the last days, to the minute so that masks can be kept."""
     since_us = float((int(time.time()) // 60 * 60 - days * 86_400) * 1_000_000)
     released = conditions.released or Range()

@@ -231,6 +231,10 @@ class Recommender:
     def recommend(self, **fields):
         return call(self.stubs.recommender.Recommend, recommender_pb2.RecommendRequest(**fields))
 
+    def bestsellers(self, *, timeout=30, **fields):
+        request = recommender_pb2.RecommendFromBestsellersRequest(**fields)
+        return call(self.stubs.recommender.RecommendFromBestsellers, request, timeout)
+
     def upsert(self, *items, collection=""):
         request = catalog_pb2.UpsertItemsRequest(collection=collection, items=items)
         return call(self.stubs.catalog.UpsertItems, request)

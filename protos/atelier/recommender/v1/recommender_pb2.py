@@ -29,7 +29,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(atelier/recommender/v1/recommender.proto\x12\x16\x61telier.recommender.v1\x1a&atelier/recommender/v1/resources.proto\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\"\x96\x04\n\x10RecommendRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x30\n\x05items\x18\x03 \x01(\x0b\x32\x1f.atelier.recommender.v1.ItemIdsH\x00\x12-\n\nattributes\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12/\n\x06vector\x18\x05 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x12:\n\x11positive_examples\x18\x06 \x03(\x0b\x32\x1f.atelier.recommender.v1.Example\x12:\n\x11negative_examples\x18\x07 \x03(\x0b\x32\x1f.atelier.recommender.v1.Example\x12\x17\n\nitem_count\x18\x08 \x01(\x05H\x01\x88\x01\x01\x12\x32\n\x06\x66ilter\x18\t \x01(\x0b\x32\".atelier.recommender.v1.ItemFilter\x12\x19\n\x11\x65xcluded_item_ids\x18\n \x03(\t\x12\x14\n\x0cmin_revision\x18\x0b \x01(\x03\x12\x11\n\tdiversity\x18\x0c \x01(\x02\x12\x0f\n\x07\x65xplain\x18\r \x01(\x08\x12\x19\n\x11new_products_only\x18\x0e \x01(\x08\x42\x07\n\x05queryB\r\n\x0b_item_count\"\xcd\x02\n\x11RecommendResponse\x12?\n\x0frecommendations\x18\x01 \x03(\x0b\x32&.atelier.recommender.v1.Recommendation\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\x12/\n\x06models\x18\x03 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x12\n\ncollection\x18\x04 \x01(\t\x12\x10\n\x08space_id\x18\x05 \x01(\t\x12\x1a\n\x12\x63\x61talogue_revision\x18\x06 \x01(\x03\x12*\n\x07timings\x18\x07 \x01(\x0b\x32\x19.atelier.types.v1.Timings\x12\x12\n\ngeneration\x18\x08 \x01(\x03\x12\x17\n\x0fmanifest_digest\x18\t \x01(\t\"}\n\x15\x42\x61tchRecommendRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12:\n\x08requests\x18\x02 \x03(\x0b\x32(.atelier.recommender.v1.RecommendRequest\x12\x14\n\x0cmin_revision\x18\x03 \x01(\x03\"\xa3\x02\n\x16\x42\x61tchRecommendResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.atelier.recommender.v1.BatchRecommendResult\x12/\n\x06models\x18\x02 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x12\n\ncollection\x18\x03 \x01(\t\x12\x10\n\x08space_id\x18\x04 \x01(\t\x12\x1a\n\x12\x63\x61talogue_revision\x18\x05 \x01(\x03\x12*\n\x07timings\x18\x06 \x01(\x0b\x32\x19.atelier.types.v1.Timings\x12\x12\n\ngeneration\x18\x07 \x01(\x03\x12\x17\n\x0fmanifest_digest\x18\x08 \x01(\t\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.atelier.types.v1.ServedModel\"\x12\n\x10GetLimitsRequest\"=\n\x11GetLimitsResponse\x12(\n\x06limits\x18\x01 \x01(\x0b\x32\x18.atelier.types.v1.Limits\"\x90\x01\n\x14\x42\x61tchRecommendResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x39\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\'.atelier.recommender.v1.RecommendationsH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x7f\n\x0fRecommendations\x12?\n\x0frecommendations\x18\x01 \x03(\x0b\x32&.atelier.recommender.v1.Recommendation\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\"\x8a\x01\n\x0eRecommendation\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x38\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32#.atelier.recommender.v1.Explanation\"Q\n\x0b\x45xplanation\x12\x0e\n\x06shares\x18\x01 \x03(\x02\x12\x32\n\x11shared_attributes\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct2\xc6\x03\n\x12RecommenderService\x12\x66\n\tRecommend\x12(.atelier.recommender.v1.RecommendRequest\x1a).atelier.recommender.v1.RecommendResponse\"\x04\xf8\xd4\x18\x01\x12u\n\x0e\x42\x61tchRecommend\x12-.atelier.recommender.v1.BatchRecommendRequest\x1a..atelier.recommender.v1.BatchRecommendResponse\"\x04\xf8\xd4\x18\x01\x12i\n\nListModels\x12).atelier.recommender.v1.ListModelsRequest\x1a*.atelier.recommender.v1.ListModelsResponse\"\x04\xf8\xd4\x18\x01\x12\x66\n\tGetLimits\x12(.atelier.recommender.v1.GetLimitsRequest\x1a).atelier.recommender.v1.GetLimitsResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(atelier/recommender/v1/recommender.proto\x12\x16\x61telier.recommender.v1\x1a&atelier/recommender/v1/resources.proto\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\"\x96\x04\n\x10RecommendRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x30\n\x05items\x18\x03 \x01(\x0b\x32\x1f.atelier.recommender.v1.ItemIdsH\x00\x12-\n\nattributes\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12/\n\x06vector\x18\x05 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x12:\n\x11positive_examples\x18\x06 \x03(\x0b\x32\x1f.atelier.recommender.v1.Example\x12:\n\x11negative_examples\x18\x07 \x03(\x0b\x32\x1f.atelier.recommender.v1.Example\x12\x17\n\nitem_count\x18\x08 \x01(\x05H\x01\x88\x01\x01\x12\x32\n\x06\x66ilter\x18\t \x01(\x0b\x32\".atelier.recommender.v1.ItemFilter\x12\x19\n\x11\x65xcluded_item_ids\x18\n \x03(\t\x12\x14\n\x0cmin_revision\x18\x0b \x01(\x03\x12\x11\n\tdiversity\x18\x0c \x01(\x02\x12\x0f\n\x07\x65xplain\x18\r \x01(\x08\x12\x19\n\x11new_products_only\x18\x0e \x01(\x08\x42\x07\n\x05queryB\r\n\x0b_item_count\"\xcd\x02\n\x11RecommendResponse\x12?\n\x0frecommendations\x18\x01 \x03(\x0b\x32&.atelier.recommender.v1.Recommendation\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\x12/\n\x06models\x18\x03 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x12\n\ncollection\x18\x04 \x01(\t\x12\x10\n\x08space_id\x18\x05 \x01(\t\x12\x1a\n\x12\x63\x61talogue_revision\x18\x06 \x01(\x03\x12*\n\x07timings\x18\x07 \x01(\x0b\x32\x19.atelier.types.v1.Timings\x12\x12\n\ngeneration\x18\x08 \x01(\x03\x12\x17\n\x0fmanifest_digest\x18\t \x01(\t\"}\n\x15\x42\x61tchRecommendRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12:\n\x08requests\x18\x02 \x03(\x0b\x32(.atelier.recommender.v1.RecommendRequest\x12\x14\n\x0cmin_revision\x18\x03 \x01(\x03\"\xa3\x02\n\x16\x42\x61tchRecommendResponse\x12=\n\x07results\x18\x01 \x03(\x0b\x32,.atelier.recommender.v1.BatchRecommendResult\x12/\n\x06models\x18\x02 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x12\n\ncollection\x18\x03 \x01(\t\x12\x10\n\x08space_id\x18\x04 \x01(\t\x12\x1a\n\x12\x63\x61talogue_revision\x18\x05 \x01(\x03\x12*\n\x07timings\x18\x06 \x01(\x0b\x32\x19.atelier.types.v1.Timings\x12\x12\n\ngeneration\x18\x07 \x01(\x03\x12\x17\n\x0fmanifest_digest\x18\x08 \x01(\t\"\xbc\x03\n\x1fRecommendFromBestsellersRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x36\n\x05items\x18\x02 \x01(\x0b\x32%.atelier.recommender.v1.BestsellerIdsH\x00\x12>\n\x08pictures\x18\x03 \x01(\x0b\x32*.atelier.recommender.v1.BestsellerPicturesH\x00\x12\x33\n\x05sales\x18\x04 \x01(\x0b\x32\".atelier.recommender.v1.SalesTableH\x00\x12\x13\n\tuse_proxy\x18\x05 \x01(\x08H\x00\x12\x17\n\nitem_count\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x32\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\".atelier.recommender.v1.ItemFilter\x12\x19\n\x11\x65xcluded_item_ids\x18\x08 \x03(\t\x12\x11\n\tdiversity\x18\t \x01(\x02\x12\x14\n\x0cmin_revision\x18\n \x01(\x03\x12\x14\n\x0ctrend_fields\x18\x0b \x03(\tB\r\n\x0b\x62\x65stsellersB\r\n\x0b_item_count\"\x86\x04\n RecommendFromBestsellersResponse\x12?\n\x0frecommendations\x18\x01 \x03(\x0b\x32&.atelier.recommender.v1.Recommendation\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\x12/\n\x06models\x18\x03 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x12\n\ncollection\x18\x04 \x01(\t\x12\x10\n\x08space_id\x18\x05 \x01(\t\x12\x1a\n\x12\x63\x61talogue_revision\x18\x06 \x01(\x03\x12*\n\x07timings\x18\x07 \x01(\x0b\x32\x19.atelier.types.v1.Timings\x12\x12\n\ngeneration\x18\x08 \x01(\x03\x12\x17\n\x0fmanifest_digest\x18\t \x01(\t\x12\x38\n\x06source\x18\n \x01(\x0e\x32(.atelier.recommender.v1.BestsellerSource\x12\x18\n\x10\x62\x65stseller_count\x18\x0b \x01(\x05\x12\x1b\n\x13\x62\x65stseller_item_ids\x18\x0c \x03(\t\x12\x37\n\x06trends\x18\r \x03(\x0b\x32\'.atelier.recommender.v1.BestsellerTrend\"\x13\n\x11ListModelsRequest\"C\n\x12ListModelsResponse\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.atelier.types.v1.ServedModel\"\x12\n\x10GetLimitsRequest\"=\n\x11GetLimitsResponse\x12(\n\x06limits\x18\x01 \x01(\x0b\x32\x18.atelier.types.v1.Limits\"!\n\rBestsellerIds\x12\x10\n\x08item_ids\x18\x01 \x03(\t\"$\n\x12\x42\x65stsellerPictures\x12\x0e\n\x06images\x18\x01 \x03(\x0c\"<\n\nSalesTable\x12.\n\x04rows\x18\x01 \x03(\x0b\x32 .atelier.recommender.v1.SalesRow\"*\n\x08SalesRow\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\x01\"r\n\x0f\x42\x65stsellerTrend\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x18\n\x10\x62\x65stseller_share\x18\x03 \x01(\x02\x12\x14\n\x0cresult_share\x18\x04 \x01(\x02\x12\x11\n\tnew_share\x18\x05 \x01(\x02\"\x90\x01\n\x14\x42\x61tchRecommendResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x39\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\'.atelier.recommender.v1.RecommendationsH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x7f\n\x0fRecommendations\x12?\n\x0frecommendations\x18\x01 \x03(\x0b\x32&.atelier.recommender.v1.Recommendation\x12+\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x1b.atelier.types.v1.ItemError\"\x8a\x01\n\x0eRecommendation\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x38\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32#.atelier.recommender.v1.Explanation\"Q\n\x0b\x45xplanation\x12\x0e\n\x06shares\x18\x01 \x03(\x02\x12\x32\n\x11shared_attributes\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct*\xac\x01\n\x10\x42\x65stsellerSource\x12!\n\x1d\x42\x45STSELLER_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42\x45STSELLER_SOURCE_ITEMS\x10\x01\x12\x1e\n\x1a\x42\x45STSELLER_SOURCE_PICTURES\x10\x02\x12\x1b\n\x17\x42\x45STSELLER_SOURCE_SALES\x10\x03\x12\x1b\n\x17\x42\x45STSELLER_SOURCE_PROXY\x10\x04\x32\xdc\x04\n\x12RecommenderService\x12\x66\n\tRecommend\x12(.atelier.recommender.v1.RecommendRequest\x1a).atelier.recommender.v1.RecommendResponse\"\x04\xf8\xd4\x18\x01\x12u\n\x0e\x42\x61tchRecommend\x12-.atelier.recommender.v1.BatchRecommendRequest\x1a..atelier.recommender.v1.BatchRecommendResponse\"\x04\xf8\xd4\x18\x01\x12\x93\x01\n\x18RecommendFromBestsellers\x12\x37.atelier.recommender.v1.RecommendFromBestsellersRequest\x1a\x38.atelier.recommender.v1.RecommendFromBestsellersResponse\"\x04\xf8\xd4\x18\x01\x12i\n\nListModels\x12).atelier.recommender.v1.ListModelsRequest\x1a*.atelier.recommender.v1.ListModelsResponse\"\x04\xf8\xd4\x18\x01\x12\x66\n\tGetLimits\x12(.atelier.recommender.v1.GetLimitsRequest\x1a).atelier.recommender.v1.GetLimitsResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,10 +40,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECOMMENDERSERVICE'].methods_by_name['Recommend']._serialized_options = b'\370\324\030\001'
   _globals['_RECOMMENDERSERVICE'].methods_by_name['BatchRecommend']._loaded_options = None
   _globals['_RECOMMENDERSERVICE'].methods_by_name['BatchRecommend']._serialized_options = b'\370\324\030\001'
+  _globals['_RECOMMENDERSERVICE'].methods_by_name['RecommendFromBestsellers']._loaded_options = None
+  _globals['_RECOMMENDERSERVICE'].methods_by_name['RecommendFromBestsellers']._serialized_options = b'\370\324\030\001'
   _globals['_RECOMMENDERSERVICE'].methods_by_name['ListModels']._loaded_options = None
   _globals['_RECOMMENDERSERVICE'].methods_by_name['ListModels']._serialized_options = b'\370\324\030\001'
   _globals['_RECOMMENDERSERVICE'].methods_by_name['GetLimits']._loaded_options = None
   _globals['_RECOMMENDERSERVICE'].methods_by_name['GetLimits']._serialized_options = b'\370\324\030\001'
+  _globals['_BESTSELLERSOURCE']._serialized_start=3455
+  _globals['_BESTSELLERSOURCE']._serialized_end=3627
   _globals['_RECOMMENDREQUEST']._serialized_start=225
   _globals['_RECOMMENDREQUEST']._serialized_end=759
   _globals['_RECOMMENDRESPONSE']._serialized_start=762
@@ -52,22 +56,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHRECOMMENDREQUEST']._serialized_end=1222
   _globals['_BATCHRECOMMENDRESPONSE']._serialized_start=1225
   _globals['_BATCHRECOMMENDRESPONSE']._serialized_end=1516
-  _globals['_LISTMODELSREQUEST']._serialized_start=1518
-  _globals['_LISTMODELSREQUEST']._serialized_end=1537
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1539
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1606
-  _globals['_GETLIMITSREQUEST']._serialized_start=1608
-  _globals['_GETLIMITSREQUEST']._serialized_end=1626
-  _globals['_GETLIMITSRESPONSE']._serialized_start=1628
-  _globals['_GETLIMITSRESPONSE']._serialized_end=1689
-  _globals['_BATCHRECOMMENDRESULT']._serialized_start=1692
-  _globals['_BATCHRECOMMENDRESULT']._serialized_end=1836
-  _globals['_RECOMMENDATIONS']._serialized_start=1838
-  _globals['_RECOMMENDATIONS']._serialized_end=1965
-  _globals['_RECOMMENDATION']._serialized_start=1968
-  _globals['_RECOMMENDATION']._serialized_end=2106
-  _globals['_EXPLANATION']._serialized_start=2108
-  _globals['_EXPLANATION']._serialized_end=2189
-  _globals['_RECOMMENDERSERVICE']._serialized_start=2192
-  _globals['_RECOMMENDERSERVICE']._serialized_end=2646
+  _globals['_RECOMMENDFROMBESTSELLERSREQUEST']._serialized_start=1519
+  _globals['_RECOMMENDFROMBESTSELLERSREQUEST']._serialized_end=1963
+  _globals['_RECOMMENDFROMBESTSELLERSRESPONSE']._serialized_start=1966
+  _globals['_RECOMMENDFROMBESTSELLERSRESPONSE']._serialized_end=2484
+  _globals['_LISTMODELSREQUEST']._serialized_start=2486
+  _globals['_LISTMODELSREQUEST']._serialized_end=2505
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2507
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2574
+  _globals['_GETLIMITSREQUEST']._serialized_start=2576
+  _globals['_GETLIMITSREQUEST']._serialized_end=2594
+  _globals['_GETLIMITSRESPONSE']._serialized_start=2596
+  _globals['_GETLIMITSRESPONSE']._serialized_end=2657
+  _globals['_BESTSELLERIDS']._serialized_start=2659
+  _globals['_BESTSELLERIDS']._serialized_end=2692
+  _globals['_BESTSELLERPICTURES']._serialized_start=2694
+  _globals['_BESTSELLERPICTURES']._serialized_end=2730
+  _globals['_SALESTABLE']._serialized_start=2732
+  _globals['_SALESTABLE']._serialized_end=2792
+  _globals['_SALESROW']._serialized_start=2794
+  _globals['_SALESROW']._serialized_end=2836
+  _globals['_BESTSELLERTREND']._serialized_start=2838
+  _globals['_BESTSELLERTREND']._serialized_end=2952
+  _globals['_BATCHRECOMMENDRESULT']._serialized_start=2955
+  _globals['_BATCHRECOMMENDRESULT']._serialized_end=3099
+  _globals['_RECOMMENDATIONS']._serialized_start=3101
+  _globals['_RECOMMENDATIONS']._serialized_end=3228
+  _globals['_RECOMMENDATION']._serialized_start=3231
+  _globals['_RECOMMENDATION']._serialized_end=3369
+  _globals['_EXPLANATION']._serialized_start=3371
+  _globals['_EXPLANATION']._serialized_end=3452
+  _globals['_RECOMMENDERSERVICE']._serialized_start=3630
+  _globals['_RECOMMENDERSERVICE']._serialized_end=4234
 # @@protoc_insertion_point(module_scope)

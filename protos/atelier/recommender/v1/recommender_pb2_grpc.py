@@ -45,6 +45,11 @@ class RecommenderServiceStub:
                 request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendRequest.SerializeToString,
                 response_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendResponse.FromString,
                 _registered_method=True)
+        self.RecommendFromBestsellers = channel.unary_unary(
+                '/atelier.recommender.v1.RecommenderService/RecommendFromBestsellers',
+                request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersRequest.SerializeToString,
+                response_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/atelier.recommender.v1.RecommenderService/ListModels',
                 request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.ListModelsRequest.SerializeToString,
@@ -76,6 +81,13 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecommendFromBestsellers(self, request, context):
+        """Returns the new products nearest to the shop's bestsellers, and how the two compare by the values of their fields.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the followed lead and the models that it pins, per collection.
         """
@@ -102,6 +114,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.BatchRecommend,
                     request_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendRequest.FromString,
                     response_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendResponse.SerializeToString,
+            ),
+            'RecommendFromBestsellers': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecommendFromBestsellers,
+                    request_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersRequest.FromString,
+                    response_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -169,6 +186,33 @@ class RecommenderService:
             '/atelier.recommender.v1.RecommenderService/BatchRecommend',
             atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendRequest.SerializeToString,
             atelier_dot_recommender_dot_v1_dot_recommender__pb2.BatchRecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendFromBestsellers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atelier.recommender.v1.RecommenderService/RecommendFromBestsellers',
+            atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersRequest.SerializeToString,
+            atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersResponse.FromString,
             options,
             channel_credentials,
             insecure,
