@@ -20,6 +20,7 @@ from inference.runtimes.device import Provider, SessionSettings
 from inference.runtimes.onnx import check_weights
 from inference.session import open_session
 from inference.signature import check_signature, graph_file
+from model_store.item_vectors import check_item_vectors
 from model_store.manifest import Manifest
 
 MEMORY_BYTES: Final = 12 << 30
@@ -41,8 +42,14 @@ def check_in_child(
     """Run onnx.checker (for ONNX), the signature check and the whole golden set in a child process.
 
     Fits `ModelStore.publish` as `validate`. memory_bytes: bound of the child's resident memory.
+    Files of item vectors hold nothing to run and are read here.
     Raises RefusedModel: naming the model and the file, with the child's one-line reason.
+    Raises CorruptVersion: for files of item vectors that do not fit each other.
     """
+    if manifest.kind == "vectors":
+        # Nothing of it is run.
+        check_item_vectors(directory, manifest)
+        return
     graph = graph_file(manifest)
     command = [
         sys.executable,

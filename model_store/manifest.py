@@ -158,12 +158,14 @@ class Manifest(Versioned):
     def space_id(self) -> str:
         """sha256, hexadecimal, of the function that the version computes.
 
-        Covers the graph (or payload) hashes, the preprocessing, the output name and the pixel path;
-        not the time of creation or the metrics.
+        Covers the graph (and payload) hashes, the preprocessing, the output name and the pixel path;
+        not the time of creation or the metrics. Of kind `vectors` it covers the fitted pipeline, which has
+        the role of the graph, and not the vectors: two versions of one pipeline have one space.
         """
+        defining = {"graph"} if self.kind == "vectors" else {"graph", "payload"}
         return _sha256(
             {
-                "files": {n: f.sha256 for n, f in self.files.items() if f.role != "golden"},
+                "files": {n: f.sha256 for n, f in self.files.items() if f.role in defining},
                 "preprocessing": self.preprocessing.model_dump(mode="json"),
                 "output": self.output,
                 "pixel_path": self.pixel_path,
