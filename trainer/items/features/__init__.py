@@ -1,0 +1,1 @@
+"""A table of items to unit vectors: read, cleaned, assembled, weighted, projected."""
