@@ -22,7 +22,7 @@ from services.runtime.context import forwarded_metadata, present_call
 from services.runtime.errors import DeadlineExceeded, ServiceError, Unavailable, Unimplemented
 from services.runtime.limits import MIB, Limits
 from services.runtime.security import INSECURE, ClientSecurity
-from services.runtime.tracing import is_present_traced
+from services.runtime.tracing import is_exporting
 
 DEADLINE_S: Final = 60.0
 RETRIES: Final = 2
@@ -158,6 +158,7 @@ class InnerConnection:
         hops: HopCounter | None = None,
     ) -> None:
         self._hops = hops
+        self._is_exporting = is_exporting()
         self._place = f"the {service}"
         self._own_metadata = security.metadata
         self._long_steps = Turnstile()
@@ -174,7 +175,7 @@ class InnerConnection:
             await self._long_steps.turn()
         timeout = self._remaining_s(deadline_s)
         try:
-            with _hop(method, self._hops) as span:
+            with _hop(method, self._hops, is_exporting=self._is_exporting) as span:
                 return await method(request, timeout=timeout, metadata=self._metadata(span, bulk))
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._place) from None
@@ -211,10 +212,11 @@ def _open(kind: Any, address: str, security: ClientSecurity) -> Any:
 
 
 @contextmanager
-def _hop(stub: Any, counter: HopCounter | None) -> Iterator[trace.Span]:
+def _hop(stub: Any, counter: HopCounter | None, *, is_exporting: bool) -> Iterator[trace.Span]:
     """A client's span around a call, a child of the present one, ended with the call's code and counted."""
     service, method = _names(getattr(stub, "_method", b""))  # a stub's callable keeps its path to itself
-    span = _span(service, method) if is_present_traced() else trace.INVALID_SPAN
+    is_traced = is_exporting or trace.get_current_span().get_span_context().is_valid
+    span = _span(service, method) if is_traced else trace.INVALID_SPAN
     end = counter.begin("unary", service, method) if counter else None
     code = grpc.StatusCode.OK
     try:

@@ -17,7 +17,7 @@ from services.embedder.pipeline import EmbedJob, Pipeline
 from services.embedder.schedule import Priority, Request
 from services.embedder.settings import EmbedderSettings
 from services.messages.replies import StageTimes, write_identity, write_model
-from services.runtime.admission.held_bodies import keep_message
+from services.runtime.admission.held_streams import keep_message
 from services.runtime.context import note, present_call
 from services.runtime.errors import InvalidArgument
 from services.runtime.limits import to_message

@@ -1,4 +1,4 @@
-"""Calls as gRPC has them: read, answered and ended so that nothing of one stays in memory after it."""
+"""Calls as gRPC has them: answered and ended so that nothing of one stays in memory after it."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -12,7 +12,6 @@ from services.runtime.context import Call
 from services.runtime.errors import DeadlineExceeded
 
 T = TypeVar("T")
-_CANCELLED_WITHIN_S: Final = 0.001
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -26,22 +25,6 @@ async def within(call: Call, run: Awaitable[T]) -> T:
         if wait.expired:
             raise DeadlineExceeded("the deadline passed before the answer was ready") from error
         raise
-
-
-async def read_message(context: Any) -> bytes | None:
-    """The next message; None at the end of the request."""
-    # Not by gRPC's iterator, which keeps each message as long as the call.
-    data: Any = await context.read()
-    return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
-
-
-async def read_stream_message(context: Any) -> bytes | None:
-    """As `read_message`, for a request of several messages. Raises CancelledError: if the call broke off."""
-    data = await read_message(context)
-    if data is None:
-        # A call that broke off reads as one at its end, a moment before gRPC cancels it.
-        await asyncio.sleep(_CANCELLED_WITHIN_S)
-    return data
 
 
 async def write_reply(context: Any, reply: Any) -> None:

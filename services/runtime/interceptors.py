@@ -17,9 +17,9 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
 
 from services.runtime.admission.health_calls import HealthCalls
-from services.runtime.admission.held_bodies import HeldBody, HeldStream
+from services.runtime.admission.held_streams import HeldStream
 from services.runtime.admission.message_members import Plan, TooManyFields, members_cost, plan_of
-from services.runtime.admission.request_bodies import BodyAdmission, Caller
+from services.runtime.admission.request_bodies import BodyAdmission, Caller, HeldBody
 from services.runtime.admission.waits import Turnstile
 from services.runtime.authorization import REFLECTION, Authorization, bulk_methods
 from services.runtime.context import REQUEST_ID, Call, enter, open_call
@@ -34,14 +34,12 @@ from services.runtime.errors import (
 )
 from services.runtime.grpc_calls import (
     abort,
-    read_message,
-    read_stream_message,
     refuse,
     within,
     write_reply,
 )
 from services.runtime.telemetry import CallMetrics, MethodCounts, log_call, present_ids
-from services.runtime.tracing import end_span, is_traced, server_span
+from services.runtime.tracing import TRACE_PARENT, end_span, is_exporting, server_span
 
 _SHAPES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _SCANNED_BYTES: Final = 1_024  # a smaller message takes at most 40 KiB
@@ -79,6 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._handlers: dict[str, Any] = {}
         self._health = HealthCalls(bodies.limits.peers)
         self._calls: set[asyncio.Task[Any] | None] = set()
+        self.is_exporting = is_exporting()
         self.long_steps = Turnstile()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -202,7 +201,9 @@ class _Method:
         call.given_s = given_s
         call.bulk |= self._bulk
         started, code, task = time.perf_counter(), Code.OK, asyncio.current_task()
-        answering = self._answer_traced if is_traced(metadata) else self._answer
+        answering = (
+            self._answer_traced if (self._ring.is_exporting or TRACE_PARENT in metadata) else self._answer
+        )
         self._metrics.started += 1
         self._ring.enter(task)
         enter(call)  # for as long as gRPC's task of this call
@@ -252,12 +253,10 @@ class _Method:
     async def _run(self, held: HeldBody, call: Call, context: Any) -> bytes | None:
         # A request gets no name here, so that its memory is free as soon as the method has done with it.
         if isinstance(held, HeldStream):
-            read = partial(read_stream_message, context)
-            messages = held.read_each(read, partial(self._parse, held, call))
+            messages = held.read_each(context, partial(self._parse, held, call))
             answering = self._behaviour(messages, context)
         else:
-            read = partial(read_message, context)
-            data = [await held.read_only(read)]
+            data = [await held.read_only(context)]
             if len(data[0]) > _LONG_STEP_BYTES:
                 await self._ring.long_steps.turn()
             answering = self._behaviour(self._parse(held, call, data.pop()), context)

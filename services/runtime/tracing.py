@@ -37,6 +37,7 @@ _FAILURES: Final = frozenset(
     }
 )
 
+TRACE_PARENT: Final = "traceparent"  # metadata of a call whose caller has a span
 _NEVER: Final = ParentBased(ALWAYS_OFF)
 _FLUSH_S: Final = 3.0
 _LOG_EVERY_S: Final = 60.0
@@ -66,16 +67,6 @@ def tracing(service: str) -> Iterator[None]:
         ending = threading.Thread(target=provider.shutdown, daemon=True)
         ending.start()
         ending.join(_FLUSH_S)
-
-
-def is_traced(metadata: Mapping[str, str]) -> bool:
-    """Whether a call needs a span: spans are exported, or its caller has one."""
-    return "traceparent" in metadata or is_exporting()
-
-
-def is_present_traced() -> bool:
-    """Whether what the present code calls needs a span."""
-    return is_exporting() or trace.get_current_span().get_span_context().is_valid
 
 
 def is_exporting() -> bool:

@@ -1,4 +1,4 @@
-"""The bodies of requests: limited in memory before they are read, not after (S-4).
+"""The bodies of requests: limited in memory before they are read, counted until they are let go (S-4).
 
 gRPC hands a server whole messages, so a flood of large ones fills memory before any queue is asked. A call is
 therefore admitted by its headers: without capacity its body stays unread, and the call is rejected at once.
@@ -13,14 +13,16 @@ import asyncio
 from collections import Counter as Multiset
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, Self
 from urllib.parse import unquote
 
+import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.runtime.admission.waits import Turns, Wait
-from services.runtime.errors import ResourceExhausted
+from services.runtime.errors import InvalidArgument, ResourceExhausted
 
 SMALL_BYTES: Final = 64 << 10
 _SHARES: Final = (0.9, 0.5)  # of interactive and of bulk calls
@@ -207,3 +209,57 @@ class BodyAdmission:
             f"the calls in progress hold {self.held} of {self.limits.held_bytes} bytes{own}, "
             f"{len(self._arriving)} of at most {self.limits.receiving} bodies are arriving"
         )
+
+
+async def read_message(context: Any) -> bytes | None:
+    """The next message; None at the end of the request."""
+    # Not by gRPC's iterator, which keeps each message as long as the call.
+    data: Any = await context.read()
+    return None if data is grpc.aio.EOF else data  # type: ignore[attr-defined]  # missing in the stubs
+
+
+class HeldBody:
+    """The body that one call holds."""
+
+    __slots__ = ("_admission", "_byte_count", "caller")
+
+    def __init__(self, admission: BodyAdmission, caller: Caller) -> None:
+        self._admission = admission
+        self._byte_count = 0
+        self.caller = caller
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._admission.add(-self._byte_count, bulk=self.caller.bulk)
+        self._byte_count = 0
+
+    async def read_only(self, context: Any) -> bytes:
+        """The message of a call that has one.
+
+        Raises InvalidArgument: if there is none. Raises ResourceExhausted: without capacity for it.
+        """
+        data = await self._admission.receive(partial(read_message, context), self.caller)
+        if data is None:
+            raise InvalidArgument("the request has no message", reason="MALFORMED_MESSAGE")
+        self._admission.check_capacity(len(data), self.caller)
+        self.hold(len(data))
+        return data
+
+    def hold_members(self, byte_count: int) -> None:
+        """Count what the members of a message take beside their content.
+
+        Raises ResourceExhausted: if a small message would take much and there is no capacity for it.
+        """
+        self._admission.check_capacity(byte_count, self.caller)
+        self.hold(byte_count)
+
+    async def sent(self, writing: Awaitable[None]) -> None:
+        """Wait until a reply is sent."""
+        await writing
+
+    def hold(self, byte_count: int) -> None:
+        """Count bytes that the call holds until it ends; negative for bytes that it releases."""
+        self._byte_count += byte_count
+        self._admission.add(byte_count, bulk=self.caller.bulk)

@@ -1,61 +1,16 @@
-"""What one call holds of the bodies that admission counts, from their arrival until they are let go (S-4)."""
+"""What a stream holds of the messages that admission counts, from their arrival until their end (S-4)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
-from typing import Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-from services.runtime.admission.request_bodies import BodyAdmission, Caller, Read
+from services.runtime.admission.request_bodies import BodyAdmission, Caller, HeldBody, read_message
 from services.runtime.admission.waits import Wait
 from services.runtime.errors import Aborted, InvalidArgument
 
 T = TypeVar("T")
-
-
-class HeldBody:
-    """The body that one call holds."""
-
-    __slots__ = ("_admission", "_byte_count", "caller")
-
-    def __init__(self, admission: BodyAdmission, caller: Caller) -> None:
-        self._admission = admission
-        self._byte_count = 0
-        self.caller = caller
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._admission.add(-self._byte_count, bulk=self.caller.bulk)
-        self._byte_count = 0
-
-    async def read_only(self, read: Read) -> bytes:
-        """The message of a call that has one.
-
-        Raises InvalidArgument: if there is none. Raises ResourceExhausted: without capacity for it.
-        """
-        data = await self._admission.receive(read, self.caller)
-        if data is None:
-            raise InvalidArgument("the request has no message", reason="MALFORMED_MESSAGE")
-        self._admission.check_capacity(len(data), self.caller)
-        self.hold(len(data))
-        return data
-
-    def hold_members(self, byte_count: int) -> None:
-        """Count what the members of a message take beside their content.
-
-        Raises ResourceExhausted: if a small message would take much and there is no capacity for it.
-        """
-        self._admission.check_capacity(byte_count, self.caller)
-        self.hold(byte_count)
-
-    async def sent(self, writing: Awaitable[None]) -> None:
-        """Wait until a reply is sent."""
-        await writing
-
-    def hold(self, byte_count: int) -> None:
-        """Count bytes that the call holds until it ends; negative for bytes that it releases."""
-        self._byte_count += byte_count
-        self._admission.add(byte_count, bulk=self.caller.bulk)
+_CANCELLED_WITHIN_S: Final = 0.001
 
 
 class HeldStream(HeldBody):
@@ -78,7 +33,7 @@ class HeldStream(HeldBody):
         self._admission.close_stream(self)
         super().__exit__()
 
-    async def read_each(self, read: Read, parse: Callable[[bytes], T]) -> AsyncIterator[T]:
+    async def read_each(self, context: Any, parse: Callable[[bytes], T]) -> AsyncIterator[T]:
         """The messages, each read once there is capacity and held until the next is asked for, or kept.
 
         Raises Aborted: if none comes for too long.
@@ -87,7 +42,7 @@ class HeldStream(HeldBody):
         limit = self._admission.limits.message_bytes
         while True:
             await self._admission.await_bulk_capacity()
-            data = await self.idle(read(), "without a message", lambda: self._kept_count)
+            data = await self.idle(_read(context), "without a message", lambda: self._kept_count)
             if data is None:
                 return
             if limit is not None and len(data) > limit:
@@ -143,6 +98,15 @@ class HeldStream(HeldBody):
         for wait, busy in self._idle.items():
             if wait.lasted_s > seconds and not busy():
                 wait.expire()
+
+
+async def _read(context: Any) -> bytes | None:
+    """As `read_message`, for a request of several messages. Raises CancelledError: if the call broke off."""
+    data = await read_message(context)
+    if data is None:
+        # A call that broke off reads as one at its end, a moment before gRPC cancels it.
+        await asyncio.sleep(_CANCELLED_WITHIN_S)
+    return data
 
 
 _present_stream: ContextVar[HeldStream | None] = ContextVar("stream", default=None)
