@@ -22,7 +22,7 @@ _UPSERT: Final = (
 _STATE: Final = "revision, last_label, generation, space_id, lead_name, lead_version, lead_digest"
 
 
-class Head:
+class CollectionHead:
     """The head of a collection within a transaction; it hands out revisions and labels until `store`."""
 
     def __init__(self, connection: sqlite3.Connection, collection: str) -> None:

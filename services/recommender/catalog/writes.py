@@ -23,7 +23,7 @@ from services.recommender.catalog.rows import (
     make_row,
 )
 from services.recommender.catalog.statements import (
-    Head,
+    CollectionHead,
     add_vectors,
     collect_freed,
     delete_rows,
@@ -53,12 +53,12 @@ class NeedsSpace:
 
 def apply_write(connection: sqlite3.Connection, write: Write, freed: set[str]) -> Change | NeedsSpace:
     """The change that a write makes; an equal item is left as it is. freed: takes digests of pictures."""
-    head = Head(connection, write.collection)
+    head = CollectionHead(connection, write.collection)
     wanted = {entry.source for entry in write.entries}
     if head.space_id and lacking(connection, wanted, head.space_id, write.vectors):
         return NeedsSpace(space_id=head.space_id)
     before = rows_of(connection, write.collection, [entry.item_id for entry in write.entries])
-    changed = _changed_rows(head, write, before)
+    changed = _changed_rows(head, write, before, _kept_rows(connection, head, write, before))
     add_vectors(connection, write.vectors)
     write_rows(connection, changed)
     deleted = _delete(connection, head, write, freed) if write.deleted else Change(revision=0)
@@ -77,16 +77,31 @@ def apply_write(connection: sqlite3.Connection, write: Write, freed: set[str]) -
     )
 
 
-def _changed_rows(head: Head, write: Write, before: dict[str, Row]) -> list[Row]:
+def _kept_rows(
+    connection: sqlite3.Connection, head: CollectionHead, write: Write, before: dict[str, Row]
+) -> dict[str, Row]:
+    """The rows that have a vector, without which content that returns is new to whoever follows the log."""
+    if not head.space_id or not before:
+        return before
+    known = {entry.source for entry in write.entries if entry.item_id in before}
+    lost = lacking(connection, known, head.space_id, ())
+    return {item_id: row for item_id, row in before.items() if row[SOURCE] not in lost}
+
+
+def _changed_rows(
+    head: CollectionHead, write: Write, before: dict[str, Row], kept: dict[str, Row]
+) -> list[Row]:
+    """The rows to write. kept: rows of before that keep their label while their content is the same."""
     rows = []
     for entry in write.entries:
-        old = before.get(entry.item_id)
-        keeps_label = old is not None and old[SOURCE] == entry.source
-        if old is not None and keeps_label and is_whole(old):
-            row = make_row(write.collection, entry, old, label=old[LABEL], revision=old[REVISION])
-            if row == old:
+        old, same = before.get(entry.item_id), kept.get(entry.item_id)
+        if same is not None and same[SOURCE] != entry.source:
+            same = None
+        if same is not None and is_whole(same):
+            row = make_row(write.collection, entry, same, label=same[LABEL], revision=same[REVISION])
+            if row == same:
                 continue
-        label = old[LABEL] if old is not None and keeps_label else head.next_label()
+        label = head.next_label() if same is None else same[LABEL]
         rows.append(make_row(write.collection, entry, old, label=label, revision=head.next_revision()))
     return rows
 
@@ -97,7 +112,7 @@ def _is_new(row: Row, before: dict[str, Row]) -> bool:
     return old is None or bool(old[LABEL] != row[LABEL])
 
 
-def _delete(connection: sqlite3.Connection, head: Head, write: Write, freed: set[str]) -> Change:
+def _delete(connection: sqlite3.Connection, head: CollectionHead, write: Write, freed: set[str]) -> Change:
     rows = rows_of(connection, write.collection, write.deleted)
     entries = tuple(LogEntry(revision=head.next_revision(), item_id=item_id) for item_id in rows)
     delete_rows(connection, write.collection, rows)
@@ -126,13 +141,15 @@ def apply_flip(
     """Move a collection, as an entry of its log with a revision of its own.
 
     The last entry again if the collection is there already. Up to 32 items without a vector in the space if
-    there are any: then nothing changes.
+    there are any: then nothing changes. In the space that the collection is in, a vector that is missing was
+    lost, and keeps no lead away.
     """
-    missing = missing_vectors(connection, collection, to.space_id, limit=32)
-    if missing:
-        return missing
     state = read_state(connection, collection)
-    head = Head(connection, collection)
+    if state.space_id != to.space_id:
+        missing = missing_vectors(connection, collection, to.space_id, limit=32)
+        if missing:
+            return missing
+    head = CollectionHead(connection, collection)
     if (state.space_id, state.lead_name, state.lead_version, state.lead_digest) == _place(to):
         query = "select max(revision) from flips where collection = ?"
         (revision,) = connection.execute(query, (collection,)).fetchone()

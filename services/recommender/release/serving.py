@@ -1,5 +1,6 @@
 """What a collection serves: the release in service, the one that it moves to, and their open indexes."""
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ class ServedReleases:
         self._is_restored = False
         self._trouble = ""
         self._open: dict[str, SpaceIndex] = {}
+        self._opening = asyncio.Lock()
 
     def follow(self, follower: LeadFollower) -> None:
         """Serve the releases of a follower, which retires them here."""
@@ -115,18 +117,19 @@ class ServedReleases:
 
     async def index(self, models: LeadModels) -> SpaceIndex:
         """The open index of a space, opened if it is not."""
-        index = self._open.get(models.space_id)
-        if index is None:
-            index = SpaceIndex(
-                self._catalog,
-                self._indexes,
-                collection=self._name,
-                space_id=models.space_id,
-                dimension=models.dimension,
-            )
-            await self._executors.build(index.open)
-            self._open[models.space_id] = index
-        return index
+        async with self._opening:
+            index = self._open.get(models.space_id)
+            if index is None:
+                index = SpaceIndex(
+                    self._catalog,
+                    self._indexes,
+                    collection=self._name,
+                    space_id=models.space_id,
+                    dimension=models.dimension,
+                )
+                await self._executors.build(index.open)
+                self._open[models.space_id] = index
+            return index
 
     async def retire(self, release: CollectionRelease) -> None:
         """Close an index that no release uses any more; its files stay for a rollback."""

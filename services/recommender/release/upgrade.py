@@ -73,18 +73,19 @@ class Upgrade:
         be asked. Raises DiskFull.
         """
         name, space_id = incoming.release.index.collection, incoming.release.models.space_id
-        revision = (await self._executors.read(lambda: self._catalog.state(name))).revision
+        state = await self._executors.read(lambda: self._catalog.state(name))
         last, self._refusal = self._refusal, None
-        if last is not None and (last.space_id, last.revision) == (space_id, revision):
+        if last is not None and (last.space_id, last.revision) == (space_id, state.revision):
             self._refusal = last
             raise UpgradeBlocked(str(last.error), last.error.item_ids)
         try:
             while not incoming.complete:
-                await self._executors.read(lambda: self._check_bare(incoming.release))
+                if state.space_id != space_id:
+                    await self._executors.read(lambda: self._check_bare(incoming.release))
                 await self._fill(incoming.release)
                 await self._complete(incoming)
         except UpgradeBlocked as error:
-            self._refusal = _Refusal(space_id=space_id, revision=revision, error=error)
+            self._refusal = _Refusal(space_id=space_id, revision=state.revision, error=error)
             raise
         finally:
             self.progress = None
@@ -148,10 +149,22 @@ class Upgrade:
             space_id = release.models.space_id
             await self._executors.write(lambda: self._catalog.drop_vectors(unreadable, space_id))
 
+    def _without_lost(self, release: CollectionRelease, sources: list[str]) -> list[str]:
+        """The contents but those whose only vector was damaged, in the space that the collection is in."""
+        name, space_id = release.index.collection, release.models.space_id
+        if not sources or self._catalog.state(name).space_id != space_id:
+            return sources
+        self._catalog.drop_vectors(sources, space_id)
+        bare = self._catalog.missing(name, space_id, len(sources), bare=True)
+        if bare:
+            log.error("items whose vectors are damaged cannot be found", extra={"count": len(bare)})
+        lost = {missing.source for missing in bare}
+        return [source for source in sources if source not in lost]
+
     def _flip(self, incoming: Incoming) -> list[str]:
         """Flip to the release, on the thread that writes; contents whose vectors cannot be read."""
         release = incoming.release
-        unreadable = release.index.reconcile()
+        unreadable = self._without_lost(release, release.index.reconcile())
         if unreadable:
             return unreadable
         lead = release.models.lead

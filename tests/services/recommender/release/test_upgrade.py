@@ -1,5 +1,6 @@
 """Upgrades to another space: everything goes on, nothing is lost, blocked ones say why."""
 
+import sqlite3
 import threading
 import time
 from types import SimpleNamespace
@@ -247,3 +248,29 @@ def test_a_blocked_upgrade_is_looked_at_again_after_a_write(
     assert len(counted) == 1
     recommender.delete("v")
     until(serves(recommender, lead))
+
+
+def test_a_damaged_bare_vector_keeps_no_lead_away(models, serve, shelf, embedder, tmp_path):
+    """An item whose only vector is damaged cannot be found; everything else serves, and the next lead of the
+    space is taken up (M-4)."""
+    space_id = models[1].space_id
+    first = serve()
+    bare = [item(name, vector=(space_id, vector_of([name], space_id))) for name in ("v1", "v2")]
+    first.upsert(item("a", "knit red"), item("b", "boots"), *bare)
+    first.close()
+    with sqlite3.connect(tmp_path / "catalogue" / "catalogue.db") as connection:
+        connection.execute(
+            "UPDATE vectors SET vector = zeroblob(256) WHERE source IN"
+            " (SELECT source FROM items WHERE item_id IN ('a', 'v1'))"
+        )
+    connection.close()
+
+    second = serve()
+    lead = shelf.attributes(models[1], "encoder 2")
+    embedder.fake.aligned[lead.space_id] = space_id
+    until(serves(second, lead))
+
+    assert set(ids(second.recommend(image=b"knit red"))) == {"a", "b", "v2"}
+    assert second.status().detail == ""
+    second.upsert(bare[0])
+    assert ids(second.recommend(items={"item_ids": ["v1"]}))
