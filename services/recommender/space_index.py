@@ -5,10 +5,12 @@ commit, on the thread that writes; `reconcile` folds what the log has beyond it,
 """
 
 import asyncio
+import gc
 import logging
 import shutil
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,7 +74,7 @@ class SpaceIndex:
 
     def open(self) -> None:
         """Load the files, and take the rest from the catalog."""
-        with self._changing:
+        with self._changing, _without_collections():
             self._start()
         self.reconcile()
 
@@ -223,6 +225,19 @@ def forget_indexes(root: Path, collection: str, kept: Collection[str]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in names:
             shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Put the collector of cycles off: reading a hundred thousand items makes none, and it would take as long
+    as the reading."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _matrix(rows: Sequence[np.ndarray], dimension: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from services.recommender.view.columns import Column
 from services.recommender.view.filters import FilterMask, MaskCache, evaluate, label_mask
 from services.recommender.view.identifiers import Identifiers
 from services.recommender.view.replies import Replies
-from services.recommender.view.terms import LIVE, Terms, terms_of
+from services.recommender.view.terms import IN_STOCK, LIVE, Terms, terms_of
 from vector_index.protocol import Filter
 
 _NO_NUMBER: Final = np.float64("nan")
@@ -192,46 +192,50 @@ class _Changes:
         self.released: dict[int, float | None] = {}
         self.products: dict[int, float | None] = {}
         self.numbers = defaultdict[str, dict[int, float | None]](dict)
-        self._before: dict[int, list[str]] = {}
+        self._before: dict[int, ShownItem] = {}
         self._added = defaultdict[str, list[int]](list)
         self._removed = defaultdict[str, list[int]](list)
 
     def forget(self, label: int, shown: ShownItem) -> None:
+        """Remove an item, unless it is written under this label."""
         self.replies[label] = b""
         self.released[label] = self.products[label] = None
-        for name in _numbers(shown.attributes):
-            self.numbers[name][label] = None
-        self._before[label] = terms_of(shown.attributes, in_stock=shown.in_stock)
+        self._before[label] = shown
 
     def write(self, item: Item, reply: bytes) -> None:
         label = item.label
         self.replies[label] = reply
         self.released[label] = item.released_us
         self.products[label] = hash(item.product_id or item.item_id)
-        for name, number in _numbers(item.attributes).items():
-            self.numbers[name][label] = number
-        after = terms_of(item.attributes, in_stock=item.in_stock)
         before = self._before.pop(label, None)
         if before is None:
             self.labels[item.item_id] = label
-        else:
-            self._difference(label, before, after)
-            return
-        for term in after:
-            self._added[term].append(label)
+            self._add(label, terms_of(item.attributes, in_stock=item.in_stock), item.attributes)
+        elif before.attributes != item.attributes:
+            old = terms_of(before.attributes, in_stock=before.in_stock)
+            new = terms_of(item.attributes, in_stock=item.in_stock)
+            self._remove(label, set(old).difference(new), before.attributes)
+            self._add(label, set(new).difference(old), item.attributes)
+        elif before.in_stock != item.in_stock:
+            (self._added if item.in_stock else self._removed)[IN_STOCK].append(label)
 
     def terms(self) -> tuple[ByTerm, ByTerm]:
         """Labels to add and to remove, by term."""
-        for label, before in self._before.items():
-            for term in before:
-                self._removed[term].append(label)
+        for label, shown in self._before.items():
+            self._remove(label, terms_of(shown.attributes, in_stock=shown.in_stock), shown.attributes)
         return self._added, self._removed
 
-    def _difference(self, label: int, before: Sequence[str], after: Sequence[str]) -> None:
-        for term in set(after).difference(before):
+    def _add(self, label: int, terms: Iterable[str], attributes: Mapping[str, Any]) -> None:
+        for term in terms:
             self._added[term].append(label)
-        for term in set(before).difference(after):
+        for name, number in _numbers(attributes).items():
+            self.numbers[name][label] = number
+
+    def _remove(self, label: int, terms: Iterable[str], attributes: Mapping[str, Any]) -> None:
+        for term in terms:
             self._removed[term].append(label)
+        for name in _numbers(attributes):
+            self.numbers[name][label] = None
 
 
 def _numbers(attributes: Mapping[str, Any]) -> dict[str, float]:
