@@ -51,11 +51,18 @@ WORKDIR /var/lib/atelier
 USER atelier
 
 FROM runtime AS train
+USER root
+RUN ldconfig -p | grep -q 'libgomp\.so\.1' \
+ || (apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*)
 COPY --from=build-train /opt/atelier /opt/atelier
 COPY --from=build-train /app /app
+RUN install -d -o atelier -g atelier /app/models /app/logs
+USER atelier
 WORKDIR /app
 ENV WANDB_MODE=offline HF_HOME=/tmp/huggingface MPLCONFIGDIR=/tmp/matplotlib
-CMD ["atelier", "--help"]
+VOLUME ["/app/logs"]
+# Item vectors of the tables in /app/data. Any other training is a command of its own: atelier artwork train …
+CMD ["python", "-m", "trainer.items", "--config", "config/trainer.yml"]
 
 FROM runtime AS serve
 COPY --from=build-serve /opt/atelier /opt/atelier

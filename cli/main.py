@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from cli import artwork, catalog, encoders, fashion, models, rank, recommend, security, up
+from cli import artwork, catalog, encoders, fashion, items, models, rank, recommend, security, up
 from cli.command import command, training_command
 from cli.demo import command as demo
 
@@ -50,6 +50,7 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(models.app, name="models")
 app.add_typer(artwork.app, name="artwork")
 app.add_typer(fashion.app, name="fashion")
+app.add_typer(items.app, name="items")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(security.certificates, name="certificates")
 app.add_typer(security.tokens, name="tokens")
