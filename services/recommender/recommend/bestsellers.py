@@ -168,7 +168,12 @@ def anchor_set(view: SegmentedView) -> Neighbours:
     centre = view.centre
     if centre is None:
         return Neighbours(labels=np.empty(0, np.int64), similarities=np.empty(0, np.float32))
-    return view.search(centre, math.ceil(view.live_count * ANCHOR_SHARE), exact=True)
+    return view.search(centre, anchor_count(view), exact=True)
+
+
+def anchor_count(view: SegmentedView) -> int:
+    """How many items are anchors."""
+    return math.ceil(view.live_count * ANCHOR_SHARE)
 
 
 def best_selling(sales: Mapping[str, float], catalogue: CatalogView) -> np.ndarray:

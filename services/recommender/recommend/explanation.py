@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from services.recommender.recommend.query import NEGATIVE_WEIGHT, Content, ItemIds, Question, Record
+from services.recommender.view.terms import words_of
 from services.recommender.view.view import CatalogView
 from services.runtime.errors import ServiceError
 from vector_index.rows import Neighbours
@@ -105,14 +106,9 @@ def shared_words(item: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) 
     known: dict[str, set[str]] = {}
     for record in records:
         for name, value in record.items():
-            known.setdefault(name, set()).update(_words(value))
+            known.setdefault(name, set()).update(words_of(value))
     shared = {
-        name: tuple(word for word in _words(value) if word in known.get(name, ()))
+        name: tuple(word for word in words_of(value) if word in known.get(name, ()))
         for name, value in item.items()
     }
     return {name: words for name, words in shared.items() if words}
-
-
-def _words(value: Any) -> list[str]:
-    listed = value if isinstance(value, list | tuple) else [value]
-    return [word for word in listed if isinstance(word, str)]

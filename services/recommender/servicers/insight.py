@@ -3,25 +3,31 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from atelier.recommender.v1 import insight_pb2, insight_pb2_grpc
 
 from services.recommender.executors import Executors
+from services.recommender.insight.centrality import Centralities
 from services.recommender.insight.feedback import DAY_US, FeedbackQueue
 from services.recommender.insight.kpis import AnswerFigures, coverage, embedding_quality, lead_counts
 from services.recommender.insight.trends import Periods, value_trends
 from services.recommender.release.collection import Collections
 from services.recommender.release.leads import LeadModels
+from services.recommender.wire.bounds import check_count, check_item_id
 from services.recommender.wire.insight import (
     MOST_DAYS,
     MOST_PERIOD,
+    centrality_reply,
     kpis_reply,
     read_bound,
     read_events,
     read_fields,
     trends_reply,
 )
+from vector_index.view import SegmentedView
+
+MOST_CENTRALITIES: Final = 1_000
 
 
 class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
@@ -67,6 +73,25 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
                 lambda: value_trends(view.attached, names or view.attached.terms.fields(), counts, periods)
             )
         return trends_reply(trends, periods, view.revision)
+
+    async def GetCentrality(
+        self, request: insight_pb2.GetCentralityRequest, context: Any
+    ) -> insight_pb2.GetCentralityResponse:
+        """How near items are to the mean of all."""
+        collection = self._collections.named(request.collection)
+        check_count(request.item_ids, "item_ids", most=MOST_CENTRALITIES)
+        ids = [check_item_id(item_id, "item_ids") for item_id in request.item_ids]
+        fields = read_fields([request.field] if request.field else [], "field")
+
+        def measure(view: SegmentedView) -> insight_pb2.GetCentralityResponse:
+            centralities = Centralities.of(view)
+            items = centralities.of_items(collection.name, view.attached, ids)
+            values = [each for name in fields for each in centralities.by_value(view.attached, name)]
+            return centrality_reply(centralities, items, values, view.revision)
+
+        with collection.hold() as release:
+            view = release.index.view()
+            return await self._executors.read(lambda: measure(view))
 
     async def GetKpis(self, request: insight_pb2.GetKpisRequest, context: Any) -> insight_pb2.GetKpisResponse:
         """Figures of the quality of answers."""

@@ -21,6 +21,7 @@ from services.recommender.release.leads import CollectionRelease
 from services.recommender.settings import RecommenderSettings
 from services.recommender.wire.bestsellers import bestseller_reply, read_bestseller_question
 from services.recommender.wire.query import example_ids, read_question, read_questions, read_revision
+from services.recommender.wire.records import read_record_question, records_reply
 from services.recommender.wire.replies import (
     ReplyHeads,
     batch_answer,
@@ -127,6 +128,19 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         answer.embedded.times.note(items=len(answer.neighbours.labels))
         head = self._bestseller_heads.of(collection.name, release.models, answer.view, digest)
         return bestseller_reply(head, question, answer)
+
+    async def FindRecords(
+        self, request: recommender_pb2.FindRecordsRequest, context: Any
+    ) -> recommender_pb2.FindRecordsResponse:
+        """The attribute records nearest to a picture."""
+        collection = self._collections.named(request.collection)
+        question = read_record_question(request, self._settings.limits)
+        with self._admission.admitted(), collection.hold() as release:
+            retrieval = await self._retriever.retrieve(release, [question])
+            (answer,) = retrieval.answers
+            if isinstance(answer, ServiceError):
+                raise answer
+            return records_reply(answer, retrieval, release.models)
 
     def _result(
         self,

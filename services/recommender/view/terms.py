@@ -31,9 +31,13 @@ def terms_of(attributes: Mapping[str, Any], *, in_stock: bool) -> list[str]:
         if value is None or value == "" or value == []:
             continue
         terms.append(name)
-        words = value if isinstance(value, list) else (value,)
-        terms += [word_term(name, word) for word in words if isinstance(word, str)]
+        terms += [word_term(name, word) for word in words_of(value)]
     return terms
+
+
+def words_of(value: Any) -> list[str]:
+    """The words of a field's value: a text, or the texts of a list."""
+    return [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
 
 
 def label_array(labels: BitMap) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Final
 from atelier.recommender.v1 import insight_pb2
 from google.protobuf import timestamp_pb2
 
+from services.recommender.insight.centrality import Centralities, Summary
 from services.recommender.insight.feedback import DAY_US, FeedbackEvent, FeedbackKind
 from services.recommender.insight.kpis import AnswerFigures, EmbeddingQuality, LeadCounts
 from services.recommender.insight.trends import Periods, ValueTrend
@@ -97,6 +98,42 @@ def trends_reply(
             timestamp_pb2.Timestamp(seconds=start_us // 1_000_000) for start_us in periods.starts_us()
         ],
         period_days=periods.days,
+        catalogue_revision=revision,
+    )
+
+
+def centrality_reply(
+    centralities: Centralities,
+    items: Sequence[tuple[str, float, bool]],
+    values: Sequence[tuple[str, Summary]],
+    revision: int,
+) -> insight_pb2.GetCentralityResponse:
+    """Centralities as a message."""
+    overall, anchors = centralities.summary(), centralities.summary(centralities.anchor_N)
+    return insight_pb2.GetCentralityResponse(
+        item_count=overall.count,
+        anchor_count=overall.anchors,
+        threshold=centralities.threshold,
+        mean=overall.mean,
+        deviation=overall.deviation,
+        min=overall.least,
+        max=overall.greatest,
+        anchor_mean=anchors.mean,
+        items=[
+            insight_pb2.ItemCentrality(item_id=item_id, centrality=centrality, is_anchor=is_anchor)
+            for item_id, centrality, is_anchor in items
+        ],
+        values=[
+            insight_pb2.ValueCentrality(
+                value=value,
+                item_count=summary.count,
+                anchor_count=summary.anchors,
+                mean=summary.mean,
+                min=summary.least,
+                max=summary.greatest,
+            )
+            for value, summary in values
+        ],
         catalogue_revision=revision,
     )
 

@@ -265,6 +265,12 @@ class Recommender:
     def trends(self, **fields):
         return call(self.stubs.insight.GetTrends, insight_pb2.GetTrendsRequest(**fields))
 
+    def centrality(self, **fields):
+        return call(self.stubs.insight.GetCentrality, insight_pb2.GetCentralityRequest(**fields))
+
+    def find_records(self, **fields):
+        return call(self.stubs.recommender.FindRecords, recommender_pb2.FindRecordsRequest(**fields))
+
     def kpis(self, **fields):
         return call(self.stubs.insight.GetKpis, insight_pb2.GetKpisRequest(**fields))
 

@@ -27,7 +27,7 @@ from atelier.types.v1 import types_pb2 as atelier_dot_types_dot_v1_dot_types__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$atelier/recommender/v1/insight.proto\x12\x16\x61telier.recommender.v1\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"b\n\x15RecordFeedbackRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x35\n\x06\x65vents\x18\x02 \x03(\x0b\x32%.atelier.recommender.v1.FeedbackEvent\"0\n\x16RecordFeedbackResponse\x12\x16\n\x0erecorded_count\x18\x01 \x01(\x05\"Y\n\x10GetTrendsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x0c\n\x04\x64\x61ys\x18\x03 \x01(\x05\x12\x13\n\x0bperiod_days\x18\x04 \x01(\x05\"\xac\x01\n\x11GetTrendsResponse\x12\x33\n\x06series\x18\x01 \x03(\x0b\x32#.atelier.recommender.v1.TrendSeries\x12\x31\n\rperiod_starts\x18\x02 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bperiod_days\x18\x03 \x01(\x05\x12\x1a\n\x12\x63\x61talogue_revision\x18\x04 \x01(\x03\"2\n\x0eGetKpisRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\"\xdf\x01\n\x0fGetKpisResponse\x12\x33\n\x05leads\x18\x01 \x03(\x0b\x32$.atelier.recommender.v1.LeadFeedback\x12\x0e\n\x06p50_ms\x18\x02 \x01(\x02\x12\x0e\n\x06p95_ms\x18\x03 \x01(\x02\x12\x0e\n\x06p99_ms\x18\x04 \x01(\x02\x12\x17\n\x0fmean_similarity\x18\x05 \x01(\x02\x12\x10\n\x08\x63overage\x18\x06 \x01(\x02\x12<\n\nembeddings\x18\x07 \x01(\x0b\x32(.atelier.recommender.v1.EmbeddingQuality\"\xc6\x01\n\rFeedbackEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.atelier.recommender.v1.FeedbackKind\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x04lead\x18\x05 \x01(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\"h\n\x0bTrendSeries\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x13\n\x0btaken_share\x18\x03 \x03(\x02\x12\x16\n\x0ereleased_share\x18\x04 \x03(\x02\x12\x0e\n\x06\x63hange\x18\x05 \x01(\x02\"\xa0\x01\n\x0cLeadFeedback\x12\x0c\n\x04lead\x18\x01 \x01(\t\x12\x13\n\x0bshown_count\x18\x02 \x01(\x03\x12\x15\n\rclicked_count\x18\x03 \x01(\x03\x12\x13\n\x0bliked_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x64isliked_count\x18\x05 \x01(\x03\x12\x17\n\x0fpurchased_count\x18\x06 \x01(\x03\x12\x10\n\x08hit_rate\x18\x07 \x01(\x02\"\x81\x01\n\x10\x45mbeddingQuality\x12\x12\n\nitem_count\x18\x01 \x01(\x03\x12\x10\n\x08variance\x18\x02 \x01(\x02\x12\x17\n\x0f\x63\x65ntrality_mean\x18\x03 \x01(\x02\x12\x16\n\x0e\x63\x65ntrality_min\x18\x04 \x01(\x02\x12\x16\n\x0e\x63\x65ntrality_max\x18\x05 \x01(\x02*\xb3\x01\n\x0c\x46\x65\x65\x64\x62\x61\x63kKind\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x45\x45\x44\x42\x41\x43K_KIND_SHOWN\x10\x01\x12\x19\n\x15\x46\x45\x45\x44\x42\x41\x43K_KIND_CLICKED\x10\x02\x12\x17\n\x13\x46\x45\x45\x44\x42\x41\x43K_KIND_LIKED\x10\x03\x12\x1a\n\x16\x46\x45\x45\x44\x42\x41\x43K_KIND_DISLIKED\x10\x04\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_KIND_PURCHASED\x10\x05\x32\xd1\x02\n\x0eInsightService\x12u\n\x0eRecordFeedback\x12-.atelier.recommender.v1.RecordFeedbackRequest\x1a..atelier.recommender.v1.RecordFeedbackResponse\"\x04\xf8\xd4\x18\x02\x12\x66\n\tGetTrends\x12(.atelier.recommender.v1.GetTrendsRequest\x1a).atelier.recommender.v1.GetTrendsResponse\"\x04\xf8\xd4\x18\x01\x12`\n\x07GetKpis\x12&.atelier.recommender.v1.GetKpisRequest\x1a\'.atelier.recommender.v1.GetKpisResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$atelier/recommender/v1/insight.proto\x12\x16\x61telier.recommender.v1\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"b\n\x15RecordFeedbackRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x35\n\x06\x65vents\x18\x02 \x03(\x0b\x32%.atelier.recommender.v1.FeedbackEvent\"0\n\x16RecordFeedbackResponse\x12\x16\n\x0erecorded_count\x18\x01 \x01(\x05\"Y\n\x10GetTrendsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x0c\n\x04\x64\x61ys\x18\x03 \x01(\x05\x12\x13\n\x0bperiod_days\x18\x04 \x01(\x05\"\xac\x01\n\x11GetTrendsResponse\x12\x33\n\x06series\x18\x01 \x03(\x0b\x32#.atelier.recommender.v1.TrendSeries\x12\x31\n\rperiod_starts\x18\x02 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bperiod_days\x18\x03 \x01(\x05\x12\x1a\n\x12\x63\x61talogue_revision\x18\x04 \x01(\x03\"K\n\x14GetCentralityRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\"\xb0\x02\n\x15GetCentralityResponse\x12\x12\n\nitem_count\x18\x01 \x01(\x03\x12\x14\n\x0c\x61nchor_count\x18\x02 \x01(\x03\x12\x11\n\tthreshold\x18\x03 \x01(\x02\x12\x0c\n\x04mean\x18\x04 \x01(\x02\x12\x11\n\tdeviation\x18\x05 \x01(\x02\x12\x0b\n\x03min\x18\x06 \x01(\x02\x12\x0b\n\x03max\x18\x07 \x01(\x02\x12\x13\n\x0b\x61nchor_mean\x18\x08 \x01(\x02\x12\x35\n\x05items\x18\t \x03(\x0b\x32&.atelier.recommender.v1.ItemCentrality\x12\x37\n\x06values\x18\n \x03(\x0b\x32\'.atelier.recommender.v1.ValueCentrality\x12\x1a\n\x12\x63\x61talogue_revision\x18\x0b \x01(\x03\"2\n\x0eGetKpisRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\"\xdf\x01\n\x0fGetKpisResponse\x12\x33\n\x05leads\x18\x01 \x03(\x0b\x32$.atelier.recommender.v1.LeadFeedback\x12\x0e\n\x06p50_ms\x18\x02 \x01(\x02\x12\x0e\n\x06p95_ms\x18\x03 \x01(\x02\x12\x0e\n\x06p99_ms\x18\x04 \x01(\x02\x12\x17\n\x0fmean_similarity\x18\x05 \x01(\x02\x12\x10\n\x08\x63overage\x18\x06 \x01(\x02\x12<\n\nembeddings\x18\x07 \x01(\x0b\x32(.atelier.recommender.v1.EmbeddingQuality\"\xc6\x01\n\rFeedbackEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.atelier.recommender.v1.FeedbackKind\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x04lead\x18\x05 \x01(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\"H\n\x0eItemCentrality\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\ncentrality\x18\x02 \x01(\x02\x12\x11\n\tis_anchor\x18\x03 \x01(\x08\"r\n\x0fValueCentrality\x12\r\n\x05value\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x14\n\x0c\x61nchor_count\x18\x03 \x01(\x03\x12\x0c\n\x04mean\x18\x04 \x01(\x02\x12\x0b\n\x03min\x18\x05 \x01(\x02\x12\x0b\n\x03max\x18\x06 \x01(\x02\"h\n\x0bTrendSeries\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x13\n\x0btaken_share\x18\x03 \x03(\x02\x12\x16\n\x0ereleased_share\x18\x04 \x03(\x02\x12\x0e\n\x06\x63hange\x18\x05 \x01(\x02\"\xa0\x01\n\x0cLeadFeedback\x12\x0c\n\x04lead\x18\x01 \x01(\t\x12\x13\n\x0bshown_count\x18\x02 \x01(\x03\x12\x15\n\rclicked_count\x18\x03 \x01(\x03\x12\x13\n\x0bliked_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x64isliked_count\x18\x05 \x01(\x03\x12\x17\n\x0fpurchased_count\x18\x06 \x01(\x03\x12\x10\n\x08hit_rate\x18\x07 \x01(\x02\"\x81\x01\n\x10\x45mbeddingQuality\x12\x12\n\nitem_count\x18\x01 \x01(\x03\x12\x10\n\x08variance\x18\x02 \x01(\x02\x12\x17\n\x0f\x63\x65ntrality_mean\x18\x03 \x01(\x02\x12\x16\n\x0e\x63\x65ntrality_min\x18\x04 \x01(\x02\x12\x16\n\x0e\x63\x65ntrality_max\x18\x05 \x01(\x02*\xb3\x01\n\x0c\x46\x65\x65\x64\x62\x61\x63kKind\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x45\x45\x44\x42\x41\x43K_KIND_SHOWN\x10\x01\x12\x19\n\x15\x46\x45\x45\x44\x42\x41\x43K_KIND_CLICKED\x10\x02\x12\x17\n\x13\x46\x45\x45\x44\x42\x41\x43K_KIND_LIKED\x10\x03\x12\x1a\n\x16\x46\x45\x45\x44\x42\x41\x43K_KIND_DISLIKED\x10\x04\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_KIND_PURCHASED\x10\x05\x32\xc5\x03\n\x0eInsightService\x12u\n\x0eRecordFeedback\x12-.atelier.recommender.v1.RecordFeedbackRequest\x1a..atelier.recommender.v1.RecordFeedbackResponse\"\x04\xf8\xd4\x18\x02\x12\x66\n\tGetTrends\x12(.atelier.recommender.v1.GetTrendsRequest\x1a).atelier.recommender.v1.GetTrendsResponse\"\x04\xf8\xd4\x18\x01\x12r\n\rGetCentrality\x12,.atelier.recommender.v1.GetCentralityRequest\x1a-.atelier.recommender.v1.GetCentralityResponse\"\x04\xf8\xd4\x18\x01\x12`\n\x07GetKpis\x12&.atelier.recommender.v1.GetKpisRequest\x1a\'.atelier.recommender.v1.GetKpisResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSIGHTSERVICE'].methods_by_name['RecordFeedback']._serialized_options = b'\370\324\030\002'
   _globals['_INSIGHTSERVICE'].methods_by_name['GetTrends']._loaded_options = None
   _globals['_INSIGHTSERVICE'].methods_by_name['GetTrends']._serialized_options = b'\370\324\030\001'
+  _globals['_INSIGHTSERVICE'].methods_by_name['GetCentrality']._loaded_options = None
+  _globals['_INSIGHTSERVICE'].methods_by_name['GetCentrality']._serialized_options = b'\370\324\030\001'
   _globals['_INSIGHTSERVICE'].methods_by_name['GetKpis']._loaded_options = None
   _globals['_INSIGHTSERVICE'].methods_by_name['GetKpis']._serialized_options = b'\370\324\030\001'
-  _globals['_FEEDBACKKIND']._serialized_start=1455
-  _globals['_FEEDBACKKIND']._serialized_end=1634
+  _globals['_FEEDBACKKIND']._serialized_start=2029
+  _globals['_FEEDBACKKIND']._serialized_end=2208
   _globals['_RECORDFEEDBACKREQUEST']._serialized_start=158
   _globals['_RECORDFEEDBACKREQUEST']._serialized_end=256
   _globals['_RECORDFEEDBACKRESPONSE']._serialized_start=258
@@ -50,18 +52,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTRENDSREQUEST']._serialized_end=397
   _globals['_GETTRENDSRESPONSE']._serialized_start=400
   _globals['_GETTRENDSRESPONSE']._serialized_end=572
-  _globals['_GETKPISREQUEST']._serialized_start=574
-  _globals['_GETKPISREQUEST']._serialized_end=624
-  _globals['_GETKPISRESPONSE']._serialized_start=627
-  _globals['_GETKPISRESPONSE']._serialized_end=850
-  _globals['_FEEDBACKEVENT']._serialized_start=853
-  _globals['_FEEDBACKEVENT']._serialized_end=1051
-  _globals['_TRENDSERIES']._serialized_start=1053
-  _globals['_TRENDSERIES']._serialized_end=1157
-  _globals['_LEADFEEDBACK']._serialized_start=1160
-  _globals['_LEADFEEDBACK']._serialized_end=1320
-  _globals['_EMBEDDINGQUALITY']._serialized_start=1323
-  _globals['_EMBEDDINGQUALITY']._serialized_end=1452
-  _globals['_INSIGHTSERVICE']._serialized_start=1637
-  _globals['_INSIGHTSERVICE']._serialized_end=1974
+  _globals['_GETCENTRALITYREQUEST']._serialized_start=574
+  _globals['_GETCENTRALITYREQUEST']._serialized_end=649
+  _globals['_GETCENTRALITYRESPONSE']._serialized_start=652
+  _globals['_GETCENTRALITYRESPONSE']._serialized_end=956
+  _globals['_GETKPISREQUEST']._serialized_start=958
+  _globals['_GETKPISREQUEST']._serialized_end=1008
+  _globals['_GETKPISRESPONSE']._serialized_start=1011
+  _globals['_GETKPISRESPONSE']._serialized_end=1234
+  _globals['_FEEDBACKEVENT']._serialized_start=1237
+  _globals['_FEEDBACKEVENT']._serialized_end=1435
+  _globals['_ITEMCENTRALITY']._serialized_start=1437
+  _globals['_ITEMCENTRALITY']._serialized_end=1509
+  _globals['_VALUECENTRALITY']._serialized_start=1511
+  _globals['_VALUECENTRALITY']._serialized_end=1625
+  _globals['_TRENDSERIES']._serialized_start=1627
+  _globals['_TRENDSERIES']._serialized_end=1731
+  _globals['_LEADFEEDBACK']._serialized_start=1734
+  _globals['_LEADFEEDBACK']._serialized_end=1894
+  _globals['_EMBEDDINGQUALITY']._serialized_start=1897
+  _globals['_EMBEDDINGQUALITY']._serialized_end=2026
+  _globals['_INSIGHTSERVICE']._serialized_start=2211
+  _globals['_INSIGHTSERVICE']._serialized_end=2664
 # @@protoc_insertion_point(module_scope)

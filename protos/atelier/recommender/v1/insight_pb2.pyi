@@ -65,6 +65,42 @@ class GetTrendsResponse(_message.Message):
     catalogue_revision: int
     def __init__(self, series: _Optional[_Iterable[_Union[TrendSeries, _Mapping]]] = ..., period_starts: _Optional[_Iterable[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]]] = ..., period_days: _Optional[int] = ..., catalogue_revision: _Optional[int] = ...) -> None: ...
 
+class GetCentralityRequest(_message.Message):
+    __slots__ = ("collection", "item_ids", "field")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    item_ids: _containers.RepeatedScalarFieldContainer[str]
+    field: str
+    def __init__(self, collection: _Optional[str] = ..., item_ids: _Optional[_Iterable[str]] = ..., field: _Optional[str] = ...) -> None: ...
+
+class GetCentralityResponse(_message.Message):
+    __slots__ = ("item_count", "anchor_count", "threshold", "mean", "deviation", "min", "max", "anchor_mean", "items", "values", "catalogue_revision")
+    ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_MEAN_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    item_count: int
+    anchor_count: int
+    threshold: float
+    mean: float
+    deviation: float
+    min: float
+    max: float
+    anchor_mean: float
+    items: _containers.RepeatedCompositeFieldContainer[ItemCentrality]
+    values: _containers.RepeatedCompositeFieldContainer[ValueCentrality]
+    catalogue_revision: int
+    def __init__(self, item_count: _Optional[int] = ..., anchor_count: _Optional[int] = ..., threshold: _Optional[float] = ..., mean: _Optional[float] = ..., deviation: _Optional[float] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., anchor_mean: _Optional[float] = ..., items: _Optional[_Iterable[_Union[ItemCentrality, _Mapping]]] = ..., values: _Optional[_Iterable[_Union[ValueCentrality, _Mapping]]] = ..., catalogue_revision: _Optional[int] = ...) -> None: ...
+
 class GetKpisRequest(_message.Message):
     __slots__ = ("collection", "days")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +140,32 @@ class FeedbackEvent(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     lead: _types_pb2.ModelIdentity
     def __init__(self, event_id: _Optional[str] = ..., kind: _Optional[_Union[FeedbackKind, str]] = ..., item_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lead: _Optional[_Union[_types_pb2.ModelIdentity, _Mapping]] = ...) -> None: ...
+
+class ItemCentrality(_message.Message):
+    __slots__ = ("item_id", "centrality", "is_anchor")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    CENTRALITY_FIELD_NUMBER: _ClassVar[int]
+    IS_ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    centrality: float
+    is_anchor: bool
+    def __init__(self, item_id: _Optional[str] = ..., centrality: _Optional[float] = ..., is_anchor: _Optional[bool] = ...) -> None: ...
+
+class ValueCentrality(_message.Message):
+    __slots__ = ("value", "item_count", "anchor_count", "mean", "min", "max")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    item_count: int
+    anchor_count: int
+    mean: float
+    min: float
+    max: float
+    def __init__(self, value: _Optional[str] = ..., item_count: _Optional[int] = ..., anchor_count: _Optional[int] = ..., mean: _Optional[float] = ..., min: _Optional[float] = ..., max: _Optional[float] = ...) -> None: ...
 
 class TrendSeries(_message.Message):
     __slots__ = ("field", "value", "taken_share", "released_share", "change")

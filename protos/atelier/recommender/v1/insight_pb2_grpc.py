@@ -45,6 +45,11 @@ class InsightServiceStub:
                 request_serializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetTrendsRequest.SerializeToString,
                 response_deserializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetTrendsResponse.FromString,
                 _registered_method=True)
+        self.GetCentrality = channel.unary_unary(
+                '/atelier.recommender.v1.InsightService/GetCentrality',
+                request_serializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetCentralityRequest.SerializeToString,
+                response_deserializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetCentralityResponse.FromString,
+                _registered_method=True)
         self.GetKpis = channel.unary_unary(
                 '/atelier.recommender.v1.InsightService/GetKpis',
                 request_serializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetKpisRequest.SerializeToString,
@@ -71,6 +76,13 @@ class InsightServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCentrality(self, request, context):
+        """Returns how near items are to the mean of all, by item and by the values of a field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetKpis(self, request, context):
         """Returns figures of the quality of answers.
         """
@@ -90,6 +102,11 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.GetTrends,
                     request_deserializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetTrendsRequest.FromString,
                     response_serializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetTrendsResponse.SerializeToString,
+            ),
+            'GetCentrality': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCentrality,
+                    request_deserializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetCentralityRequest.FromString,
+                    response_serializer=atelier_dot_recommender_dot_v1_dot_insight__pb2.GetCentralityResponse.SerializeToString,
             ),
             'GetKpis': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKpis,
@@ -152,6 +169,33 @@ class InsightService:
             '/atelier.recommender.v1.InsightService/GetTrends',
             atelier_dot_recommender_dot_v1_dot_insight__pb2.GetTrendsRequest.SerializeToString,
             atelier_dot_recommender_dot_v1_dot_insight__pb2.GetTrendsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCentrality(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atelier.recommender.v1.InsightService/GetCentrality',
+            atelier_dot_recommender_dot_v1_dot_insight__pb2.GetCentralityRequest.SerializeToString,
+            atelier_dot_recommender_dot_v1_dot_insight__pb2.GetCentralityResponse.FromString,
             options,
             channel_credentials,
             insecure,

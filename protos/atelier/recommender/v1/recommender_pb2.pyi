@@ -165,6 +165,32 @@ class RecommendFromBestsellersResponse(_message.Message):
     trends: _containers.RepeatedCompositeFieldContainer[BestsellerTrend]
     def __init__(self, recommendations: _Optional[_Iterable[_Union[Recommendation, _Mapping]]] = ..., errors: _Optional[_Iterable[_Union[_types_pb2.ItemError, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelIdentity, _Mapping]]] = ..., collection: _Optional[str] = ..., space_id: _Optional[str] = ..., catalogue_revision: _Optional[int] = ..., timings: _Optional[_Union[_types_pb2.Timings, _Mapping]] = ..., generation: _Optional[int] = ..., manifest_digest: _Optional[str] = ..., source: _Optional[_Union[BestsellerSource, str]] = ..., bestseller_count: _Optional[int] = ..., bestseller_item_ids: _Optional[_Iterable[str]] = ..., trends: _Optional[_Iterable[_Union[BestsellerTrend, _Mapping]]] = ...) -> None: ...
 
+class FindRecordsRequest(_message.Message):
+    __slots__ = ("collection", "image", "item_count", "filter")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    image: bytes
+    item_count: int
+    filter: _resources_pb2.ItemFilter
+    def __init__(self, collection: _Optional[str] = ..., image: _Optional[bytes] = ..., item_count: _Optional[int] = ..., filter: _Optional[_Union[_resources_pb2.ItemFilter, _Mapping]] = ...) -> None: ...
+
+class FindRecordsResponse(_message.Message):
+    __slots__ = ("records", "suggestions", "models", "catalogue_revision", "timings")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SUGGESTIONS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[RecordMatch]
+    suggestions: _containers.RepeatedCompositeFieldContainer[ValueSuggestion]
+    models: _containers.RepeatedCompositeFieldContainer[_types_pb2.ModelIdentity]
+    catalogue_revision: int
+    timings: _types_pb2.Timings
+    def __init__(self, records: _Optional[_Iterable[_Union[RecordMatch, _Mapping]]] = ..., suggestions: _Optional[_Iterable[_Union[ValueSuggestion, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[_types_pb2.ModelIdentity, _Mapping]]] = ..., catalogue_revision: _Optional[int] = ..., timings: _Optional[_Union[_types_pb2.Timings, _Mapping]] = ...) -> None: ...
+
 class ListModelsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -184,6 +210,26 @@ class GetLimitsResponse(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     limits: _types_pb2.Limits
     def __init__(self, limits: _Optional[_Union[_types_pb2.Limits, _Mapping]] = ...) -> None: ...
+
+class RecordMatch(_message.Message):
+    __slots__ = ("item_id", "attributes", "similarity")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    attributes: _struct_pb2.Struct
+    similarity: float
+    def __init__(self, item_id: _Optional[str] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., similarity: _Optional[float] = ...) -> None: ...
+
+class ValueSuggestion(_message.Message):
+    __slots__ = ("field", "value", "share")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    value: str
+    share: float
+    def __init__(self, field: _Optional[str] = ..., value: _Optional[str] = ..., share: _Optional[float] = ...) -> None: ...
 
 class BestsellerIds(_message.Message):
     __slots__ = ("item_ids",)

@@ -50,6 +50,11 @@ class RecommenderServiceStub:
                 request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersRequest.SerializeToString,
                 response_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersResponse.FromString,
                 _registered_method=True)
+        self.FindRecords = channel.unary_unary(
+                '/atelier.recommender.v1.RecommenderService/FindRecords',
+                request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.FindRecordsRequest.SerializeToString,
+                response_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.FindRecordsResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/atelier.recommender.v1.RecommenderService/ListModels',
                 request_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.ListModelsRequest.SerializeToString,
@@ -88,6 +93,13 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindRecords(self, request, context):
+        """Returns the attribute records nearest to a picture, and the values that they suggest for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the followed lead and the models that it pins, per collection.
         """
@@ -119,6 +131,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.RecommendFromBestsellers,
                     request_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersRequest.FromString,
                     response_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersResponse.SerializeToString,
+            ),
+            'FindRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindRecords,
+                    request_deserializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.FindRecordsRequest.FromString,
+                    response_serializer=atelier_dot_recommender_dot_v1_dot_recommender__pb2.FindRecordsResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -213,6 +230,33 @@ class RecommenderService:
             '/atelier.recommender.v1.RecommenderService/RecommendFromBestsellers',
             atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersRequest.SerializeToString,
             atelier_dot_recommender_dot_v1_dot_recommender__pb2.RecommendFromBestsellersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/atelier.recommender.v1.RecommenderService/FindRecords',
+            atelier_dot_recommender_dot_v1_dot_recommender__pb2.FindRecordsRequest.SerializeToString,
+            atelier_dot_recommender_dot_v1_dot_recommender__pb2.FindRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

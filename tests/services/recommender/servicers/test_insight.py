@@ -1,11 +1,12 @@
 import time
 
+import numpy as np
 import pytest
 from atelier.recommender.v1 import insight_pb2
 from google.protobuf import timestamp_pb2
 
 from services.runtime import errors
-from tests.services.recommender.world import item
+from tests.services.recommender.world import DIMENSION, item
 
 DAY_S = 86_400
 
@@ -117,3 +118,56 @@ def test_unknown_collections_are_not_found(recommender):
             ask(collection="shoes")
     with pytest.raises(errors.NotFound):
         recommender.feedback(event("1"), collection="shoes")
+
+
+def test_centrality_is_readable_by_item_and_by_value(recommender, models):
+    """Cosines to the mean of all, the anchors above the threshold, and sums by value (R-8, F-15)."""
+    rng = np.random.default_rng(2)
+    centre = rng.normal(size=DIMENSION)
+    recommender.upsert(
+        *(
+            item(
+                f"i{n}",
+                vector=(models[1].space_id, centre + (0.1 if n < 10 else 1) * rng.normal(size=DIMENSION)),
+                attributes={"style": ["near" if n < 10 else "far"]},
+            )
+            for n in range(40)
+        )
+    )
+
+    reply = recommender.centrality(item_ids=["i0", "i30"], field="style")
+
+    assert (reply.item_count, reply.anchor_count) == (40, 4)
+    assert reply.min <= reply.mean <= reply.threshold <= reply.anchor_mean <= reply.max
+    assert [each.item_id for each in reply.items] == ["i0", "i30"]
+    assert reply.items[0].centrality > reply.items[1].centrality
+    assert not reply.items[1].is_anchor
+    far, near = reply.values
+    assert (far.value, far.item_count, near.item_count) == ("far", 30, 10)
+    assert near.mean > far.mean
+    assert far.anchor_count + near.anchor_count == 4
+    with pytest.raises(errors.NotFound, match="no item gone"):
+        recommender.centrality(item_ids=["gone"])
+
+
+def test_records_near_a_picture_suggest_its_values(recommender, models):
+    """The nearest records come back with what they suggest; a filter holds (R-9)."""
+    recommender.upsert(
+        item("a", "knit", attributes={"style": ["retro"], "colour": "red"}),
+        item("b", "skirt", attributes={"style": ["modern"]}),
+    )
+
+    reply = recommender.find_records(image=b"knit")
+
+    assert [each.item_id for each in reply.records] == ["a", "b"]
+    assert reply.records[0].similarity == pytest.approx(1, abs=1e-3)
+    assert reply.records[0].attributes["colour"] == "red"
+    assert [(each.field, each.value) for each in reply.suggestions][:2] == [
+        ("colour", "red"),
+        ("style", "retro"),
+    ]
+    assert len(reply.models) == 2
+    red = {"any_of": {"colour": "red"}}
+    assert [each.item_id for each in recommender.find_records(image=b"skirt", filter=red).records] == ["a"]
+    with pytest.raises(errors.InvalidArgument, match="picture is empty"):
+        recommender.find_records()
