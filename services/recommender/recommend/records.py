@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.recommender.view.terms import words_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
@@ -24,9 +26,7 @@ def suggest(records: Sequence[Mapping[str, Any]]) -> list[Suggestion]:
     weights = defaultdict[tuple[str, str], float](float)
     for rank, record in enumerate(records, start=1):
         for name, value in record.items():
-            words = {
-                word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)
-            }
+            words = set(words_of(value))
             if words:
                 totals[name] += 1 / rank
             for word in words:
