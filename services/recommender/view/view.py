@@ -211,7 +211,7 @@ class _Changes:
         if before is None:
             self.labels[item.item_id] = label
             self._add(label, terms_of(item.attributes, in_stock=item.in_stock), item.attributes)
-        elif before.attributes != item.attributes:
+        elif not _are_equal(before.attributes, item.attributes):
             old = terms_of(before.attributes, in_stock=before.in_stock)
             new = terms_of(item.attributes, in_stock=item.in_stock)
             self._remove(label, set(old).difference(new), before.attributes)
@@ -236,6 +236,13 @@ class _Changes:
             self._removed[term].append(label)
         for name in _numbers(attributes):
             self.numbers[name][label] = None
+
+
+def _are_equal(some: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether two records are the same; to Python a truth value equals a number."""
+    return some == others and all(
+        isinstance(value, bool) == isinstance(others[name], bool) for name, value in some.items()
+    )
 
 
 def _numbers(attributes: Mapping[str, Any]) -> dict[str, float]:

@@ -213,6 +213,17 @@ def test_fields_are_known_while_some_item_has_them() -> None:
     assert not after.numbers
 
 
+def test_a_truth_value_that_becomes_a_number_is_found_as_one() -> None:
+    """To Python `True` equals 1, to a filter only 1 is a number."""
+    history, wanted = History(), Filter(ranges=(("organic", Range(at_least=1)),))
+    history.write("a", {"organic": True}, 0, True, "", keeps_label=False)
+    view = folded(history.entries, 1)
+    history.write("a", {"organic": 1}, 0, True, "", keeps_label=True)
+
+    assert view.allowed(wanted).count == 0
+    assert view.apply(history.entries[-1:]).allowed(wanted).count == 1
+
+
 def test_masks_are_kept_for_filters_that_come_again() -> None:
     """The second call of a filter computes nothing; a later view begins anew."""
     history = stock(10)
