@@ -82,7 +82,7 @@ def joined(changes: Sequence[Change]) -> Change:
 
 def read_snapshot(connection: sqlite3.Connection, collection: str, damage: Damage) -> Snapshot:
     """The state of a collection, within the read transaction of the connection."""
-    query = f"select {COLUMNS} from items where collection = ? order by label"  # noqa: S608
+    query = f"select {COLUMNS} from items where collection = ? order by label"
     rows = fetch(connection, query, (collection,))
     revision, generation, _ = _head(connection, collection)
     return Snapshot(revision=revision, generation=generation, items=damage.items_of(rows))
@@ -109,7 +109,7 @@ def read_changes(
     return list(itertools.islice(heapq.merge(*sources, key=lambda entry: entry.revision), limit))
 
 
-_ITEMS: Final = f"select {COLUMNS} from items"  # noqa: S608
+_ITEMS: Final = f"select {COLUMNS} from items"
 _DELETIONS: Final = "select revision, item_id from deletions"
 _FLIPS: Final = "select revision, generation, space_id, lead_name, lead_version, lead_digest from flips"
 

@@ -15,7 +15,7 @@ from services.recommender.catalog.schema import vector_checksum
 
 _LISTED: Final = "(select value from json_each(?))"
 _UPSERT: Final = (
-    f"insert into items ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    f"insert into items ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " on conflict (collection, item_id) do update set "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", ")[2:])
 )
@@ -60,13 +60,13 @@ class CollectionHead:
 
 def read_state(connection: sqlite3.Connection, collection: str) -> CollectionState:
     """The head of a collection; an empty one if it was never written."""
-    row = connection.execute(f"select {_STATE} from collections where name = ?", (collection,)).fetchone()  # noqa: S608
+    row = connection.execute(f"select {_STATE} from collections where name = ?", (collection,)).fetchone()
     return CollectionState(**dict(zip(_STATE.split(", "), row, strict=True))) if row else CollectionState()
 
 
 def rows_of(connection: sqlite3.Connection, collection: str, item_ids: Sequence[str]) -> dict[str, Row]:
     """The rows of the items that exist, by identifier."""
-    query = f"select {COLUMNS} from items where collection = ? and item_id in {_LISTED}"  # noqa: S608
+    query = f"select {COLUMNS} from items where collection = ? and item_id in {_LISTED}"
     return {row[ITEM_ID]: row for row in fetch(connection, query, (collection, among(item_ids)))}
 
 
@@ -78,7 +78,7 @@ def write_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
 def delete_rows(connection: sqlite3.Connection, collection: str, item_ids: Iterable[str]) -> None:
     """Delete items."""
     connection.execute(
-        f"delete from items where collection = ? and item_id in {_LISTED}",  # noqa: S608
+        f"delete from items where collection = ? and item_id in {_LISTED}",
         (collection, among(item_ids)),
     )
 
@@ -100,7 +100,7 @@ def add_vectors(connection: sqlite3.Connection, new_vectors: Sequence[SourceVect
 
 
 def _drop_damaged(connection: sqlite3.Connection, sources: Sequence[str]) -> None:
-    query = f"select source, space_id, vector, checksum from vectors where source in {_LISTED}"  # noqa: S608
+    query = f"select source, space_id, vector, checksum from vectors where source in {_LISTED}"
     for source, space_id, data, checksum in fetch(connection, query, (among(sources),)):
         if vector_checksum(source, space_id, data) != checksum:
             connection.execute("delete from vectors where source = ? and space_id = ?", (source, space_id))
@@ -113,7 +113,7 @@ def lacking(
     left = sources - {vector.source for vector in given if vector.space_id == space_id}
     if not left:
         return left
-    query = f"select source from vectors where space_id = ? and source in {_LISTED}"  # noqa: S608
+    query = f"select source from vectors where space_id = ? and source in {_LISTED}"
     return left - {source for (source,) in connection.execute(query, (space_id, among(left)))}
 
 
@@ -124,21 +124,21 @@ def collect_freed(connection: sqlite3.Connection, replaced: Sequence[Row]) -> se
     sources -= named(connection, "source", sources)
     digests -= named(connection, "picture_digest", digests)
     if sources:
-        connection.execute(f"delete from vectors where source in {_LISTED}", (among(sources),))  # noqa: S608
+        connection.execute(f"delete from vectors where source in {_LISTED}", (among(sources),))
     return digests
 
 
 def named(connection: sqlite3.Connection, column: str, values: Iterable[str]) -> set[str]:
     """The values of `source` or `picture_digest` that some item has."""
     partial = " and picture_digest <> ''" if column == "picture_digest" else ""
-    query = f"select distinct {column} from items where {column} in {_LISTED}{partial}"  # noqa: S608
+    query = f"select distinct {column} from items where {column} in {_LISTED}{partial}"
     return {value for (value,) in fetch(connection, query, (among(values),))}
 
 
 def delete_vectors(connection: sqlite3.Connection, sources: Sequence[str], space_id: str) -> None:
     """Delete the vectors of contents in a space."""
     connection.execute(
-        f"delete from vectors where space_id = ? and source in {_LISTED}",  # noqa: S608
+        f"delete from vectors where space_id = ? and source in {_LISTED}",
         (space_id, among(sources)),
     )
 

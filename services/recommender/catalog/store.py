@@ -215,7 +215,7 @@ class Catalog:
     def page(self, collection: str, after: str, size: int) -> tuple[list[Item], int]:
         """Up to `size` undamaged items after an identifier, in order, and how many the collection has."""
         query = (
-            f"select {COLUMNS} from items where collection = ? and item_id > ?"  # noqa: S608
+            f"select {COLUMNS} from items where collection = ? and item_id > ?"
             " order by item_id limit ? offset ?"
         )
         page: list[Item] = []
@@ -236,8 +236,7 @@ class Catalog:
     def by_labels(self, collection: str, labels: np.ndarray) -> dict[int, Item]:
         """The items that have these labels now; a damaged one is left out."""
         query = (
-            f"select {COLUMNS} from items where collection = ?"  # noqa: S608
-            " and label in (select value from json_each(?))"
+            f"select {COLUMNS} from items where collection = ? and label in (select value from json_each(?))"
         )
         with self._database.reading() as connection:
             rows = fetch(driver(connection), query, (collection, among(labels.tolist())))

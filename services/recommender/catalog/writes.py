@@ -200,7 +200,7 @@ def missing_vectors(
     """
     kind = {None: "", True: " and picture_digest = ''", False: " and picture_digest <> ''"}[bare]
     query = (
-        "select item_id, label, items.source, picture_digest"  # noqa: S608
+        "select item_id, label, items.source, picture_digest"
         " from items indexed by items_by_label left join vectors"
         " on vectors.source = items.source and vectors.space_id = ?"
         f" where collection = ? and label > ? and vectors.source is null{kind} order by label limit ?"

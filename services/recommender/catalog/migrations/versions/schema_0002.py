@@ -52,7 +52,7 @@ def _copy_items() -> None:
         sa.Column("product_id", sa.String(128), nullable=False),
         sa.Column("checksum", sa.String(32), nullable=False),
     )
-    op.execute(f"insert into items_0002 ({_KEPT}, product_id) select {_KEPT}, '' from items order by rowid")  # noqa: S608
+    op.execute(f"insert into items_0002 ({_KEPT}, product_id) select {_KEPT}, '' from items order by rowid")
     op.drop_table("items")
     op.rename_table("items_0002", "items")
     op.create_index("items_by_label", "items", ["collection", "label"], unique=True)
