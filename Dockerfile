@@ -1,12 +1,23 @@
 # Two images from one file: `serve` runs the services and has no torch, `train` makes models.
-# Any base with Python 3.11 or later does: --build-arg BASE_IMAGE=…
+# Any base with Python 3.11 or later does, pinned by its digest for builds that repeat:
+#   --build-arg BASE_IMAGE=python:3.12-slim@sha256:…
+# SERVING=serve-gpu takes the runtime with CUDA into `serve`, for a base with CUDA and cuDNN.
+# An engine older than 23.0 needs DOCKER_BUILDKIT=1.
 ARG BASE_IMAGE=python:3.12-slim
+ARG SERVING=serve
 
 FROM ${BASE_IMAGE} AS build
-# hnswlib is built here: it is published as source only.
-RUN command -v g++ > /dev/null \
- || (apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*)
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_LINK_MODE=copy VIRTUAL_ENV=/opt/atelier
+# hnswlib is built here: it is published as source only. It and our own library are built for any processor of
+# the architecture, not for the one that builds.
+RUN wanted="" \
+ && { command -v g++ > /dev/null || wanted="g++"; } \
+ && { [ -f "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] \
+      || wanted="$wanted python3-dev"; } \
+ && if [ -n "$wanted" ]; then \
+      { apt-get update && apt-get install -y --no-install-recommends $wanted && rm -rf /var/lib/apt/lists/*; } \
+      || { echo "the base image lacks:" $wanted "and apt-get cannot install it: take a base that has it" >&2; exit 1; }; \
+    fi
+ENV HNSWLIB_NO_NATIVE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_LINK_MODE=copy VIRTUAL_ENV=/opt/atelier
 COPY requirements/installer.txt /src/requirements/
 # A package index behind a private certificate authority: --secret id=ca,src=bundle.pem
 RUN --mount=type=secret,id=ca \
@@ -15,24 +26,28 @@ RUN --mount=type=secret,id=ca \
  && /opt/installer/bin/pip install --quiet --require-hashes -r /src/requirements/installer.txt \
  && python3 -m venv --without-pip /opt/atelier
 
+COPY docker/health_probe.cpp /src/docker/
+RUN g++ -O2 -s -std=c++17 -static-libstdc++ -static-libgcc -o /opt/health-probe /src/docker/health_probe.cpp
+
 FROM build AS build-serve
-COPY requirements/serve.txt /src/requirements/
-RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
+ARG SERVING
+COPY requirements/${SERVING}.txt /src/requirements/
+RUN --mount=type=secret,id=ca --mount=type=cache,id=uv-portable,target=/root/.cache/uv \
     if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
- && /opt/installer/bin/uv pip install --no-config --compile-bytecode --require-hashes -r /src/requirements/serve.txt
+ && /opt/installer/bin/uv pip install --no-config --compile-bytecode --require-hashes -r /src/requirements/${SERVING}.txt
 COPY . /src
-RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=secret,id=ca --mount=type=cache,id=uv-portable,target=/root/.cache/uv \
     if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
  && /opt/installer/bin/uv pip install --no-config --compile-bytecode --no-deps /src
 
 FROM build AS build-train
 COPY requirements/train.txt /src/requirements/
-RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=secret,id=ca --mount=type=cache,id=uv-portable,target=/root/.cache/uv \
     if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
  && /opt/installer/bin/uv pip install --no-config --compile-bytecode --require-hashes -r /src/requirements/train.txt
 # In place, because the trainer reads config/ beside its code.
 COPY . /app
-RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=secret,id=ca --mount=type=cache,id=uv-portable,target=/root/.cache/uv \
     if [ -f /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi \
  && /opt/installer/bin/uv pip install --no-config --no-deps --editable /app \
  && /opt/atelier/bin/python -m compileall -q /app
@@ -43,7 +58,7 @@ RUN groupadd --gid 10001 atelier \
  && install -d -o atelier -g atelier /var/lib/atelier /var/lib/atelier/models /var/lib/atelier/cache \
       /var/lib/atelier/catalogue /var/lib/atelier/runs
 ENV PATH=/opt/atelier/bin:$PATH \
-    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1 \
     ATELIER_STORE=/var/lib/atelier/models \
     ATELIER_CACHE=/var/lib/atelier/cache \
     ATELIER_CATALOGUE=/var/lib/atelier/catalogue
@@ -66,4 +81,5 @@ CMD ["python", "-m", "trainer.items", "--config", "config/trainer.yml"]
 
 FROM runtime AS serve
 COPY --from=build-serve /opt/atelier /opt/atelier
+COPY --from=build /opt/health-probe /usr/local/bin/health-probe
 CMD ["atelier", "--help"]

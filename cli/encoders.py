@@ -72,6 +72,40 @@ def train(
 
 
 @training_command(app, extra="pretrain")
+def heads(
+    table: Table,
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Directory of the drawn sets, the trainings and the report.")],
+    to: Annotated[Path, typer.Option(help="Model store to publish into, as its production.")],
+    store: Store = DEFAULT_STORE,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Train `artwork-head` and `fashion-attributes` on drawn pictures, over the image models in production.
+
+    The photographs of --table are measured on, those of held-out senders alone; nothing is trained on them.
+    """
+    from pretraining.config import read_pretraining_settings
+    from pretraining.heads import HeadsTask, train_heads
+    from pretraining.photographs import read_photographs
+    from trainer.loop.progress import bars
+
+    settings = read_pretraining_settings(config)
+    with bars() as progress:
+        task = HeadsTask(
+            store=ModelStore.at(store),
+            target=ModelStore.at(to),
+            photographs=read_photographs(table, images),
+            out=out,
+            command=_command(),
+            progress=progress,
+            log=print_notice,
+        )
+        report = train_heads(task, settings.heads)
+    print_answer(report, _print_heads, as_json=as_json)
+
+
+@training_command(app, extra="pretrain")
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="Published image models, as MODEL@ALIAS.")],
     table: Table,
@@ -122,6 +156,15 @@ def _command() -> str:
 def _print_training(line: str, report: dict[str, Any]) -> None:
     _print_figures(report["figures"])
     print_line(line)
+
+
+def _print_heads(report: dict[str, Any]) -> None:
+    for model, rows in report["figures"].items():
+        cells = [(row["name"], interval(row) if "low" in row else f"{row['value']:.3f}", row) for row in rows]
+        shown = [
+            (name, value, f"{row.get('untrained', row.get('chance', 0)):.3f}") for name, value, row in cells
+        ]
+        print_table(model, ("figure", "#value, 95 % interval", "#untrained or chance"), shown)
 
 
 def _print_figures(figures: dict[str, Any]) -> None:

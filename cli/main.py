@@ -6,8 +6,21 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from cli import artwork, catalog, encoders, fashion, items, models, rank, recommend, security, up
-from cli.command import command, training_command
+from cli import (
+    artwork,
+    catalog,
+    encoders,
+    fashion,
+    index,
+    items,
+    models,
+    rank,
+    recommend,
+    samples,
+    security,
+    up,
+)
+from cli.command import command
 from cli.demo import command as demo
 
 app = typer.Typer(
@@ -41,12 +54,17 @@ def atelier(
     )
 
 
-training_command(app)(demo.demo)
+command(app)(demo.demo)
 command(app)(up.up)
 command(app)(up.health)
+command(app)(up.gpu)
 command(app)(rank.rank)
+command(app)(rank.compare)
+command(app)(rank.score)
 command(app)(recommend.recommend)
+command(app)(samples.samples)
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(index.app, name="index")
 app.add_typer(models.app, name="models")
 app.add_typer(artwork.app, name="artwork")
 app.add_typer(fashion.app, name="fashion")

@@ -1,6 +1,5 @@
 """`atelier models …`: what is published, and which version an alias means."""
 
-import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from cli.command import DEFAULT_STORE, Json, Store, command, training_command
+from cli.command import DEFAULT_STORE, Json, Store, command
 from cli.errors import CommandError
 from cli.output import print_answer, print_json, print_line, print_table
 from model_store.aliases import PRODUCTION, Alias
@@ -121,18 +120,15 @@ def copy(
     print_line(f"{to}: {copied}, {copied.manifest.precision}{meant}")
 
 
-@training_command(app)
+@command(app)
 def defaults(store: Store = DEFAULT_STORE) -> None:
-    """Publish the default models if a store has none in production; needs the train extra.
+    """Publish the models that come with Atelier, of each kind that a store has none of in production.
 
-    The image models are packaged with Atelier, compact and trained; heads are trained on drawn pictures.
+    They are compact and trained: image models on CC0 photographs and drawn pictures, heads on drawn ones.
     """
-    from cli.demo.models import DemoPaths, publish_missing
-    from trainer.loop.progress import bars
+    from cli.default_models import publish_missing
 
-    with tempfile.TemporaryDirectory(prefix="atelier-") as scratch, bars() as progress:
-        paths = DemoPaths(root=Path(scratch), store=store)
-        published = publish_missing(paths, print_line, progress)
+    published = publish_missing(store, print_line)
     done = f"published {', '.join(published)}" if published else "models are in production already"
     print_line(f"{store}: {done}")
 

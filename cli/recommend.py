@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,8 @@ from typer import Option
 
 from cli.command import Json
 from cli.errors import USAGE, CommandError
+from cli.filters import parse_filter
+from cli.labels import NATIVE, caller_language, labelled
 from cli.output import describe_model, print_answer, print_line, print_table
 from cli.security import security
 from services.client.recommender import RecommenderClient
@@ -58,31 +61,76 @@ class Query:
         return recommender_pb2.RecommendRequest(attributes=record)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Which items come back, how many, and how they differ."""
+
+    count: Annotated[int, Option(help="Number of items to return, 1 to 1,000.")] = 10
+    filter: Annotated[
+        list[str] | None,
+        Option(
+            help="Condition on the items: FIELD=A|B (one of the values), FIELD!=A|B (none of them), FIELD>=N, "
+            "FIELD>N, FIELD<=N, FIELD<N, or !FIELD (the field is missing). May be repeated; all must hold."
+        ),
+    ] = None
+    in_stock: Annotated[bool, Option("--in-stock", help="Keep items that can be bought.")] = False
+    exclude: Annotated[list[str] | None, Option(help="Item to leave out. May be repeated.")] = None
+    diversity: Annotated[
+        float, Option(min=0, max=1, help="How much the results are to differ: 0 by similarity alone, to 1.")
+    ] = 0.0
+
+    def apply(
+        self,
+        request: recommender_pb2.RecommendRequest | recommender_pb2.RecommendFromBestsellersRequest,
+    ) -> None:
+        """Write the options into a request. Raises CommandError: naming the condition that cannot be read."""
+        request.item_count = self.count
+        request.filter.CopyFrom(parse_filter(self.filter or []))
+        if self.in_stock:
+            request.filter.in_stock = True
+        request.excluded_item_ids.extend(self.exclude or [])
+        request.diversity = self.diversity
+
+
 def recommend(
     query: Query,
     target: CollectionAddress,
-    count: Annotated[int, Option(help="Number of items to return, 1 to 1,000.")] = 10,
+    results: Results,
+    new: Annotated[
+        bool, Option("--new", help="Keep items released within the service's days for new products.")
+    ] = False,
+    explain: Annotated[bool, Option("--explain", help="Show what the results share with the query.")] = False,
     save: Annotated[Path | None, Option(help="PNG file to draw query and results into.")] = None,
     as_json: Json = False,
 ) -> None:
     """Recommend items of a collection by a picture, by items or by attributes."""
     request = query.request()
     request.collection = target.collection
-    request.item_count = count
+    results.apply(request)
+    request.new_products_only, request.explain = new, explain
     with target.client() as recommender:
         answer = recommender.recommend(request)
         if save:
             save_recommendation(save, recommender, request, answer)
-    print_answer(answer, print_recommendation, as_json=as_json)
+    language = caller_language(read_record(request.attributes))
+    print_answer(answer, partial(print_recommendation, language=language), as_json=as_json)
 
 
-def print_recommendation(answer: recommender_pb2.RecommendResponse) -> None:
-    """Print the items as a table, then the models that took part."""
+def print_recommendation(
+    answer: recommender_pb2.RecommendResponse | recommender_pb2.RecommendFromBestsellersResponse,
+    language: str = NATIVE,
+) -> None:
+    """Print the items as a table, their words in a language, then the models that took part."""
+    columns = ["#place", "item", "#similarity", "attributes"]
     rows = [
-        (place, result.item.item_id, f"{result.similarity:.4f}", _words(result.item.attributes))
+        [place, result.item.item_id, f"{result.similarity:.4f}", _words(result.item.attributes, language)]
         for place, result in enumerate(answer.recommendations, 1)
     ]
-    print_table("", ("#place", "item", "#similarity", "attributes"), rows)
+    if any(result.HasField("explanation") for result in answer.recommendations):
+        columns.append("shared")
+        for row, result in zip(rows, answer.recommendations, strict=True):
+            row.append(_words(result.explanation.shared_attributes, language))
+    print_table("", columns, rows)
     models = ", ".join(map(describe_model, answer.models))
     print_line(f"{models}; catalogue revision {answer.catalogue_revision}")
 
@@ -136,9 +184,6 @@ def parse_record(text: str) -> dict[str, Any]:
     return record
 
 
-def _words(attributes: Any) -> str:
-    values = [
-        " ".join(map(str, value)) if isinstance(value, list) else str(value)
-        for value in read_record(attributes).values()
-    ]
+def _words(attributes: Any, language: str) -> str:
+    values = [labelled(field, value, language) for field, value in read_record(attributes).items()]
     return " · ".join(value for value in values if value)

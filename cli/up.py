@@ -1,8 +1,9 @@
-"""`atelier up | health`: the services in the foreground, supervised, and whether one of them serves."""
+"""`atelier up | health | gpu`: the services in the foreground, whether one serves, and whether a GPU does."""
 
 import os
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -11,11 +12,21 @@ from typing import Annotated
 from typer import Argument, Option
 
 from cli.command import DEFAULT_STORE, Store
+from cli.default_models import packaged, publish_missing
 from cli.errors import USAGE, CommandError
-from cli.output import print_answer, print_line, print_table
+from cli.output import print_answer, print_line, print_notice, print_table
+from cli.recommend import CollectionAddress
+from cli.samples import draw_samples, import_garments, reason_to_leave
 from cli.security import security
 from cli.supervisor import ServiceSpec, Supervisor
+from inference.errors import InferenceError
+from inference.runtimes.device import SessionSettings, cuda_devices
+from inference.runtimes.onnx import built_with_cuda
+from inference.session import open_session
+from inference.signature import graph_file
+from model_store.store import ModelStore
 from services.client.health import await_serving
+from services.runtime.errors import ServiceError
 from services.runtime.settings import unknown_variables
 
 SERVICES = ("embedder", "ranker", "recommender")
@@ -46,23 +57,31 @@ def up(
     store: Store = DEFAULT_STORE,
     data: Annotated[Path, Option(help="Directory of the cache, the catalog and the logs.")] = Path("var"),
     any_port: Annotated[bool, Option("--any-port", help="Let every service choose a free port.")] = False,
+    fill: Annotated[
+        bool,
+        Option(
+            "--samples/--no-samples",
+            help="Where this start publishes the packaged models, fill an empty catalog with drawn garments.",
+        ),
+    ] = True,
     as_json: Annotated[bool, Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
-    """Run embedder, ranker and recommender until Ctrl-C; restart a service that dies."""
+    """Run embedder, ranker and recommender until Ctrl-C; restart a service that dies.
+
+    The models that come with Atelier are published into a store that is empty.
+    """
     unknown = unknown_variables(os.environ)
     if unknown:
         raise CommandError("; ".join(unknown), "unset it, or correct its name", USAGE)
-    if not store.is_dir():
-        raise CommandError(
-            f"no model store at {store}",
-            "`atelier models defaults` adds packaged models, `python trainer/export.py` publishes others",
-        )
+    fresh = _publish_into_empty(store, print_notice)
     supervisor = Supervisor(specs(store, data, any_port=any_port), data / "run")
     stopping = _stop_on_signal()
     addresses = supervisor.start()
     try:
         body = {name: {**asdict(each), "log": str(supervisor.log(name))} for name, each in addresses.items()}
         print_answer(body, _print_addresses, as_json=as_json)
+        if fresh and fill:
+            _fill(addresses["recommender"].grpc, data / "samples", print_notice)
         while not stopping.wait(0.5):
             supervisor.watch(print_line)
     finally:
@@ -71,6 +90,72 @@ def up(
         raise CommandError(f"not every service stopped cleanly; exit codes: {codes}")
     if not as_json:
         print_line("all services stopped")
+
+
+def _publish_into_empty(store: Path, notify: Callable[[str], None]) -> bool:
+    """Whether the packaged models were published: into a store without any model, or where none is yet.
+
+    Raises CommandError: for a directory that was named and is missing, which is a misspelt one.
+    """
+    if not store.is_dir() and store != DEFAULT_STORE:
+        raise CommandError(
+            f"no model store at {store}",
+            f"`atelier models defaults --store {store}` makes one with the models that come with Atelier",
+        )
+    if store.is_dir() and ModelStore.at(store).names():
+        return False
+    notify(f"{store} is empty: publishing the models that come with Atelier")
+    return bool(publish_missing(store, notify))
+
+
+def _fill(address: str, folder: Path, notify: Callable[[str], None]) -> None:
+    """Fill the empty catalog; the services go on if that fails, and the reason is printed."""
+    try:
+        await_serving(address, "atelier.recommender.v1.RecommenderService", timeout_s=60, security=security())
+        with CollectionAddress(address=address).client() as recommender:
+            reason = reason_to_leave(recommender, "fashion")
+            if not reason:
+                count = import_garments(recommender, draw_samples(folder).garments)
+    except (ServiceError, CommandError, OSError) as error:
+        reason = str(error)
+    outcome = f"no sample garments: {reason}" if reason else f"{count} sample garments imported from {folder}"
+    notify(outcome)
+
+
+def gpu(
+    command: Annotated[
+        list[str] | None, Argument(help="Command to run on success, with its arguments, after --.")
+    ] = None,
+) -> None:
+    """Run a packaged model on CUDA, then the command; exit with 1 and the reason if CUDA does not work."""
+    model = packaged().resolve("artwork-backbone")
+    try:
+        reason = missing_cuda(model.path(graph_file(model.manifest)))
+    except InferenceError as error:
+        reason = str(error)
+    if reason:
+        raise CommandError(
+            f"no graph runs on CUDA here: {reason}",
+            "the image needs CUDA, cuDNN and the extra serve-gpu, the container a device; without a GPU, "
+            "leave out docker-compose.gpu.yml",
+        )
+    print_line(f"CUDA works: {cuda_devices().name}")
+    if command:
+        os.execvp(command[0], command)  # noqa: S606  # the process becomes the command, signals and all
+
+
+def missing_cuda(graph: Path) -> str:
+    """Why a graph does not run on CUDA here; empty if it does. Raises InferenceError: if it does not load."""
+    if not cuda_devices().count:
+        return "the driver reports no device (libcuda.so.1 is missing, or sees none)"
+    if not built_with_cuda():
+        return "this onnxruntime is built for the CPU alone"
+    fell_back = open_session(graph, SessionSettings(provider="cuda")).fell_back
+    return (
+        "its libraries (CUDA, cuDNN) cannot be loaded; the log above names the missing one"
+        if fell_back
+        else ""
+    )
 
 
 def health(

@@ -31,10 +31,11 @@ Normalised = dict[str, tuple[str, ...]]
 def normalise_text(text: str, spelling: Mapping[str, str]) -> str:
     """`text` in NFC, stripped, in the spelling that `spelling` prefers.
 
-    The keys of `spelling` are compared in NFC, whole; a word without an entry stays as it is.
+    The keys of `spelling` are compared in NFC, whole, then without regard to capitals; a word without an
+    entry stays as it is.
     """
     word = _canonical(text)
-    return spelling.get(word, word)
+    return spelling[word] if word in spelling else spelling.get(word.casefold(), word)
 
 
 class AttributeSchema:

@@ -150,11 +150,23 @@ class BenchmarkSettings(Settings):
     pairs: int = Field(ge=10)
 
 
+class HeadsSettings(Settings):
+    """The drawn sets of the packaged heads, and settings of their trainings over those of `config/`."""
+
+    garments: int = Field(ge=20)
+    paintings: int = Field(ge=20)
+    graded_garments: int = Field(ge=0)
+    seed: int = Field(ge=0)
+    artwork: dict[str, object]
+    fashion: dict[str, object]
+
+
 class PretrainingSettings(Settings):
-    """Both compact encoders and their benchmark, which files of before call `exam`."""
+    """Both compact encoders, their heads, and their benchmark, which files of before call `exam`."""
 
     fashion: FashionEncoderSettings
     artwork: ArtworkEncoderSettings
+    heads: HeadsSettings
     benchmark: BenchmarkSettings = Field(validation_alias=AliasChoices("benchmark", "exam"))
 
 

@@ -2,20 +2,23 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from atelier.ranker.v1 import ranker_pb2
-from atelier.recommender.v1 import catalog_pb2, recommender_pb2, resources_pb2
+from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
 
 from cli.errors import CommandError
+from cli.images import item_ids
+from cli.labels import caller_language
 from cli.output import console
 from cli.rank import print_ranking, save_ranking
 from cli.recommend import print_recommendation, save_recommendation
+from cli.samples import Record, import_garments
 from cli.security import security
 from cli.supervisor import Address
 from services.client.health import await_serving
@@ -24,8 +27,6 @@ from services.client.recommender import RecommenderClient
 from services.messages.contents import write_record
 
 R = TypeVar("R")
-Record = Mapping[str, object]
-StageProgress = Callable[[str, int, int], None]
 
 _REPEATS = 20
 
@@ -58,6 +59,31 @@ class Answers:
     pictures: Sequence[str]
 
 
+def choose_questions(
+    graded: Mapping[str, Path],
+    garments: Mapping[str, tuple[Path, Record]],
+    photographs: Sequence[Path],
+    folder: Path,
+) -> Questions:
+    """What to ask: pictures to rank, and a catalog of garments and photographs to search.
+
+    The first garment and the first photograph are queries, so they stay out of the catalog.
+    folder: where the photographs were found; their item identifiers are their paths below it.
+    """
+    rest = dict(garments)
+    drawn, asked = rest.pop(next(iter(garments)))
+    taken: dict[str, tuple[Path, Record]] = {
+        item_id: (path, {}) for item_id, path in item_ids(photographs[1:], folder).items()
+    }
+    return Questions(
+        graded=graded,
+        garments={**taken, **rest},
+        image=photographs[0] if photographs else drawn,
+        item_id=next(iter(taken or rest)),
+        attributes={field: asked[field] for field in ("category", "colour", "print") if field in asked},
+    )
+
+
 def await_all(addresses: Mapping[str, Address], timeout_s: float = 60.0) -> None:
     """Return once every service is SERVING. Raises ServiceError: naming the one that is not."""
     for name, address in addresses.items():
@@ -69,18 +95,19 @@ def ask(
     questions: Questions,
     addresses: Mapping[str, Address],
     out: Path,
-    progress: StageProgress,
+    answered: Callable[[], None],
 ) -> Answers:
     """Fill the catalog, rank and recommend; print and save the answers.
 
+    answered: called at the first answer.
     Raises CommandError: when an item is refused or an answer is empty. Raises ServiceError.
     """
     with (
         RankerClient(addresses["ranker"].grpc, security=security()) as ranker,
         RecommenderClient(addresses["recommender"].grpc, security=security()) as recommender,
     ):
-        _fill(recommender, questions.garments, progress)
-        ranking, rank_times = _rank(ranker, questions.graded)
+        ranking, rank_times = _rank(ranker, questions.graded, answered)
+        import_garments(recommender, questions.garments)
         models = {model.digest: model for model in ranking.models}
         graded = {name: path.read_bytes() for name, path in questions.graded.items()}
         pictures = [save_ranking(out / "ranked.png", graded, ranking)]
@@ -90,7 +117,7 @@ def ask(
             if not answer.recommendations:
                 raise CommandError(f"recommending by {name} found nothing")
             console.print(f"\n[bold]Recommended by {name}[/bold]")
-            print_recommendation(answer)
+            print_recommendation(answer, caller_language())
             sheet = out / f"recommended_by_{name}.png"
             pictures.append(save_recommendation(sheet, recommender, query, answer))
             models |= {model.digest: model for model in answer.models}
@@ -109,27 +136,12 @@ def ask(
         )
 
 
-def _fill(
-    recommender: RecommenderClient,
-    garments: Mapping[str, tuple[Path, Record]],
-    progress: StageProgress,
-) -> None:
-    def items() -> Iterator[catalog_pb2.UpsertItem]:
-        for done, (item_id, (path, record)) in enumerate(garments.items()):
-            progress("filling the catalog", done, len(garments))
-            attributes = write_record(record)
-            yield catalog_pb2.UpsertItem(item_id=item_id, image=path.read_bytes(), attributes=attributes)
-
-    for result in recommender.upsert_items(items()).results:
-        if result.HasField("error"):
-            raise CommandError(f"{result.item_id} was not kept: {result.error.message}")
-    progress("filling the catalog", len(garments), len(garments))
-
-
 def _rank(
-    ranker: RankerClient, graded: Mapping[str, Path]
+    ranker: RankerClient, graded: Mapping[str, Path], answered: Callable[[], None]
 ) -> tuple[ranker_pb2.RankResponse, Mapping[str, float]]:
     candidates = [picture(path.read_bytes(), name) for name, path in graded.items()]
+    ranker.rank(candidates)
+    answered()
     ranking, times = _timed(lambda: ranker.rank(candidates))
     if len(ranking.placements) != len(candidates):
         raise CommandError(f"{len(candidates)} pictures were sent, {len(ranking.placements)} were ranked")

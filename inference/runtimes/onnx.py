@@ -1,10 +1,15 @@
 """ONNX graphs on ONNX Runtime. A graph is loaded from its path, so weights beside it load as well."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
+# Its wheels report usage to their maker, from the moment that they are imported, unless this is set.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 
 from inference.errors import RefusedModel
@@ -38,13 +43,18 @@ def runtime_version() -> str:
     return f"onnxruntime-{onnxruntime.__version__}"
 
 
+def built_with_cuda() -> bool:
+    """Whether this runtime has the CUDA provider; its libraries may still be missing."""
+    return CUDA in onnxruntime.get_available_providers()
+
+
 def load_onnx(path: Path, settings: SessionSettings, *, cuda: bool) -> OnnxGraph:
     """The graph at `path`, on CUDA or on the CPU; its `actual` names the provider that it got.
 
     Raises RefusedModel: when the file is not a graph that can be loaded, or CUDA is not in this runtime.
     Raises DeviceOutOfMemory: when its weights do not fit the device.
     """
-    if cuda and CUDA not in onnxruntime.get_available_providers():
+    if cuda and not built_with_cuda():
         raise RefusedModel("this ONNX Runtime was built without CUDA")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads

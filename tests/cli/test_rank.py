@@ -1,4 +1,4 @@
-"""`atelier rank`, against a ranker in this process."""
+"""`atelier rank | compare | score`, against a ranker in this process."""
 
 import json
 from collections.abc import Callable
@@ -136,3 +136,68 @@ def test_a_ranker_that_is_away_exits_with_three(runner: CliRunner, pictures: Pat
         "error: the ranker at 127.0.0.1:1 cannot be reached",
         "hint: are the services running? `atelier up` starts them",
     ]
+
+
+def test_two_pictures_are_compared(runner: CliRunner, services: FakeServices, pictures: Path) -> None:
+    """The better one is named with its probability, whichever comes first."""
+    large, small = str(pictures / "large.jpg"), str(pictures / "small.jpg")
+
+    one = runner.invoke(app, ["compare", large, small])
+    other = runner.invoke(app, ["compare", small, large])
+
+    assert f"{large} is better, with probability 0.80" in one.stdout
+    assert f"{large} is better, with probability 0.80" in other.stdout
+    assert "0.2500" in one.stdout
+    assert "judged by artwork-head/3" in one.stdout
+
+
+def test_a_comparison_may_be_tied_or_undecided(
+    runner: CliRunner, services: FakeServices, pictures: Path, tmp_path: Path
+) -> None:
+    """A tie and an abstention below --min-probability are said in words; --json has the verdict."""
+    copy = tmp_path / "copy.jpg"
+    copy.write_bytes((pictures / "large.jpg").read_bytes())
+    words = ["compare", str(pictures / "large.jpg"), str(pictures / "small.jpg")]
+
+    tied = runner.invoke(app, ["compare", str(pictures / "large.jpg"), str(copy)])
+    undecided = runner.invoke(app, [*words, "--min-probability", "0.9"])
+    body = json.loads(runner.invoke(app, [*words, "--json"]).stdout)
+
+    assert "tied" in tied.stdout
+    assert "undecided: either is better with probability 0.80 at most" in undecided.stdout
+    assert body["verdict"] == "VERDICT_A_BETTER"
+
+
+def test_a_folder_is_no_side_of_a_comparison(
+    runner: CliRunner, services: FakeServices, pictures: Path
+) -> None:
+    """One line says what is needed, with exit code 2."""
+    run = runner.invoke(app, ["compare", str(pictures), str(pictures / "large.jpg")])
+
+    assert run.exit_code == 2
+    assert run.stderr.splitlines() == ["error: two pictures are needed", "hint: `atelier rank` takes folders"]
+
+
+def test_pictures_are_scored_in_their_order(
+    runner: CliRunner, services: FakeServices, pictures: Path
+) -> None:
+    """Scores stand in the order given; an unreadable picture is listed and the exit code is 1."""
+    bad = pictures / "bad.png"
+    bad.write_bytes(b"text")
+
+    good = runner.invoke(app, ["score", str(pictures / "small.jpg"), str(pictures / "large.jpg")])
+    failed = runner.invoke(app, ["score", str(pictures / "small.jpg"), str(bad)])
+
+    assert good.exit_code == 0, good.output
+    assert good.stdout.index("small.jpg") < good.stdout.index("large.jpg")
+    assert failed.exit_code == 1
+    assert f"not scored: {bad}: not a picture" in failed.stdout
+    assert "1 of 2 pictures could not be scored" in failed.stderr
+
+
+def test_the_columns_are_explained(runner: CliRunner) -> None:
+    """`--help` says what ± and P(over next) mean."""
+    text = runner.invoke(app, ["rank", "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).stdout
+
+    assert "±" in text
+    assert "P(over next)" in text

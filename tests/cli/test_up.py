@@ -8,8 +8,11 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from typer.testing import CliRunner
 
+from cli import up
 from cli.main import app
 from cli.up import SERVICES, specs
+from model_store.store import ModelStore
+from tests.cli.fakes import FakeServices
 from tests.services.client.conftest import serving
 
 RANKER = "atelier.ranker.v1.RankerService"
@@ -68,11 +71,64 @@ def test_up_without_a_store_starts_nothing(runner: CliRunner, tmp_path: Path) ->
     run = runner.invoke(app, words)
 
     assert run.exit_code == 1
-    assert run.stderr.splitlines() == [
-        f"error: no model store at {tmp_path / 'none'}",
-        "hint: `atelier models defaults` adds packaged models, `python trainer/export.py` publishes others",
-    ]
+    error, hint = run.stderr.splitlines()
+    assert error == f"error: no model store at {tmp_path / 'none'}"
+    assert hint.startswith(f"hint: `atelier models defaults --store {tmp_path / 'none'}` makes one")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_an_empty_store_gets_the_packaged_models(
+    store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory without models is filled and that is said; one that holds a model stays as it is."""
+    monkeypatch.setattr(up, "publish_missing", lambda place, _notify: [str(place)])
+    said: list[str] = []
+    (tmp_path / "empty").mkdir()
+
+    assert up._publish_into_empty(tmp_path / "empty", said.append)
+    assert said == [f"{tmp_path / 'empty'} is empty: publishing the models that come with Atelier"]
+    assert not up._publish_into_empty(Path(store.place), said.append)
+    assert len(said) == 1
+
+
+def test_samples_fill_an_empty_catalog(
+    services: FakeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn garments are imported where there are no items; otherwise the reason is printed."""
+    said: list[str] = []
+    monkeypatch.setattr(up, "await_serving", lambda *_arguments, **_options: None)
+    monkeypatch.setattr("cli.samples.GARMENTS", 3)
+
+    for _ in range(2):
+        up._fill(services.shop_address, tmp_path, said.append)
+
+    assert said == [
+        f"3 sample garments imported from {tmp_path}",
+        "no sample garments: fashion holds 3 items",
+    ]
+
+
+def test_without_a_gpu_the_reason_is_one_line(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It exits with 1 naming what is missing, and does not run the command."""
+    monkeypatch.setattr(up, "missing_cuda", lambda _graph: "the driver reports no device")
+    monkeypatch.setattr(up.os, "execvp", lambda *_words: pytest.fail("the command was run"))
+
+    run = runner.invoke(app, ["gpu", "--", "true"])
+
+    assert run.exit_code == 1
+    assert run.stderr.splitlines()[0] == "error: no graph runs on CUDA here: the driver reports no device"
+
+
+def test_with_a_gpu_the_command_runs(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process becomes the command, with its arguments."""
+    ran: list[list[str]] = []
+    monkeypatch.setattr(up, "missing_cuda", lambda _graph: "")
+    monkeypatch.setattr(up.os, "execvp", lambda _file, words: ran.append(words))
+
+    run = runner.invoke(app, ["gpu", "--", "python", "-m", "services.embedder"])
+
+    assert run.exit_code == 0, run.output
+    assert ran == [["python", "-m", "services.embedder"]]
 
 
 def test_a_process_that_answers_is_healthy(runner: CliRunner, address: str) -> None:

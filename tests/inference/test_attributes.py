@@ -156,3 +156,13 @@ def test_no_record_raises_anything_but_a_refusal(record: dict[str, Any]) -> None
         return
 
     assert set(tensors) == {"category_index_B", "print_index_BL", "print_mask_BL"}
+
+
+def test_a_spelling_holds_in_any_capitals() -> None:
+    """The entry of the word as written comes first, then that in small letters."""
+    spelling = {"skirt": "스커트", "XL": "large"}
+
+    assert normalise_text("Skirt", spelling) == "스커트"
+    assert normalise_text("XL", spelling) == "large"
+    assert normalise_text("xl", spelling) == "xl"
+    assert normalise_text("드레스", spelling) == "드레스"

@@ -136,13 +136,12 @@ def build(engine: Engine, target: str, tag: str) -> float:
 
 
 @contextmanager
-def composed(engine: Engine, serve: str, train: str) -> Iterator[Composition]:
+def composed(engine: Engine, serve: str) -> Iterator[Composition]:
     """The project up; down with its volumes on leaving."""
     ports = {name: _free_port() for name in (*SERVICES, *(f"{s}_metrics" for s in SERVICES))}
     environment = {
         **os.environ,
         "ATELIER_IMAGE": serve,
-        "ATELIER_TRAIN_IMAGE": train,
         **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()},
     }
     project = f"atelier-test-{os.getpid()}"

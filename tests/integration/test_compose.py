@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from atelier.recommender.v1 import recommender_pb2
 
 from services.client.health import await_serving
+from services.messages.contents import write_record
 from tests.integration.engine import ROOT, SERVICES, Composition, Engine, build, composed, find_engine
 from tests.integration.load import KINDS, NEEDS, asking_everything
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
-IMAGES = {"serve": "atelier-test:serve", "train": "atelier-test:train"}
+IMAGE = "atelier-test:serve"
 BUF = Path(sys.executable).parent / "buf"
 
 
@@ -36,18 +38,30 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def house(engine: Engine) -> Iterator[Composition]:
-    for target, tag in IMAGES.items():
-        seconds = build(engine, target, tag)
-        size = subprocess.run(
-            [*engine.docker, "image", "inspect", "--format", "{{.Size}}", tag],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        print(f"\n{target}: {int(size) / 1e6:.0f} MB, built in {seconds:.0f} s")
-    with composed(engine, IMAGES["serve"], IMAGES["train"]) as composition:
+    seconds = build(engine, "serve", IMAGE)
+    size = subprocess.run(
+        [*engine.docker, "image", "inspect", "--format", "{{.Size}}", IMAGE],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    print(f"\nserve: {int(size) / 1e6:.0f} MB, built in {seconds:.0f} s")
+    with composed(engine, IMAGE) as composition:
         print(f"healthy {composition.await_healthy():.0f} s after up, models published on the way")
         yield composition
+
+
+def test_the_first_boot_is_whole(house: Composition) -> None:
+    """Healthy means that attributes are answered, in both languages, from a catalog of samples (S-6)."""
+    assert house.docker("wait", house.container("samples")).strip() == "0"
+    with house.recommender() as shop:
+        answers = [
+            shop.recommend(recommender_pb2.RecommendRequest(attributes=write_record({"category": word})))
+            for word in ("skirt", "스커트")
+        ]
+    ids = [[each.item.item_id for each in answer.recommendations] for answer in answers]
+    assert ids[0] == ids[1]
+    assert len(ids[0]) == 10
 
 
 def addresses(house: Composition) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 from atelier.recommender.v1 import catalog_pb2
 
 from tests.integration.conftest import House, drawing
+from trainer.synthetic.artworks import write_artworks
 
 pytestmark = pytest.mark.slow
 
@@ -16,13 +17,12 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def test_the_python_of_the_readme_runs(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a.jpg, b.jpg and c.jpg in the folder it prints three places and five items."""
+    """With the samples that `make up` draws it prints four places and five items."""
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     for name, usual in (("ranker", "127.0.0.1:50052"), ("recommender", "127.0.0.1:50053")):
         assert usual in code
         code = code.replace(usual, house.addresses[name].grpc)
-    for seed, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
-        (tmp_path / name).write_bytes(drawing(seed))
+    write_artworks(tmp_path / "var" / "samples" / "graded", 4)
     with house.recommender() as recommender:
         recommender.upsert_items(
             catalog_pb2.UpsertItem(item_id=f"readme-{n}", image=drawing(n)) for n in range(8)
@@ -34,5 +34,5 @@ def test_the_python_of_the_readme_runs(house: House, tmp_path: Path, monkeypatch
         exec(compile(code, "README.md", "exec"), {})
 
     lines = printed.getvalue().splitlines()
-    assert [line.split()[0] for line in lines[:3]] == ["1", "2", "3"]
-    assert len(lines) == 3 + 5
+    assert [line.split()[0] for line in lines[:4]] == ["1", "2", "3", "4"]
+    assert len(lines) == 4 + 5

@@ -1,4 +1,4 @@
-"""Which models the demo publishes, and when it publishes them again."""
+"""`atelier demo --train`: which heads it trains, and when it trains them again."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.demo.questions import Questions
+from cli.demo.paths import DemoPaths
 from model_store.store import ModelStore
 from trainer.loop.progress import silent
 
@@ -36,42 +36,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return published
 
 
-def _paths(root: Path, store: Path | None = None) -> Any:
-    from cli.demo.models import DemoPaths
-
-    return DemoPaths(root=root, store=store)
-
-
-def test_an_empty_store_gets_every_default(made: list[str], tmp_path: Path) -> None:
-    """Both kinds are published, and the store remembers that they were begun."""
-    from cli.demo.models import ARTWORK_MODELS, FASHION_MODELS, publish_missing
-
-    names = publish_missing(_paths(tmp_path / "scratch", tmp_path / "models"), print, silent)
-
-    assert names == [*ARTWORK_MODELS, *FASHION_MODELS]
-    assert made == ["artwork", "fashion"]
-    assert (tmp_path / "models" / ".defaults").read_text().split() == ["artwork-backbone", "fashion-image"]
-
-
-def test_a_kind_in_production_is_its_owners(made: list[str], store: ModelStore, tmp_path: Path) -> None:
-    """One model in production, and nothing of its kind is touched; the other kind is published."""
-    from cli.demo.models import FASHION_MODELS, publish_missing
-
-    names = publish_missing(_paths(tmp_path / "scratch", Path(store.place)), print, silent)
-
-    assert names == list(FASHION_MODELS)
-    assert made == ["fashion"]
-
-
-def test_a_broken_off_publication_continues(made: list[str], store: ModelStore, tmp_path: Path) -> None:
-    """A kind of which only a part is in production is published again if it was begun here."""
-    from cli.demo.models import publish_missing
-
-    (Path(store.place) / ".defaults").write_text("artwork-backbone\n")
-
-    publish_missing(_paths(tmp_path / "scratch", Path(store.place)), print, silent)
-
-    assert made == ["artwork", "fashion"]
+def _paths(root: Path) -> Any:
+    return DemoPaths(root=root)
 
 
 def test_figures_are_kept_for_the_same_photographs(
@@ -113,31 +79,18 @@ def test_damaged_figures_are_made_again(made: list[str], tmp_path: Path, text: s
     assert json.loads(paths.figures.read_text())["test_pairwise_accuracy"] == 0.8
 
 
-def test_queries_stay_out_of_the_catalog(tmp_path: Path) -> None:
-    """Works of the test split are ranked; the garment and the photograph that are asked about are not
-    in the catalog, so that they cannot find themselves."""
-    from cli.demo.models import questions
+def test_the_works_to_rank_are_those_of_the_test_split(tmp_path: Path) -> None:
+    """Three works that the head was not trained on, in four tiers each."""
+    from cli.demo.models import test_works as works_of
 
     paths = _paths(tmp_path)
-    split = tmp_path / "runs" / "artwork" / "split.json"
+    split = paths.run("artwork") / "split.json"
     split.parent.mkdir(parents=True)
-    works = [f"work-{number}-{tier}" for number in range(4) for tier in "SABC"]
-    split.write_text(json.dumps({"test": works}))
-    paths.garments.mkdir(parents=True)
-    rows = [
-        {"item_id": name, "path": f"{name}.png", "attributes": {"category": "skirt", "fit": "loose"}}
-        for name in ("g0", "g1")
-    ]
-    (paths.garments / "garments.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    mine = [tmp_path / "mine" / f"{number}.jpg" for number in range(2)]
+    split.write_text(
+        json.dumps({"test": [f"work-{number}-{tier}" for number in range(4) for tier in "SABC"]})
+    )
 
-    drawn: Questions = questions(paths, [], tmp_path)
-    taken: Questions = questions(paths, mine, tmp_path / "mine")
+    works = works_of(paths)
 
-    assert len(drawn.graded) == 3 * 4
-    assert drawn.graded["S work-0"] == paths.graded / "work_0_S.png"
-    assert set(drawn.garments) == {"g1"}
-    assert (drawn.image, drawn.item_id) == (paths.garments / "g0.png", "g1")
-    assert drawn.attributes == {"category": "skirt"}
-    assert set(taken.garments) == {"1", "g0", "g1"}
-    assert (taken.image, taken.item_id) == (mine[0], "1")
+    assert len(works) == 3 * 4
+    assert works["S work-0"] == paths.graded / "work_0_S.png"

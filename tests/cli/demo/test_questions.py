@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cli.demo import questions as asked
-from cli.demo.questions import Answers, Questions, ask
+from cli.demo.questions import Answers, Questions, ask, choose_questions
 from cli.errors import CommandError
 from cli.output import console
 from cli.supervisor import Address
@@ -37,7 +37,7 @@ def _ask(questions: Questions, services: FakeServices, out: Path) -> Answers:
     }
     console.quiet = True
     try:
-        return ask(questions, addresses, out, lambda *_progress: None)
+        return ask(questions, addresses, out, lambda: None)
     finally:
         console.quiet = False
 
@@ -90,7 +90,7 @@ def test_a_refused_garment_ends_the_demo(
         graded=questions.graded, garments=garments, image=questions.image, item_id="skirt", attributes={}
     )
 
-    with pytest.raises(CommandError, match="bad one was not kept: no picture"):
+    with pytest.raises(CommandError, match="bad one was not imported: no picture"):
         _ask(refused, services, tmp_path / "out")
 
 
@@ -115,3 +115,38 @@ def test_an_empty_recommendation_ends_the_demo(
 
     with pytest.raises(CommandError, match="recommending by image found nothing"):
         _ask(empty, services, tmp_path / "out")
+
+
+def test_the_first_answer_is_noted_once(
+    questions: Questions, services: FakeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The callback is called after the first ranking, before the catalog is filled."""
+    monkeypatch.setattr(asked, "_REPEATS", 2)
+    held: list[int] = []
+    addresses = {
+        "ranker": Address(grpc=services.ranker_address, metrics=""),
+        "recommender": Address(grpc=services.shop_address, metrics=""),
+    }
+    console.quiet = True
+
+    ask(questions, addresses, tmp_path / "out", lambda: held.append(len(services.shop.items)))
+
+    console.quiet = False
+    assert held == [0]
+
+
+def test_queries_stay_out_of_the_catalog(tmp_path: Path) -> None:
+    """The garment and the photograph that are asked about are not in the catalog, so that they cannot find
+    themselves."""
+    record = {"category": "skirt", "fit": "loose"}
+    drawn = {name: (tmp_path / f"{name}.png", record) for name in ("g0", "g1")}
+    mine = [tmp_path / "mine" / f"{number}.jpg" for number in range(2)]
+
+    one = choose_questions({}, drawn, [], tmp_path)
+    other = choose_questions({}, drawn, mine, tmp_path / "mine")
+
+    assert set(one.garments) == {"g1"}
+    assert (one.image, one.item_id) == (tmp_path / "g0.png", "g1")
+    assert one.attributes == {"category": "skirt"}
+    assert set(other.garments) == {"1", "g1"}
+    assert (other.image, other.item_id) == (mine[0], "1")
