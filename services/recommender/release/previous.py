@@ -48,16 +48,15 @@ class PreviousSpaces:
 
     async def kept(self) -> list[str]:
         """The spaces that were left within the time that they are kept for, the last first."""
-        left = await self._executors.read(lambda: self._catalog.left_spaces(self._name))
-        return [space_id for space_id, at in left if time.time() - at < self._keep_s]
+        return self._recent(await self._left())
 
     async def step(self, served: ServedReleases) -> None:
         """Feed the last space with what was written since the last step, and forget the expired ones."""
         present = served.present
         if present is None:
             return
-        left = await self._executors.read(lambda: self._catalog.left_spaces(self._name))
-        kept = await self.kept()
+        left = await self._left()
+        kept = self._recent(left)
         moving = served.incoming.release.models.space_id if served.incoming else ""
         used = {present.models.space_id, moving}
         for space_id in kept:
@@ -69,6 +68,12 @@ class PreviousSpaces:
             await self._forget(space_id)
         if expired:
             await served.forget(kept)
+
+    async def _left(self) -> list[tuple[str, float]]:
+        return await self._executors.read(lambda: self._catalog.left_spaces(self._name))
+
+    def _recent(self, left: list[tuple[str, float]]) -> list[str]:
+        return [space_id for space_id, left_at in left if time.time() - left_at < self._keep_s]
 
     async def _feed(self, space_id: str) -> None:
         last = (await self._executors.read(lambda: self._catalog.state(self._name))).last_label
