@@ -69,8 +69,9 @@ class Results:
     filter: Annotated[
         list[str] | None,
         Option(
-            help="Condition on the items: FIELD=A|B (one of the values), FIELD!=A|B (none of them), FIELD>=N, "
-            "FIELD>N, FIELD<=N, FIELD<N, or !FIELD (the field is missing). May be repeated; all must hold."
+            help="Condition on the items: FIELD=A|B (one of the values), FIELD!=A|B (none of them), "
+            "FIELD>=N, FIELD>N, FIELD<=N, FIELD<N, or !FIELD (the field is missing). May be repeated; "
+            "all must hold."
         ),
     ] = None
     in_stock: Annotated[bool, Option("--in-stock", help="Keep items that can be bought.")] = False

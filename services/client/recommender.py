@@ -1,4 +1,4 @@
-"""Client of the recommender: recommendations, the catalog and its index."""
+"""Client of the recommender: recommendations, the catalog, its index, and what customers did."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +9,8 @@ from atelier.recommender.v1 import (
     catalog_pb2_grpc,
     index_pb2,
     index_pb2_grpc,
+    insight_pb2,
+    insight_pb2_grpc,
     recommender_pb2,
     recommender_pb2_grpc,
     resources_pb2,
@@ -26,6 +28,7 @@ UPSERT_S: Final = 600.0
 REBUILD_S: Final = 3_600.0
 PAGE_SIZE: Final = 100
 DELETED_AT_ONCE: Final = 1_000
+EVENTS_AT_ONCE: Final = 1_000
 
 
 class RecommenderClient(BlockingClient):
@@ -36,6 +39,7 @@ class RecommenderClient(BlockingClient):
         super().__init__(address, "recommender", security, stub, recommender_pb2.GetLimitsRequest())
         channel = self._connection.channel
         self._catalog: Any = catalog_pb2_grpc.CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._insight: Any = insight_pb2_grpc.InsightServiceStub(channel)  # type: ignore[no-untyped-call]
         self._index: Any = index_pb2_grpc.IndexServiceStub(channel)  # type: ignore[no-untyped-call]
 
     def recommend(
@@ -43,6 +47,63 @@ class RecommenderClient(BlockingClient):
     ) -> recommender_pb2.RecommendResponse:
         """The nearest items to the request's query and examples. Raises ServiceError."""
         return self._call(self._stub.Recommend, request, deadline_s)
+
+    def batch_recommend(
+        self, request: recommender_pb2.BatchRecommendRequest, *, deadline_s: float = DEADLINE_S
+    ) -> recommender_pb2.BatchRecommendResponse:
+        """A result for each request, from one state of the collection. Raises ServiceError."""
+        return self._call(self._stub.BatchRecommend, request, deadline_s)
+
+    def recommend_from_bestsellers(
+        self, request: recommender_pb2.RecommendFromBestsellersRequest, *, deadline_s: float = DEADLINE_S
+    ) -> recommender_pb2.RecommendFromBestsellersResponse:
+        """The new products nearest to the bestsellers. Raises ServiceError."""
+        return self._call(self._stub.RecommendFromBestsellers, request, deadline_s)
+
+    def find_records(
+        self, request: recommender_pb2.FindRecordsRequest, *, deadline_s: float = DEADLINE_S
+    ) -> recommender_pb2.FindRecordsResponse:
+        """The attribute records nearest to a picture. Raises ServiceError."""
+        return self._call(self._stub.FindRecords, request, deadline_s)
+
+    def record_feedback(
+        self,
+        events: Sequence[insight_pb2.FeedbackEvent],
+        *,
+        collection: str = FASHION,
+        deadline_s: float = DEADLINE_S,
+    ) -> int:
+        """How many events are new; all are durable, also those of messages before a failure.
+
+        Raises ServiceError.
+        """
+        end, recorded = time.monotonic() + deadline_s, 0
+        for start in range(0, len(events), EVENTS_AT_ONCE):
+            request = insight_pb2.RecordFeedbackRequest(
+                collection=collection, events=events[start : start + EVENTS_AT_ONCE]
+            )
+            reply = self._call(self._insight.RecordFeedback, request, end - time.monotonic())
+            recorded += reply.recorded_count
+        return recorded
+
+    def get_trends(
+        self, request: insight_pb2.GetTrendsRequest, *, deadline_s: float = DEADLINE_S
+    ) -> insight_pb2.GetTrendsResponse:
+        """How the values of fields do over time. Raises ServiceError."""
+        return self._call(self._insight.GetTrends, request, deadline_s)
+
+    def get_centrality(
+        self, request: insight_pb2.GetCentralityRequest, *, deadline_s: float = DEADLINE_S
+    ) -> insight_pb2.GetCentralityResponse:
+        """How near items are to the mean of all. Raises ServiceError."""
+        return self._call(self._insight.GetCentrality, request, deadline_s)
+
+    def get_kpis(
+        self, *, collection: str = FASHION, days: int = 0, deadline_s: float = DEADLINE_S
+    ) -> insight_pb2.GetKpisResponse:
+        """Figures of the quality of answers; 0 days stand for the service's default. Raises ServiceError."""
+        request = insight_pb2.GetKpisRequest(collection=collection, days=days)
+        return self._call(self._insight.GetKpis, request, deadline_s)
 
     def upsert_items(
         self,

@@ -11,6 +11,8 @@ from atelier.recommender.v1 import (
     catalog_pb2_grpc,
     index_pb2,
     index_pb2_grpc,
+    insight_pb2,
+    insight_pb2_grpc,
     recommender_pb2,
     recommender_pb2_grpc,
     resources_pb2,
@@ -81,12 +83,16 @@ class FakeShop(
     catalog_pb2_grpc.CatalogServiceServicer,
     recommender_pb2_grpc.RecommenderServiceServicer,
     index_pb2_grpc.IndexServiceServicer,
+    insight_pb2_grpc.InsightServiceServicer,
 ):
     """A catalog in a dictionary; items named bad… are refused; every item is recommended, in order."""
 
     def __init__(self) -> None:
         self.items: dict[str, catalog_pb2.UpsertItem] = {}
         self.queries: list[recommender_pb2.RecommendRequest] = []
+        self.bestsellers: list[recommender_pb2.RecommendFromBestsellersRequest] = []
+        self.events: dict[str, insight_pb2.FeedbackEvent] = {}
+        self.trends: list[insight_pb2.GetTrendsRequest] = []
 
     def UpsertItems(self, request: catalog_pb2.UpsertItemsRequest, context: Any) -> Any:
         reply = catalog_pb2.UpsertItemsResponse(models=[ENCODER], catalogue_revision=7)
@@ -121,7 +127,36 @@ class FakeShop(
             collection=request.collection, models=[ENCODER], catalogue_revision=7
         )
         for place, item_id in enumerate(sorted(self.items)[: request.item_count]):
-            reply.recommendations.add(item=self._item(item_id), similarity=1 - place / 10)
+            result = reply.recommendations.add(item=self._item(item_id), similarity=1 - place / 10)
+            if request.explain:
+                result.explanation.shares.append(result.similarity)
+                result.explanation.shared_attributes["print"] = ["dots"]
+        return reply
+
+    def RecommendFromBestsellers(
+        self, request: recommender_pb2.RecommendFromBestsellersRequest, context: Any
+    ) -> recommender_pb2.RecommendFromBestsellersResponse:
+        self.bestsellers.append(request)
+        reply = recommender_pb2.RecommendFromBestsellersResponse(
+            models=[ENCODER], catalogue_revision=7, source="BESTSELLER_SOURCE_SALES", bestseller_count=3
+        )
+        reply.recommendations.add(item=self._item(min(self.items)), similarity=0.5)
+        reply.trends.add(field="print", value="dots", bestseller_share=0.75, result_share=1, new_share=0.2)
+        return reply
+
+    def RecordFeedback(
+        self, request: insight_pb2.RecordFeedbackRequest, context: Any
+    ) -> insight_pb2.RecordFeedbackResponse:
+        fresh = {event.event_id: event for event in request.events if event.event_id not in self.events}
+        self.events |= fresh
+        return insight_pb2.RecordFeedbackResponse(recorded_count=len(fresh))
+
+    def GetTrends(self, request: insight_pb2.GetTrendsRequest, context: Any) -> insight_pb2.GetTrendsResponse:
+        self.trends.append(request)
+        reply = insight_pb2.GetTrendsResponse(period_days=request.period_days, catalogue_revision=7)
+        reply.series.add(
+            field="print", value="dots", taken_share=[0, 0.5, 1], released_share=[0, 0, 0.25], change=1
+        )
         return reply
 
     def GetStatus(self, request: index_pb2.GetStatusRequest, context: Any) -> Any:
@@ -165,6 +200,7 @@ def _register_shop(shop: FakeShop, server: Any) -> None:
     catalog_pb2_grpc.add_CatalogServiceServicer_to_server(shop, server)
     recommender_pb2_grpc.add_RecommenderServiceServicer_to_server(shop, server)
     index_pb2_grpc.add_IndexServiceServicer_to_server(shop, server)
+    insight_pb2_grpc.add_InsightServiceServicer_to_server(shop, server)
 
 
 @contextmanager

@@ -152,3 +152,24 @@ def test_a_recommender_that_is_away_is_named(runner: CliRunner) -> None:
 
     assert run.exit_code == 3
     assert run.stderr.splitlines()[-1] == "hint: are the services running? `atelier up` starts them"
+
+
+def test_options_narrow_and_vary_the_results(runner: CliRunner, shop: FakeServices) -> None:
+    """Conditions, items left out, stock, new products, diversity and explanations are sent (R-3)."""
+    words = ["recommend", "--item", "a", "--filter", "print=dots|stripes", "--filter", "price<=20"]
+    words += ["--in-stock", "--exclude", "c", "--new", "--diversity", "0.5", "--explain"]
+
+    run = runner.invoke(app, words)
+
+    assert run.exit_code == 0, run.output
+    (query,) = shop.shop.queries
+    assert MessageToDict(query.filter) == {
+        "anyOf": {"print": ["dots", "stripes"]},
+        "noneOf": {},
+        "numberRanges": {"price": {"atMost": 20.0}},
+        "inStock": True,
+    }
+    assert list(query.excluded_item_ids) == ["c"]
+    assert (query.new_products_only, query.diversity, query.explain) == (True, 0.5, True)
+    assert "shared" in run.stdout
+    assert "dots" in run.stdout
