@@ -37,8 +37,10 @@ class FeatureTable:
         that are missing or hold another kind of value, each named.
         """
         self.path, self._config = path, config
-        self.schema = _schema(path)
         self._wanted = _wanted(config)
+        self.schema = _schema(path)
+        if path.suffix.lower() == ".csv":
+            self.schema = {name: _settled(kind, self._wanted.get(name)) for name, kind in self.schema.items()}
         _check_columns(path, {name: _kind(self.schema[name]) for name in self.schema}, self._wanted)
 
     @property
@@ -181,7 +183,7 @@ def _schema(path: Path) -> dict[str, pa.DataType]:
 
 
 def _open_csv(path: Path, columns: Sequence[str], schema: Mapping[str, pa.DataType]) -> Any:
-    """Batches of a CSV. A column has the type of its first block throughout; later rows must agree."""
+    """Batches of a CSV, its columns of the types in `schema`; a value of another type is an error."""
     return pa.csv.open_csv(
         path,
         read_options=pa.csv.ReadOptions(block_size=_CSV_BLOCK),
@@ -191,6 +193,18 @@ def _open_csv(path: Path, columns: Sequence[str], schema: Mapping[str, pa.DataTy
             strings_can_be_null=True,
         ),
     )
+
+
+def _settled(kind: pa.DataType, wanted: Kind | None) -> pa.DataType:
+    """The type of a CSV column, which was guessed from its first rows: it holds for every later row.
+
+    Words stay as they are written, 007 too; numbers may get a fraction; a column without a value may get one.
+    """
+    if wanted == "word":
+        return pa.string()
+    if pa.types.is_integer(kind) or (pa.types.is_null(kind) and wanted == "number"):
+        return pa.float64()
+    return pa.string() if pa.types.is_null(kind) else kind
 
 
 def _check_columns(path: Path, has: Mapping[str, Kind], wanted: Mapping[str, Kind]) -> None:

@@ -43,6 +43,34 @@ def test_both_formats_give_the_same_rows_in_batches(tmp_path: Path, name: str) -
     assert table.rows(np.array([1, 3, 6]))["id"].tolist() == ["b", "d", "g"]
 
 
+def test_the_first_rows_of_a_csv_decide_no_more_than_they_know(tmp_path: Path) -> None:
+    """Whole numbers may be followed by fractions, gaps by words, and identifiers keep their zeros (I-1)."""
+    path = tmp_path / "t.csv"
+    rows = "\n".join(f"{n:09d},{n},," for n in range(600_000))
+    path.write_text(f"id,size,material,rest\n{rows}\n00x,0.5,steel,late\n")
+
+    table = FeatureTable(path, ItemsConfig.model_validate({**SMALL, "projection": {}}))
+    last = list(table.batches())[-1]
+
+    assert table.item_ids[7] == "000000007"
+    assert last["size"].iloc[-1] == 0.5
+    assert last["material"].iloc[-1] == "steel"
+    assert table.columns == {"id": "string", "material": "string", "rest": "string", "size": "double"}
+
+
+def test_columns_that_a_file_stores_by_word_are_words(tmp_path: Path) -> None:
+    """Categorical columns of pandas, whose batches have lists of their own, read like text (I-1)."""
+    path = tmp_path / "t.parquet"
+    frame = pd.read_parquet(_written(path)).astype({"material": "category", "id": "category"})
+    frame.to_parquet(path, row_group_size=2)
+
+    table = FeatureTable(path, ItemsConfig.model_validate(SMALL))
+
+    words = [word for batch in table.batches() for word in batch["material"].astype(object)]
+    assert words[:6] == list("xxyyzz")
+    assert table.item_ids == list("abcdefg")
+
+
 def test_equal_rows_have_equal_digests_in_any_file(tmp_path: Path) -> None:
     """Order, format and neighbours of a row do not move its digest; its values do (I-4)."""
     config = ItemsConfig.model_validate(SMALL)
