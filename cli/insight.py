@@ -24,7 +24,11 @@ def bestsellers(
     item: Annotated[list[str] | None, Option(help="Item that sells best. May be repeated.")] = None,
     image: Annotated[list[Path] | None, Option(help="Picture of what sells best. May be repeated.")] = None,
     sales: Annotated[
-        Path | None, Option(help="CSV with columns `item_id` and `units`; its tenth with the most units.")
+        Path | None,
+        Option(
+            help="CSV of units sold, with columns `item_id` and `units`; the tenth with the most units sells "
+            "best. Default: the tenth nearest to the mean."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -12,6 +12,7 @@ from cli import (
     encoders,
     fashion,
     index,
+    insight,
     items,
     models,
     rank,
@@ -62,6 +63,9 @@ command(app)(rank.rank)
 command(app)(rank.compare)
 command(app)(rank.score)
 command(app)(recommend.recommend)
+command(app)(insight.bestsellers)
+command(app)(insight.feedback)
+command(app)(insight.trends)
 command(app)(samples.samples)
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(index.app, name="index")

@@ -41,7 +41,8 @@ def _parameters() -> Iterator[tuple[str, Any, str]]:
 def test_every_noun_and_verb_is_reached() -> None:
     """The walk sees the whole command line, so that what follows holds for all of it."""
     assert {words.split()[0] for words in VERBS} == {
-        "demo", "up", "health", "gpu", "rank", "compare", "score", "recommend", "samples", "catalog", "index",
+        "demo", "up", "health", "gpu", "rank", "compare", "score", "recommend", "bestsellers",
+        "feedback", "trends", "samples", "catalog", "index",
         "models", "artwork", "fashion", "items", "encoders", "certificates", "tokens",
     }  # fmt: skip
     assert {"fashion tune", "models gc", "catalog import", "tokens create"} <= set(VERBS)
