@@ -86,7 +86,7 @@ class ProjectionSettings(Settings):
     batch_rows: int = Field(50_000, ge=1)
 
 
-class IndexSettings(Settings):
+class HnswSettings(Settings):
     """The graph of nearest neighbours. threads: 0 is every core; 1 gives the same graph each time."""
 
     M: int = Field(32, ge=2, le=256)
@@ -125,7 +125,7 @@ class ItemsConfig(Settings):
     cleaning: CleaningSettings = CleaningSettings()
     weighting: WeightingSettings = WeightingSettings()
     projection: ProjectionSettings = ProjectionSettings()
-    index: IndexSettings = IndexSettings()
+    index: HnswSettings = HnswSettings()
     projector: ProjectorSettings = ProjectorSettings()
     output: OutputSettings = OutputSettings()
     seed: int = Field(42, ge=0, lt=1 << 32)

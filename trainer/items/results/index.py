@@ -13,7 +13,7 @@ import numpy as np
 from model_store.durable import replacing
 from trainer.configuration import Settings
 from trainer.errors import InvalidCheckpoint, InvalidData
-from trainer.items.config import IndexSettings
+from trainer.items.config import HnswSettings
 from trainer.loop.progress import Progress, silent
 
 _PIECE = 20_000
@@ -31,7 +31,7 @@ class RecallFigure(Settings):
 
 def train_hnsw_index(
     vectors: np.ndarray,
-    params: IndexSettings,
+    params: HnswSettings,
     *,
     labels: np.ndarray | None = None,
     seed: int = 42,
@@ -54,7 +54,7 @@ def extend_hnsw_index(
     vectors: np.ndarray,
     labels: np.ndarray,
     removed: np.ndarray,
-    params: IndexSettings,
+    params: HnswSettings,
     progress: Progress = silent,
 ) -> None:
     """Add vectors under new labels to an index, and mark the labels `removed` as deleted."""
@@ -92,7 +92,7 @@ def load_hnsw_index(path: Path, dimension: int, count: int) -> hnswlib.Index:
 
 
 def measure_recall(
-    index: hnswlib.Index, vectors: np.ndarray, labels: np.ndarray, params: IndexSettings, seed: int
+    index: hnswlib.Index, vectors: np.ndarray, labels: np.ndarray, params: HnswSettings, seed: int
 ) -> RecallFigure:
     """The index beside exact search, for rows drawn with the seed, each without itself."""
     rng = np.random.default_rng(seed)
@@ -134,7 +134,7 @@ def _check(vectors: np.ndarray) -> None:
 
 
 def _add(
-    index: hnswlib.Index, vectors: np.ndarray, labels: np.ndarray, params: IndexSettings, progress: Progress
+    index: hnswlib.Index, vectors: np.ndarray, labels: np.ndarray, params: HnswSettings, progress: Progress
 ) -> None:
     index.set_num_threads(params.threads or os.cpu_count() or 1)
     for start in range(0, len(vectors), _PIECE):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainer.errors import InvalidCheckpoint, InvalidData
-from trainer.items.config import IndexSettings
+from trainer.items.config import HnswSettings
 from trainer.items.results.index import (
     exact_neighbours,
     extend_hnsw_index,
@@ -19,7 +19,7 @@ from trainer.items.results.index import (
     train_hnsw_index,
 )
 
-PARAMS = IndexSettings(threads=1)
+PARAMS = HnswSettings(threads=1)
 
 
 def _unit(count: int, seed: int = 1) -> np.ndarray:
