@@ -46,7 +46,7 @@ class _File(BaseModel):
     contents_sha256: str
 
 
-class Manifest(BaseModel):
+class SegmentManifest(BaseModel):
     """What the files of an index are, and what a reader must agree with."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -143,7 +143,7 @@ class SegmentDirectory:
     def keep(self, segments: Sequence[Segment], revision: int) -> None:
         """Make the manifest name exactly these segments, then remove the files of others. Raises OSError."""
         self._path.mkdir(parents=True, exist_ok=True)
-        manifest = Manifest(
+        manifest = SegmentManifest(
             **self._expected(),
             generation=self.generation,
             through_revision=revision,
@@ -172,14 +172,14 @@ class SegmentDirectory:
             "ef_construction": self._graph.ef_construction,
         }
 
-    def _read_manifest(self, through: int) -> Manifest | None:
+    def _read_manifest(self, through: int) -> SegmentManifest | None:
         path = self._path / MANIFEST
         try:
             if not path.exists():
                 return None
             if path.stat().st_size > _LARGEST_MANIFEST:
                 raise DamagedFile(f"{MANIFEST} is larger than {_LARGEST_MANIFEST} bytes")
-            manifest = Manifest.model_validate_json(path.read_bytes())
+            manifest = SegmentManifest.model_validate_json(path.read_bytes())
             self._digest = hash_file(path)
         except OSError as error:
             raise DamagedFile(f"{MANIFEST} cannot be read: {error.strerror}") from error

@@ -15,7 +15,7 @@ from services.recommender.recommend.conditions import settle_conditions
 from services.recommender.recommend.contents import ContentReader
 from services.recommender.recommend.effort import EffortTable
 from services.recommender.recommend.query import Picture, QueryKind, blend
-from services.recommender.recommend.search import Searcher, Target
+from services.recommender.recommend.search import Searcher, SearchTarget
 from services.recommender.release.leads import CollectionRelease
 from services.recommender.view.view import CatalogView
 from services.runtime.errors import FailedPrecondition, NotFound, ServiceError
@@ -122,7 +122,7 @@ class BestsellerRecommender:
                 reason="NO_BESTSELLERS",
             )
         conditions = settle_conditions(question.conditions, release.models.schema, view.attached)
-        target = Target(
+        target = SearchTarget(
             direction_D=blend(list(vectors), ()) if vectors else _mean(view, label_B),
             count=question.item_count,
             kind=QueryKind.PICTURE if vectors else QueryKind.ITEMS,

@@ -15,7 +15,7 @@ from services.recommender.recommend.effort import EffortTable
 from services.recommender.recommend.explanation import Explanation, explain
 from services.recommender.recommend.query import Question, blend
 from services.recommender.recommend.recent import RecentQueries, RecentQuery
-from services.recommender.recommend.search import Searcher, Target
+from services.recommender.recommend.search import Searcher, SearchTarget
 from services.recommender.release.leads import CollectionRelease
 from services.runtime.errors import ServiceError, to_service_error
 from vector_index.errors import VectorIndexError
@@ -112,7 +112,7 @@ class Retriever:
 class _Aimed:
     """A question that can be searched for, with the vector or error of each of its contents."""
 
-    target: Target
+    target: SearchTarget
     errors: Mapping[int, ServiceError]
     question: Question
     outcomes: Sequence[VectorOrError | None]
@@ -155,7 +155,7 @@ def _aimed(
     view: SegmentedView,
 ) -> _Aimed:
     direction_D, errors = _direction(question, outcomes)
-    target = Target(
+    target = SearchTarget(
         direction_D=direction_D,
         count=question.item_count,
         kind=question.kind,

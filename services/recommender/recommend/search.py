@@ -32,7 +32,7 @@ _VIEWS_A_PRODUCT: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class SearchTarget:
     """What is searched for. direction_D: float64, norm 1. left_out: identifiers that are not returned."""
 
     direction_D: np.ndarray
@@ -48,7 +48,7 @@ class Target:
 class _Plan:
     """How a target is searched."""
 
-    target: Target
+    target: SearchTarget
     mask: FilterMask | None
     excluded: np.ndarray
     effort: Effort
@@ -71,7 +71,7 @@ class Searcher:
     def __init__(self, efforts: EffortTable) -> None:
         self._efforts = efforts
 
-    def predict_us(self, view: SegmentedView, target: Target) -> float:
+    def predict_us(self, view: SegmentedView, target: SearchTarget) -> float:
         """About how long `search` takes, in microseconds."""
         catalogue: CatalogView = view.attached
         counts = view.counts
@@ -89,11 +89,11 @@ class Searcher:
             cost += view.exact_below * _ROW_US
         return cost
 
-    def search(self, view: SegmentedView, target: Target) -> Neighbours:
+    def search(self, view: SegmentedView, target: SearchTarget) -> Neighbours:
         """The items nearest to a target, of distinct products (R-10), at most as many as it asks for."""
         return _search_one(view, self._plan(view, target))
 
-    def search_batch(self, view: SegmentedView, targets: Sequence[Target]) -> list[Neighbours]:
+    def search_batch(self, view: SegmentedView, targets: Sequence[SearchTarget]) -> list[Neighbours]:
         """As `search`, for several targets; those that are searched alike are searched together."""
         plans = [self._plan(view, target) for target in targets]
         groups: dict[tuple[int, Effort, int], list[int]] = {}
@@ -106,7 +106,7 @@ class Searcher:
             results.update(zip(members, together, strict=True))
         return [results[index] for index in range(len(plans))]
 
-    def _plan(self, view: SegmentedView, target: Target) -> _Plan:
+    def _plan(self, view: SegmentedView, target: SearchTarget) -> _Plan:
         catalogue: CatalogView = view.attached
         mask = catalogue.allowed(target.conditions)
         share = 1.0 if mask is None else mask.count / max(len(catalogue), 1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.recommender.recommend.effort import Effort, EffortTable, Selectivity
 from services.recommender.recommend.query import QueryKind
-from services.recommender.recommend.search import Searcher, Target
+from services.recommender.recommend.search import Searcher, SearchTarget
 from services.recommender.view.view import CatalogView
 from services.recommender.wire.items import MESSAGES
 from tests.services.recommender.view.histories import stock
@@ -47,7 +47,7 @@ def shop(tmp_path_factory):
 
 
 def target(direction_D, count=10, conditions=FILTERS[0], left_out=(), kind=QueryKind.VECTOR):
-    return Target(
+    return SearchTarget(
         direction_D=direction_D / np.linalg.norm(direction_D),
         count=count,
         kind=kind,
