@@ -10,6 +10,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,8 +148,11 @@ class SpaceIndex:
         self._files.generation = snapshot.generation
         labels = np.fromiter((item.label for item in snapshot.items), np.int64, len(snapshot.items))
         digests = content_digests(item.source for item in snapshot.items)
-        view = CatalogView.of(snapshot, MESSAGES)
-        self._index.restore(labels, digests, revision=snapshot.revision)
+        with ThreadPoolExecutor(1, thread_name_prefix="restore") as pool:
+            # Hashing the files releases the interpreter's lock, so the view costs no time beside it.
+            restored = pool.submit(self._index.restore, labels, digests, revision=snapshot.revision)
+            view = CatalogView.of(snapshot, MESSAGES)
+            restored.result()
         self._index.attach(view, snapshot.revision)
         self._wake(snapshot.revision)
 
