@@ -101,16 +101,16 @@ class BatchingHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: deque[str] = deque()  # appended to by any thread, without a lock
+        self._lines: deque[str | CallRecord] = deque()  # appended to by any thread, without a lock
         self._waiting = threading.Event()
         self._ending = threading.Event()
         self._writing = threading.Lock()
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue the record's line."""
+        """Queue the record's line; a call's, which every call has, is formatted as it is written."""
         try:
-            self._lines.append(self.format(record))
+            self._lines.append(record if isinstance(record, CallRecord) else self.format(record))
         except Exception:  # noqa: BLE001  # as every handler of the standard library
             self.handleError(record)
         if record.levelno >= logging.WARNING:
@@ -121,8 +121,9 @@ class BatchingHandler(logging.Handler):
     def flush(self) -> None:
         """Write what is queued."""
         with self._writing:
-            lines = [self._lines.popleft() for _ in range(len(self._lines))]
-            if lines:
+            queued = [self._lines.popleft() for _ in range(len(self._lines))]
+            if queued:
+                lines = [line if isinstance(line, str) else self.format(line) for line in queued]
                 self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()
 
