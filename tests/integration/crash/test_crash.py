@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("ATELIER_TEST_KILLS", "4"))
 SEED = int(os.environ.get("ATELIER_TEST_CRASH_SEED", "1"))
 MOST_LIFE_S = 4.0
+START_S = 180.0  # on a machine that does much else
 # Between the two steps that each names a crash may leave half of a change.
 CHECKPOINTS = (
     "before commit",
@@ -84,7 +85,7 @@ class Life:
     @contextlib.contextmanager
     def client(self) -> Iterator[RecommenderClient | None]:
         """A client once both collections serve; None if the process died before."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + START_S
         while not self._ready.exists():
             if self.process.poll() is not None:
                 yield None
