@@ -65,7 +65,8 @@ _OF_ONE_PART: Final = """
     ranker_port ranker_metrics_port ranker_model ranker_alias ranker_recent_bytes head_provider head_threads
     keep_alive_s
     recommender_port recommender_metrics_port catalogue collections prepare_every_s recommend_queue
-    upsert_queue_bytes small_write_queue keep_previous log_retention recall_floor recall_every_s
+    upsert_queue_bytes small_write_queue keep_previous log_retention new_days feedback_retention
+    recall_floor recall_every_s
 """.split()  # noqa: SIM905  # a list would take a line a name
 
 
