@@ -5,7 +5,7 @@ server takes the same request bytes and answers the same reply bytes without par
 within each round, so the shares are of one run; each figure is the median of the rounds. Queries: by item,
 by a vector of the items' distribution, and by a vector of another distribution in place of an encoder's
 vector of attributes, so that no embedder is in the figures. Filters leave 1/2, 1/20, 1/200 of the items, and
-three conditions together 1/25. Recall@10 is against exact search in this process; that of the other
+three conditions together 1/20. Recall@10 is against exact search in this process; that of the other
 distribution is also taken after the service has measured itself.
 
 Writing: items with attributes from empty to all, by four callers of 128 a call, with 50 searches a second

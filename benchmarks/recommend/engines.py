@@ -68,7 +68,6 @@ def qdrant_engine(data: Any, figures: dict[str, Any]) -> Iterator[Search]:
         "two_hundredth": q.Filter(must=[field(key="bucket", match=q.MatchValue("b7"))]),
         "three": q.Filter(
             must=[
-                field(key="half", match=q.MatchValue("h0")),
                 field(key="twentieth", match=q.MatchValue("t4")),
                 field(key="stock", match=q.MatchValue("yes")),
                 field(key="released", range=q.RangeFloat(gte=float(RELEASED))),
@@ -123,7 +122,7 @@ def milvus_engine(data: Any, figures: dict[str, Any]) -> Iterator[Search]:
         "half": 'half == "h0"',
         "twentieth": 'twentieth == "t3"',
         "two_hundredth": 'bucket == "b7"',
-        "three": f'half == "h0" and twentieth == "t4" and stock == "yes" and released >= {RELEASED}',
+        "three": f'twentieth == "t4" and stock == "yes" and released >= {RELEASED}',
     }
     vector_ND = data["vector_ND"]
     with tempfile.TemporaryDirectory() as folder:

@@ -48,7 +48,7 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
     ),
     "three": Condition(
         message=resources_pb2.ItemFilter(
-            any_of=_record(half="h0", twentieth="t4"),
+            any_of=_record(twentieth="t4"),
             in_stock=True,
             released_after=timestamp_pb2.Timestamp(seconds=FIRST_RELEASE_S + 1_000),
         ),
