@@ -75,7 +75,7 @@ def shop(tmp_path_factory):
 
 @pytest.mark.slow
 def test_answers_are_never_short_and_never_repeat(shop):
-    """Where k products exist k come back: none twice, none seen, each as the conditions say, nearest first."""
+    """Where k products exist k come back: none twice, none seen, all under the conditions, nearest first."""
     rng = np.random.default_rng(13)
     searcher, view = Searcher(EffortTable()), shop.index.view()
     faults = []
