@@ -20,6 +20,7 @@ from pretraining.benchmark import open_encoder
 from pretraining.corpus import decode_photographs, open_photograph
 from pretraining.photographs import Photograph
 from trainer.artwork.calibration import fit_temperature, measure_reliability, tie_margin
+from trainer.errors import InvalidData
 from trainer.loop.progress import Progress
 from trainer.publication.graphs import open_graph
 from trainer.reports.bootstrap import proportion_right
@@ -119,11 +120,17 @@ def measure_attributes(
     """Share of right labels among the first ten photographs of an attribute query, over all labels.
 
     Labels with fewer than ten photographs among these cannot fill ten places and are not asked for.
+    Raises InvalidData: if no label has ten.
     """
     encode, size = open_encoder(image)
     labelled = [photograph for photograph in photographs if photograph.label]
     counts = Counter(photograph.label for photograph in labelled)
     asked = [label for label in LABEL_QUERIES if counts[label] >= FIRST]
+    if not asked:
+        raise InvalidData(
+            f"no label has {FIRST} photographs of held-out senders; a label is one of "
+            + ", ".join(LABEL_QUERIES)
+        )
     picture_ND = encode(decode_photographs(labelled, (), size, progress).image_NSSC)
     label_N = np.array([photograph.label for photograph in labelled])
     trained, untrained = (_right_labels(encoder, asked, picture_ND, label_N) for encoder in encoders)

@@ -8,11 +8,13 @@ import yaml
 import defaults
 from model_store.manifest import AttributePreprocessing
 from model_store.store import ModelStore
+from pretraining import head_benchmark
 from pretraining.config import read_pretraining_settings
 from pretraining.heads import HeadsTask, english_spelling, train_heads
-from pretraining.photographs import read_photographs
+from pretraining.photographs import Photograph, read_photographs
 from tests.pretraining.photographs import write_photographs
 from trainer.configuration import CONFIG_DIRECTORY
+from trainer.errors import InvalidData
 from trainer.fashion.config import read_fashion_config
 from trainer.loop.progress import silent
 
@@ -33,8 +35,12 @@ def test_every_word_of_the_vocabulary_has_an_english_label() -> None:
 
 
 @pytest.mark.slow
-def test_both_heads_are_trained_measured_and_published(tmp_path: Path) -> None:
+def test_both_heads_are_trained_measured_and_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They accept the packaged image models, understand English, and carry figures beside untrained ones."""
+    monkeypatch.setattr(head_benchmark, "FIRST", 2)
+    monkeypatch.setattr(head_benchmark, "LABEL_QUERIES", {"light": {"category": "스커트"}})
     table, images = write_photographs(tmp_path / "shop", count=80, senders=10)
     small = {"garments": 40, "paintings": 20, "graded_garments": 0}
     settings = read_pretraining_settings(
@@ -69,3 +75,12 @@ def test_both_heads_are_trained_measured_and_published(tmp_path: Path) -> None:
         assert "untrained" in figures[0]
         assert version.manifest.provenance.trained
         assert "made by: atelier encoders heads" in version.manifest.provenance.notes
+
+
+def test_photographs_without_a_known_label_are_refused() -> None:
+    """The labels that an attribute query stands for are named."""
+    image = ModelStore.at(defaults.STORE).resolve("fashion-image")
+    photographs = [Photograph(path=Path("none.jpg"), sender="1", label="Umbrella")]
+
+    with pytest.raises(InvalidData, match=r"no label has 10 photographs .* T-Shirt"):
+        head_benchmark.measure_attributes(image, head_benchmark.Baseline(image, image), photographs, silent)
