@@ -1,7 +1,7 @@
 """`atelier artwork …`: train a judge of artworks, or make graded pictures to try it on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,7 +163,7 @@ def evaluate(
     places: Places,
     out: Annotated[
         Path | None,
-        Option(help="Folder for evaluation.{json,md,png}. Default: evaluation, beside --checkpoint."),
+        Option(help="Folder for evaluation.{json,md,png}. Default: evaluation beside --checkpoint."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -207,14 +207,8 @@ def score(
     with places.workspace(checkpoint.parent) as workspace:
         scorer = HeadScorer(checkpoint, workspace, bounds.given())
         scored = sorted(scorer.score(paths), key=lambda one: -one.score)
-    best = scored[0]
     rows = [
-        {
-            "picture": str(one.path),
-            "score": one.score,
-            "uncertainty": one.uncertainty,
-            "best_is_better": scorer.probability(best, one),
-        }
+        {**asdict(one), "path": str(one.path), "best_is_better": scorer.probability(scored[0], one)}
         for one in scored
     ]
     print_answer(rows, _print_scores, as_json=as_json)
@@ -272,7 +266,7 @@ def _print_evaluation(out: Path, body: dict[str, Any]) -> None:
 def _print_scores(rows: list[dict[str, Any]]) -> None:
     names = ("score", "uncertainty", "best_is_better")
     cells = [
-        (place, *(f"{row[name]:.3f}" for name in names), row["picture"])
+        (place, *(f"{row[name]:.3f}" for name in names), row["path"])
         for place, row in enumerate(rows, start=1)
     ]
     print_table("", ("#place", "#score", "#uncertainty", "#P(first is better)", "picture"), cells)

@@ -125,7 +125,7 @@ def _check_scores(runner: CliRunner, words: list[str], pictures: list[Path]) -> 
 
     assert answer.exit_code == 0, answer.output
     rows = json.loads(answer.stdout)
-    assert {row["picture"] for row in rows} == set(names)
+    assert {row["path"] for row in rows} == set(names)
     assert [row["score"] for row in rows] == sorted((row["score"] for row in rows), reverse=True)
     assert rows[0]["best_is_better"] == 0.5
     assert bounded.exit_code == 1

@@ -30,6 +30,7 @@ class HeadSettings(Settings):
     hidden_dim: Width = 512
     output_dim: Width = 256
     score_dim: Width = 64
+    standardise: bool = True
     dropout: float = Field(0.1, ge=0, lt=1)
     depth: int = Field(2, ge=2, le=4)
 

@@ -90,7 +90,8 @@ def restore_judge(body: Mapping[str, Any]) -> Judge:
         if not all(bool(torch.isfinite(weight).all()) for weight in state.values()):
             raise ValueError("its weights are not finite")
         model = PairwiseRankingModel.build(_width(body, state), settings)
-        model.load_state_dict(state)
+        # Heads of earlier builds take features as they are.
+        model.load_state_dict({**model.scale.state_dict(prefix="scale."), **state})
         models.append(model)
     stated = body.get("posteriors")
     uncertainties = (

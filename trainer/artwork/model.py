@@ -18,6 +18,7 @@ from trainer.artwork.config import HeadSettings
 
 # Rows that are scored at once outside training: memory does not grow with the data.
 ROWS_AT_ONCE = 4096
+_LEAST_SPREAD = 1e-6
 
 
 @contextmanager
@@ -57,11 +58,36 @@ class Projector(nn.Module):
         return cast("torch.Tensor", self.layers(feature_BD))
 
 
-class PairwiseRankingModel(nn.Module):
-    """A projector with its score head; scores say which of two pictures is better."""
+class FeatureScale(nn.Module):
+    """feature_BD in units of its spread over a training split; as it is until `fit`.
 
-    def __init__(self, projector: Projector, score_head: nn.Sequential) -> None:
+    Pooled features differ in scale by a factor of ten and more, and the projector's steps are of one size.
+    """
+
+    centre_D: torch.Tensor
+    factor_D: torch.Tensor
+
+    def __init__(self, input_dim: int) -> None:
         super().__init__()
+        self.register_buffer("centre_D", torch.zeros(input_dim))
+        self.register_buffer("factor_D", torch.ones(input_dim))
+
+    def fit(self, feature_ND: torch.Tensor) -> None:
+        """Take mean and spread of these features; a component that does not vary keeps its scale."""
+        spread_D = feature_ND.std(0, correction=0)
+        self.centre_D.copy_(feature_ND.mean(0))
+        self.factor_D.copy_(torch.where(spread_D > _LEAST_SPREAD, 1 / spread_D, torch.ones_like(spread_D)))
+
+    def forward(self, feature_BD: torch.Tensor) -> torch.Tensor:
+        return (feature_BD - self.centre_D) * self.factor_D
+
+
+class PairwiseRankingModel(nn.Module):
+    """A projector with its score head over scaled features; scores say which of two pictures is better."""
+
+    def __init__(self, projector: Projector, score_head: nn.Sequential, input_dim: int) -> None:
+        super().__init__()
+        self.scale = FeatureScale(input_dim)
         self.projector, self.score_head = projector, score_head
 
     @classmethod
@@ -73,7 +99,7 @@ class PairwiseRankingModel(nn.Module):
         head = nn.Sequential(
             nn.Linear(settings.output_dim, settings.score_dim), nn.GELU(), nn.Linear(settings.score_dim, 1)
         )
-        return cls(projector, head)
+        return cls(projector, head, input_dim)
 
     def forward_single(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The embedding_BE and the score_B of each picture; a higher score is better."""
@@ -82,7 +108,7 @@ class PairwiseRankingModel(nn.Module):
 
     def judge(self, feature_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The embedding_BE, hidden_BH and score_B, which is a weighted sum of hidden_BH."""
-        embedding_BE = self.projector(feature_BD)
+        embedding_BE = self.projector(self.scale(feature_BD))
         hidden_BH = self.score_head[:-1](embedding_BE)
         return embedding_BE, hidden_BH, self.score_head[-1](hidden_BH).squeeze(-1)
 

@@ -114,7 +114,7 @@ def open_fitting(
     """The epochs of a run, seeded; its best epoch is the one of the highest validation accuracy."""
     settings = config.training
     torch.manual_seed(settings.seed)
-    model = PairwiseRankingModel.build(train.feature_NVD.shape[-1], config.head)
+    model = _fresh_model(config, train)
     batches = open_batches(
         settings.loader, train.rank_N, settings.batch_size, settings.seed, settings.pairs_per_epoch
     )
@@ -137,6 +137,13 @@ def open_fitting(
         standing=lambda figures: (figures["val/accuracy"], -figures["val/loss"]),
         extras=extras,
     )
+
+
+def _fresh_model(config: ArtworkConfig, train: Graded) -> PairwiseRankingModel:
+    model = PairwiseRankingModel.build(train.feature_NVD.shape[-1], config.head)
+    if config.head.standardise:
+        model.scale.fit(train.feature_NVD[:, 0].cpu())
+    return model
 
 
 @torch.inference_mode()

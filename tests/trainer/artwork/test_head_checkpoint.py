@@ -67,3 +67,21 @@ def test_an_ensemble_is_published_as_one_head(together, artwork_config, tmp_path
     calibration = version.manifest.calibration
     assert calibration.model_dump() == body["calibration"]
     assert "1 more" in version.manifest.provenance.notes[0]
+
+
+def test_a_head_of_an_earlier_build_takes_features_as_they_are(together):
+    """Its checkpoint has no scale; with a scale of 1 it scores the same (A-22)."""
+    body = load_checkpoint(together.checkpoint, KIND)
+    feature_ND = np.random.default_rng(0).normal(size=(5, body["input_dim"])).astype(np.float32)
+    states = [body["model_state_dict"], *body["members"]]
+    old = [{name: weight for name, weight in state.items() if "scale" not in name} for state in states]
+    for state in states:
+        state["scale.centre_D"].zero_()
+        state["scale.factor_D"].fill_(1)
+
+    expected = judge_features(restore_judge(body), feature_ND)
+
+    earlier = judge_features(
+        restore_judge({**body, "model_state_dict": old[0], "members": old[1:]}), feature_ND
+    )
+    assert np.array_equal(earlier, expected)

@@ -77,3 +77,16 @@ def test_dropout_only_in_training(model: PairwiseRankingModel):
     assert torch.equal(model.forward_single(feature_BD)[1], model.forward_single(feature_BD)[1])
     model.train()
     assert not torch.equal(model.forward_single(feature_BD)[1], model.forward_single(feature_BD)[1])
+
+
+def test_features_are_scaled_by_their_spread():
+    """Each component has mean 0 and spread 1 over what was fitted; a constant one is only centred."""
+    feature_ND = torch.randn(50, 3) * torch.tensor([100.0, 0.01, 0.0]) + torch.tensor([7.0, -2.0, 5.0])
+    model = PairwiseRankingModel.build(3, HeadSettings())
+
+    assert torch.equal(model.scale(feature_ND), feature_ND)
+    model.scale.fit(feature_ND)
+
+    scaled_ND = model.scale(feature_ND)
+    assert scaled_ND.mean(0).tolist() == pytest.approx([0, 0, 0], abs=1e-4)
+    assert scaled_ND.std(0, correction=0).tolist() == pytest.approx([1, 1, 0], abs=1e-4)

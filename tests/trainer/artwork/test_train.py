@@ -18,6 +18,7 @@ from trainer.artwork.train import train_artwork
 from trainer.backbones.dinov2 import load_dinov2
 from trainer.backbones.weights import weights_digest
 from trainer.errors import Diverged, FolderInUse, InvalidConfig, InvalidData, LeakDetected
+from trainer.features import vectors_of_files
 from trainer.loop import tracking
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.loop.run_folder import claimed
@@ -335,3 +336,19 @@ def test_a_loss_is_lower_after_an_epoch_and_gradients_reach_every_weight(
 
     assert second["train/loss"] < first["train/loss"]
     assert all(not torch.equal(weight, trained["model_state_dict"][name]) for name, weight in fresh.items())
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_features_are_scaled_by_the_training_split_alone(
+    gallery, artwork_config, artworks, space, standardise
+):
+    """Their mean and spread come from works that the head may see; the setting turns it off (A-3)."""
+    head = artwork_config.head.model_copy(update={"standardise": standardise})
+    config = _with(artwork_config.model_copy(update={"head": head}), max_epochs=1)
+
+    body = load_checkpoint(_run(gallery, config, artworks, space).checkpoint, KIND)
+
+    paths = [artwork.path for artwork in split_artworks(artworks, 42).train]
+    feature_ND = vectors_of_files(paths, gallery.backbone.version, space)
+    centre_D = feature_ND.mean(0) if standardise else np.zeros(feature_ND.shape[1])
+    np.testing.assert_allclose(body["model_state_dict"]["scale.centre_D"], centre_D, atol=1e-5)
