@@ -62,7 +62,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             measure_seed(table, options.images, Path(folder) / str(seed), overrides | {"training.seed": seed})
             for seed in range(1, 2 if options.quick else options.seeds + 1)
         ]
-    means = {name: mean(one[name] for one in runs) for name, value in runs[0].items() if value is not None}
+    means = {
+        name: mean(one[name] for one in runs)
+        for name, value in runs[0].items()
+        if name != "seed" and value is not None
+    }
     bounds = {"recall@10_low": min(one["recall@10_low"] for one in runs)}
     bounds["recall@10_high"] = max(one["recall@10_high"] for one in runs)
     return {"mean": means | bounds, "least": _least(runs), "seeds": runs}
