@@ -35,7 +35,7 @@ class Ask:
     share: float = 1.0
     allowed: np.ndarray | None = None
     exact: bool = False
-    candidate_rows: int = 20
+    candidate_rows: int = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
