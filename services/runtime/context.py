@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.propagate import inject
@@ -86,6 +87,15 @@ def entered(call: Call) -> Iterator[Call]:
 def present_call() -> Call | None:
     """The call that this code runs for; None outside a call."""
     return _present.get()
+
+
+def message_bytes(message: Any) -> int:
+    """How large the present call's message is; outside a call it is counted, which writes it whole."""
+    call = _present.get()
+    if call is not None and call.message_bytes:
+        return call.message_bytes
+    size: int = message.ByteSize()
+    return size
 
 
 def note(**figures: object) -> None:

@@ -31,7 +31,7 @@ from services.recommender.wire.replies import (
     recommend_reply,
     served,
 )
-from services.runtime.context import present_call
+from services.runtime.context import message_bytes, present_call
 from services.runtime.errors import ServiceError, Unavailable
 from services.runtime.limits import to_message
 from vector_index.view import SegmentedView
@@ -70,7 +70,8 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         started = time.perf_counter()
         collection = self._collections.named(request.collection)
         question = await self._executors.convert(
-            lambda: read_question(request, self._settings.limits, self._settings.new_days), request.ByteSize()
+            lambda: read_question(request, self._settings.limits, self._settings.new_days),
+            message_bytes(request),
         )
         with self._admission.admitted(), collection.hold() as release:
             await self._await_revision(release, read_revision(request))
@@ -95,7 +96,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         collection = self._collections.named(request.collection)
         questions = await self._executors.convert(
             lambda: read_questions(request, collection.name, self._settings.limits, self._settings.new_days),
-            request.ByteSize(),
+            message_bytes(request),
         )
         with self._admission.admitted(len(questions)), collection.hold() as release:
             await self._await_revision(release, read_revision(request))
@@ -119,7 +120,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         collection = self._collections.named(request.collection)
         question = await self._executors.convert(
             lambda: read_bestseller_question(request, self._settings.limits, self._settings.new_days),
-            request.ByteSize(),
+            message_bytes(request),
         )
         with self._admission.admitted(), collection.hold() as release:
             await self._await_revision(release, read_revision(request))

@@ -7,6 +7,7 @@ from typing import Final
 from atelier.recommender.v1 import catalog_pb2
 
 from services.recommender.wire.bounds import check_count, check_item_id, read_time
+from services.runtime.context import message_bytes
 from services.runtime.errors import InvalidArgument, ServiceError, to_status
 from services.runtime.limits import Limits
 
@@ -18,7 +19,7 @@ MOST_DELETED: Final = 1_000
 def check_upsert(request: catalog_pb2.UpsertItemsRequest, limits: Limits) -> None:
     """Raises InvalidArgument: if a bound of count or size is exceeded, or an identifier repeated."""
     check_count(request.items, "items", least=1, most=limits.message_images)
-    size = request.ByteSize()
+    size = message_bytes(request)
     if size > limits.message_bytes:
         raise InvalidArgument(
             f"the message has {size} bytes, the bound is {limits.message_bytes}: send it in several messages",
