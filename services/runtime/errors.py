@@ -235,18 +235,20 @@ def _short(message: str) -> str:
 def from_status(status: status_pb2.Status) -> ServiceError:
     """The error that a service answered with, its message on one line."""
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    request = error_details_pb2.BadRequest()
     retry_after_s, items = None, list[types_pb2.ItemError]()
     for detail in status.details:
         if detail.Unpack(retry):
             retry_after_s = retry.retry_delay.ToMilliseconds() / 1_000
         elif detail.Is(types_pb2.ItemError.DESCRIPTOR):
             items.append(types_pb2.ItemError.FromString(detail.value))
-        else:
+        elif not detail.Unpack(request):
             detail.Unpack(info)
     kind = _BY_CODE.get(status.code, ServiceError)
     return kind(
         " ".join(status.message.split()) or kind.code.name,
         reason=info.reason,
+        field=request.field_violations[0].field if request.field_violations else "",
         retry_after_s=retry_after_s,
         metadata=info.metadata,
         details=items,

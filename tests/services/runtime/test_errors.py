@@ -142,3 +142,11 @@ def test_a_message_in_any_script_arrives(letter: str) -> None:
     assert 1_000 < len(header) <= LONGEST_MESSAGE
     assert len(b64encode(status.SerializeToString())) + len(header) < 8_000
     assert len(status.details) == 2
+
+
+def test_the_field_at_fault_reaches_the_caller() -> None:
+    """A client reads which field of its request was wrong, beside the reason (S-1)."""
+    error = from_status(to_status(InvalidArgument("count is 0", reason="OUT_OF_RANGE", field="item_count")))
+
+    assert (error.field, error.reason) == ("item_count", "OUT_OF_RANGE")
+    assert from_status(to_status(NotFound("gone"))).field == ""
