@@ -80,6 +80,9 @@ def fashion_config(clip_directory: Path) -> FashionConfig:
             "image.source": str(clip_directory),
             "training.max_epochs": 12,
             "training.learning_rate": 1e-3,
+            "training.batch_size": 64,
+            "training.temperature": 0.1,
+            "training.schedule": "constant",
             "training.device": "cpu",
             "training.wandb_enabled": False,
         }

@@ -134,7 +134,13 @@ def _train_run(config: FashionConfig, image: Version, space: Workspace, data: Pa
     garments = quick_garments(garments)
     split = split_records(garments, config.training.seed, config.split)
     epochs = -(-_STEPS // -(-len(split.train) // _BATCH_SIZE))
-    changed = {"max_epochs": epochs, "standalone_epochs": 1, "batch_size": _BATCH_SIZE, "learning_rate": 1e-3}
+    changed = {
+        "max_epochs": epochs,
+        "standalone_epochs": 1,
+        "batch_size": _BATCH_SIZE,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+    }
     config = change_settings(config, {f"training.{name}": value for name, value in changed.items()})
     run = replace(space, out=space.out / "run")
     report = train_fashion(config, garments, image, run)
