@@ -91,7 +91,8 @@ class MappedGraph:
     ) -> Matches:
         """The nearest rows that the walk over the graph reaches; fewer than `count` where it reaches no more.
 
-        query_BD: float64, norm 1, contiguous. budget: rows to compare with; a walk that needs more gives none.
+        query_BD: float64, norm 1, contiguous. budget: rows to compare with; a walk that needs more gives
+        none.
         """
         matches = _matches(len(query_BD), count)
         _library.atelier_graph_search(

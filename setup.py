@@ -1,0 +1,17 @@
+"""The part of the build that pyproject.toml cannot state: a library in C++ for ctypes.
+
+It is no Python module: it needs a compiler, as hnswlib does, and no Python.h.
+"""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "vector_index._native",
+            sources=["vector_index/native.cpp"],
+            language="c++",
+            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"],
+        )
+    ]
+)
