@@ -141,11 +141,15 @@ class RecommenderClient(BlockingClient):
         *,
         collection: str = FASHION,
         include_picture: bool = False,
+        include_vector: bool = False,
         deadline_s: float = DEADLINE_S,
     ) -> catalog_pb2.GetItemResponse:
-        """One item, with its picture if asked for. Raises NotFound."""
+        """One item, with its picture and its vector if asked for. Raises NotFound."""
         request = catalog_pb2.GetItemRequest(
-            collection=collection, item_id=item_id, include_picture=include_picture
+            collection=collection,
+            item_id=item_id,
+            include_picture=include_picture,
+            include_vector=include_vector,
         )
         return self._call(self._catalog.GetItem, request, deadline_s)
 

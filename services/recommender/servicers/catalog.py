@@ -4,10 +4,13 @@
 from typing import Any
 
 from atelier.recommender.v1 import catalog_pb2, catalog_pb2_grpc
+from atelier.types.v1 import types_pb2
 
-from services.messages.contents import read_record, read_vector
+from services.messages.contents import read_record, read_vector, write_vector
 from services.messages.replies import all_failed, write_identity, write_timings
+from services.recommender.catalog.items import Item
 from services.recommender.catalog.store import Catalog
+from services.recommender.errors import DamagedCatalog
 from services.recommender.executors import Executors
 from services.recommender.release.collection import Collections
 from services.recommender.settings import RecommenderSettings
@@ -16,7 +19,7 @@ from services.recommender.wire import catalog as wire
 from services.recommender.wire.bounds import check_item_id, check_picture
 from services.recommender.wire.items import item as write_item
 from services.recommender.wire.replies import failures
-from services.runtime.errors import InvalidArgument, NotFound, ServiceError
+from services.runtime.errors import Aborted, InvalidArgument, NotFound, ServiceError
 
 
 class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
@@ -81,17 +84,19 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         )
 
     async def GetItem(self, request: catalog_pb2.GetItemRequest, context: Any) -> catalog_pb2.GetItemResponse:
-        """One item, with its picture if asked for."""
-        collection = self._collections.named(request.collection)
-        item_id = check_item_id(request.item_id)
-        items = await self._executors.read(lambda: self._catalog.find(collection.name, [item_id]))
-        if item_id not in items:
-            raise NotFound(f"the collection {collection.name} has no item {item_id}", reason="NO_ITEM")
-        item = items[item_id]
-        picture = b""
+        """One item, with its picture and its vector if asked for."""
+        name, item_id = self._collections.named(request.collection).name, check_item_id(request.item_id)
+        item = await self._executors.read(lambda: self._item(name, item_id))
+        reply = catalog_pb2.GetItemResponse(item=write_item(item))
         if request.include_picture and item.picture_digest:
-            picture = await self._executors.read(lambda: self._catalog.pictures.read(item.picture_digest))
-        return catalog_pb2.GetItemResponse(item=write_item(item), picture=picture)
+            reply.picture = await self._executors.read(
+                lambda: self._catalog.pictures.read(item.picture_digest)
+            )
+        if request.include_vector:
+            vector = await self._executors.read(lambda: self._vector(name, item))
+            if vector is not None:
+                reply.vector.CopyFrom(vector)
+        return reply
 
     async def ListItems(
         self, request: catalog_pb2.ListItemsRequest, context: Any
@@ -108,6 +113,28 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             next_page_token=wire.page_token(items[size - 1].item_id) if more else "",
             total_count=total,
         )
+
+    def _item(self, collection: str, item_id: str) -> Item:
+        items = self._catalog.find(collection, [item_id])
+        if item_id not in items:
+            raise NotFound(f"the collection {collection} has no item {item_id}", reason="NO_ITEM")
+        return items[item_id]
+
+    def _vector(self, collection: str, item: Item) -> types_pb2.SpaceVector | None:
+        """The item's vector in the collection's space, None before it serves.
+
+        Raises DamagedCatalog: if it is lost. Raises Aborted: if the item or the space changed meanwhile.
+        """
+        space_id = self._catalog.state(collection).space_id
+        if not space_id:
+            return None
+        vectors = self._catalog.vectors_of([item.source], space_id)
+        if item.source in vectors:
+            return write_vector(space_id, vectors[item.source])
+        same = self._catalog.state(collection).space_id == space_id
+        if same and self._item(collection, item.item_id).source == item.source:
+            raise DamagedCatalog(f"the vector of item {item.item_id} is missing or damaged")
+        raise Aborted(f"item {item.item_id} changed while it was read: ask again")
 
     def _draft(self, item: catalog_pb2.UpsertItem) -> ItemDraft | ServiceError:
         try:

@@ -70,7 +70,9 @@ class Shop(
 
     def GetItem(self, request: catalog_pb2.GetItemRequest, context: Any) -> Any:
         picture = self.items[request.item_id] if request.include_picture else b""
-        return catalog_pb2.GetItemResponse(item=resources_pb2.Item(item_id=request.item_id), picture=picture)
+        vector = types_pb2.SpaceVector(values=[1, 2]) if request.include_vector else None
+        item = resources_pb2.Item(item_id=request.item_id)
+        return catalog_pb2.GetItemResponse(item=item, picture=picture, vector=vector)
 
     def Recommend(self, request: recommender_pb2.RecommendRequest, context: Any) -> Any:
         return recommender_pb2.RecommendResponse(collection=request.collection)
@@ -100,6 +102,7 @@ def test_items_are_upserted_in_chunks_and_listed_in_pages() -> None:
         assert (reply.catalogue_revision, len(reply.models)) == (3, 1)
         assert [one.item_id for one in client.list_items(page_size=70)] == names
         assert client.get_item("i0007", include_picture=True).picture == b"x"
+        assert client.get_item("i0007", include_vector=True).vector.values == [1, 2]
         assert client.get_status().live_count == 300
         assert client.delete_items([*names, *names, "other"]) == 300
         assert shop.sizes[3:] == [601]

@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$atelier/recommender/v1/catalog.proto\x12\x16\x61telier.recommender.v1\x1a&atelier/recommender/v1/resources.proto\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"[\n\x12UpsertItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x31\n\x05items\x18\x02 \x03(\x0b\x32\".atelier.recommender.v1.UpsertItem\"\xc9\x01\n\x13UpsertItemsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.atelier.recommender.v1.UpsertItemResult\x12/\n\x06models\x18\x02 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x1a\n\x12\x63\x61talogue_revision\x18\x03 \x01(\x03\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.atelier.types.v1.Timings\":\n\x12\x44\x65leteItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\"H\n\x13\x44\x65leteItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x05\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x03\"N\n\x0eGetItemRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x17\n\x0finclude_picture\x18\x03 \x01(\x08\"N\n\x0fGetItemResponse\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x0f\n\x07picture\x18\x02 \x01(\x0c\"M\n\x10ListItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x11ListItemsResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\"\x80\x02\n\nUpsertItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12/\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x12+\n\nattributes\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0breleased_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08in_stock\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x12\n\nproduct_id\x18\x07 \x01(\tB\t\n\x07\x63ontentB\x0b\n\t_in_stock\"v\n\x10UpsertItemResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x12\n\x08revision\x18\x03 \x01(\x03H\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome2\xba\x03\n\x0e\x43\x61talogService\x12p\n\x0bUpsertItems\x12*.atelier.recommender.v1.UpsertItemsRequest\x1a+.atelier.recommender.v1.UpsertItemsResponse\"\x08\xf8\xd4\x18\x02\x80\xd5\x18\x01\x12l\n\x0b\x44\x65leteItems\x12*.atelier.recommender.v1.DeleteItemsRequest\x1a+.atelier.recommender.v1.DeleteItemsResponse\"\x04\xf8\xd4\x18\x02\x12`\n\x07GetItem\x12&.atelier.recommender.v1.GetItemRequest\x1a\'.atelier.recommender.v1.GetItemResponse\"\x04\xf8\xd4\x18\x01\x12\x66\n\tListItems\x12(.atelier.recommender.v1.ListItemsRequest\x1a).atelier.recommender.v1.ListItemsResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$atelier/recommender/v1/catalog.proto\x12\x16\x61telier.recommender.v1\x1a&atelier/recommender/v1/resources.proto\x1a\x1d\x61telier/types/v1/access.proto\x1a\x1c\x61telier/types/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"[\n\x12UpsertItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x31\n\x05items\x18\x02 \x03(\x0b\x32\".atelier.recommender.v1.UpsertItem\"\xc9\x01\n\x13UpsertItemsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.atelier.recommender.v1.UpsertItemResult\x12/\n\x06models\x18\x02 \x03(\x0b\x32\x1f.atelier.types.v1.ModelIdentity\x12\x1a\n\x12\x63\x61talogue_revision\x18\x03 \x01(\x03\x12*\n\x07timings\x18\x04 \x01(\x0b\x32\x19.atelier.types.v1.Timings\":\n\x12\x44\x65leteItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\"H\n\x13\x44\x65leteItemsResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x05\x12\x1a\n\x12\x63\x61talogue_revision\x18\x02 \x01(\x03\"f\n\x0eGetItemRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x17\n\x0finclude_picture\x18\x03 \x01(\x08\x12\x16\n\x0einclude_vector\x18\x04 \x01(\x08\"}\n\x0fGetItemResponse\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x0f\n\x07picture\x18\x02 \x01(\x0c\x12-\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVector\"M\n\x10ListItemsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x11ListItemsResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.atelier.recommender.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\"\x80\x02\n\nUpsertItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12/\n\x06vector\x18\x03 \x01(\x0b\x32\x1d.atelier.types.v1.SpaceVectorH\x00\x12+\n\nattributes\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0breleased_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08in_stock\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x12\n\nproduct_id\x18\x07 \x01(\tB\t\n\x07\x63ontentB\x0b\n\t_in_stock\"v\n\x10UpsertItemResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x12\n\x08revision\x18\x03 \x01(\x03H\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome2\xba\x03\n\x0e\x43\x61talogService\x12p\n\x0bUpsertItems\x12*.atelier.recommender.v1.UpsertItemsRequest\x1a+.atelier.recommender.v1.UpsertItemsResponse\"\x08\xf8\xd4\x18\x02\x80\xd5\x18\x01\x12l\n\x0b\x44\x65leteItems\x12*.atelier.recommender.v1.DeleteItemsRequest\x1a+.atelier.recommender.v1.DeleteItemsResponse\"\x04\xf8\xd4\x18\x02\x12`\n\x07GetItem\x12&.atelier.recommender.v1.GetItemRequest\x1a\'.atelier.recommender.v1.GetItemResponse\"\x04\xf8\xd4\x18\x01\x12\x66\n\tListItems\x12(.atelier.recommender.v1.ListItemsRequest\x1a).atelier.recommender.v1.ListItemsResponse\"\x04\xf8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,17 +54,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEITEMSRESPONSE']._serialized_start=610
   _globals['_DELETEITEMSRESPONSE']._serialized_end=682
   _globals['_GETITEMREQUEST']._serialized_start=684
-  _globals['_GETITEMREQUEST']._serialized_end=762
-  _globals['_GETITEMRESPONSE']._serialized_start=764
-  _globals['_GETITEMRESPONSE']._serialized_end=842
-  _globals['_LISTITEMSREQUEST']._serialized_start=844
-  _globals['_LISTITEMSREQUEST']._serialized_end=921
-  _globals['_LISTITEMSRESPONSE']._serialized_start=923
-  _globals['_LISTITEMSRESPONSE']._serialized_end=1033
-  _globals['_UPSERTITEM']._serialized_start=1036
-  _globals['_UPSERTITEM']._serialized_end=1292
-  _globals['_UPSERTITEMRESULT']._serialized_start=1294
-  _globals['_UPSERTITEMRESULT']._serialized_end=1412
-  _globals['_CATALOGSERVICE']._serialized_start=1415
-  _globals['_CATALOGSERVICE']._serialized_end=1857
+  _globals['_GETITEMREQUEST']._serialized_end=786
+  _globals['_GETITEMRESPONSE']._serialized_start=788
+  _globals['_GETITEMRESPONSE']._serialized_end=913
+  _globals['_LISTITEMSREQUEST']._serialized_start=915
+  _globals['_LISTITEMSREQUEST']._serialized_end=992
+  _globals['_LISTITEMSRESPONSE']._serialized_start=994
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1104
+  _globals['_UPSERTITEM']._serialized_start=1107
+  _globals['_UPSERTITEM']._serialized_end=1363
+  _globals['_UPSERTITEMRESULT']._serialized_start=1365
+  _globals['_UPSERTITEMRESULT']._serialized_end=1483
+  _globals['_CATALOGSERVICE']._serialized_start=1486
+  _globals['_CATALOGSERVICE']._serialized_end=1928
 # @@protoc_insertion_point(module_scope)

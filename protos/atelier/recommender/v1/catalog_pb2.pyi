@@ -51,22 +51,26 @@ class DeleteItemsResponse(_message.Message):
     def __init__(self, deleted_count: _Optional[int] = ..., catalogue_revision: _Optional[int] = ...) -> None: ...
 
 class GetItemRequest(_message.Message):
-    __slots__ = ("collection", "item_id", "include_picture")
+    __slots__ = ("collection", "item_id", "include_picture", "include_vector")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_PICTURE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_VECTOR_FIELD_NUMBER: _ClassVar[int]
     collection: str
     item_id: str
     include_picture: bool
-    def __init__(self, collection: _Optional[str] = ..., item_id: _Optional[str] = ..., include_picture: _Optional[bool] = ...) -> None: ...
+    include_vector: bool
+    def __init__(self, collection: _Optional[str] = ..., item_id: _Optional[str] = ..., include_picture: _Optional[bool] = ..., include_vector: _Optional[bool] = ...) -> None: ...
 
 class GetItemResponse(_message.Message):
-    __slots__ = ("item", "picture")
+    __slots__ = ("item", "picture", "vector")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     PICTURE_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
     item: _resources_pb2.Item
     picture: bytes
-    def __init__(self, item: _Optional[_Union[_resources_pb2.Item, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
+    vector: _types_pb2.SpaceVector
+    def __init__(self, item: _Optional[_Union[_resources_pb2.Item, _Mapping]] = ..., picture: _Optional[bytes] = ..., vector: _Optional[_Union[_types_pb2.SpaceVector, _Mapping]] = ...) -> None: ...
 
 class ListItemsRequest(_message.Message):
     __slots__ = ("collection", "page_size", "page_token")

@@ -57,6 +57,33 @@ def test_item_comes_back_as_it_was_given(recommender):
     assert recommender.get("a.b:C_1-").picture == b""
 
 
+def test_the_vector_comes_back_when_asked_for(recommender, models):
+    """In the collection's space: a bare vector as it was sent, a picture's as it was embedded (R-4, R-12)."""
+    space_id = models[1].space_id
+    values = (np.arange(DIMENSION, dtype=np.float32) + np.float32(0.1)) * np.float32(0.3)
+    recommender.upsert(item("bare", vector=(space_id, values)), item("a", "knit red"))
+
+    bare, pictured = (recommender.get(name, include_vector=True).vector for name in ("bare", "a"))
+
+    assert (bare.space_id, pictured.space_id) == (space_id, space_id)
+    assert np.array_equal(np.array(bare.values, dtype=np.float32), values)
+    assert np.array_equal(
+        np.array(pictured.values, dtype=np.float32), vector_of(["knit", "red"], models[1].space_id)
+    )
+    assert not recommender.get("bare").HasField("vector")
+
+
+def test_a_damaged_vector_is_not_given_away(recommender):
+    """DATA_LOSS names the item; without the vector it can still be read (R-12)."""
+    recommender.upsert(item("a", "knit"))
+    source = recommender.catalog.find("fashion", ["a"])["a"].source
+    recommender.catalog.drop_vectors([source], recommender.status().space_id)
+
+    with pytest.raises(errors.DataLoss, match="the vector of item a is missing or damaged"):
+        recommender.get("a", include_vector=True)
+    assert recommender.get("a").item.item_id == "a"
+
+
 def test_defaults(recommender):
     """An item is in stock and released now unless the request says otherwise; a later upsert keeps the
     release, not the stock.
