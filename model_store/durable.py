@@ -7,6 +7,7 @@ stands on it.
 import fcntl
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -107,6 +108,29 @@ def rename(source: Path, target: Path) -> None:
     sync_path(source)
     source.replace(target)
     sync_path(target.parent)
+
+
+@contextmanager
+def staging(path: Path) -> Iterator[Path]:
+    """Yield a new directory beside `path`, removed when the block ends unless it was renamed.
+
+    Missing parent directories are created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    staged.mkdir()
+    try:
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def sync_tree(root: Path) -> None:
+    """Flush every file and every directory below `root`, and `root` itself, to the disk."""
+    for folder, _, names in os.walk(root, topdown=False):
+        for name in names:
+            sync_path(Path(folder, name))
+        sync_path(Path(folder))
 
 
 def sync_path(path: Path) -> None:

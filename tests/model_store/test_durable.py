@@ -19,6 +19,8 @@ from model_store.durable import (
     observing,
     rename,
     replacing,
+    staging,
+    sync_tree,
     write_bytes,
     write_text,
 )
@@ -209,3 +211,21 @@ def test_checkpoints_are_seen_where_they_are_observed(tmp_path: Path) -> None:
     checkpoint("unseen")
 
     assert seen == [("before rename", False), ("after", True)]
+
+
+def test_a_staging_directory_is_gone_unless_it_was_renamed(tmp_path: Path) -> None:
+    """It lies beside its target; a rename keeps it, an error removes it with its files."""
+    target = tmp_path / "deep" / "out"
+
+    with pytest.raises(FileNotFoundError), staging(target) as staged:
+        (staged / "none" / "file").touch()
+    left = list(target.parent.iterdir())
+    with staging(target) as staged:
+        (staged / "folder").mkdir()
+        (staged / "folder" / "file").write_text("x")
+        sync_tree(staged)
+        rename(staged, target)
+
+    assert left == []
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+    assert (target / "folder" / "file").read_text() == "x"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from services.recommender.catalog.items import Item, ItemEntry
-from services.recommender.catalog.schema import item_checksum
+from services.recommender.catalog.schema import item_checksum, vector_checksum
 from services.recommender.errors import DamagedCatalog
 
 # The columns of `items` in the order of the checksum, which covers all but itself.
@@ -50,6 +50,28 @@ def is_whole(row: Row) -> bool:
     """Whether the row is what was written."""
     try:
         return bool(item_checksum(row[:_CHECKSUM]) == row[_CHECKSUM])
+    except (TypeError, ValueError):
+        return False
+
+
+def check_rows(connection: sqlite3.Connection) -> int:
+    """How many items there are. Raises DamagedCatalog: naming the first damaged item or vector."""
+    count = 0
+    # Text that is not UTF-8 comes with surrogates, so its checksum fails.
+    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
+    for row in connection.execute(f"select {COLUMNS} from items"):
+        count += 1
+        if not is_whole(row):
+            raise DamagedCatalog(f"item {row[ITEM_ID]!a:.128} is not what was written: upsert or delete it")
+    for row in connection.execute("select source, space_id, vector, checksum from vectors"):
+        if not _is_whole_vector(*row):
+            raise DamagedCatalog(f"the vector of content {row[0]!a:.80} is not what was written")
+    return count
+
+
+def _is_whole_vector(source: Any, space_id: Any, data: Any, checksum: Any) -> bool:
+    try:
+        return bool(vector_checksum(source, space_id, data) == checksum)
     except (TypeError, ValueError):
         return False
 
