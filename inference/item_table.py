@@ -10,14 +10,16 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from inference.errors import InvalidTable
 
 IMAGE, ITEM, GROUP = "image", "item_id", "group"
+# A column of JSON lines with the attributes as an object; the columns of the row are attributes beside it.
+ATTRIBUTES = "attributes"
 LIST_SEPARATOR = "|"
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 _SHOWN = 20
@@ -36,7 +38,7 @@ class ItemRow:
     line: the last line of its row in the file, from 1. image: the path of its picture as the table has it.
     item_id: by default that of `default_item_ids`. group: items of a group stay together in a split; by
     default the item's own identifier. attributes: text or lists of text in a CSV, JSON values in JSON lines;
-    empty values are left out.
+    empty values are left out. other: values of the columns that the reader was asked to keep apart.
     """
 
     line: int
@@ -44,15 +46,22 @@ class ItemRow:
     item_id: str
     group: str
     attributes: Mapping[str, Any]
+    other: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_item_table(path: Path) -> Iterator[ItemRow]:
+def read_item_table(
+    path: Path, *, other: Collection[str] = (), instead_of_image: str = ""
+) -> Iterator[ItemRow]:
     """The rows of a table in order.
+
+    other: columns that are no attributes. instead_of_image: that of them which a row with an `item_id` may
+    have in place of a picture.
 
     Suffix .jsonl, .ndjson or .json: a JSON object a line. Any other: CSV with a header, where `|` separates
     the values of a list; in UTF-8, with or without a byte-order mark, or else in CP949, which Korean Excel
-    saves. The column `image` is required; `item_id` and `group` are optional; every other
-    column is an attribute. The file is read twice, so that an error comes before the first row.
+    saves. The column `image` is required; `item_id` and `group` are optional; every other column is an
+    attribute, as is what an object `attributes` of JSON lines holds, which stays as it is. The file is read
+    twice, so that an error comes before the first row.
     Raises InvalidTable: for a file that cannot be read or has no column `image`, and for bad rows, each
     with its line and its fault.
     """
@@ -61,16 +70,18 @@ def read_item_table(path: Path) -> Iterator[ItemRow]:
     for line, row in _rows(path):
         if isinstance(row, str):
             problems.append(f"line {line}: {row}")
-        elif not _text(row, IMAGE):
-            problems.append(f"line {line}: no {IMAGE}")
-        else:
+        elif _text(row, IMAGE):
             pictures.append(_picture(row))
+        elif not (instead_of_image and row.get(instead_of_image)):
+            problems.append(f"line {line}: no {IMAGE}")
+        elif not _text(row, ITEM):
+            problems.append(f"line {line}: no {ITEM}, which a row without {IMAGE} needs")
     if problems:
         more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         listed = "\n  ".join(problems[:_SHOWN])
         raise InvalidTable(f"{path}: bad rows: {len(problems)}\n  {listed}{more}")
     defaults = default_item_ids(pictures)
-    return (_item(line, row, defaults) for line, row in _rows(path) if isinstance(row, dict))
+    return (_item(line, row, defaults, other) for line, row in _rows(path) if isinstance(row, dict))
 
 
 def default_item_ids(names: Sequence[str]) -> dict[str, str]:
@@ -98,8 +109,10 @@ def words_of(value: object) -> tuple[str, ...]:
     return tuple(word for item in listed if (word := str(item).strip()))
 
 
-def _item(line: int, row: Mapping[str, Any], defaults: Mapping[str, str]) -> ItemRow:
-    image = _text(row, IMAGE)
+def _item(line: int, row: Mapping[str, Any], defaults: Mapping[str, str], other: Collection[str]) -> ItemRow:
+    image, record = _text(row, IMAGE), row.get(ATTRIBUTES)
+    nested = record if isinstance(record, dict) else {}
+    apart = {IMAGE, ITEM, GROUP, *other} | ({ATTRIBUTES} if record is nested else set())
     identifier = _text(row, ITEM) or defaults[_picture(row)]
     return ItemRow(
         line=line,
@@ -109,8 +122,10 @@ def _item(line: int, row: Mapping[str, Any], defaults: Mapping[str, str]) -> Ite
         attributes={
             name: value
             for name, value in row.items()
-            if name and name not in (IMAGE, ITEM, GROUP) and value not in (None, "", [])
-        },
+            if name and name not in apart and value not in (None, "", [])
+        }
+        | nested,
+        other={name: row[name] for name in other if row.get(name) not in (None, "", [])},
     )
 
 

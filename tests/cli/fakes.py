@@ -1,5 +1,6 @@
 """A ranker and a recommender that answer by simple rules, as real gRPC servers in this process."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,11 +19,13 @@ from atelier.recommender.v1 import (
     resources_pb2,
 )
 from atelier.types.v1 import types_pb2
+from google.protobuf import timestamp_pb2
 from google.rpc import code_pb2
 
 from tests.services.client.conftest import fail, serving, status
 
 HEAD = types_pb2.ModelIdentity(name="artwork-head", version=3, digest="ab" * 32, trained=True)
+RELEASED = timestamp_pb2.Timestamp(seconds=1_700_000_000)
 ENCODER = types_pb2.ModelIdentity(name="fashion-image", version=2, digest="cd" * 32, trained=False)
 
 
@@ -89,6 +92,8 @@ class FakeShop(
 
     def __init__(self) -> None:
         self.items: dict[str, catalog_pb2.UpsertItem] = {}
+        self.revisions: dict[str, int] = {}
+        self.sent: list[list[str]] = []
         self.queries: list[recommender_pb2.RecommendRequest] = []
         self.bestsellers: list[recommender_pb2.RecommendFromBestsellersRequest] = []
         self.events: dict[str, insight_pb2.FeedbackEvent] = {}
@@ -96,13 +101,22 @@ class FakeShop(
 
     def UpsertItems(self, request: catalog_pb2.UpsertItemsRequest, context: Any) -> Any:
         reply = catalog_pb2.UpsertItemsResponse(models=[ENCODER], catalogue_revision=7)
+        self.sent.append([item.item_id for item in request.items])
         for index, item in enumerate(request.items):
             result = reply.results.add(index=index, item_id=item.item_id)
+            before = self.items.get(item.item_id)
             if item.item_id.startswith("bad"):
                 result.error.CopyFrom(status(code_pb2.INVALID_ARGUMENT, "no picture"))
             else:
-                result.revision = 7
+                changes = before is not None and before != item
+                self.revisions[item.item_id] = self.revisions.get(item.item_id, 7) + changes
+                result.revision = self.revisions[item.item_id]
                 self.items[item.item_id] = item
+        if self.items.keys().isdisjoint(item.item_id for item in request.items):
+            details = [
+                types_pb2.ItemError(index=r.index, id=r.item_id, status=r.error) for r in reply.results
+            ]
+            fail(context, status(code_pb2.INVALID_ARGUMENT, "no picture", *details))
         return reply
 
     def ListModels(self, request: Any, context: Any) -> recommender_pb2.ListModelsResponse:
@@ -119,7 +133,8 @@ class FakeShop(
     def GetItem(self, request: catalog_pb2.GetItemRequest, context: Any) -> Any:
         item = self.items[request.item_id]
         picture = item.image if request.include_picture else b""
-        return catalog_pb2.GetItemResponse(item=self._item(request.item_id), picture=picture)
+        vector = item.vector if request.include_vector and item.HasField("vector") else None
+        return catalog_pb2.GetItemResponse(item=self._item(request.item_id), picture=picture, vector=vector)
 
     def Recommend(self, request: recommender_pb2.RecommendRequest, context: Any) -> Any:
         self.queries.append(request)
@@ -182,8 +197,16 @@ class FakeShop(
         return index_pb2.DropBlockingItemsResponse(deleted_count=1_200, catalogue_revision=9)
 
     def _item(self, item_id: str) -> resources_pb2.Item:
-        attributes = self.items[item_id].attributes
-        return resources_pb2.Item(item_id=item_id, attributes=attributes, in_stock=True, revision=7)
+        item = self.items[item_id]
+        return resources_pb2.Item(
+            item_id=item_id,
+            attributes=item.attributes,
+            released_at=item.released_at if item.HasField("released_at") else RELEASED,
+            in_stock=item.in_stock or not item.HasField("in_stock"),
+            picture_digest=hashlib.sha256(item.image).hexdigest() if item.image else "",
+            revision=self.revisions.get(item_id, 7),
+            product_id=item.product_id,
+        )
 
 
 @dataclass

@@ -160,3 +160,46 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
 def test_the_words_of_a_value(value: object, words: tuple[str, ...]):
     """A list gives its words, anything else itself as text; empty words are left out."""
     assert words_of(value) == words
+
+
+def test_columns_can_be_kept_apart(tmp_path: Path):
+    """They are no attributes; empty ones are left out, `false` stays (R-12)."""
+    text = json.dumps({"image": "a.jpg", "in_stock": False, "product_id": "", "colour": "red"})
+    path = _write(tmp_path / "shop.jsonl", text)
+
+    (row,) = read_item_table(path, other=("in_stock", "product_id"))
+
+    assert (row.attributes, row.other) == ({"colour": "red"}, {"in_stock": False})
+
+
+def test_an_object_of_attributes_stays_as_it_is(tmp_path: Path):
+    """It may name a field as a column is named, and hold what a column leaves out (R-12)."""
+    inner = {"image": "x", "in_stock": "y", "tags": [], "note": ""}
+    path = _write(tmp_path / "shop.jsonl", json.dumps({"image": "a.jpg", "b": 1, "attributes": inner}))
+
+    (row,) = read_item_table(path, other=("in_stock",))
+
+    assert (row.attributes, row.other) == ({"b": 1} | inner, {})
+
+
+def test_a_column_called_attributes_is_an_attribute_unless_it_is_an_object(tmp_path: Path):
+    """As in a CSV."""
+    (row,) = _read(tmp_path / "shop.csv", "image,attributes\na.jpg,wool\n")
+
+    assert row.attributes == {"attributes": "wool"}
+
+
+def test_another_column_can_stand_for_the_picture(tmp_path: Path):
+    """Such a row needs an identifier; without either it is refused with its line (R-12)."""
+    rows = [{"item_id": "bare", "vector": [1]}, {"vector": [1]}, {"item_id": "none"}]
+    path = _write(tmp_path / "shop.jsonl", "\n".join(map(json.dumps, rows[:1])))
+    bad = _write(tmp_path / "bad.jsonl", "\n".join(map(json.dumps, rows)))
+
+    (row,) = read_item_table(path, other=("vector",), instead_of_image="vector")
+
+    assert (row.item_id, row.image, row.other) == ("bare", "", {"vector": [1]})
+    needs = r"line 2: no item_id, which a row without image needs\n.*line 3: no image"
+    with pytest.raises(InvalidTable, match=needs):
+        read_item_table(bad, other=("vector",), instead_of_image="vector")
+    with pytest.raises(InvalidTable, match="line 1: no image"):
+        read_item_table(path)
