@@ -92,6 +92,9 @@ class SegmentDirectory:
         self._identity = identity
         self._graph = graph or GraphSettings()
         self._files: dict[str, _File] = {}
+        # Created by one thread while another keeps: not in a manifest yet, and not to be removed.
+        self._unkept: set[str] = set()
+        self._building: set[str] = set()
         self._stopped = threading.Event()
         self._digest = ""
 
@@ -108,6 +111,7 @@ class SegmentDirectory:
         """
         segments = []
         self._files, self._digest = {}, ""
+        self._unkept.clear()
         try:
             manifest = self._read_manifest(through)
         except DamagedFile as error:
@@ -129,6 +133,7 @@ class SegmentDirectory:
         rows = LiveRows(parts)
         self._path.mkdir(parents=True, exist_ok=True)
         staging = self._path / f"{_STAGING}{uuid.uuid4().hex}"
+        self._building.add(staging.name)
         staging.mkdir()
         try:
             checkpoint("segment begun")
@@ -139,6 +144,7 @@ class SegmentDirectory:
             raise OSError(0, f"a segment was not written as it was built: {error}") from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+            self._building.discard(staging.name)
 
     def keep(self, segments: Sequence[Segment], revision: int) -> None:
         """Make the manifest name exactly these segments, then remove the files of others. Raises OSError."""
@@ -154,8 +160,14 @@ class SegmentDirectory:
         write_bytes(self._path / MANIFEST, data)
         checkpoint("after manifest")
         self._digest = hash_file(self._path / MANIFEST)
-        self._files = {segment.name: self._files[segment.name] for segment in segments}
+        names = {segment.name for segment in segments}
+        self._unkept -= names
+        self._files = {name: file for name, file in self._files.items() if name in names | self._unkept}
         self._clean()
+
+    def discard(self, segment: Segment) -> None:
+        """Forget a created segment that no view holds; its files go with the next `keep`."""
+        self._unkept.discard(segment.name)
 
     def stop(self) -> None:
         """Abandon what is being built."""
@@ -207,6 +219,8 @@ class SegmentDirectory:
             sha256=digest,
             contents_sha256=hash_file(contents),
         )
+        self._unkept.add(file.name)
+        self._files[file.name] = file
         rename(contents, self._path / f"{file.name}{_CONTENTS}")
         checkpoint("before segment rename")
         rename(graph, self._path / f"{file.name}{_GRAPH}")
@@ -243,9 +257,7 @@ class SegmentDirectory:
             return
         known = {f"{name}{suffix}" for name in self._files for suffix in (_GRAPH, _CONTENTS)} | {MANIFEST}
         for path in self._path.iterdir():
-            if path.name.startswith(_STAGING) and not self._stopped.is_set():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.name not in known and not path.name.startswith(_STAGING):
+            if path.name not in known and path.name not in self._building:
                 _remove(path)
 
 

@@ -1,8 +1,8 @@
 """The index: immutable HNSW segments by tiers, an exact delta, tombstones. Legend: as in `view`.
 
 A write copies what it changes and swaps one frozen view; readers take the view and no lock. A full delta
-waits to be sealed, searched exactly; one thread in the background seals what waits into a segment, merges
-segments by tiers, and compacts them once writes rest. Rows stay searchable until the moment the segment
+waits to be sealed, searched exactly; a thread in the background seals what waits into a segment, another
+merges segments by tiers and compacts them once writes rest. Rows stay searchable until the moment the segment
 replaces them, so a row is never missing and never returned twice. Where sealing falls behind, writers wait;
 readers never do.
 """
@@ -64,6 +64,7 @@ class SegmentedIndex:
         self._files = files
         self._settings = settings or IndexSettings()
         self._changed = threading.Condition()
+        self._keeping = threading.Lock()
         self._requests: list[_Request] = []
         self._closed = False
         self._failed = False
@@ -76,8 +77,16 @@ class SegmentedIndex:
             candidate_rows=self._settings.candidate_rows,
             total_D=np.zeros(files.dimension),
         )
-        self._sealer = threading.Thread(target=self._seal_until_closed, name="seal", daemon=True)
-        self._sealer.start()
+        # Apart, so that a merge of minutes holds up no full delta, and with it no writer.
+        self._threads = (
+            threading.Thread(target=self._work, args=(self._must_seal, self._seal, None), name="seal"),
+            threading.Thread(
+                target=self._work, args=(self._must_merge, self._merge, self._rest_left), name="merge"
+            ),
+        )
+        for thread in self._threads:
+            thread.daemon = True
+            thread.start()
 
     @property
     def dimension(self) -> int:
@@ -180,7 +189,8 @@ class SegmentedIndex:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._sealer.join()
+        for thread in self._threads:
+            thread.join()
         for request in self._requests:
             request.done.cancel()
 
@@ -209,26 +219,56 @@ class SegmentedIndex:
     def _request(self, work: Callable[[], None]) -> None:
         request = _Request(work)
         with self._changed:
+            if self._closed:
+                raise Stopped
             self._requests.append(request)
             self._changed.notify_all()
         request.done.result()
 
-    # On the thread that seals.
+    # On the two threads in the background.
 
-    def _seal_until_closed(self) -> None:
+    def _work(
+        self,
+        is_due: Callable[[], bool],
+        step: Callable[[], None],
+        rest_left: Callable[[], float | None] | None,
+    ) -> None:
+        """Take a step whenever one is due, or has become due by rest, until the index closes."""
         while True:
             with self._changed:
-                self._changed.wait_for(self._is_due, timeout=self._rest_left())
+                timeout = rest_left() if rest_left else None
+                self._changed.wait_for(lambda: self._closed or is_due(), timeout)
                 if self._closed:
                     return
-                request = self._requests.pop(0) if self._requests else None
-            if request is not None:
-                self._serve(request)
-            else:
-                self._try(self._step)
+            self._try(step)
 
-    def _is_due(self) -> bool:
-        return bool(self._closed or self._requests or (not self._failed and self._next(self._view)))
+    def _must_seal(self) -> bool:
+        return not self._failed and bool(_waiting(self._view))
+
+    def _seal(self) -> None:
+        """Put a segment in the place of the deltas that wait."""
+        parts = _waiting(self._view)[:_SEALED_AT_ONCE]
+        if parts:
+            self._replace(parts)
+
+    def _must_merge(self) -> bool:
+        return bool(self._requests or (not self._failed and self._next_merge()))
+
+    def _next_merge(self) -> tuple[Part, ...]:
+        return merge_next(_sealed(self._view), self._settings.delta_rows)
+
+    def _merge(self) -> None:
+        """Do what a caller waits for, else merge a full tier, else compact what rests."""
+        with self._changed:
+            request = self._requests.pop(0) if self._requests else None
+        if request is not None:
+            self._serve(request)
+            return
+        parts = self._next_merge()
+        if not parts and self._rest_left() == 0:
+            parts = compact_next(_sealed(self._view))
+        if parts:
+            self._replace(parts)
 
     def _rest_left(self) -> float | None:
         """Seconds until the segments are compacted; None if they are compact."""
@@ -236,20 +276,13 @@ class SegmentedIndex:
             return None
         return max(0.0, self._written_at + self._settings.rest_s - time.monotonic())
 
-    def _next(self, view: SegmentedView) -> tuple[Part, ...]:
-        """The parts that become the next segment: what waits first, then a full tier."""
-        return _waiting(view)[:_SEALED_AT_ONCE] or merge_next(_sealed(view), self._settings.delta_rows)
-
-    def _step(self) -> None:
-        view = self._view
-        parts = self._next(view)
-        if not parts and self._rest_left() == 0:
-            parts = compact_next(_sealed(view))
-        if parts:
-            self._replace(parts)
-
     def _settle(self) -> None:
-        while parts := self._next(self._view) or compact_next(_sealed(self._view)):
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._failed or not _waiting(self._view))
+            parts = self._next_merge() or compact_next(_sealed(self._view))
+            if not parts:
+                break
             self._replace(parts)
         self._write_down()
 
@@ -276,13 +309,16 @@ class SegmentedIndex:
             if segment is not None:
                 alive = [p.segment.rows.labels[p.live_N] for p in now.parts if p.segment in taken]
                 kept.append(Part.whole(segment).keeping(np.sort(np.concatenate(alive or [_NO_LABELS]))))
+                if not kept[-1].live_count:
+                    self._files.discard(segment)
             self._view = replace(now, parts=tuple(part for part in kept if part.live_count))
             self._changed.notify_all()
         self._write_down()
 
     def _write_down(self) -> None:
-        view = self._view
-        self._files.keep([part.segment for part in _sealed(view)], view.revision)
+        with self._keeping:
+            view = self._view
+            self._files.keep([part.segment for part in _sealed(view)], view.revision)
 
     def _serve(self, request: _Request) -> None:
         try:

@@ -35,7 +35,7 @@ def make_index(kind, dimension=DIMENSION):
 def sealed(index):
     """Wait until nothing waits to be sealed or merged; segments are not compacted."""
     with index._changed:
-        assert index._changed.wait_for(lambda: not index._next(index._view), 60)
+        assert index._changed.wait_for(lambda: not index._must_seal() and not index._must_merge(), 60)
 
 
 def mask(*labels):

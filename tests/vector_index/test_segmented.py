@@ -193,6 +193,34 @@ def test_writers_wait_while_sealing_is_behind(make, monkeypatch):
     assert index.view().live_count == 8
 
 
+def test_a_long_merge_holds_up_no_writer(make, monkeypatch):
+    """While a merge is being built, full deltas are sealed and writes go on beyond the bound of waiting
+    ones."""
+    index = make(settings=IndexSettings(delta_rows=2, most_waiting=2, rest_s=NEVER_S))
+    go, merging = threading.Event(), threading.Event()
+    create = index._files.create
+
+    def slow(parts):
+        if parts[0].segment.graph is not None:
+            merging.set()
+            go.wait(30)
+        return create(parts)
+
+    monkeypatch.setattr(index._files, "create", slow)
+    for first in range(1, 41, 2):
+        add(index, first, draw(2, seed=first))
+        with index._changed:
+            assert index._changed.wait_for(lambda: not index._must_seal(), 30)
+    held = merging.is_set() and not go.is_set()
+    live = index.view().live_count
+    go.set()
+    sealed(index)
+
+    assert held
+    assert live == index.view().live_count == 40
+    assert sorted(index.view().search(draw(1)[0], 40).labels.tolist()) == list(range(1, 41))
+
+
 def test_restore_reconciles_files_with_the_truth(make):
     """Rows that are not live, or of another content, are dead; the labels that are missing are returned."""
     source = make()

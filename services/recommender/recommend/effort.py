@@ -1,8 +1,8 @@
 """How widely a graph is searched: the `ef` by kind of query and share of rows that may be returned.
 
 The numbers are where queries of a kind reach a recall of .99 on 30,000 to 100,000 rows of 512 dimensions:
-queries like the rows at 64, attributes, which come from another distribution, at 400. What is measured in
-service replaces them.
+queries like the rows at 64, attributes, which come from another distribution, at 400, and so may a caller's
+vectors. What is measured in service replaces them.
 """
 
 import threading
@@ -14,7 +14,7 @@ from typing import Final
 from services.recommender.recommend.query import QueryKind
 
 DEFAULT_EF: Final[Mapping[QueryKind, int]] = {
-    QueryKind.VECTOR: 64,
+    QueryKind.VECTOR: 400,
     QueryKind.ITEMS: 64,
     QueryKind.PICTURE: 128,
     QueryKind.ATTRIBUTES: 400,
