@@ -174,13 +174,14 @@ class SegmentedIndex:
 
         Rows that were removed meanwhile stay removed; rows that were added stay.
         Raises DimensionMismatch, InvalidVector, InvalidLabels. Raises OSError: if a file cannot be written.
+        Raises Stopped: if the index closes.
         """
         rows = new_rows(labels, vector_ND, self.dimension, contents)
         self._request(lambda: self._rebuild(rows))
 
     def settle(self) -> None:
         """Return once nothing waits to be sealed or merged, segments are compact and the files are
-        written."""
+        written. Raises OSError. Raises Stopped: if the index closes."""
         self._request(self._settle)
 
     def close(self) -> None:

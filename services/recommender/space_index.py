@@ -4,52 +4,74 @@ It is a cache: segment files and the log give back whatever is lost. `apply` fol
 commit, on the thread that writes; `reconcile` folds what the log has beyond it, the same way.
 """
 
-import asyncio
 import gc
 import logging
 import shutil
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from services.recommender.catalog.items import Item, content_digests
+from services.recommender.catalog.items import CollectionState, Item, content_digests
 from services.recommender.catalog.log import Change, LogEntry
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import LogTruncated
+from services.recommender.revisions import RevisionWaiters
 from services.recommender.view.view import CatalogView
 from services.recommender.wire.items import MESSAGES
 from vector_index.files import IndexIdentity, SegmentDirectory
 from vector_index.segmented import SegmentedIndex
 from vector_index.view import SegmentedView
 
-_NAME_LENGTH: Final = 16
+NAME_LENGTH: Final = 16
 _ENTRIES: Final = 4_096
 
 Vectors = Mapping[str, np.ndarray]
 
+
+class ItemReader(Protocol):
+    """Where the items of a collection are read."""
+
+    def find(self, collection: str, item_ids: Sequence[str]) -> dict[str, Item]:
+        """The items that exist, by identifier. Raises DamagedCatalog."""
+        ...
+
+    def page(self, collection: str, after: str, size: int) -> tuple[list[Item], int]:
+        """Up to `size` items after an identifier, in order, and how many the collection has."""
+        ...
+
+    def state(self, collection: str) -> CollectionState:
+        """The head of the collection, which says in which space its vectors are."""
+        ...
+
+    def vectors_of(self, sources: Iterable[str], space_id: str) -> dict[str, np.ndarray]:
+        """The readable vectors of contents in a space, by content."""
+        ...
+
+
+class ServedIndex(Protocol):
+    """What a release needs of an index; `view` has the view of the items attached to it."""
+
+    collection: str
+    items: ItemReader
+
+    @property
+    def manifest_digest(self) -> str: ...
+
+    def open(self) -> None: ...
+    def view(self) -> SegmentedView: ...
+    def apply(self, change: Change, vectors: Vectors) -> None: ...
+    def reconcile(self) -> list[str]: ...
+    def rebuild(self) -> int: ...
+    async def reached(self, revision: int) -> None: ...
+    def close(self) -> None: ...
+
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    """A call that waits for a revision, on its event loop."""
-
-    revision: int
-    loop: asyncio.AbstractEventLoop
-    reached: asyncio.Future[None]
-
-    def wake(self) -> None:
-        def finish() -> None:
-            if not self.reached.done():
-                self.reached.set_result(None)
-
-        self.loop.call_soon_threadsafe(finish)
 
 
 class SpaceIndex:
@@ -61,21 +83,21 @@ class SpaceIndex:
         self.collection = collection
         self.space_id = space_id
         self.dimension = dimension
+        self.items: ItemReader = catalog
         self._catalog = catalog
         self._files = SegmentDirectory(
-            root / collection / space_id[:_NAME_LENGTH],
+            root / collection / space_id[:NAME_LENGTH],
             identity=IndexIdentity(catalogue_id=catalog.catalogue_id, space=space_id),
             dimension=dimension,
         )
         self._changing = threading.Lock()
         self._index = SegmentedIndex(self._files)
         self._index.attach(CatalogView(format=MESSAGES), 0)
-        self._waiting = threading.Lock()
-        self._waiters: list[_Waiter] = []
+        self._waiters = RevisionWaiters(lambda: self.view().revision)
 
     def open(self) -> None:
         """Load the files, and take the rest from the catalog."""
-        with self._changing, _without_collections():
+        with self._changing, without_collections():
             self._start()
         self.reconcile()
 
@@ -122,17 +144,7 @@ class SpaceIndex:
 
     async def reached(self, revision: int) -> None:
         """Return once the view reflects a revision."""
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(revision, loop, loop.create_future())
-        with self._waiting:
-            self._waiters.append(waiter)
-        try:
-            if self.view().revision < revision:
-                await waiter.reached
-        finally:
-            with self._waiting:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+        await self._waiters.reached(revision)
 
     def close(self) -> None:
         """Stop working in the background; views go on answering."""
@@ -154,14 +166,14 @@ class SpaceIndex:
             view = CatalogView.of(snapshot, MESSAGES)
             restored.result()
         self._index.attach(view, snapshot.revision)
-        self._wake(snapshot.revision)
+        self._waiters.wake(snapshot.revision)
 
     def _follow(self, catalogue: CatalogView) -> None:
         """Make a later state of the catalog visible, without the rows that are not indexed yet."""
         held = self._index.view().live_labels()
         removed = np.setdiff1d(held, catalogue.live_labels(), assume_unique=True)
         self._update([], {}, removed=removed, catalogue=catalogue)
-        self._wake(catalogue.revision)
+        self._waiters.wake(catalogue.revision)
 
     def _fold(self, entries: Sequence[LogEntry], vectors: Vectors) -> None:
         """Make entries of the log visible, rows and catalog in one step."""
@@ -186,7 +198,7 @@ class SpaceIndex:
             self._index.attach(after, after.revision)
         else:
             self._update(added, vectors, removed=removed, catalogue=after)
-        self._wake(after.revision)
+        self._waiters.wake(after.revision)
 
     def _update(
         self, added: Sequence[Item], vectors: Vectors, *, removed: np.ndarray, catalogue: CatalogView
@@ -215,16 +227,10 @@ class SpaceIndex:
         items = list(self._catalog.by_labels(self.collection, absent).values())
         return self._update(items, {}, removed=np.empty(0, np.int64), catalogue=catalogue)
 
-    def _wake(self, revision: int) -> None:
-        with self._waiting:
-            waiters = [waiter for waiter in self._waiters if waiter.revision <= revision]
-        for waiter in waiters:
-            waiter.wake()
-
 
 def forget_indexes(root: Path, collection: str, kept: Collection[str]) -> None:
     """Remove the files of every space but those in `kept`; their vectors stay in the catalog."""
-    names = {space_id[:_NAME_LENGTH] for space_id in kept}
+    names = {space_id[:NAME_LENGTH] for space_id in kept}
     folder = root / collection
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in names:
@@ -232,7 +238,7 @@ def forget_indexes(root: Path, collection: str, kept: Collection[str]) -> None:
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """Put the collector of cycles off: reading a hundred thousand items makes none, and it would take as long
     as the reading."""
     was_enabled = gc.isenabled()

@@ -103,10 +103,11 @@ class CatalogWriter:
     async def upsert(self, collection: Collection, drafts: Sequence[ItemDraft]) -> UpsertOutcome:
         """Insert or replace items, durable and searchable on return. Bad items fail alone.
 
-        Raises NoRelease, ServiceError, DiskFull: then nothing was written.
+        Raises NoRelease, FailedPrecondition, ServiceError, DiskFull: then nothing was written.
         """
         for _ in range(ATTEMPTS):
             with collection.hold() as release:
+                release.check_writable()
                 batch = await self._executors.read(partial(self._batch, drafts, release))
                 embedded = await self._embed(batch, collection, release)
                 change = await self._commit(batch, collection)
@@ -115,7 +116,10 @@ class CatalogWriter:
         raise Aborted(f"the collection {collection.name} moved to another space during the write")
 
     async def delete(self, collection: Collection, item_ids: Sequence[str]) -> Change:
-        """Remove items, durable and out of the index on return. Raises DiskFull."""
+        """Remove items, durable and out of the index on return. Raises FailedPrecondition, DiskFull."""
+        present = collection.present
+        if present is not None:
+            present.check_writable()
         change = await collection.writes.commit(Write(collection=collection.name, deleted=item_ids))
         assert isinstance(change, Change)
         return change

@@ -1,6 +1,5 @@
 """Versions of kind `vectors`: what their files hold, and how damage is found (I-6, M-1, M-2)."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,24 +22,15 @@ from model_store.manifest import Manifest
 from model_store.store import Draft, ModelStore, Version
 from model_store.transfer import copy_version
 from tests.model_store.conftest import manifest_fields
+from tests.model_store.vector_files import write_item_vectors
 
 IDS = ("a", "b", "c")
 
 
 def _write(folder: Path, ids: tuple[str, ...] = IDS, seed: int = 1) -> None:
-    folder.mkdir(exist_ok=True)
     vector_ND = np.random.default_rng(seed).standard_normal((len(ids), 4)).astype(np.float32)
-    np.save(folder / VECTORS_FILE, vector_ND / np.linalg.norm(vector_ND, axis=1, keepdims=True))
-    (folder / IDS_FILE).write_text("\n".join(ids) + "\n")
-    lines = [
-        json.dumps(
-            {"item_id": item_id, "attributes": {"이름": f"부품 {item_id}"}, "weight": 1.0}, ensure_ascii=False
-        )
-        for item_id in ids
-    ]
-    (folder / RECORDS_FILE).write_text("\n".join(lines) + "\n")
-    np.save(folder / OFFSETS_FILE, np.cumsum([0, *(len(line.encode()) + 1 for line in lines)]))
-    (folder / "pipeline.json").write_text("{}")
+    vector_ND /= np.linalg.norm(vector_ND, axis=1, keepdims=True)
+    write_item_vectors(folder, ids, vector_ND, [{"이름": f"부품 {item_id}"} for item_id in ids])
 
 
 @pytest.fixture

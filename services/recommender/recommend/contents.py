@@ -56,6 +56,9 @@ class ContentReader:
         if records:
             outcomes.update(await self._executors.read(lambda: _refused(records, release)))
             records = {index: record for index, record in records.items() if index not in outcomes}
+        if pictures and not release.models.encoders:
+            outcomes.update(dict.fromkeys(pictures, _takes_no_pictures(release)))
+            pictures = {}
         parts = await asyncio.gather(
             self._embedder.pictures(list(pictures.values()), release.models.image, no_store=True, bulk=False),
             self._embedder.records(list(records.values()), release.models.lead),
@@ -109,6 +112,14 @@ def _checked(vector: CallerVector, release: CollectionRelease) -> VectorOrError:
         return release.check_vector(vector, comparable=True)
     except (ServiceError, InvalidInput) as error:
         return to_service_error(error, ERRORS)
+
+
+def _takes_no_pictures(release: CollectionRelease) -> ServiceError:
+    return FailedPrecondition(
+        f"the collection {release.index.collection} follows {release.models.lead.name}, "
+        "which embeds no pictures",
+        reason="NO_PICTURES",
+    )
 
 
 def _refused(

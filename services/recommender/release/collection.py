@@ -24,6 +24,7 @@ from services.recommender.release.previous import PreviousSpaces
 from services.recommender.release.serving import Incoming, ServedReleases
 from services.recommender.release.upgrade import Upgrade, UpgradeProgress
 from services.recommender.release.writes import CommitQueue
+from services.recommender.space_index import ItemReader
 from services.runtime.errors import InvalidArgument, NotFound, ServiceError
 
 DEFAULT_COLLECTION: Final = "fashion"
@@ -59,7 +60,9 @@ class Collection:
         self._executors = executors
         self._embedder = embedder
         self._poll_s = poll_s
-        self._served = ServedReleases(name, catalog=catalog, executors=executors, indexes=indexes)
+        self._served = ServedReleases(
+            name, catalog=catalog, store=store, executors=executors, indexes=indexes
+        )
         self._follower = LeadFollower(
             store, leads, prepare=self._prepare, retire=self._served.retire, poll_s=poll_s
         )
@@ -107,13 +110,19 @@ class Collection:
         """The release that the collection moves to; None without one."""
         return self._served.incoming
 
+    @property
+    def items(self) -> ItemReader:
+        """Where the items are read: in the release in service, or in the catalog without one."""
+        release = self.present
+        return self._catalog if release is None else release.index.items
+
     def hold(self) -> AbstractContextManager[CollectionRelease]:
         """The release in service, kept until the block ends. Raises NoRelease: saying why there is none."""
         return self._served.hold()
 
     async def start(self) -> None:
         """Serve what the collection served before, if its models and index are still there."""
-        await self._served.restore(self._store, self._leads)
+        await self._served.restore(self._leads)
 
     async def run(self) -> None:
         """Follow the preferred lead, and look after the space before it, until cancelled."""
@@ -125,7 +134,7 @@ class Collection:
         if release is None:
             return
         try:
-            await self._embedder.prepare(release.models.pinned)
+            await self._embedder.prepare(release.models.encoders)
         except ServiceError as error:
             log.warning("a pinned model was not prepared", extra={"reason": str(error)})
 
@@ -163,7 +172,7 @@ class Collection:
             await asyncio.sleep(self._poll_s)
 
     async def _step(self) -> None:
-        await self._served.restore(self._store, self._leads)
+        await self._served.restore(self._leads)
         await self._follower.step(self._executors)
         await self._served.settle()
 
@@ -171,18 +180,29 @@ class Collection:
         """The release of a lead: models ready in the embedder, every item in its space, index loaded.
 
         A first release that misses no vector needs no embedder: it answers identifiers and vectors, and
-        pictures and attributes once the embedder is there.
+        pictures and attributes once the embedder is there. A version of item vectors never needs it.
         """
         models = await self._executors.read(lambda: describe(self._store, version))
         present = self.present
         first = present is None or present.models.lead.digest == version.digest
-        await self._embedder.prepare(models.pinned, required=not first)
+        await self._embedder.prepare(models.encoders, required=not first)
         release = CollectionRelease(models=models, index=await self._served.index(models))
-        self._served.incoming = incoming = Incoming(release)
-        await self._upgrade.run(incoming)
+        await self._move(release)
         await self._served.forget(await self._previous.kept())
         checkpoint("before swap")
         return release
+
+    async def _move(self, release: CollectionRelease) -> None:
+        """Return once the log says that the collection is at a release."""
+        if not release.models.holds_items:
+            self._served.incoming = incoming = Incoming(release)
+            await self._upgrade.run(incoming)
+            return
+        try:
+            await self._upgrade.enter(release)
+        except Exception:
+            await self._served.retire(release)
+            raise
 
 
 class Collections:

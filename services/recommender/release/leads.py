@@ -10,8 +10,9 @@ from inference.errors import RefusedModel
 from model_store.manifest import AttributePreprocessing, ImagePreprocessing
 from model_store.store import ModelStore, Version
 from services.messages.contents import CallerVector
-from services.recommender.space_index import SpaceIndex
-from services.runtime.errors import InvalidArgument
+from services.recommender.catalog.writes import Destination
+from services.recommender.space_index import ServedIndex
+from services.runtime.errors import FailedPrecondition, InvalidArgument
 
 # Far above the least length that the index and queries accept, so that the catalog holds no vector that the
 # index refuses.
@@ -20,7 +21,11 @@ _LEAST_LENGTH: Final = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadModels:
-    """The lead and the model of pictures; the same version for a shop without attributes."""
+    """The lead and the model of pictures.
+
+    They are the same version for a shop without attributes, and for a version of item vectors, which embeds
+    nothing: its rows are the items.
+    """
 
     lead: Version
     image: Version
@@ -37,9 +42,33 @@ class LeadModels:
         return self.image.manifest.dimension
 
     @property
+    def holds_items(self) -> bool:
+        """Whether the items are those of the lead, a version of item vectors, and no call writes them."""
+        return self.lead.manifest.kind == "vectors"
+
+    @property
+    def rows_id(self) -> str:
+        """What the log and the index files call the collection's rows: the space, or the digest of a version
+        of item vectors, since several of one pipeline have its space."""
+        return self.lead.digest if self.holds_items else self.space_id
+
+    @property
     def pinned(self) -> tuple[Version, ...]:
-        """The versions that the embedder keeps ready, the lead first."""
+        """The versions that answers come from, the lead first."""
         return (self.lead,) if self.lead.space_id == self.image.space_id else (self.lead, self.image)
+
+    @property
+    def encoders(self) -> tuple[Version, ...]:
+        """The pinned versions that the embedder keeps ready; none for item vectors."""
+        return () if self.holds_items else self.pinned
+
+    @property
+    def destination(self) -> Destination:
+        """What the log says of a move to this release."""
+        lead = self.lead
+        return Destination(
+            space_id=self.rows_id, lead_name=lead.name, lead_version=lead.number, lead_digest=lead.digest
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +76,16 @@ class CollectionRelease:
     """A release of a collection; a call holds one from admission to reply."""
 
     models: LeadModels
-    index: SpaceIndex
+    index: ServedIndex
+
+    def check_writable(self) -> None:
+        """Raises FailedPrecondition: if the items are those of a version, naming it."""
+        if self.models.holds_items:
+            raise FailedPrecondition(
+                f"the collection {self.index.collection} is read-only: its items are those of "
+                f"{self.models.lead}; publish and promote another version to change them",
+                reason="READ_ONLY",
+            )
 
     def check_vector(self, vector: CallerVector, *, comparable: bool) -> np.ndarray:
         """The components of a caller's vector. comparable: takes the lead's own space too, for queries.
@@ -68,12 +106,12 @@ class CollectionRelease:
 
 
 def describe(store: ModelStore, lead: Version) -> LeadModels:
-    """The lead with the model of pictures that it is aligned with.
+    """The lead with the model of pictures that it is aligned with, or a version of item vectors.
 
     Raises RefusedModel: if it cannot lead a collection. Raises StoreError.
     """
     preprocessing = lead.manifest.preprocessing
-    if isinstance(preprocessing, ImagePreprocessing):
+    if lead.manifest.kind == "vectors" or isinstance(preprocessing, ImagePreprocessing):
         return LeadModels(lead=lead, image=lead, schema=None)
     if not isinstance(preprocessing, AttributePreprocessing) or not lead.manifest.accepts:
         raise RefusedModel(f"{lead} takes neither pictures nor attributes aligned with a space of pictures")

@@ -57,8 +57,8 @@ class PreviousSpaces:
             return
         left = await self._left()
         kept = self._recent(left)
-        moving = served.incoming.release.models.space_id if served.incoming else ""
-        used = {present.models.space_id, moving}
+        moving = served.incoming.release.models.rows_id if served.incoming else ""
+        used = {present.models.rows_id, moving}
         for space_id in kept:
             if space_id not in used:
                 await self._feed(space_id)
@@ -79,8 +79,8 @@ class PreviousSpaces:
         last = (await self._executors.read(lambda: self._catalog.state(self._name))).last_label
         label = self._fed[1] if self._fed[0] == space_id else 0
         try:
-            version = await self._executors.read(lambda: self._store.find_space(space_id))
             while page := await self._executors.read(partial(self._page, space_id, label)):
+                version = await self._executors.read(lambda: self._store.find_space(space_id))
                 await self._embed(page, version)
                 label = page[-1].label
         except (ServiceError, StoreError, CatalogError, OSError) as error:

@@ -15,7 +15,8 @@ from services.recommender.errors import CatalogError
 from services.recommender.executors import Executors
 from services.recommender.release.following import LeadFollower
 from services.recommender.release.leads import CollectionRelease, LeadModels, describe
-from services.recommender.space_index import SpaceIndex, forget_indexes
+from services.recommender.space_index import ServedIndex, SpaceIndex, forget_indexes
+from services.recommender.version_index import VersionIndex
 from vector_index.errors import VectorIndexError
 
 log = logging.getLogger(__name__)
@@ -35,17 +36,21 @@ class ServedReleases:
     While no followed lead has a release, the collection serves what it served before the process started.
     """
 
-    def __init__(self, name: str, *, catalog: Catalog, executors: Executors, indexes: Path) -> None:
+    def __init__(
+        self, name: str, *, catalog: Catalog, store: ModelStore, executors: Executors, indexes: Path
+    ) -> None:
         self.incoming: Incoming | None = None
         self._name = name
         self._catalog = catalog
+        self._store = store
         self._executors = executors
         self._indexes = indexes
         self._follower: LeadFollower | None = None
         self._interim: CollectionRelease | None = None
         self._is_restored = False
         self._trouble = ""
-        self._open: dict[str, SpaceIndex] = {}
+        self._open: dict[str, ServedIndex] = {}
+        self._starting: list[ServedIndex] = []
         self._opening = asyncio.Lock()
 
     def follow(self, follower: LeadFollower) -> None:
@@ -78,7 +83,7 @@ class ServedReleases:
             targets += [incoming.release] if incoming.release.index not in [t.index for t in targets] else []
         return targets
 
-    async def restore(self, store: ModelStore, leads: tuple[str, ...]) -> None:
+    async def restore(self, leads: tuple[str, ...]) -> None:
         """Serve what the collection served before, if its models and index are still there.
 
         Tried again by the next call if they cannot be read.
@@ -86,7 +91,7 @@ class ServedReleases:
         if self._is_restored or self.present is not None:
             return
         try:
-            models = await self._executors.read(lambda: self._remembered(store, leads))
+            models = await self._executors.read(lambda: self._remembered(leads))
             if models is not None:
                 self._interim = CollectionRelease(models=models, index=await self.index(models))
             self._is_restored = True
@@ -95,12 +100,12 @@ class ServedReleases:
                 log.warning("cannot restore the last release", extra={"reason": str(error)})
             self._trouble = str(error)
 
-    def _remembered(self, store: ModelStore, leads: tuple[str, ...]) -> LeadModels | None:
+    def _remembered(self, leads: tuple[str, ...]) -> LeadModels | None:
         state = self._catalog.state(self._name)
         if not state.space_id or state.lead_name not in leads:
             return None
-        models = describe(store, store.open(state.lead_name, state.lead_version))
-        return models if models.space_id == state.space_id else None
+        models = describe(self._store, self._store.open(state.lead_name, state.lead_version))
+        return models if models.rows_id == state.space_id else None
 
     async def settle(self) -> None:
         """Let go of what the followed lead replaces, and of a space that is no longer moved to."""
@@ -115,37 +120,57 @@ class ServedReleases:
             self.incoming = None
             await self.retire(incoming.release)
 
-    async def index(self, models: LeadModels) -> SpaceIndex:
-        """The open index of a space, opened if it is not."""
+    async def index(self, models: LeadModels) -> ServedIndex:
+        """The open index of a release's rows, opened if it is not."""
         async with self._opening:
-            index = self._open.get(models.space_id)
+            index = self._open.get(models.rows_id)
             if index is None:
-                index = SpaceIndex(
-                    self._catalog,
-                    self._indexes,
-                    collection=self._name,
-                    space_id=models.space_id,
-                    dimension=models.dimension,
-                )
-                await self._executors.build(index.open)
-                self._open[models.space_id] = index
+                index = await self._executors.build(lambda: self._new_index(models))
+                self._starting.append(index)
+                try:
+                    await self._executors.build(index.open)
+                except Exception:
+                    self._starting.remove(index)
+                    await self._executors.build(index.close)
+                    raise
+                self._starting.remove(index)
+                self._open[models.rows_id] = index
             return index
+
+    def _new_index(self, models: LeadModels) -> ServedIndex:
+        if models.holds_items:
+            return VersionIndex(
+                self._catalog,
+                self._indexes,
+                collection=self._name,
+                store=self._store,
+                version=models.lead,
+            )
+        return SpaceIndex(
+            self._catalog,
+            self._indexes,
+            collection=self._name,
+            space_id=models.space_id,
+            dimension=models.dimension,
+        )
 
     async def retire(self, release: CollectionRelease) -> None:
         """Close an index that no release uses any more; its files stay for a rollback."""
         moving = self.incoming.release if self.incoming else None
-        used = {each.models.space_id for each in (self.present, moving) if each is not None}
-        if release.models.space_id not in used:
-            index = self._open.pop(release.models.space_id, None)
+        used = {each.models.rows_id for each in (self.present, moving) if each is not None}
+        if release.models.rows_id not in used:
+            index = self._open.pop(release.models.rows_id, None)
             if index is not None:
                 await self._executors.build(index.close)
 
     async def forget(self, kept: Collection[str]) -> None:
-        """Remove the index files of every space but the open and the kept ones."""
-        spaces = {*kept, *self._open}
-        await self._executors.build(lambda: forget_indexes(self._indexes, self._name, spaces))
+        """Remove the index files of all rows but the open and the kept ones."""
+        rows = {*kept, *self._open}
+        await self._executors.build(lambda: forget_indexes(self._indexes, self._name, rows))
 
     async def close(self) -> None:
-        """Close every index."""
+        """Close every index, also one that is still being built."""
+        for index in self._starting:
+            await self._executors.read(index.close)  # the thread that builds is busy with it
         for index in self._open.values():
             await self._executors.build(index.close)

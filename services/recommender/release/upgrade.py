@@ -16,7 +16,6 @@ from services.client.embedder import AsyncEmbedderClient
 from services.recommender.catalog.items import MissingVector, SourceVector
 from services.recommender.catalog.log import Change, LogEntry
 from services.recommender.catalog.store import Catalog
-from services.recommender.catalog.writes import Destination
 from services.recommender.errors import DamagedCatalog, UpgradeBlocked
 from services.recommender.executors import Executors
 from services.recommender.release.leads import CollectionRelease
@@ -89,6 +88,25 @@ class Upgrade:
             raise
         finally:
             self.progress = None
+
+    async def enter(self, release: CollectionRelease) -> None:
+        """Log that a collection serves a version of item vectors, whose rows are all there.
+
+        Raises UpgradeBlocked: if the collection holds items of its own. Raises DiskFull.
+        """
+        await self._executors.write(lambda: self._enter(release))
+
+    def _enter(self, release: CollectionRelease) -> None:
+        """As `enter`, on the thread that writes."""
+        name, lead = release.index.collection, release.models.lead
+        count, _ = self._catalog.counts(name)
+        outcome = None if count else self._catalog.flip(name, release.models.destination)
+        if not isinstance(outcome, LogEntry):
+            raise UpgradeBlocked(
+                f"the collection {name} holds {count} items of its own and cannot move to {lead}; "
+                "delete them, or let another collection follow it"
+            )
+        release.index.apply(Change(revision=outcome.revision, entries=(outcome,)), {})
 
     def _check_bare(self, release: CollectionRelease) -> None:
         name, space_id = release.index.collection, release.models.space_id
@@ -167,14 +185,7 @@ class Upgrade:
         unreadable = self._without_lost(release, release.index.reconcile())
         if unreadable:
             return unreadable
-        lead = release.models.lead
-        to = Destination(
-            space_id=release.models.space_id,
-            lead_name=lead.name,
-            lead_version=lead.number,
-            lead_digest=lead.digest,
-        )
-        outcome = self._catalog.flip(release.index.collection, to)
+        outcome = self._catalog.flip(release.index.collection, release.models.destination)
         if isinstance(outcome, LogEntry):
             release.index.apply(Change(revision=outcome.revision, entries=(outcome,)), {})
             incoming.complete = True

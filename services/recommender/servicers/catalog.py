@@ -14,11 +14,13 @@ from services.recommender.errors import DamagedCatalog
 from services.recommender.executors import Executors
 from services.recommender.release.collection import Collections
 from services.recommender.settings import RecommenderSettings
+from services.recommender.space_index import ItemReader
 from services.recommender.upsert import CatalogWriter, ItemDraft, WriteAdmission
 from services.recommender.wire import catalog as wire
 from services.recommender.wire.bounds import check_item_id, check_picture
 from services.recommender.wire.items import item as write_item
 from services.recommender.wire.replies import failures
+from services.runtime.context import message_bytes
 from services.runtime.errors import Aborted, InvalidArgument, NotFound, ServiceError
 
 
@@ -48,13 +50,13 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         wire.check_upsert(request, self._limits)
         ids = {index: item.item_id for index, item in enumerate(request.items)}
         read = await self._executors.convert(
-            lambda: [self._draft(item) for item in request.items], request.ByteSize()
+            lambda: [self._draft(item) for item in request.items], message_bytes(request)
         )
         outcomes = {index: draft for index, draft in enumerate(read) if isinstance(draft, ServiceError)}
         drafts = {index: draft for index, draft in enumerate(read) if isinstance(draft, ItemDraft)}
         if not drafts:
             raise all_failed(failures(outcomes, ids), "item")
-        with self._admission.admitted(len(drafts), request.ByteSize()):
+        with self._admission.admitted(len(drafts), message_bytes(request)):
             outcome = await self._writer.upsert(collection, list(drafts.values()))
         outcome.embedded.times.note(items=len(drafts))
         results: dict[int, int | ServiceError] = {
@@ -85,15 +87,16 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
 
     async def GetItem(self, request: catalog_pb2.GetItemRequest, context: Any) -> catalog_pb2.GetItemResponse:
         """One item, with its picture and its vector if asked for."""
-        name, item_id = self._collections.named(request.collection).name, check_item_id(request.item_id)
-        item = await self._executors.read(lambda: self._item(name, item_id))
+        collection, item_id = self._collections.named(request.collection), check_item_id(request.item_id)
+        name, items = collection.name, collection.items
+        item = await self._executors.read(lambda: _item(items, name, item_id))
         reply = catalog_pb2.GetItemResponse(item=write_item(item))
         if request.include_picture and item.picture_digest:
             reply.picture = await self._executors.read(
                 lambda: self._catalog.pictures.read(item.picture_digest)
             )
         if request.include_vector:
-            vector = await self._executors.read(lambda: self._vector(name, item))
+            vector = await self._executors.read(lambda: _vector(items, name, item))
             if vector is not None:
                 reply.vector.CopyFrom(vector)
         return reply
@@ -105,7 +108,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         collection = self._collections.named(request.collection)
         size, after = wire.page_size(request), wire.read_page_token(request.page_token)
         items, total = await self._executors.read(
-            lambda: self._catalog.page(collection.name, after, size + 1)
+            lambda: collection.items.page(collection.name, after, size + 1)
         )
         more = len(items) > size
         return catalog_pb2.ListItemsResponse(
@@ -113,28 +116,6 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             next_page_token=wire.page_token(items[size - 1].item_id) if more else "",
             total_count=total,
         )
-
-    def _item(self, collection: str, item_id: str) -> Item:
-        items = self._catalog.find(collection, [item_id])
-        if item_id not in items:
-            raise NotFound(f"the collection {collection} has no item {item_id}", reason="NO_ITEM")
-        return items[item_id]
-
-    def _vector(self, collection: str, item: Item) -> types_pb2.SpaceVector | None:
-        """The item's vector in the collection's space, None before it serves.
-
-        Raises DamagedCatalog: if it is lost. Raises Aborted: if the item or the space changed meanwhile.
-        """
-        space_id = self._catalog.state(collection).space_id
-        if not space_id:
-            return None
-        vectors = self._catalog.vectors_of([item.source], space_id)
-        if item.source in vectors:
-            return write_vector(space_id, vectors[item.source])
-        same = self._catalog.state(collection).space_id == space_id
-        if same and self._item(collection, item.item_id).source == item.source:
-            raise DamagedCatalog(f"the vector of item {item.item_id} is missing or damaged")
-        raise Aborted(f"item {item.item_id} changed while it was read: ask again")
 
     def _draft(self, item: catalog_pb2.UpsertItem) -> ItemDraft | ServiceError:
         try:
@@ -152,3 +133,27 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             )
         except ServiceError as error:
             return error
+
+
+def _item(items: ItemReader, collection: str, item_id: str) -> Item:
+    known = items.find(collection, [item_id])
+    if item_id not in known:
+        raise NotFound(f"the collection {collection} has no item {item_id}", reason="NO_ITEM")
+    return known[item_id]
+
+
+def _vector(items: ItemReader, collection: str, item: Item) -> types_pb2.SpaceVector | None:
+    """The item's vector in the collection's space, None before it serves.
+
+    Raises DamagedCatalog: if it is lost. Raises Aborted: if the item or the space changed meanwhile.
+    """
+    space_id = items.state(collection).space_id
+    if not space_id:
+        return None
+    vectors = items.vectors_of([item.source], space_id)
+    if item.source in vectors:
+        return write_vector(space_id, vectors[item.source])
+    same = items.state(collection).space_id == space_id
+    if same and _item(items, collection, item.item_id).source == item.source:
+        raise DamagedCatalog(f"the vector of item {item.item_id} is missing or damaged")
+    raise Aborted(f"item {item.item_id} changed while it was read: ask again")

@@ -158,7 +158,7 @@ def test_a_call_waits_for_a_revision(catalog, open_index):
         thread.join()
 
     asyncio.run(ask())
-    assert not index._waiters
+    assert not len(index._waiters)
 
 
 @pytest.mark.parametrize("written", ["before the start", "after the start"])

@@ -28,6 +28,7 @@ from atelier.recommender.v1 import (
 from atelier.types.v1 import types_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from model_store.item_vectors import PAYLOAD, PIPELINE_FILE, check_item_vectors
 from model_store.store import Draft, ModelStore
 from services.client.errors import from_rpc_error
 from services.messages.contents import write_record
@@ -35,6 +36,8 @@ from services.recommender.__main__ import recommender_service
 from services.recommender.catalog.store import Catalog
 from services.recommender.settings import RecommenderSettings
 from services.runtime.server import running
+from tests.model_store.conftest import manifest_fields
+from tests.model_store.vector_files import write_item_vectors
 
 DIMENSION = 64
 OPTIONS = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 65 << 20)]
@@ -148,7 +151,7 @@ class Embedder:
 
 
 class Shelf:
-    """A store of dummy versions; their files are never opened by the recommender."""
+    """A store of dummy versions, whose files the recommender never opens, and versions of item vectors."""
 
     def __init__(self, root):
         self.root = root / "store"
@@ -175,6 +178,31 @@ class Shelf:
         }
         draft = Draft(manifest=fields, graph={"model.onnx": file}, golden={}, payload={})
         version = self.store.publish(draft, lambda *_: None)
+        if promote:
+            self.promote(version)
+        return version
+
+    def items(self, rows, *, promote=True, pipeline="{}"):
+        """A version of item vectors. rows: words and attributes by identifier; words decide what is near."""
+        folder = self.drafts / "items"
+        vector_ND = np.stack([vector_of(words.split(), "items") for words, _ in rows.values()])
+        write_item_vectors(folder, list(rows), vector_ND, [record for _, record in rows.values()], pipeline)
+        fields = manifest_fields(
+            "items",
+            kind="vectors",
+            format="none",
+            dimension=DIMENSION,
+            preprocessing={"kind": "vector", "dimension": DIMENSION},
+            pixel_path=None,
+            metrics={"layout": 1},
+        )
+        draft = Draft(
+            manifest=fields,
+            graph={PIPELINE_FILE: folder / PIPELINE_FILE},
+            golden={},
+            payload={name: folder / name for name in PAYLOAD},
+        )
+        version = self.store.publish(draft, check_item_vectors)
         if promote:
             self.promote(version)
         return version
@@ -255,8 +283,8 @@ class Recommender:
     def drop_blocking(self):
         return call(self.stubs.index.DropBlockingItems, index_pb2.DropBlockingItemsRequest())
 
-    def rebuild(self):
-        return call(self.stubs.index.Rebuild, index_pb2.RebuildRequest())
+    def rebuild(self, collection=""):
+        return call(self.stubs.index.Rebuild, index_pb2.RebuildRequest(collection=collection))
 
     def feedback(self, *events, collection=""):
         request = insight_pb2.RecordFeedbackRequest(collection=collection, events=events)
