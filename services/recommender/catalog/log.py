@@ -19,7 +19,10 @@ from services.recommender.errors import LogTruncated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """A collection's move to another lead or space; the `generation` counts them."""
+    """A collection's move to another lead or space; the `generation` counts them.
+
+    space_id: the digest of the lead instead where that is a version of item vectors, which holds the items.
+    """
 
     generation: int
     space_id: str

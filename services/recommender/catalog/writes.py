@@ -127,7 +127,7 @@ def _delete(connection: sqlite3.Connection, head: CollectionHead, write: Write, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where a collection moves: a space and the lead that is followed there."""
+    """Where a collection moves: a space and the lead that is followed there; `space_id` as in `Flip`."""
 
     space_id: str
     lead_name: str
