@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.vector_index.drawing import brute, draw
-from vector_index.errors import InvalidCount
+from vector_index.errors import InvalidCount, InvalidVector
 from vector_index.native import Mask
 from vector_index.rows import Rows, contains, first, new_rows, unit_queries
 
@@ -19,6 +19,16 @@ def test_rows_have_norm_one_in_the_order_of_their_labels():
     assert rows.vector_ND.dtype == np.float32
     assert np.allclose(np.linalg.norm(rows.vector_ND, axis=1), 1, atol=1e-6)
     assert np.allclose(rows.vector_ND[2], vectors[0] / np.linalg.norm(vectors[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, 0.0])
+def test_a_bad_row_is_named_by_its_place_in_what_was_given(bad):
+    """Whatever the order of labels, the error names the position of the vector among those given (S-5)."""
+    vectors = draw(5)
+    vectors[3] = bad
+
+    with pytest.raises(InvalidVector, match="vector 3 has"):
+        new_rows(np.array([9, 7, 5, 3, 1]), vectors, 16)
 
 
 def test_joined_rows_are_sorted_again():
