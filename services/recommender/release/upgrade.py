@@ -99,12 +99,13 @@ class Upgrade:
     def _enter(self, release: CollectionRelease) -> None:
         """As `enter`, on the thread that writes."""
         name, lead = release.index.collection, release.models.lead
-        count, _ = self._catalog.counts(name)
-        outcome = None if count else self._catalog.flip(name, release.models.destination)
+        outcome = self._catalog.flip(name, release.models.destination)
         if not isinstance(outcome, LogEntry):
+            count, _ = self._catalog.counts(name)
             raise UpgradeBlocked(
                 f"the collection {name} holds {count} items of its own and cannot move to {lead}; "
-                "delete them, or let another collection follow it"
+                "delete them, or let another collection follow it",
+                [missing.item_id for missing in outcome[:NAMED]],
             )
         release.index.apply(Change(revision=outcome.revision, entries=(outcome,)), {})
 
