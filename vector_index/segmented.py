@@ -79,7 +79,9 @@ class SegmentedIndex:
         )
         # Apart, so that a merge of minutes holds up no full delta, and with it no writer.
         self._threads = (
-            threading.Thread(target=self._work, args=(self._must_seal, self._seal, None), name="seal"),
+            threading.Thread(
+                target=self._work, args=(self._must_seal, self._seal, lambda: None), name="seal"
+            ),
             threading.Thread(
                 target=self._work, args=(self._must_merge, self._merge, self._rest_left), name="merge"
             ),
@@ -232,13 +234,13 @@ class SegmentedIndex:
         self,
         is_due: Callable[[], bool],
         step: Callable[[], None],
-        rest_left: Callable[[], float | None] | None,
+        rest_left: Callable[[], float | None],
     ) -> None:
         """Take a step whenever one is due, or has become due by rest, until the index closes."""
         while True:
             with self._changed:
-                timeout = rest_left() if rest_left else None
-                self._changed.wait_for(lambda: self._closed or is_due(), timeout)
+                while not (self._closed or is_due()) and (left := rest_left()) != 0:
+                    self._changed.wait(left)
                 if self._closed:
                     return
             self._try(step)
