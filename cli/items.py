@@ -58,7 +58,10 @@ def synthesise(
     count: Annotated[int, Option(min=100, help="Number of items.")] = 1_000,
     seed: Annotated[int, Option(min=0, help="Random seed of the items.")] = 42,
     snapshot: Annotated[
-        int, Option(min=1, help="2 or later: the same table, with items gone, changed and new.")
+        int,
+        Option(
+            min=1, help="Snapshot of the table: from 2 on the same table, with items gone, changed and new."
+        ),
     ] = 1,
 ) -> None:
     """Write a table of items whose routings are known: 60 columns, with gaps and outliers."""
