@@ -14,7 +14,7 @@ UNREACHABLE = 3
 # What the extra `train` installs, by the names that are imported.
 _TRAINING_PACKAGES = frozenset({
     "lightning", "matplotlib", "onnxscript", "open_clip", "optuna", "pandas", "pyarrow", "safetensors",
-    "scipy", "sklearn", "tensorboardX", "torch", "torchvision", "tqdm", "transformers", "wandb",
+    "scipy", "sklearn", "tensorboard", "tensorboardX", "torch", "torchvision", "tqdm", "transformers", "wandb",
 })  # fmt: skip
 
 

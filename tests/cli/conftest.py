@@ -9,8 +9,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from cli import security
 from model_store.store import Draft, ModelStore
 from tests.cli.fakes import FakeServices, fake_services
+
+
+@pytest.fixture(autouse=True)
+def chosen_files() -> Iterator[None]:
+    """What a command chose in this process is no choice of the next test."""
+    yield
+    security.choose()
 
 
 @pytest.fixture
