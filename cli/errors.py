@@ -13,8 +13,9 @@ UNREACHABLE = 3
 
 # What the extra `train` installs, by the names that are imported.
 _TRAINING_PACKAGES = frozenset({
-    "lightning", "matplotlib", "onnxscript", "open_clip", "optuna", "pandas", "pyarrow", "safetensors", "scipy",
-    "sklearn", "tensorboard", "tensorboardX", "torch", "torchvision", "tqdm", "transformers", "wandb",
+    "lightning", "matplotlib", "onnxscript", "open_clip", "optuna", "pandas", "pyarrow", "safetensors",
+    "scipy", "sklearn", "tensorboard", "tensorboardX", "torch", "torchvision", "tqdm", "transformers",
+    "wandb",
 })  # fmt: skip
 
 
