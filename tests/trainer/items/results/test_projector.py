@@ -66,6 +66,8 @@ def test_a_running_tensorboard_serves_the_embedding(trained) -> None:
         "0",
         "--host",
         "127.0.0.1",
+        "--load_fast",
+        "false",
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as board:
         try:
@@ -80,7 +82,8 @@ def test_a_running_tensorboard_serves_the_embedding(trained) -> None:
             labels = _get(f"{plugin}/metadata?{query}").decode().splitlines()
             tensor = np.frombuffer(_get(f"{plugin}/tensor?{query}"), dtype=np.float32)
         finally:
-            board.terminate()
+            # What it still writes nobody reads, and it may wait for that instead of ending.
+            board.kill()
 
     assert [each["tensorName"] for each in info] == [EMBEDDING]
     assert labels[0].split("\t") == ["item_id", "category", "process", "material", "industry", "weight"]
