@@ -338,11 +338,11 @@ class SegmentedIndex:
             pass
         except OSError as error:
             # Files only save time; what waits goes on being searched exactly, and the next write tries again.
-            self._give_up()
             log.warning("segment files were not written", extra={"error": error.strerror})
-        except Exception:
             self._give_up()
+        except Exception:
             log.exception("sealing failed")
+            self._give_up()
 
     def _give_up(self) -> None:
         with self._changed:

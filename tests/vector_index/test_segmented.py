@@ -196,7 +196,7 @@ def test_writers_wait_while_sealing_is_behind(make, monkeypatch):
 def test_a_long_merge_holds_up_no_writer(make, monkeypatch):
     """While a merge is being built, full deltas are sealed and writes go on beyond the bound of waiting
     ones."""
-    index = make(settings=IndexSettings(delta_rows=2, most_waiting=2, rest_s=NEVER_S))
+    index = make(settings=IndexSettings(delta_rows=2, most_waiting=2, most_segments=99, rest_s=NEVER_S))
     go, merging = threading.Event(), threading.Event()
     create = index._files.create
 
