@@ -119,7 +119,7 @@ def _least(runs: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _half(table: Path, half: str, folder: Path) -> Path:
-    """A table of the looks of one half, told apart by a checksum of their names."""
+    """A table of the looks of one half; a checksum of a look's name chooses its half."""
     rows = [
         row
         for row in read_item_table(table)

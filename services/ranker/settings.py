@@ -24,6 +24,6 @@ class RankerSettings(ServiceSettings):
     cache: Path = Path("var/cache")
     head_provider: Literal["auto", "cpu", "cuda"] = "cpu"
     head_threads: int = Field(default=1, ge=0)
-    # Outputs of the head for pictures that memory holds, for answers that ask nobody; 0 holds none.
+    # Memory for outputs of the head by picture, so that a known picture needs no embedder; 0 keeps none.
     ranker_recent_bytes: int = Field(default=64 * MIB, ge=0)
     keep_alive_s: float = Field(default=60.0, gt=0)

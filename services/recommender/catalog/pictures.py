@@ -47,7 +47,7 @@ class Pictures:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        # Between the look at a picture's age and its removal nobody makes it young again.
+        # Held from the check of a picture's age to its removal, so that no upsert renews it between.
         self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
 

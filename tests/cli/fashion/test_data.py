@@ -57,14 +57,14 @@ def test_a_folder_is_checked_by_command(runner: CliRunner, kfashion: Path, tmp_p
     before = sorted(kfashion.rglob("*"))
 
     found = runner.invoke(app, ["fashion", "check", "--kfashion", str(kfashion), "--no-pictures"])
-    told = runner.invoke(app, ["fashion", "check", "--kfashion", str(kfashion), "--json"])
+    run = runner.invoke(app, ["fashion", "check", "--kfashion", str(kfashion), "--json"])
 
     assert found.exit_code == 0, found.output
     assert "CHECK PASS" in found.stdout
-    report = json.loads(told.stdout)
+    report = json.loads(run.stdout)
     assert sum(report["label_files"].values()) == report["photographs"] == 60
     assert report["in_looks"] == 60
-    assert told.exit_code == (1 if report["excluded"] else 0)
+    assert run.exit_code == (1 if report["excluded"] else 0)
     assert sorted(kfashion.rglob("*")) == before
 
 

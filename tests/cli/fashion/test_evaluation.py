@@ -49,10 +49,10 @@ def test_an_evaluation_is_printed_and_written(runner: CliRunner, folder: Path) -
     for words in ("garments, test", "targets on real data", "Top-1, after tuning"):
         assert words in shown.stdout
 
-    told = runner.invoke(
+    without_probes = runner.invoke(
         app, ["fashion", "evaluate", *_paths(folder), "--run", str(folder / "run"), "--json", "--no-probes"]
     )
-    body = json.loads(told.stdout)
+    body = json.loads(without_probes.stdout)
     assert "probes" not in body
     assert body["gallery"]["image_to_record"]["gallery_size"] == body["garments"]
 

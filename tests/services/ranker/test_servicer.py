@@ -145,7 +145,7 @@ def test_equal_pictures_are_embedded_once(serve: Serve) -> None:
     )
 
 
-def test_pictures_judged_before_ask_nobody(serve: Serve, gallery: Gallery) -> None:
+def test_known_pictures_need_no_embedder(serve: Serve, gallery: Gallery) -> None:
     """The second answer has the bits and models of the first; neither embedder nor head ran (A-15, S-2)."""
     first, mixed = pictures(0, 1), [*pictures(1, 2), picture(b"bad", "torn")]
     request = ranker_pb2.ScoreRequest(candidates=first, include_embeddings=True)

@@ -155,7 +155,7 @@ def test_a_local_write_gives_the_entries_of_the_log(catalog):
 
 
 def test_the_log_reaches_back_as_far_as_deletions_are_kept(catalog, open_catalog):
-    """Before the retention a follower is told to take a snapshot, also after a restart; an empty follower
+    """A follower from before the retention must take a snapshot, also after a restart; an empty follower
     and one of the present never are."""
     write(catalog, "a")
     catalog.delete("fashion", ["a"])
