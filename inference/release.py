@@ -108,6 +108,9 @@ class ReleaseKeeper(Generic[T]):
     `prepare` builds what is served from a version; `retire` releases it once it has no holder. A version
     that cannot be prepared leaves the present release in service, and is tried again when the alias moves
     or after a back-off.
+
+    falls_back: without a present release, as after a restart, such a version gives way to the last one of the
+    alias's history that can be prepared.
     """
 
     def __init__(
@@ -121,8 +124,10 @@ class ReleaseKeeper(Generic[T]):
         *,
         refused: Backoff = REFUSED_BACKOFF,
         failed: Backoff = FAILED_BACKOFF,
+        falls_back: bool = False,
     ) -> None:
         self._store, self._name, self._alias = store, name, alias
+        self._falls_back = falls_back
         self._prepare, self._retire = prepare, retire
         self._poll_s, self._refused, self._failed = poll_s, refused, failed
         self._slot: _Slot[T] | None = None
@@ -245,6 +250,8 @@ class ReleaseKeeper(Generic[T]):
             value = await self._prepare(version)
         except Exception as error:  # noqa: BLE001 - whatever refuses a version, the present release serves on
             self._note_failure(target, error)
+            if self._falls_back and self._slot is None:
+                await self._fall_back()
             return
         self._failure = None
         release = Release(lead=version, value=value)
@@ -252,6 +259,23 @@ class ReleaseKeeper(Generic[T]):
             self._swap(release)
         else:
             self._retire_later(_Slot(release), None)
+
+    async def _fall_back(self) -> None:
+        """Serve the newest version of the alias's history that can be prepared, if there is one."""
+        alias = await self._on_disk(lambda: self._store.aliases.read(self._name, self._alias))
+        for target in alias.reachable[1:]:
+            try:
+                version = await self._on_disk(lambda target=target: self._resolve(target))  # type: ignore[misc]
+                value = await self._prepare(version)
+            except Exception as error:  # noqa: BLE001 - whatever refuses it, an earlier one may serve
+                _log.warning(
+                    "earlier version refused",
+                    extra={"version": f"{self._name}/{target.version}", "reason": _line(error)},
+                )
+                continue
+            self._swap(Release(lead=version, value=value))
+            self._set_refused()
+            return
 
     async def _still_wanted(self, release: Release[T], target: AliasTarget) -> bool:
         """Whether the alias means what was prepared; preparing may have taken minutes."""
@@ -278,10 +302,15 @@ class ReleaseKeeper(Generic[T]):
         due = time.monotonic() + backoff.delay(count)
         reason = _line(error)
         self._failure = _Failure(target=target, reason=reason, count=count, due=due)
-        present = self._slot.release.lead if self._slot else None
-        self._set("refused", f"{self._name}/{target.version} is refused: {reason}{_beside(present)}")
+        self._set_refused()
         if count == 1:
             _log.warning("version refused", extra={"model": self._name, "reason": reason}, exc_info=error)
+
+    def _set_refused(self) -> None:
+        failure, present = self._failure, self._slot.release.lead if self._slot else None
+        assert failure is not None
+        detail = f"{self._name}/{failure.target.version} is refused: {failure.reason}{_beside(present)}"
+        self._set("refused", detail)
 
     def _swap(self, release: Release[T]) -> None:
         old, self._slot = self._slot, _Slot(release)

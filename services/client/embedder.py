@@ -88,7 +88,7 @@ class EmbedderClient(BlockingClient):
         return self._call(self._stub.ListModels, embedder_pb2.ListModelsRequest(), deadline_s)
 
     def _part(
-        self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float
+        self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float, *, is_prepared: bool = False
     ) -> embedder_pb2.EmbedResponse:
         """As in the asynchronous client."""
         try:
@@ -98,10 +98,10 @@ class EmbedderClient(BlockingClient):
             failed, rest = left_over(inputs, error, bounds)
             if failed.results or len(rest) > 1:
                 return merged([failed, *[self._part(part, head, end) for part in rest]])
-            if error.reason != NOT_LOADED:
+            if error.reason != NOT_LOADED or is_prepared:
                 raise
             self.prepare_model(head.space_id, deadline_s=end - time.monotonic())
-            return self._send(inputs, head, end)
+            return self._part(inputs, head, end, is_prepared=True)
 
     def _send(
         self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float
@@ -225,10 +225,10 @@ class AsyncEmbedderClient:
         return self._known_bounds
 
     async def _part(
-        self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float
+        self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float, *, is_prepared: bool = False
     ) -> embedder_pb2.EmbedResponse:
         """The reply to some inputs: what is beyond the embedder's bounds goes on in smaller requests, a model
-        that is not loaded is prepared once.
+        that is not loaded is prepared once. Inputs that fail alone keep their errors.
         """
         try:
             return await self._send(inputs, head, end)
@@ -237,10 +237,10 @@ class AsyncEmbedderClient:
             failed, rest = left_over(inputs, error, bounds)
             if failed.results or len(rest) > 1:
                 return merged([failed, *[await self._part(part, head, end) for part in rest]])
-            if error.reason != NOT_LOADED:
+            if error.reason != NOT_LOADED or is_prepared:
                 raise
             await self.prepare_model(head.space_id, deadline_s=end - time.monotonic())
-            return await self._send(inputs, head, end)
+            return await self._part(inputs, head, end, is_prepared=True)
 
     async def _send(
         self, inputs: Inputs, head: embedder_pb2.EmbedRequest, end: float

@@ -81,7 +81,7 @@ def _following(
     )
     name, alias = settings.ranker_model, settings.ranker_alias
     return preparation, ReleaseKeeper(
-        store, name, alias, preparation.prepare, preparation.retire, settings.poll_s
+        store, name, alias, preparation.prepare, preparation.retire, settings.poll_s, falls_back=True
     )
 
 

@@ -69,7 +69,9 @@ def versions(workshop: Any) -> list[Version]:
 def play(workshop: Any) -> Callable[..., None]:
     """Runs a story beside a keeper of artwork-head@production, and closes it."""
 
-    def run(story: Story, *, refused: Backoff = FAST, failed: Backoff = FAST) -> None:
+    def run(
+        story: Story, *, refused: Backoff = FAST, failed: Backoff = FAST, falls_back: bool = False
+    ) -> None:
         async def body() -> None:
             consumer = Consumer()
             keeper = ReleaseKeeper(
@@ -81,6 +83,7 @@ def play(workshop: Any) -> Callable[..., None]:
                 POLL_S,
                 refused=refused,
                 failed=failed,
+                falls_back=falls_back,
             )
             following = asyncio.create_task(keeper.run())
             try:
@@ -230,6 +233,52 @@ def test_a_refused_version_leaves_the_present_one_and_is_not_hammered(
         await until(serving(keeper, 3), "the next version")
 
     play(story, refused=SLOW)
+
+
+def test_without_a_release_the_history_of_the_alias_is_walked(
+    play: Any, workshop: Any, versions: list[Version]
+) -> None:
+    """The newest version of the history that can be prepared serves; the alias's own is tried again and
+    swapped in once it is good (M-4)."""
+    for version in versions:
+        workshop.promote(version)
+    manifest = versions[1].path("manifest.json")
+    manifest.write_bytes(manifest.read_bytes().replace(b'"opset"', b'"opsex"'))
+
+    async def story(keeper: Keeper, consumer: Consumer) -> None:
+        graph = versions[2].path("manifest.json")
+        whole = graph.read_bytes()
+        graph.write_bytes(b"{}")
+
+        first = await keeper.wait_first(5)
+
+        assert (first.lead.number, consumer.prepared) == (1, [1])
+        await until(lambda: keeper.status.state == "refused", "the refusal")
+        assert "artwork-head/3 is refused" in keeper.status.detail
+        assert "artwork-head/1 serves" in keeper.status.detail
+        graph.write_bytes(whole)
+        await until(serving(keeper, 3), "the version that the alias means")
+        await until(lambda: consumer.retired == [1], "the retirement of 1")
+
+    play(story, falls_back=True)
+
+
+def test_a_history_of_refused_versions_leaves_nothing_in_service(
+    play: Any, workshop: Any, versions: list[Version]
+) -> None:
+    """When no version of the history can be prepared, the detail is that of the alias's own (M-4)."""
+    for version in versions:
+        workshop.promote(version)
+
+    async def story(keeper: Keeper, consumer: Consumer) -> None:
+        consumer.failure = RefusedModel("no")
+        await until(lambda: len(consumer.prepared) >= 6, "attempts")
+
+        assert consumer.prepared[:6] == [3, 2, 1, 3, 2, 1]
+        assert keeper.present is None
+        assert "artwork-head/3" in keeper.status.detail
+
+    play(story, falls_back=True)
 
 
 def test_a_rollback_from_a_refused_version_is_serving_again(

@@ -239,6 +239,49 @@ def test_a_head_that_is_refused_leaves_the_present_one_in_service(serve: Serve, 
     asyncio.run(scenario())
 
 
+def test_a_restart_beside_a_refused_head_serves_the_one_before(serve: Serve, gallery: Gallery) -> None:
+    """A ranker that starts while its alias means a damaged version serves the last good one of the alias's
+    history, says so, and takes the next good version up (M-4, S-8)."""
+    graph = gallery.heads[1].path("model.onnx")
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[:-1] + b"?")
+    gallery.promote(gallery.heads[1])
+
+    async def scenario() -> None:
+        async with serve() as it:  # waits for SERVING
+            (head, backbone) = await models(it)
+            assert (head.identity.version, head.state) == (1, types_pb2.MODEL_STATE_REFUSED)
+            assert "artwork-head/2 is refused" in head.detail
+            assert "artwork-head/1 serves" in head.detail
+            assert backbone.identity.name == "artwork-backbone"
+            assert (await it.stub.Rank(PICTURE)).models[0].version == 1
+
+            gallery.store.aliases.rollback("artwork-head", "production")
+            await until(serves(it, 1))
+            graph.write_bytes(whole)
+            gallery.promote(gallery.heads[1])
+            await until(serves(it, 2))
+
+    asyncio.run(scenario())
+
+
+def test_the_first_call_after_a_restart_of_the_embedder_keeps_its_good_items(
+    serve: Serve, gallery: Gallery
+) -> None:
+    """A backbone that is no longer loaded is prepared, and a bad picture still fails alone (S-5, S-8)."""
+    good = feature(gallery.backbone.space_id, vector_of(b"good").tolist(), "good")
+
+    async def scenario() -> ranker_pb2.RankResponse:
+        async with serve() as it:
+            it.embedder.loaded.clear()
+            return await it.stub.Rank(ranker_pb2.RankRequest(candidates=[good, picture(b"bad one", "bad")]))
+
+    reply = asyncio.run(scenario())
+
+    assert [placement.id for placement in reply.placements] == ["good"]
+    assert [(error.index, error.id) for error in reply.errors] == [(1, "bad")]
+
+
 def test_without_a_release_calls_get_a_time_to_retry(serve: Serve, gallery: Gallery) -> None:
     """Alive and NOT_SERVING until a store is there; serving then, also when it goes (S-8)."""
     elsewhere = gallery.root / "elsewhere"
