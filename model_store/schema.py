@@ -6,13 +6,16 @@ before it, with the digest that they gave it. See docs/decisions/0017.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from model_store.errors import UnsupportedSchema, first_line
+
+DEEPEST: Final = 32
+_TOO_DEEP: Final = f"it is nested more than {DEEPEST} levels deep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,10 @@ def read_body(data: bytes, current: int, where: str) -> dict[str, Any]:
     """The fields of a JSON file without its `schema_version`, which must lie in 1 to `current`.
 
     Raises UnsupportedSchema: for another version, naming `where` and both sides.
-    Raises ValueError: unless the file is a JSON object whose version is a whole number.
+    Raises ValueError: unless the file is a JSON object whose version is a whole number, nested at most
+    `DEEPEST` levels.
     """
-    body = json.loads(data)
+    body = _parse(data)
     if not isinstance(body, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004 - wrong content, not a wrong argument
     stated = body.pop("schema_version", 1)
@@ -69,6 +73,24 @@ def read_body(data: bytes, current: int, where: str) -> dict[str, Any]:
         readable = "1" if current == 1 else f"1 to {current}"
         raise UnsupportedSchema(f"{where} has schema version {stated}, this build reads {readable}")
     return body
+
+
+def _parse(data: bytes) -> Any:
+    """The JSON of a file. Raises ValueError: also for a nesting that what reads it later cannot follow."""
+    try:
+        body = json.loads(data)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level = [body]
+    for _ in range(DEEPEST):
+        level = [part for whole in level for part in _parts(whole)]
+        if not level:
+            return body
+    raise ValueError(_TOO_DEEP)
+
+
+def _parts(whole: object) -> Iterable[object]:
+    return whole.values() if isinstance(whole, dict) else whole if isinstance(whole, list) else ()
 
 
 def reason(error: Exception) -> str:

@@ -11,12 +11,14 @@ from typing import Self
 
 import numpy as np
 
+from inference.errors import BadOutput
 from inference.head import Head
 from inference.recent_vectors import RecentVectors
+from model_store.store import Version
 from services.client.embedder import EmbeddedInputs
 from services.messages.contents import CallerVector
 from services.messages.replies import ItemFailure, StageTimes
-from services.runtime.errors import ServiceError
+from services.runtime.errors import InvalidArgument, ServiceError
 
 Embed = Callable[[Sequence[bytes]], Awaitable[EmbeddedInputs]]
 
@@ -50,6 +52,19 @@ class FeaturedCandidate:
     feature_D: np.ndarray | None
     output_R: np.ndarray | None = None
     picture: str = ""
+
+    def blame(self, error: BadOutput, backbone: Version) -> Exception:
+        """The error of a head's bad output: the caller's if a feature is none that the backbone makes."""
+        low, high = backbone.manifest.norm_range
+        if self.picture or self.feature_D is None:
+            return error
+        norm = float(np.linalg.norm(self.feature_D.astype(np.float64)))
+        if low <= norm <= high:
+            return error
+        return InvalidArgument(
+            f"the feature's norm is {norm:.4g}, those of {backbone} have {low:.4g} to {high:.4g}",
+            reason="FEATURE_OUT_OF_RANGE",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from inference.errors import BadOutput
-from inference.head import Head
 from inference.release import ReleaseKeeper
 from services.client.embedder import AsyncEmbedderClient
 from services.messages.replies import StageTimes, all_failed, write_absent_model
@@ -179,13 +178,13 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
     async def _score(self, candidates: CandidateSet, models: RankerModels) -> ScoredCandidates:
         """The head's scores in the order of the request; a candidate with a bad output counts as failed."""
         featured = sorted(candidates.featured, key=lambda candidate: candidate.index)
-        outputs = await self._judge([c for c in featured if c.feature_D is not None], models.head, candidates)
+        outputs = await self._judge([c for c in featured if c.feature_D is not None], models, candidates)
         outputs |= {c.index: c.output_R for c in featured if c.output_R is not None}
         candidates.times.note(candidates=len(featured), failed=len(candidates.failed))
         good, outputs_R = [], []
         for candidate in featured:
             output_R = outputs[candidate.index]
-            if isinstance(output_R, BadOutput):
+            if isinstance(output_R, Exception):
                 candidates.fail(candidate, to_service_error(output_R, wire.ERRORS))
             else:
                 good.append(candidate)
@@ -193,12 +192,12 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         return ScoredCandidates.of(good, outputs_R, candidates, has_uncertainty=models.head.has_uncertainty)
 
     async def _judge(
-        self, featured: Sequence[FeaturedCandidate], head: Head, candidates: CandidateSet
-    ) -> dict[int, np.ndarray | BadOutput]:
+        self, featured: Sequence[FeaturedCandidate], models: RankerModels, candidates: CandidateSet
+    ) -> dict[int, np.ndarray | Exception]:
         """The head's output (R,) by the candidate's index, or what is wrong with it; good ones are kept."""
         if not featured:
             return {}
-        started = time.perf_counter()
+        head, started = models.head, time.perf_counter()
         feature_ND = np.stack([c.feature_D for c in featured if c.feature_D is not None])
         if head.judges_at_once(len(featured)):
             judgement = head.judge(feature_ND)
@@ -209,10 +208,11 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         candidates.times += StageTimes(compute_ms=seconds * 1_000)
         self._judged_counts.observe(len(featured))
         self._head_seconds.observe(seconds)
-        if judgement.bad:
-            self._bad_outputs.labels(head.version.name).inc(len(judgement.bad))
-        good = [row for row in range(len(featured)) if row not in judgement.bad]
+        bad = {row: featured[row].blame(error, models.backbone) for row, error in judgement.bad.items()}
+        if withheld := sum(isinstance(error, BadOutput) for error in bad.values()):
+            self._bad_outputs.labels(head.version.name).inc(withheld)
+        good = [row for row in range(len(featured)) if row not in bad]
         candidates.remember(
             {featured[row].picture: judgement.output_NR[row] for row in good if featured[row].picture}
         )
-        return {c.index: judgement.bad.get(row) or judgement.output_NR[row] for row, c in enumerate(featured)}
+        return {c.index: bad.get(row) or judgement.output_NR[row] for row, c in enumerate(featured)}

@@ -19,7 +19,7 @@ from model_store import manifest as manifests
 from model_store.errors import CorruptVersion, UnsupportedSchema
 from model_store.garbage import collect
 from model_store.manifest import MANIFEST_FILE
-from model_store.schema import Since, Versioned, read_body, schema_of
+from model_store.schema import DEEPEST, Since, Versioned, read_body, schema_of
 from model_store.storage import LocalStorage
 from model_store.store import Draft, ModelStore
 from tests.golden.next_schema import NextImage, NextManifest, next_schema
@@ -190,3 +190,35 @@ def test_the_range_that_is_read_is_named(stated: int) -> None:
     assert read_body(b'{"schema_version": 2, "a": 1}', 3, "x") == {"a": 1}
     with pytest.raises(UnsupportedSchema, match=rf"x has schema version {stated}, this build reads 1 to 3"):
         read_body(b'{"schema_version": %d}' % stated, 3, "x")
+
+
+@pytest.mark.parametrize("depth", [DEEPEST + 1, 500, 100_000])
+@pytest.mark.parametrize("brackets", [("[", "]"), ('{"a":', "}")])
+def test_deep_nesting_is_damage_and_not_a_failure(
+    tmp_path: Path, depth: int, brackets: tuple[str, str]
+) -> None:
+    """An alias and a manifest that are nested deeper than anything that reads them are damaged, by name; as
+    deep as the limit allows is read (S-5)."""
+    opening, closing = brackets
+    copy = Path(shutil.copytree(GOLDEN / "store-1", tmp_path / "copy"))
+    store = ModelStore.at(copy)
+    deep = (opening * depth + "1" + closing * depth).encode()
+
+    with pytest.raises(ValueError, match=f"more than {DEEPEST} levels"):
+        read_body(deep, 1, "x")
+    alias = copy / "fashion-image" / "aliases" / "production.json"
+    alias.write_bytes(b'{"target": ' + deep + b"}")
+    with pytest.raises(CorruptVersion, match="fashion-image@production is damaged"):
+        store.aliases.read("fashion-image", "production")
+    (copy / "fashion-image" / "1" / MANIFEST_FILE).write_bytes(b'{"metrics": ' + deep + b"}")
+    with pytest.raises(CorruptVersion, match=r"fashion-image/1/manifest.json is not a manifest"):
+        store.open("fashion-image", 1)
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    """The body itself is the first level."""
+    inner = "[" * (DEEPEST - 1) + "]" * (DEEPEST - 1)
+
+    body = read_body(f'{{"a": {inner}}}'.encode(), 1, "x")
+
+    assert json.dumps(body["a"]) == inner

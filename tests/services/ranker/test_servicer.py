@@ -250,7 +250,7 @@ def test_bad_candidates_fail_alone(serve: Serve, gallery: Gallery) -> None:
         "short": (4, code_pb2.INVALID_ARGUMENT, "WRONG_DIMENSION"),
         "nan": (5, code_pb2.INVALID_ARGUMENT, "NOT_FINITE"),
         "nowhere": (6, code_pb2.INVALID_ARGUMENT, "NO_SPACE"),
-        "wild": (7, code_pb2.INTERNAL, "BAD_OUTPUT"),
+        "wild": (7, code_pb2.INVALID_ARGUMENT, "FEATURE_OUT_OF_RANGE"),
         "huge": (8, code_pb2.INVALID_ARGUMENT, "IMAGE_TOO_LARGE"),
     }
     assert [error.index for error in reply.errors] == sorted(error.index for error in reply.errors)
@@ -258,6 +258,26 @@ def test_bad_candidates_fail_alone(serve: Serve, gallery: Gallery) -> None:
     assert "3 components" in messages["short"]
     assert "takes 16" in messages["short"]
     assert "10485761" in messages["huge"]
+
+
+@pytest.mark.parametrize("number", [3.4e38, -3.4e38, 1e30])
+def test_a_finite_feature_that_no_backbone_makes_is_the_callers_error(
+    serve: Serve, gallery: Gallery, number: float
+) -> None:
+    """Numbers at the end of float32: INVALID_ARGUMENT naming both norms, and no bad output is counted; a
+    head's bad output for a feature within the norms is still BAD_OUTPUT (S-5, S-9)."""
+    wild = feature(gallery.backbone.space_id, [number] * WIDTH, "wild")
+
+    async def question(it: Ranking) -> Any:
+        errors = [await refused(rank(it, [wild])), await refused(rank(it, [picture(b"wild")]))]
+        registry = it.server.registry
+        return errors, registry.get_sample_value("atelier_bad_outputs_total", {"model": "artwork-head"})
+
+    ((code, text, _), (other, _, _)), counted = ask(serve, question)
+
+    assert (code, other) == (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL)
+    assert "artwork-backbone/1 have 0 to 100" in text
+    assert counted == 1
 
 
 def test_a_feature_that_is_not_finite_fails_alone(serve: Serve) -> None:
