@@ -1,8 +1,8 @@
 """Where versions and aliases are kept. `LocalStorage` keeps them in a directory.
 
 Layout: `<root>/<name>/<number>/…`, `<root>/<name>/aliases/<alias>.json`, `<root>/<name>/.highest`,
-`<root>/.staging/<random>/…`. A version appears by one rename of a complete, synced directory, so a
-reader sees all of it or none of it, also after a crash (M-1).
+`<root>/.staging/<random>/…`, `<root>/.publishing/<name>`. A version appears by one rename of a complete,
+synced directory, so a reader sees all of it or none of it, also after a crash (M-1).
 """
 
 import errno
@@ -40,6 +40,9 @@ class Storage(Protocol):
 
     def staging(self) -> AbstractContextManager[Path]:
         """Context manager: an empty local directory, removed afterwards unless committed."""
+
+    def publishing(self, name: str) -> AbstractContextManager[None]:
+        """Context manager: no other process is in it for `name`; waits while another is."""
 
     def commit(self, name: str, staged: Path) -> int:
         """Make a staged directory the next version of `name` and return its number. Atomic."""
@@ -122,6 +125,13 @@ class LocalStorage:
         finally:
             _clear(path)
             claim.release()
+
+    @contextmanager
+    def publishing(self, name: str) -> Iterator[None]:
+        parent = self.root / ".publishing"
+        parent.mkdir(parents=True, exist_ok=True)
+        with locked(parent / check_name(name, "model name")):
+            yield
 
     def commit(self, name: str, staged: Path) -> int:
         folder = self._folder(name)

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,13 @@ class ModelStore:
             if version.space_id == space_id:
                 return version
         raise NotInStore(f"no alias reaches a model of space {space_id[:12]}")
+
+    def publishing(self, name: str) -> AbstractContextManager[None]:
+        """Context manager: look for an equal version, and publish one if there is none, inside it.
+
+        It waits while another process is in it: two that began at once would publish two equal versions.
+        """
+        return self._storage.publishing(name)
 
     def publish(self, draft: Draft, validate: Validate) -> Version:
         """Publish a draft as the next version of its model; all of it or nothing appears.

@@ -36,7 +36,9 @@ def copy_version(
     fields["derived_from"] = None if derived_from is None else moved(derived_from)
     fields["composed_of"] = tuple(moved(part) for part in manifest.composed_of)
     graph, golden, payload = (_paths(version, role) for role in ("graph", "golden", "payload"))
-    return target.publish(Draft(manifest=fields, graph=graph, golden=golden, payload=payload), validate)
+    draft = Draft(manifest=fields, graph=graph, golden=golden, payload=payload)
+    with target.publishing(version.name):
+        return _find_copy(version, provenance, target) or target.publish(draft, validate)
 
 
 def _find_copy(version: Version, provenance: Provenance, target: ModelStore) -> Version | None:

@@ -1,11 +1,15 @@
 """Versions from one store into another."""
 
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from model_store import transfer
 from model_store.errors import CorruptVersion, NotInStore
 from model_store.manifest import Manifest, VersionReference
 from model_store.store import Draft, ModelStore, Version
@@ -115,3 +119,25 @@ def test_a_copy_is_checked_like_anything_published(
     with pytest.raises(ValueError, match="no"):
         copy_version(store.publish(make_draft(), accept), target, refuse)
     assert target.names() == []
+
+
+def test_two_copies_at_once_make_one_version(
+    store: ModelStore, target: ModelStore, make_draft: Callable[..., Draft]
+) -> None:
+    """Both look before either has published; the second waits and takes what the first made (M-1)."""
+    version = store.publish(make_draft(), accept)
+    both_looked = threading.Barrier(2)
+    find, waited = transfer._find_copy, threading.local()
+
+    def look(*args: Any) -> Version | None:
+        copy = find(*args)
+        if not hasattr(waited, "once"):
+            waited.once = both_looked.wait(10)
+        return copy
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as executor:
+        patch.setattr(transfer, "_find_copy", look)
+        copies = list(executor.map(lambda _: copy_version(version, target, accept), range(2)))
+
+    assert [copy.number for copy in copies] == [1, 1]
+    assert target.numbers(version.name) == [1]

@@ -3,6 +3,7 @@
 A graph that the store already holds with the same meaning is not published again.
 """
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -113,14 +114,14 @@ def publish(model: PublishableGraph, target: PublishTarget, *, pointed: bool = T
         directory = Path(place)
         files = save_graph(model.graph, directory)
         fields = _fields(model, files, directory / GOLDEN_FILE)
-        version = _find_equivalent(target.store, fields, files)
-        fresh = version is None
-        if version is None:
-            target.notify(f"checking {model.name} in a child process")
-            draft = Draft(
-                manifest=fields, graph=files, golden={GOLDEN_FILE: directory / GOLDEN_FILE}, payload={}
-            )
-            version = target.store.publish(draft, check_in_child)
+        with target.store.publishing(model.name):
+            version = _find_equivalent(target.store, fields, files)
+            fresh = version is None
+            if version is None:
+                target.notify(f"checking {model.name} in a child process")
+                golden = {GOLDEN_FILE: directory / GOLDEN_FILE}
+                draft = Draft(manifest=fields, graph=files, golden=golden, payload={})
+                version = target.store.publish(draft, check_in_child)
     alias = set_alias(target.store, version, target.alias) if pointed else None
     target.notify(_sentence(version, alias, fresh=fresh))
     return Published(version=version, alias=alias, fresh=fresh)
@@ -178,6 +179,7 @@ def _norm_range(vector_BD: np.ndarray) -> tuple[float, float]:
 
 
 def _git_commit() -> str | None:
+    """The commit of this checkout or, where there is none as in an image, the one that it was built from."""
     folder = Path(__file__).resolve().parent
     try:
         head = subprocess.run(
@@ -188,7 +190,7 @@ def _git_commit() -> str | None:
             timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get("GIT_COMMIT") or None
     return head.stdout.strip() or None
 
 

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,18 @@ def test_damaged_twin_is_published_anew(store: ModelStore):
 
     assert again.fresh
     assert again.version.number == 2
+
+
+def test_two_first_publications_at_once_make_one_version(store: ModelStore):
+    """Whoever comes second waits and finds the version of the first (M-1)."""
+    target = PublishTarget(store=store)
+
+    with ThreadPoolExecutor(2) as executor:
+        both = list(executor.map(lambda _: publish(_product(), target), range(2)))
+
+    assert store.numbers("tiny-head") == [1]
+    assert sorted(published.fresh for published in both) == [False, True]
+    assert {published.version.digest for published in both} == {store.resolve("tiny-head").digest}
 
 
 def test_manifest_tells_where_it_comes_from(store: ModelStore):

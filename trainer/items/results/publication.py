@@ -37,32 +37,36 @@ def publish_items(
 
     Raises CorruptVersion: when the files do not fit each other; nothing of them is visible then.
     """
-    version = _find_equal(folder, source, target)
-    fresh = version is None
-    if version is None:
-        dimension = FittedPipeline.load(folder / PIPELINE_FILE).dimension
-        fields = {
-            "name": MODEL,
-            "kind": "vectors",
-            "format": "none",
-            "outputs": [{"name": OUTPUT, "dtype": "float32", "shape": ("items", dimension)}],
-            "output": OUTPUT,
-            "dimension": dimension,
-            "norm_range": UNIT_NORM,
-            "preprocessing": {"kind": "vector", "dimension": dimension},
-            "metrics": {"layout": LAYOUT, **metrics},
-            "provenance": source,
-        }
-        draft = Draft(
-            manifest=fields,
-            graph={PIPELINE_FILE: folder / PIPELINE_FILE},
-            golden={},
-            payload={name: folder / name for name in PAYLOAD},
-        )
-        version = target.store.publish(draft, check_item_vectors)
+    with target.store.publishing(MODEL):
+        version = _find_equal(folder, source, target)
+        fresh = version is None
+        if version is None:
+            version = target.store.publish(_draft(folder, source, metrics), check_item_vectors)
     alias = set_alias(target.store, version, target.alias)
     target.notify(f"{version} {'published' if fresh else 'already there, equal'}; {MODEL}@{alias} means it")
     return Published(version=version, alias=alias, fresh=fresh)
+
+
+def _draft(folder: Path, source: Provenance, metrics: Mapping[str, Any]) -> Draft:
+    dimension = FittedPipeline.load(folder / PIPELINE_FILE).dimension
+    fields = {
+        "name": MODEL,
+        "kind": "vectors",
+        "format": "none",
+        "outputs": [{"name": OUTPUT, "dtype": "float32", "shape": ("items", dimension)}],
+        "output": OUTPUT,
+        "dimension": dimension,
+        "norm_range": UNIT_NORM,
+        "preprocessing": {"kind": "vector", "dimension": dimension},
+        "metrics": {"layout": LAYOUT, **metrics},
+        "provenance": source,
+    }
+    return Draft(
+        manifest=fields,
+        graph={PIPELINE_FILE: folder / PIPELINE_FILE},
+        golden={},
+        payload={name: folder / name for name in PAYLOAD},
+    )
 
 
 def _find_equal(folder: Path, source: Provenance, target: PublishTarget) -> Version | None:
