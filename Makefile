@@ -78,7 +78,7 @@ fuzz: $(INSTALLED)  ## The property tests with new examples; ROUNDS=20 for more
 	done
 
 # What imports torch is left out: the import alone takes seconds.
-FAST := tests/benchmarks tests/cli tests/inference tests/model_store tests/services tests/vector_index $(wildcard tests/test_*.py)
+FAST := tests/benchmarks tests/cli tests/dashboard tests/inference tests/model_store tests/services tests/vector_index $(wildcard tests/test_*.py)
 
 test-fast: $(INSTALLED)  ## The tests that take about a second or less each, in under 30 s
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not timed" $(FAST)
@@ -105,8 +105,9 @@ format: $(INSTALLED)  ## Let ruff rewrite what it can
 protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
 	$(call stubs,protos)
 
-api: $(INSTALLED)  ## Write docs/api_reference.md from the protos
+api: $(INSTALLED)  ## Write docs/api_reference.md from the protos, docs/dashboard.schema.json from its types
 	$(BIN)/python -m tests.api_reference
+	$(BIN)/python -m dashboard.schema_file
 
 requirements: $(INSTALLED)  ## List in docs/requirements.md the tests that name each id
 	$(BIN)/python -m tests.requirements

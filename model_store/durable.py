@@ -125,6 +125,40 @@ def staging(path: Path) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """Yield a new directory below `parent`, removed when the block ends; first what killed processes left.
+
+    Of theirs remain directories whose lock no process holds. Missing directories are created.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    path = parent / f"{uuid.uuid4().hex}.lock"
+    # Under one lock: a sweep never meets a lock file between its creation and its claim.
+    with locked(parent.with_name(f"{parent.name}.lock")):
+        _sweep(parent)
+        claim = acquire(path)
+    try:
+        directory = path.with_suffix("")
+        directory.mkdir()
+        yield directory
+    finally:
+        _clear(path)
+        claim.release()
+
+
+def _sweep(parent: Path) -> None:
+    for path in parent.glob("*.lock"):
+        with suppress(LockHeld):
+            claim = acquire(path)
+            _clear(path)
+            claim.release()
+
+
+def _clear(claim: Path) -> None:
+    shutil.rmtree(claim.with_suffix(""), ignore_errors=True)
+    claim.unlink(missing_ok=True)
+
+
 def sync_tree(root: Path) -> None:
     """Flush every file and every directory below `root`, and `root` itself, to the disk."""
     for folder, _, names in os.walk(root, topdown=False):
@@ -177,6 +211,24 @@ def acquire(path: Path) -> Lock:
         os.close(descriptor)
         raise
     return Lock(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on a file or a directory now; False if there is no such path.
+
+    It takes a shared lock for a moment: `acquire` in another process may fail just then, `locked` waits.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _open(path: Path) -> int:

@@ -15,6 +15,7 @@ from model_store.durable import (
     LockHeld,
     acquire,
     checkpoint,
+    is_locked,
     locked,
     observing,
     rename,
@@ -229,3 +230,15 @@ def test_a_staging_directory_is_gone_unless_it_was_renamed(tmp_path: Path) -> No
     assert left == []
     assert [path.name for path in target.parent.iterdir()] == ["out"]
     assert (target / "folder" / "file").read_text() == "x"
+
+
+def test_whether_a_lock_is_held_can_be_asked(tmp_path: Path) -> None:
+    """A lock reads as held while another holder has it, and asking neither takes nor creates it."""
+    path = tmp_path / "lock"
+    before = is_locked(path)
+    held = acquire(path)
+    during = is_locked(path)
+    held.release()
+
+    assert (before, during, is_locked(path)) == (False, True, False)
+    assert list(tmp_path.iterdir()) == [path]
