@@ -9,7 +9,6 @@ JPEG is taken as Adobe-inverted, as browsers do; colour profiles are ignored.
 """
 
 import re
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -23,13 +22,12 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from inference.errors import InvalidImage
+from inference.picture_header import PictureHeader, read_header
+from inference.resizing import TURNS, Size, fit, upright
 from model_store.manifest import ImagePreprocessing
 
 PIXEL_PATH: Final = 1
 """Part of every space of pictures; raised whenever the same bytes come to give other pixels."""
-
-Size = tuple[int, int]
-"""Width and height."""
 
 T = TypeVar("T")
 
@@ -41,6 +39,12 @@ _MEBI = 1 << 20
 _DRAFT_GAP = 2
 # Encoders write about ten scans; each costs a pass over the picture, however few bytes it has.
 _SCAN_COUNT = 100
+_SMALLEST_DRAFT = 8
+_COLUMN_BYTES = 4  # of a pixel between the two passes of a resize
+_CONVERTED_BYTES = 16  # of a pixel on its way to RGB, of which a band is under way at once
+_BAND_BYTES = 16 << 20
+LONGEST_SIDE: Final = 65_535
+"""No JPEG or WEBP has a longer side; what a resize holds grows with it, however narrow the picture is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +69,11 @@ def decode_image(
     Raises InvalidImage: for an empty, truncated, damaged or too large picture, too many frames, or another
     format than JPEG, PNG and WEBP. No other exception leaves, whatever the bytes.
     """
-    image, longest = inspect_image(data, limits), _DRAFT_GAP * max(preprocessing.width, preprocessing.height)
+    image, longest = inspect_image(data, limits), _draft_side(preprocessing)
     if isinstance(image, JpegImageFile):
         _guarded(data, lambda: image.draft(None, (longest, longest)))
-    upright = _upright(data, image, preprocessing.background)
-    return np.ascontiguousarray(_guarded(data, lambda: np.asarray(_fit(upright, preprocessing))))
+    picture = _upright(data, image, preprocessing.background)
+    return np.ascontiguousarray(_guarded(data, lambda: np.asarray(fit(picture, preprocessing))))
 
 
 def open_upright(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
@@ -80,6 +84,21 @@ def open_upright(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Ima
     return _upright(data, inspect_image(data, limits), (255, 255, 255))
 
 
+def decode_bytes(header: PictureHeader, preprocessing: ImagePreprocessing) -> int:
+    """About the most memory that `decode_image` holds at once for a picture with this header."""
+    scale, longest = 1, _draft_side(preprocessing)
+    if header.format == "JPEG":
+        while scale < _SMALLEST_DRAFT and min(header.width, header.height) // (2 * scale) >= longest:
+            scale *= 2
+    column = preprocessing.width * max(header.width, header.height) // scale * _COLUMN_BYTES
+    held = header.pixel_bytes * header.pixel_count / scale**2 + header.whole_bytes * header.pixel_count
+    return int(held) + column + min(_BAND_BYTES, int(_CONVERTED_BYTES * header.pixel_count / scale**2))
+
+
+def _draft_side(preprocessing: ImagePreprocessing) -> int:
+    return _DRAFT_GAP * max(preprocessing.width, preprocessing.height)
+
+
 def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageFile.ImageFile:
     """The picture with its header read and no pixel decoded; its size is that before orientation.
 
@@ -88,14 +107,16 @@ def inspect_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ImageFil
     if not data:
         raise InvalidImage("0 bytes")
     check_byte_count(len(data), limits)
-    reader = _reader(data)
-    if reader is WebPImageFile:
-        # Its decoder claims memory for the whole canvas when it opens.
-        _check_size(_guarded(data, lambda: _webp_size(data)), limits)
+    reader, header = _reader(data), read_header(data)
+    if header is not None:
+        # Before the format's own class reads it: that of WEBP claims memory for the whole canvas.
+        _check_size((header.width, header.height), limits)
     # The format's own class, not Image.open: no other format can be tried and no process-wide setting
     # decides whether a huge picture is an error, a warning or nothing.
     image = _guarded(data, lambda: reader(BytesIO(data)))
     _check_size(image.size, limits)
+    if header is None or image.size != (header.width, header.height):
+        raise InvalidImage("image is damaged")
     frames = getattr(image, "n_frames", 1)
     if frames > limits.frame_count:
         raise InvalidImage(f"{frames} frames, the bound is {limits.frame_count}")
@@ -125,6 +146,8 @@ def _check_size(size: Size, limits: ImageLimits) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise InvalidImage(f"{width}x{height}: has no pixels")
+    if max(size) > LONGEST_SIDE:
+        raise InvalidImage(f"{width}x{height}: a side has more than {LONGEST_SIDE} pixels")
     if width * height > limits.pixel_count:
         area = width * height / _MEGA
         bound = f"{limits.pixel_count / _MEGA:.1f} MP{_named(limits.pixel_setting)}"
@@ -133,21 +156,6 @@ def _check_size(size: Size, limits: ImageLimits) -> None:
 
 def _named(setting: str) -> str:
     return f" ({setting})" if setting else ""
-
-
-def _webp_size(data: bytes) -> Size:
-    """Canvas size from the first chunk (RFC 9649, sections 2.5 to 2.7)."""
-    match data[12:16]:
-        case b"VP8X":
-            return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-        case b"VP8L":
-            (bits,) = struct.unpack_from("<I", data, 21)
-            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-        case b"VP8 ":
-            width, height = struct.unpack_from("<HH", data, 26)
-            return width & 0x3FFF, height & 0x3FFF
-        case _:
-            raise InvalidImage("image is damaged")
 
 
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -166,107 +174,17 @@ def _check_scans(data: bytes) -> None:
         position += int.from_bytes(data[position : position + 2], "big")
 
 
-def _upright(data: bytes, image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    return _guarded(data, lambda: _oriented(_rgb(image, background), image))
-
-
-def _rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    image.load()
-    if image.mode.startswith("I"):
-        image = _eight_bits(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _over(image, background)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _over(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    colour = image.info.get("transparency")
-    if image.mode == "RGB" and isinstance(colour, tuple) and max(colour) > 255:
-        # The transparent colour of a 16-bit picture; Pillow keeps the high byte of each pixel.
-        image.info["transparency"] = tuple(value >> 8 for value in colour)
-    layer = image.convert("RGBA")
-    canvas = Image.new("RGB", layer.size, background)
-    canvas.paste(layer, mask=layer)
-    return canvas
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 bits, rounded; `convert` would clip it to two levels."""
-    grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-    scaled = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
-    key = image.info.get("transparency")
-    if isinstance(key, int):
-        scaled.putalpha(Image.fromarray(np.where(grey == key, 0, 255).astype(np.uint8)))
-    return scaled
-
-
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _oriented(image: Image.Image, original: Image.Image) -> Image.Image:
-    """`image`, turned as the EXIF block of `original`, whose pixels are loaded, says."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes a picture upright whose pixels are loaded, by its EXIF block."""
     try:
-        turn = _TURNS.get(int(original.getexif().get(ExifTag.Orientation, 1)))
+        return TURNS.get(int(image.getexif().get(ExifTag.Orientation, 1)))
     except Exception:  # noqa: BLE001 - a damaged EXIF block raises anything; the picture is still good
-        return image
-    return image if turn is None else image.transpose(turn)
+        return None
 
 
-_FILTERS: Final = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-
-
-def _fit(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
-    target = (preprocessing.width, preprocessing.height)
-    method = _FILTERS[preprocessing.resample]
-    match preprocessing.fit:
-        case "squash":
-            return image.resize(target, method)
-        case "crop":
-            return image.resize(target, method, box=_crop_box(image.size, target))
-        case "letterbox":
-            inner = _inner_size(image.size, target)
-            canvas = Image.new("RGB", target, preprocessing.background)
-            offset = ((target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2)
-            canvas.paste(image.resize(inner, method), offset)
-            return canvas
-
-
-def _crop_box(size: Size, target: Size) -> tuple[float, float, float, float]:
-    """The part of the picture that a resize to cover `target` and a central crop would keep.
-
-    Sampling the box gives the same pixels without ever holding the covering picture, which for a strip
-    of 1 pixel by 50 million would be enormous. Rounds as CLIP's own processor does.
-    """
-    width, height = size
-    scale = max(target[0] / width, target[1] / height)
-    covering = (max(target[0], int(width * scale)), max(target[1], int(height * scale)))
-    left, top = (covering[0] - target[0]) // 2, (covering[1] - target[1]) // 2
-    across, down = width / covering[0], height / covering[1]
-    right, bottom = (
-        min(float(width), (left + target[0]) * across),
-        min(float(height), (top + target[1]) * down),
-    )
-    return left * across, top * down, right, bottom
-
-
-def _inner_size(size: Size, target: Size) -> Size:
-    scale = min(target[0] / size[0], target[1] / size[1])
-    return (
-        min(target[0], max(1, round(size[0] * scale))),
-        min(target[1], max(1, round(size[1] * scale))),
-    )
+def _upright(data: bytes, image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    _guarded(data, image.load)
+    return _guarded(data, lambda: upright(image, _turn(image), background))
 
 
 def _guarded(data: bytes, work: Callable[[], T]) -> T:
