@@ -7,15 +7,13 @@ synced directory, so a reader sees all of it or none of it, also after a crash (
 
 import errno
 import re
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from model_store.durable import LockHeld, acquire, locked, rename, sync_path, write_bytes
+from model_store.durable import locked, rename, scratch, sync_path, write_bytes
 from model_store.errors import AliasConflict, NoStore, NotInStore, StoreNotWritable, UnsupportedLocation
 from model_store.names import check_file, check_name
 
@@ -109,22 +107,8 @@ class LocalStorage:
             )
         return path
 
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        parent = self.root / ".staging"
-        parent.mkdir(parents=True, exist_ok=True)
-        path = parent / f"{uuid.uuid4().hex}.lock"
-        # Under one lock: a sweep never meets a lock file between its creation and its claim.
-        with locked(self.root / ".staging.lock"):
-            _sweep(parent)
-            claim = acquire(path)
-        try:
-            directory = path.with_suffix("")
-            directory.mkdir()
-            yield directory
-        finally:
-            _clear(path)
-            claim.release()
+    def staging(self) -> AbstractContextManager[Path]:
+        return scratch(self.root / ".staging")
 
     @contextmanager
     def publishing(self, name: str) -> Iterator[None]:
@@ -206,18 +190,3 @@ class LocalStorage:
             return int((folder / ".highest").read_text())
         except FileNotFoundError:
             return 0
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what killed publishers left: staging directories whose lock no process holds."""
-    for path in parent.glob("*.lock"):
-        with suppress(LockHeld):
-            claim = acquire(path)
-            _clear(path)
-            claim.release()
-
-
-def _clear(claim: Path) -> None:
-    """Remove a staging directory, then its lock file."""
-    shutil.rmtree(claim.with_suffix(""), ignore_errors=True)
-    claim.unlink(missing_ok=True)

@@ -1,9 +1,13 @@
 """Every run is tracked in wandb: online with a key and a network, else offline by itself (A-13, F-10)."""
 
+import atexit
+import importlib
 import logging
 import os
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -11,6 +15,7 @@ import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
 
+from model_store.durable import scratch
 from trainer.configuration import TrainingSettings
 from trainer.errors import InvalidConfig
 
@@ -118,10 +123,26 @@ def writing_events(tracker: Tracker, folder: Path, next_step: int) -> Iterator[T
         yield _Events(tracker, writer)
 
 
+def _imported(folder: Path) -> Any:
+    """wandb, whose import makes temporary folders that a kill would leave in the system's: here in `folder`.
+
+    They stay until the process ends; the next run of this folder removes what a killed one left.
+    """
+    if "wandb" not in sys.modules:
+        kept = ExitStack()
+        atexit.register(kept.close)
+        before, tempfile.tempdir = tempfile.tempdir, str(kept.enter_context(scratch(folder / "temporary")))
+        try:
+            return importlib.import_module("wandb")
+        finally:
+            tempfile.tempdir = before
+    return importlib.import_module("wandb")
+
+
 def _start(
     training: TrainingSettings, directory: Path, settings: Mapping[str, Any], run_id: str | None
 ) -> Any:
-    import wandb
+    wandb = _imported(directory / "wandb")
 
     def init(mode: Literal["online", "offline"]) -> Any:
         return wandb.init(

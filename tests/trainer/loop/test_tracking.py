@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,32 @@ def test_without_a_key_the_run_is_written_offline(tmp_path: Path, monkeypatch: p
 
     assert found
     assert any(found in path.name for path in (tmp_path / "run" / "wandb").iterdir())
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_folder_outside_its_own(tmp_path: Path):
+    """What wandb makes for the time of a process lies in the run's folder; its next run removes it (A-13)."""
+    code = (
+        "import os, sys; from pathlib import Path; from trainer.configuration import TrainingSettings\n"
+        "from trainer.loop.tracking import tracking\n"
+        "with tracking(TrainingSettings(wandb_project='p'), Path(sys.argv[1]), {}) as tracker:\n"
+        "    tracker.log({'train/loss': 1.0}, 1)\n"
+        "    os.kill(os.getpid(), int(sys.argv[2]))\n"
+    )
+    system, run = tmp_path / "system", tmp_path / "run"
+    system.mkdir()
+    without = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    environment = {**without, "TMPDIR": str(system), "HOME": str(tmp_path)}
+
+    def track(number: int) -> int:
+        command = [sys.executable, "-c", code, str(run), str(number)]
+        return subprocess.run(command, env=environment, timeout=120, capture_output=True).returncode
+
+    assert track(signal.SIGKILL) == -signal.SIGKILL
+    assert [path for path in system.iterdir() if path.is_dir()] == []
+    assert list((run / "wandb" / "temporary").iterdir())
+    assert track(0) == 0
+    assert list((run / "wandb" / "temporary").iterdir()) == []
 
 
 class _Wandb:
