@@ -8,6 +8,7 @@ from services.runtime.errors import (
     DataLoss,
     ErrorTable,
     FailedPrecondition,
+    Internal,
     InvalidArgument,
     ResourceExhausted,
     ServiceError,
@@ -46,6 +47,10 @@ class DiskFull(CatalogError):
     """The disk is full; reads go on."""
 
 
+class DiskFailed(CatalogError):
+    """The disk refused to read or write; the message says how, without a path."""
+
+
 class UpgradeBlocked(Exception):
     """Some items cannot follow the collection to another space; the message says why.
 
@@ -67,6 +72,7 @@ _TABLE: Mapping[type[Exception], Callable[[Exception], ServiceError]] = {
     NoRelease: _as(Unavailable, "NO_RELEASE", retry_after_s=RETRY_AFTER_S),
     DamagedCatalog: _as(DataLoss, "DAMAGED"),
     DiskFull: _as(ResourceExhausted, "DISK_FULL", retry_after_s=10.0),
+    DiskFailed: _as(Internal, "DISK_FAILED"),
     UpgradeBlocked: _as(FailedPrecondition, "UPGRADE_BLOCKED"),
 }
 ERRORS: ErrorTable = _TABLE

@@ -17,7 +17,14 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from model_store.durable import Lock, LockHeld, acquire, replacing
-from services.recommender.errors import CatalogError, CatalogHeld, DamagedCatalog, DiskFull, NewerSchema
+from services.recommender.errors import (
+    CatalogError,
+    CatalogHeld,
+    DamagedCatalog,
+    DiskFailed,
+    DiskFull,
+    NewerSchema,
+)
 
 FILE = "catalogue.db"
 LOCK = "catalogue.lock"
@@ -31,6 +38,8 @@ _PAGE_BYTES = 8192
 _MOST_WAL_PAGES = (64 << 20) // _PAGE_BYTES
 
 log = logging.getLogger(__name__)
+
+_DISK_CODES = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 
 class Database:
@@ -57,7 +66,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A write transaction, on disk when the block ends. Raises DiskFull, DamagedCatalog."""
+        """A write transaction, on disk when the block ends. Raises DiskFull, DiskFailed, DamagedCatalog."""
         with translated(), self._writer.begin() as connection:
             yield connection
 
@@ -200,18 +209,25 @@ def translated(*, opening: bool = False) -> Iterator[None]:
         # SQLite words an error with names read from the file; of a damaged file those may not be UTF-8.
         raise DamagedCatalog(f"{FILE} is damaged: it holds names that are not UTF-8") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("the catalog's disk is full") from error
-        raise
+        raise _disk_error(error.errno in (errno.ENOSPC, errno.EDQUOT), error.strerror) from error
 
 
 def _translation(error: Exception, *, opening: bool) -> Exception:
     origin = getattr(error, "orig", error)
     code = getattr(origin, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return DiskFull("the catalog's disk is full")
+    if code == sqlite3.SQLITE_FULL or (code in _DISK_CODES and not opening):
+        return _disk_error(code == sqlite3.SQLITE_FULL, str(origin))
     if opening and not isinstance(origin, sqlite3.OperationalError):
         return DamagedCatalog(f"{FILE} is not a catalog: {origin}")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedCatalog(f"{FILE} is damaged: {origin}")
     return CatalogError(f"{FILE} cannot be opened: {origin}") if opening else error
+
+
+def _disk_error(is_full: bool, reason: str | None) -> Exception:
+    log.error("the catalog's disk failed", extra={"full": is_full, "reason": reason})
+    return (
+        DiskFull("the catalog's disk is full")
+        if is_full
+        else DiskFailed(f"the catalog's disk failed: {reason}")
+    )

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from model_store.durable import observing
-from services.recommender.errors import DamagedCatalog, DiskFull
+from services.recommender.errors import DamagedCatalog, DiskFailed, DiskFull
 from tests.services.recommender.catalog.conftest import reopened, tamper, write
 
 
@@ -56,16 +56,22 @@ def test_nothing_is_swept_while_a_named_picture_is_missing(catalog, open_catalog
         again.pictures.read("../../etc/passwd")
 
 
-def test_a_full_disk_refuses_writes_and_keeps_what_is_there(catalog, monkeypatch):
-    """No room for a picture: DiskFull, nothing half-written, reads and deletes go on."""
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, DiskFull), (errno.EIO, DiskFailed)])
+def test_a_disk_that_fails_refuses_writes_and_keeps_what_is_there(catalog, monkeypatch, caplog, number, kind):
+    """No room for a picture, or a broken disk: an error that says so and a line in the log, nothing
+    half-written, reads and deletes go on (S-8)."""
     write(catalog, "a")
     with monkeypatch.context() as patch:
         patch.setattr(
             "model_store.durable.os.fsync",
-            lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")),
+            lambda _: (_ for _ in ()).throw(OSError(number, "it broke", "/secret/place")),
         )
-        with pytest.raises(DiskFull):
+        with pytest.raises(kind) as caught:
             write(catalog, "b", "skirt")
+    assert "/secret" not in str(caught.value)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "the catalog's disk failed"
+    ]
 
     catalog.collect_pictures(grace_s=0)
     assert [path.read_bytes() for path in catalog.pictures._root.glob("*/*")] == [b"knit"]
