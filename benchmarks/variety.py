@@ -107,7 +107,7 @@ def _measure(
                 count=COUNT,
                 kind=QueryKind.ITEMS,
                 conditions=Filter(),
-                left_out=tuple(f"i{other}" for other in np.flatnonzero(senders == senders[number])),
+                left_out=np.flatnonzero(senders == senders[number]) + 1,
                 diversity=strength,
             )
             started = time.perf_counter()
@@ -159,11 +159,11 @@ def _explanations_off_by(view: SegmentedView, searcher: Searcher, unit_ND: np.nd
             count=COUNT,
             kind=QueryKind.ITEMS,
             conditions=Filter(),
-            left_out=question.named_ids,
+            left_out=np.array([number + 1]),
         )
         neighbours = searcher.search(view, target)
-        explained = explain(question, [unit_ND[number]], neighbours, view)
-        sums = np.array([each.share_C.sum() for each in explained])
+        explained = explain(question, [unit_ND[number]], neighbours, view, None)
+        sums = np.array([sum(each.shares) for each in explained])
         worst = max(worst, float(np.abs(sums - neighbours.similarities).max()))
     return worst
 

@@ -62,7 +62,6 @@ class Filter:
 
     any_of: by field, words of which it has one or more. none_of: words of which it has none. ranges: where
     its numbers lie. missing: fields that it does not have. released: in µs since 1970, UTC.
-    excluded_ids: items that are left out.
     """
 
     any_of: FieldWords = ()
@@ -71,11 +70,10 @@ class Filter:
     missing: tuple[str, ...] = ()
     in_stock: bool | None = None
     released: Range | None = None
-    excluded_ids: tuple[str, ...] = ()
 
     @property
     def has_conditions(self) -> bool:
-        """Whether it asks for more than items left out."""
+        """Whether it asks for anything."""
         listed = self.any_of or self.none_of or self.ranges or self.missing
         return bool(listed) or self.in_stock is not None or self.released is not None
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from services.runtime.context import present_call
@@ -65,9 +64,12 @@ class CallAdmission:
         self._unit = unit
         self._held = 0
 
-    @contextmanager
-    def admitted(self, cost: int = 1) -> Iterator[None]:
-        """Hold `cost` within the block; a call alone is always admitted. Raises ResourceExhausted."""
+    def admitted(self, cost: int = 1) -> "_Admitted":
+        """A block that holds `cost`; a call alone is always admitted. Entering raises ResourceExhausted."""
+        return _Admitted(self, cost)
+
+    def acquire(self, cost: int) -> None:
+        """Hold more. Raises ResourceExhausted: beyond the limit."""
         if self._held and self._held + cost > self._limit:
             raise ResourceExhausted(
                 f"{self._held} {self._unit} are held, the limit is {self._limit}",
@@ -75,10 +77,26 @@ class CallAdmission:
                 retry_after_s=0.5,
             )
         self._held += cost
-        try:
-            yield
-        finally:
-            self._held -= cost
+
+    def release(self, cost: int) -> None:
+        """Give back what was held."""
+        self._held -= cost
+
+
+class _Admitted:
+    """What a call holds until its block ends."""
+
+    __slots__ = ("_admission", "_cost")
+
+    def __init__(self, admission: CallAdmission, cost: int) -> None:
+        self._admission = admission
+        self._cost = cost
+
+    def __enter__(self) -> None:
+        self._admission.acquire(self._cost)
+
+    def __exit__(self, *_error: object) -> None:
+        self._admission.release(self._cost)
 
 
 async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:

@@ -52,7 +52,7 @@ class AnswerFigures:
         """Add an answer; one without items has no similarity."""
         self._ms.append(ms)
         if len(similarities):
-            self._similarities.append(float(similarities.mean()))
+            self._similarities.append(sum(similarities.tolist()) / len(similarities))
 
     def percentiles(self) -> tuple[float, float, float]:
         """p50, p95 and p99 in milliseconds; zeros before the first answer."""

@@ -14,7 +14,7 @@ from services.recommender.executors import Executors
 from services.recommender.recommend.conditions import settle_conditions
 from services.recommender.recommend.contents import ContentReader
 from services.recommender.recommend.effort import EffortTable
-from services.recommender.recommend.query import Picture, QueryKind, blend
+from services.recommender.recommend.query import NO_CONDITIONS, Picture, QueryKind, blend
 from services.recommender.recommend.search import Searcher, SearchTarget
 from services.recommender.release.leads import CollectionRelease
 from services.recommender.view.view import CatalogView
@@ -48,7 +48,8 @@ class BestsellerQuestion:
     pictures: tuple[Picture, ...] = ()
     sales: Mapping[str, float] = field(default_factory=dict)
     item_count: int = 10
-    conditions: Filter = field(default_factory=Filter)
+    conditions: Filter = NO_CONDITIONS
+    excluded_ids: tuple[str, ...] = ()
     diversity: float = 0.0
     trend_fields: tuple[str, ...] = ()
 
@@ -127,8 +128,7 @@ class BestsellerRecommender:
             count=question.item_count,
             kind=QueryKind.PICTURE if vectors else QueryKind.ITEMS,
             conditions=conditions,
-            left_out=question.conditions.excluded_ids,
-            left_out_labels=label_B,
+            left_out=np.concatenate([view.attached.labels_of(question.excluded_ids), label_B]),
             diversity=question.diversity,
         )
         neighbours = self._searcher.search(view, target)

@@ -22,6 +22,11 @@ def settle_conditions(conditions: Filter, schema: AttributeSchema | None, catalo
     """
     if not conditions.has_conditions:
         return conditions
+    key = (conditions, schema)
+    return catalogue.known.settled.of(key, lambda: _settled(conditions, schema, catalogue))
+
+
+def _settled(conditions: Filter, schema: AttributeSchema | None, catalogue: CatalogView) -> Filter:
     _check_fields(conditions, schema, catalogue)
     spelt = replace(
         conditions,

@@ -44,12 +44,13 @@ class ContentReader:
 
         Raises ServiceError: if the embedder is needed and cannot be asked.
         """
-        pictures = {
-            index: content.data for index, content in enumerate(contents) if isinstance(content, Picture)
-        }
-        records = {
-            index: content.attributes for index, content in enumerate(contents) if isinstance(content, Record)
-        }
+        pictures: dict[int, bytes] = {}
+        records: dict[int, Mapping[str, Any]] = {}
+        for index, content in enumerate(contents):
+            if isinstance(content, Picture):
+                pictures[index] = content.data
+            elif isinstance(content, Record):
+                records[index] = content.attributes
         if not pictures and not records:
             return {}, _NOTHING_EMBEDDED
         outcomes: dict[int, VectorOrError] = {}
@@ -68,30 +69,29 @@ class ContentReader:
         return outcomes, max(parts, key=lambda part: part.times.total_ms)
 
 
-def read_vectors(
-    contents: Contents, release: CollectionRelease, view: SegmentedView
-) -> dict[int, VectorOrError]:
-    """A vector or an error for each content that needs no embedding, by its position."""
-    outcomes: dict[int, VectorOrError] = {}
-    for index, content in enumerate(contents):
-        if isinstance(content, ItemIds):
-            outcomes[index] = _of_items(content, release.index.collection, view)
-        elif isinstance(content, CallerVector):
-            outcomes[index] = _checked(content, release)
-        elif isinstance(content, ServiceError):
-            outcomes[index] = content
-    return outcomes
+def read_vector(
+    content: Content | ServiceError | None,
+    labels: Sequence[int],
+    release: CollectionRelease,
+    view: SegmentedView,
+) -> VectorOrError | None:
+    """The vector or the error of a content that needs no embedding; None without one.
+
+    labels: of the items that it names, as far as they exist.
+    """
+    if isinstance(content, ItemIds):
+        return _of_items(content, labels, release.index.collection, view)
+    if isinstance(content, CallerVector):
+        return _checked(content, release)
+    return content if isinstance(content, ServiceError) else None
 
 
-def _of_items(named: ItemIds, collection: str, view: SegmentedView) -> VectorOrError:
+def _of_items(named: ItemIds, labels: Sequence[int], collection: str, view: SegmentedView) -> VectorOrError:
     """The mean of the items' vectors, each of norm 1."""
-    catalogue: CatalogView = view.attached
-    labels = []
-    for item_id in named.item_ids:
-        label = catalogue.label_of(item_id)
-        if label is None:
-            return NotFound(f"the collection {collection} has no item {item_id}", reason="NO_ITEM")
-        labels.append(label)
+    if len(labels) < len(named.item_ids):
+        catalogue: CatalogView = view.attached
+        absent = next(item_id for item_id in named.item_ids if catalogue.label_of(item_id) is None)
+        return NotFound(f"the collection {collection} has no item {absent}", reason="NO_ITEM")
     try:
         vector_ND = view.vectors(np.array(labels, dtype=np.int64))
         return vector_ND[0] if len(labels) == 1 else blend(list(vector_ND), ())

@@ -15,15 +15,15 @@ def diversify(candidates: Neighbours, vector_ND: np.ndarray, count: int, strengt
     if strength == 0 or len(candidates.labels) <= 1:
         return _only(candidates, np.arange(min(count, len(candidates.labels))))
     relevance_N = (1 - strength) * candidates.similarities.astype(np.float64)
-    likeness_N = np.full(len(relevance_N), -1.0)
+    penalty_NN = strength * (vector_ND @ vector_ND.T).astype(np.float64)
+    penalty_N = penalty_NN[0].copy()
+    relevance_N[0] = -np.inf  # picked
     picked = [0]
-    left_N = np.ones(len(relevance_N), dtype=bool)
-    left_N[0] = False
-    while len(picked) < min(count, len(relevance_N)):
-        np.maximum(likeness_N, vector_ND @ vector_ND[picked[-1]], out=likeness_N)
-        score_N = np.where(left_N, relevance_N - strength * likeness_N, -np.inf)
-        picked.append(int(np.argmax(score_N)))
-        left_N[picked[-1]] = False
+    for _ in range(min(count, len(relevance_N)) - 1):
+        best = int((relevance_N - penalty_N).argmax())
+        np.maximum(penalty_N, penalty_NN[best], out=penalty_N)
+        relevance_N[best] = -np.inf
+        picked.append(best)
     return _only(candidates, np.array(picked))
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pyroaring import BitMap
 
+from inference.attributes import AttributeSchema
 from services.recommender.recommend.query import NEGATIVE_WEIGHT, Content, ItemIds, Question, Record
-from services.recommender.view.terms import words_of
+from services.recommender.view.terms import word_term, words_of
 from services.recommender.view.view import CatalogView
 from services.runtime.errors import ServiceError
 from vector_index.rows import Neighbours
@@ -29,10 +31,10 @@ class BlendedDirection:
     example_ED: np.ndarray
     weight_E: np.ndarray
 
-    def shares(self, vector_D: np.ndarray) -> np.ndarray:
-        """What each example adds to the cosine of a unit vector, float64, shape (E,); their sum is the
-        cosine."""
-        shares: np.ndarray = self.weight_E * (self.example_ED @ vector_D.astype(np.float64))
+    def shares(self, vector_ND: np.ndarray) -> np.ndarray:
+        """What each example adds to the cosine of each unit vector, float64, shape (N, E); their sums are the
+        cosines."""
+        shares: np.ndarray = vector_ND.astype(np.float64) @ self.example_ED.T * self.weight_E
         return shares
 
 
@@ -53,11 +55,11 @@ def blended(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) ->
 class Explanation:
     """Where the similarity of a result comes from.
 
-    share_C: float64, shape (C,), of the query, then each positive, then each negative example; 0 for those
-    that are absent or unreadable. shared: by field, the words that the result has in common with them.
+    shares: of the query, then each positive, then each negative example; 0 for those that are absent or
+    unreadable. shared: by field, the words that the result has in common with query and positive examples.
     """
 
-    share_C: np.ndarray
+    shares: tuple[float, ...]
     shared: Mapping[str, tuple[str, ...]]
 
 
@@ -66,9 +68,10 @@ def explain(
     outcomes: Sequence[np.ndarray | ServiceError | None],
     neighbours: Neighbours,
     view: SegmentedView,
+    schema: AttributeSchema | None,
 ) -> list[Explanation]:
     """An explanation for each neighbour. outcomes: the vector of each of the question's contents, or its
-    error."""
+    error. schema: spells the words of records."""
     likes = 1 + len(question.positives)
     read = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)]
     vectors = {index: np.asarray(outcomes[index], np.float64) for index in read}
@@ -76,39 +79,44 @@ def explain(
         [vectors[index] for index in read if index < likes],
         [vectors[index] for index in read if index >= likes],
     )
-    records = _records(question.contents[:likes], view.attached)
-    shown = view.attached.shown(neighbours.labels.tolist())
-    explanations = []
-    for vector_D, message in zip(view.vectors(neighbours.labels), shown, strict=True):
-        share_C = np.zeros(len(outcomes))
-        share_C[read] = direction.shares(vector_D)
-        shared = shared_words(view.attached.format.read(message).attributes, records)
-        explanations.append(Explanation(share_C=share_C, shared=shared))
-    return explanations
+    share_NC = np.zeros((len(neighbours.labels), len(outcomes)))
+    share_NC[:, read] = direction.shares(view.vectors(neighbours.labels))
+    liked = [question.contents[index] for index in read if index < likes]
+    terms = _terms(_records(liked, view.attached, schema), view.attached)
+    labels = neighbours.labels.tolist()
+    return [
+        Explanation(shares=tuple(shares), shared=_shared(label, terms))
+        for label, shares in zip(labels, share_NC.tolist(), strict=True)
+    ]
 
 
 def _records(
-    contents: Sequence[Content | ServiceError | None], catalogue: CatalogView
+    contents: Sequence[Content | ServiceError | None], catalogue: CatalogView, schema: AttributeSchema | None
 ) -> list[Mapping[str, Any]]:
-    """The attributes of the items and records among some contents."""
+    """The attributes of the items and records among some contents that could be read."""
     records: list[Mapping[str, Any]] = []
     for content in contents:
-        if isinstance(content, Record):
-            records.append(content.attributes)
+        if isinstance(content, Record) and schema is not None:
+            words = schema.normalise(content.attributes)
+            records.append({name: list(listed) for name, listed in words.items()})
         elif isinstance(content, ItemIds):
             labels = catalogue.labels_of(content.item_ids).tolist()
             records += [catalogue.format.read(message).attributes for message in catalogue.shown(labels)]
     return records
 
 
-def shared_words(item: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """By field, the words of an item that one or more of the records have, in the item's order."""
-    known: dict[str, set[str]] = {}
-    for record in records:
-        for name, value in record.items():
-            known.setdefault(name, set()).update(words_of(value))
-    shared = {
-        name: tuple(word for word in words_of(value) if word in known.get(name, ()))
-        for name, value in item.items()
-    }
-    return {name: words for name, words in shared.items() if words}
+def _terms(records: Sequence[Mapping[str, Any]], catalogue: CatalogView) -> list[tuple[str, str, BitMap]]:
+    """Each field and word of the records, in their order, with the labels of the items that have it."""
+    words = dict.fromkeys(
+        (name, word) for record in records for name, value in record.items() for word in words_of(value)
+    )
+    return [(name, word, catalogue.terms.labels(word_term(name, word))) for name, word in words]
+
+
+def _shared(label: int, terms: Sequence[tuple[str, str, BitMap]]) -> dict[str, tuple[str, ...]]:
+    """By field, the words of the terms that an item has."""
+    shared: dict[str, tuple[str, ...]] = {}
+    for name, word, labels in terms:
+        if label in labels:
+            shared[name] = (*shared.get(name, ()), word)
+    return shared

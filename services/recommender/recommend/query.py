@@ -1,9 +1,9 @@
 """Questions, and the direction that they point in. Legend: D dimensions, P positives, N negatives."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from services.messages.contents import CallerVector
 from services.runtime.errors import InvalidArgument, ServiceError
 from vector_index.protocol import Filter
 
-NEGATIVE_WEIGHT = 0.5
+NEGATIVE_WEIGHT: Final = 0.5
 
 
 class QueryKind(Enum):
@@ -46,27 +46,26 @@ class Record:
 
 Content = Picture | ItemIds | Record | CallerVector
 
-_KINDS: Mapping[type, QueryKind] = {
-    CallerVector: QueryKind.VECTOR,
-    ItemIds: QueryKind.ITEMS,
-    Picture: QueryKind.PICTURE,
-    Record: QueryKind.ATTRIBUTES,
-}
-_ORDER = list(QueryKind)
+_ORDER: Final = tuple(QueryKind)
+# Of the kind of each content in that order.
+_RANKS: Final[Mapping[type, int]] = {CallerVector: 0, ItemIds: 1, Picture: 2, Record: 3}
+NO_CONDITIONS: Final = Filter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """The question of a request. An unreadable example is replaced by its error.
 
-    conditions: in the caller's spelling. diversity: 0 to 1, as in `diversify`.
+    conditions: in the caller's spelling. excluded_ids: items that are left out, as are those that the query
+    and the examples name. diversity: 0 to 1, as in `diversify`.
     """
 
     query: Content | None
     positives: tuple[Content | ServiceError, ...] = ()
     negatives: tuple[Content | ServiceError, ...] = ()
     item_count: int = 10
-    conditions: Filter = field(default_factory=Filter)
+    conditions: Filter = NO_CONDITIONS
+    excluded_ids: tuple[str, ...] = ()
     diversity: float = 0.0
     explain: bool = False
 
@@ -76,21 +75,16 @@ class Question:
         return (self.query, *self.positives, *self.negatives)
 
     @property
-    def named_ids(self) -> tuple[str, ...]:
-        """Items to leave out: those that the caller excludes, and those of the query and the examples."""
-        named = [
-            item_id
-            for content in self.contents
-            if isinstance(content, ItemIds)
-            for item_id in content.item_ids
-        ]
-        return (*self.conditions.excluded_ids, *named)
+    def named_count(self) -> int:
+        """How many identifiers are looked up for it."""
+        named = [len(content.item_ids) for content in self.contents if isinstance(content, ItemIds)]
+        return len(self.excluded_ids) + sum(named)
 
     @property
     def kind(self) -> QueryKind:
         """The kind of its contents that lies farthest from the items."""
-        kinds = [kind for content in self.contents if (kind := _KINDS.get(type(content))) is not None]
-        return max(kinds, key=_ORDER.index, default=QueryKind.VECTOR)
+        ranks = [rank for content in self.contents if (rank := _RANKS.get(type(content))) is not None]
+        return _ORDER[max(ranks, default=0)]
 
 
 def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,22 +1,24 @@
 """Questions into the nearest items of one frozen view; no SQL, and no thread where little is to be done."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
+from inference.attributes import AttributeSchema
 from services.client.embedder import AsyncEmbedderClient, EmbeddedInputs
 from services.recommender.errors import ERRORS
 from services.recommender.executors import Executors
 from services.recommender.recommend.conditions import settle_conditions
-from services.recommender.recommend.contents import ContentReader, Contents, VectorOrError, read_vectors
+from services.recommender.recommend.contents import ContentReader, Contents, VectorOrError, read_vector
 from services.recommender.recommend.effort import EffortTable
 from services.recommender.recommend.explanation import Explanation, explain
-from services.recommender.recommend.query import Question, blend
+from services.recommender.recommend.query import ItemIds, Question, blend
 from services.recommender.recommend.recent import RecentQueries, RecentQuery
 from services.recommender.recommend.search import Searcher, SearchTarget
 from services.recommender.release.leads import CollectionRelease
+from services.recommender.view.view import CatalogView
 from services.runtime.errors import ServiceError, to_service_error
 from vector_index.errors import VectorIndexError
 from vector_index.rows import Neighbours
@@ -25,8 +27,6 @@ from vector_index.view import SegmentedView
 # A hop to a thread and back costs about 0.1 ms, and more where threads wait for the interpreter.
 INLINE_US: Final = 500.0
 _MOST_LOOKED_UP: Final = 64  # identifiers, on the event loop
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,93 +77,96 @@ class Retriever:
         contents = [content for question in asked for content in question.contents]
         embedded, times = await self._contents.embed(contents, release)
         view = release.index.view()
-        few = sum(len(question.named_ids) for question in asked) <= _MOST_LOOKED_UP
-        targets = await self._run(few, lambda: _targets(questions, contents, embedded, release, view))
-        cost = sum(
-            self._searcher.predict_us(view, target.target) for target in targets if isinstance(target, _Aimed)
-        )
-        answers = await self._run(cost <= INLINE_US, lambda: self._answers(targets, view))
-        for each in targets:
-            if isinstance(each, _Aimed):
-                target = each.target
-                query = RecentQuery(target.direction_D, target.conditions)
-                self._recent.add(release.index.collection, target.kind, query)
+        if sum([question.named_count for question in asked]) <= _MOST_LOOKED_UP:
+            aims = _aims(questions, embedded, release, view)
+        else:
+            aims = await self._executors.read(lambda: _aims(questions, embedded, release, view))
+        targets = [aim.target for aim in aims if isinstance(aim, _Aim)]
+        if sum([self._searcher.predict_us(view, target) for target in targets]) <= INLINE_US:
+            answers = self._answers(aims, targets, view)
+        else:
+            answers = await self._executors.read(lambda: self._answers(aims, targets, view))
+        for target in targets:
+            query = RecentQuery(target.direction_D, target.conditions)
+            self._recent.add(release.index.collection, target.kind, query)
         return Retrieval(answers=answers, view=view, embedded=times)
 
-    async def _run(self, inline: bool, work: Callable[[], T]) -> T:
-        return work() if inline else await self._executors.read(work)
-
     def _answers(
-        self, targets: "Sequence[_Aimed | ServiceError]", view: SegmentedView
+        self, aims: "Sequence[_Aim | ServiceError]", targets: Sequence[SearchTarget], view: SegmentedView
     ) -> list[Answer | ServiceError]:
-        aimed = [target for target in targets if isinstance(target, _Aimed)]
-        if len(aimed) == 1:
-            neighbours = [self._searcher.search(view, aimed[0].target)]
-        else:
-            neighbours = self._searcher.search_batch(view, [each.target for each in aimed])
-        nearest = iter(neighbours)
-        return [
-            target.answered(next(nearest), view) if isinstance(target, _Aimed) else target
-            for target in targets
-        ]
+        nearest = iter(self._searcher.search_batch(view, targets))
+        return [aim.answer(next(nearest), view) if isinstance(aim, _Aim) else aim for aim in aims]
 
 
 @dataclass(frozen=True, slots=True)
-class _Aimed:
+class _Aim:
     """A question that can be searched for, with the vector or error of each of its contents."""
 
     target: SearchTarget
     errors: Mapping[int, ServiceError]
     question: Question
     outcomes: Sequence[VectorOrError | None]
+    schema: AttributeSchema | None
 
-    def answered(self, neighbours: Neighbours, view: SegmentedView) -> Answer:
+    def answer(self, neighbours: Neighbours, view: SegmentedView) -> Answer:
         """The answer, explained if the question asks for it."""
         if not self.question.explain:
             return Answer(neighbours, self.errors)
-        return Answer(neighbours, self.errors, explain(self.question, self.outcomes, neighbours, view))
+        explanations = explain(self.question, self.outcomes, neighbours, view, self.schema)
+        return Answer(neighbours, self.errors, explanations)
 
 
-def _targets(
+def _aims(
     questions: Sequence[Question | ServiceError],
-    contents: Contents,
     embedded: Mapping[int, VectorOrError],
     release: CollectionRelease,
     view: SegmentedView,
-) -> list[_Aimed | ServiceError]:
-    """What each question searches for, or why it cannot."""
-    outcomes = read_vectors(contents, release, view) | dict(embedded)
-    targets: list[_Aimed | ServiceError] = []
+) -> list[_Aim | ServiceError]:
+    """What each question searches for, or why it cannot. embedded: by position among all contents."""
+    aims: list[_Aim | ServiceError] = []
     start = 0
     for question in questions:
         if isinstance(question, ServiceError):
-            targets.append(question)
+            aims.append(question)
             continue
-        own = [outcomes.get(start + index) for index in range(len(question.contents))]
-        start += len(own)
+        contents = question.contents
         try:
-            targets.append(_aimed(question, own, release, view))
+            own = [embedded.get(start + index) for index in range(len(contents))] if embedded else ()
+            aims.append(_aim(question, contents, own, release, view))
         except (ServiceError, VectorIndexError) as error:
-            targets.append(to_service_error(error, ERRORS))
-    return targets
+            aims.append(to_service_error(error, ERRORS))
+        start += len(contents)
+    return aims
 
 
-def _aimed(
+def _aim(
     question: Question,
-    outcomes: Sequence[VectorOrError | None],
+    contents: Contents,
+    embedded: Sequence[VectorOrError | None],
     release: CollectionRelease,
     view: SegmentedView,
-) -> _Aimed:
+) -> _Aim:
+    catalogue: CatalogView = view.attached
+    label_of = catalogue.label_of
+    left_out = [label for item_id in question.excluded_ids if (label := label_of(item_id)) is not None]
+    outcomes = list[VectorOrError | None](embedded or (None,) * len(contents))
+    for index, content in enumerate(contents):
+        if outcomes[index] is None:
+            names = content.item_ids if isinstance(content, ItemIds) else ()
+            labels = [label for item_id in names if (label := label_of(item_id)) is not None]
+            left_out += labels
+            outcomes[index] = read_vector(content, labels, release, view)
     direction_D, errors = _direction(question, outcomes)
+    schema = release.models.schema
     target = SearchTarget(
         direction_D=direction_D,
         count=question.item_count,
         kind=question.kind,
-        conditions=settle_conditions(question.conditions, release.models.schema, view.attached),
-        left_out=question.named_ids,
+        conditions=settle_conditions(question.conditions, schema, catalogue),
+        left_out=np.array(left_out, np.int64),
         diversity=question.diversity,
     )
-    return _Aimed(target, errors, question, outcomes)
+    return _Aim(target, errors, question, outcomes, schema)
 
 
 def _direction(

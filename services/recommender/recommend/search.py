@@ -1,7 +1,7 @@
 """A question's direction into the nearest items of a frozen view. Legend: B queries, D dimensions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,6 @@ _CANDIDATE_US: Final = 2.5  # a candidate that a graph keeps
 _ROW_US: Final = 0.07  # a row that is compared
 _MASK_US: Final = 0.003  # a label of a mask that is made
 _RESULT_US: Final = 1.0
-_LEFT_OUT_US: Final = 2.0  # an identifier that is looked up
 # So many rows left out are fetched and dropped; more are left out of the search itself.
 _FEW: Final = 16
 _NO_LABELS: Final = np.empty(0, np.int64)
@@ -31,16 +30,15 @@ _MOST_MORE_CANDIDATES: Final = 200
 _VIEWS_A_PRODUCT: Final = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SearchTarget:
-    """What is searched for. direction_D: float64, norm 1. left_out: identifiers that are not returned."""
+    """What is searched for. direction_D: float64, norm 1. left_out: int64, labels that are not returned."""
 
     direction_D: np.ndarray
     count: int
     kind: QueryKind
     conditions: Filter
-    left_out: tuple[str, ...] = ()
-    left_out_labels: np.ndarray = field(default_factory=lambda: _NO_LABELS)
+    left_out: np.ndarray = field(default_factory=lambda: _NO_LABELS)
     diversity: float = 0.0
 
 
@@ -50,19 +48,13 @@ class _Plan:
 
     target: SearchTarget
     mask: FilterMask | None
-    excluded: np.ndarray
     effort: Effort
-
     is_varied: bool  # products or diversity decide, not similarity alone
 
     def group(self, index: int) -> tuple[int, Effort, int]:
         """Equal for plans that are searched together; -1 stands for plain ones with few rows left out."""
-        alone = self.is_varied or len(self.excluded) > _FEW
+        alone = self.is_varied or len(self.target.left_out) > _FEW
         return id(self.mask), self.effort, index if alone else -1
-
-    def counting(self, count: int) -> "_Plan":
-        """The plan of as many items."""
-        return replace(self, target=replace(self.target, count=count))
 
 
 class Searcher:
@@ -74,14 +66,14 @@ class Searcher:
     def predict_us(self, view: SegmentedView, target: SearchTarget) -> float:
         """About how long `search` takes, in microseconds."""
         catalogue: CatalogView = view.attached
-        counts = view.counts
-        graphs = sum(part.segment.graph is not None for part in view.parts)
         effort = self._efforts.of(target.kind, Selectivity.ALL)
-        cost = counts.delta * _ROW_US + target.count * _RESULT_US + len(target.left_out) * _LEFT_OUT_US
-        if effort.exact or counts.live < view.exact_below:
-            cost += counts.segment * _ROW_US
-        else:
-            cost += graphs * max(effort.ef, target.count) * _CANDIDATE_US
+        exact = effort.exact or view.live_count < view.exact_below
+        cost = len(view.delta) * _ROW_US + target.count * _RESULT_US
+        for part in view.parts:
+            if exact or part.segment.graph is None:
+                cost += part.live_count * _ROW_US
+            else:
+                cost += max(effort.ef, target.count) * _CANDIDATE_US
         if target.diversity or catalogue.has_products:
             cost *= 2
         if target.conditions.has_conditions:
@@ -96,6 +88,8 @@ class Searcher:
     def search_batch(self, view: SegmentedView, targets: Sequence[SearchTarget]) -> list[Neighbours]:
         """As `search`, for several targets; those that are searched alike are searched together."""
         plans = [self._plan(view, target) for target in targets]
+        if len(plans) == 1:
+            return [_search_one(view, plans[0])]
         groups: dict[tuple[int, Effort, int], list[int]] = {}
         for index, plan in enumerate(plans):
             groups.setdefault(plan.group(index), []).append(index)
@@ -109,38 +103,35 @@ class Searcher:
     def _plan(self, view: SegmentedView, target: SearchTarget) -> _Plan:
         catalogue: CatalogView = view.attached
         mask = catalogue.allowed(target.conditions)
-        share = 1.0 if mask is None else mask.count / max(len(catalogue), 1)
+        selectivity = Selectivity.ALL if mask is None else Selectivity.of(mask.count / max(len(catalogue), 1))
         return _Plan(
             target,
             mask,
-            np.concatenate([catalogue.labels_of(target.left_out), target.left_out_labels]),
-            self._efforts.of(target.kind, Selectivity.of(min(share, 1.0))),
-            is_varied=bool(target.diversity) or catalogue.has_products,
+            self._efforts.of(target.kind, selectivity),
+            is_varied=target.diversity > 0 or catalogue.has_products,
         )
 
 
 def _search_one(view: SegmentedView, plan: _Plan) -> Neighbours:
-    if not plan.is_varied:
-        return _search_alone(view, plan)
     count, diversity = plan.target.count, plan.target.diversity
     if not diversity:
-        return _distinct(view, plan)
-    candidates = _distinct(view, plan.counting(min(count * _CANDIDATES, count + _MOST_MORE_CANDIDATES)))
+        return _distinct(view, plan, count)
+    candidates = _distinct(view, plan, min(count * _CANDIDATES, count + _MOST_MORE_CANDIDATES))
     return diversify(candidates, view.vectors(candidates.labels), count, diversity)
 
 
-def _distinct(view: SegmentedView, plan: _Plan) -> Neighbours:
+def _distinct(view: SegmentedView, plan: _Plan, wanted: int) -> Neighbours:
     """The nearest item of each of the nearest products, but those of which an item is left out.
 
     More neighbours are fetched until there are enough products, or none is left.
     """
     catalogue: CatalogView = view.attached
     if not catalogue.has_products:
-        return _search_alone(view, plan)
-    wanted, left_out = plan.target.count, catalogue.products_of(plan.excluded)
+        return _nearest(view, plan, wanted)
+    left_out = catalogue.products_of(plan.target.left_out)
     fetched = wanted * _VIEWS_A_PRODUCT
     while True:
-        neighbours = _search_alone(view, plan.counting(fetched))
+        neighbours = _nearest(view, plan, fetched)
         product_N = catalogue.products_of(neighbours.labels)
         _, first_N = np.unique(product_N, return_index=True)
         places = np.sort(first_N[~np.isin(product_N[first_N], left_out)])[:wanted]
@@ -149,14 +140,12 @@ def _distinct(view: SegmentedView, plan: _Plan) -> Neighbours:
         fetched *= 4
 
 
-def _search_alone(view: SegmentedView, plan: _Plan) -> Neighbours:
-    if len(plan.excluded) <= _FEW:
-        return _search_together(view, [plan])[0]
+def _nearest(view: SegmentedView, plan: _Plan, count: int) -> Neighbours:
     return view.search(
         plan.target.direction_D,
-        plan.target.count,
+        count,
         allowed=None if plan.mask is None else plan.mask.allowed_L,
-        excluded=plan.excluded,
+        excluded=plan.target.left_out,
         ef=plan.effort.ef,
         exact=plan.effort.exact,
     )
@@ -167,7 +156,7 @@ def _search_together(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighb
     first = plans[0]
     neighbours = view.search_batch(
         np.stack([plan.target.direction_D for plan in plans]),
-        max(plan.target.count + len(plan.excluded) for plan in plans),
+        max(plan.target.count + len(plan.target.left_out) for plan in plans),
         allowed=None if first.mask is None else first.mask.allowed_L,
         ef=first.effort.ef,
         exact=first.effort.exact,
@@ -177,7 +166,7 @@ def _search_together(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighb
 
 def _without(neighbours: Neighbours, plan: _Plan) -> Neighbours:
     labels, similarities, count = neighbours.labels, neighbours.similarities, plan.target.count
-    for label in plan.excluded:
+    for label in plan.target.left_out:
         kept = labels != label
         labels, similarities = labels[kept], similarities[kept]
     return Neighbours(labels=labels[:count], similarities=similarities[:count])

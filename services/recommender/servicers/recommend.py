@@ -75,7 +75,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         )
         with self._admission.admitted(), collection.hold() as release:
             await self._await_revision(release, read_revision(request))
-            retrieval = await self._retriever.retrieve(release, [question])
+            retrieval = await self._retriever.retrieve(release, (question,))
             digest = release.index.manifest_digest
         (answer,) = retrieval.answers
         if isinstance(answer, ServiceError):

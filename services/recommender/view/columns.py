@@ -4,7 +4,7 @@ Labels are dense, so a column is a tuple of chunks. Legend: L labels of a whole 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,17 @@ class Column:
             return (chunk or {}).get(slot)
         value: float = chunk.item(slot)
         return None if self._is_missing(chunk[slot]) else value
+
+    def of_each(self, labels: Iterable[int]) -> list[float]:
+        """The values of some labels, in their order."""
+        chunks, missing, values = self.chunks, self.missing.item(), list[float]()
+        for label in labels:
+            place, slot = divmod(label, CHUNK)
+            chunk = chunks[place] if place < len(chunks) else None
+            values.append(
+                chunk.item(slot) if isinstance(chunk, np.ndarray) else (chunk or {}).get(slot, missing)
+            )
+        return values
 
     def changed(self, changes: Mapping[int, float | None]) -> "Column":
         """The column with new values by label; None removes a value."""

@@ -6,8 +6,8 @@ Legend: L labels from 0 to the last.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 from pyroaring import BitMap
@@ -16,7 +16,11 @@ from services.recommender.view.columns import Column
 from services.recommender.view.terms import IN_STOCK, LIVE, Terms, word_term
 from vector_index.protocol import Filter
 
-_KEPT: Final = 16
+_KEPT_MASKS: Final = 16
+_KEPT_FILTERS: Final = 256
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -30,12 +34,6 @@ class FilterMask:
     def of(cls, allowed_L: np.ndarray) -> "FilterMask":
         """The mask of an array."""
         return cls(allowed_L=allowed_L, count=int(np.count_nonzero(allowed_L)))
-
-    def without(self, labels: np.ndarray) -> "FilterMask":
-        """The mask with some labels left out."""
-        allowed_L = self.allowed_L.copy()
-        allowed_L[labels[labels < len(allowed_L)]] = 0
-        return FilterMask.of(allowed_L)
 
 
 def evaluate(
@@ -82,27 +80,38 @@ def _chosen(conditions: Filter, terms: Terms) -> BitMap:
     return chosen
 
 
-class MaskCache:
-    """The masks of the filters that were asked for last; safe from any thread."""
+class RecentValues(Generic[K, V]):
+    """What was made of the keys that were asked for last, at most `most`; safe from any thread."""
 
-    def __init__(self) -> None:
-        self._masks = OrderedDict[Filter, FilterMask]()
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values = OrderedDict[K, V]()
         self._lock = threading.Lock()
 
-    def of(self, conditions: Filter, make: Callable[[], FilterMask]) -> FilterMask:
-        """The mask of a filter, made if it is not there."""
+    def of(self, key: K, make: Callable[[], V]) -> V:
+        """The value of a key, made if it is not there."""
         with self._lock:
-            mask = self._masks.get(conditions)
-            if mask is not None:
-                self._masks.move_to_end(conditions)
-                return mask
-        mask = make()
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
         with self._lock:
-            self._masks[conditions] = mask
-            while len(self._masks) > _KEPT:
-                self._masks.popitem(last=False)
-        return mask
+            self._values[key] = value
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value
 
-    def holds(self, conditions: Filter) -> bool:
-        """Whether the mask of a filter is there."""
-        return conditions in self._masks
+    def peek(self, key: K) -> V | None:
+        """The value of a key; None if it is not there."""
+        return self._values.get(key)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownFilters:
+    """What a view keeps of the filters that it was asked for last.
+
+    masks: by filter. settled: filters as the release reads them, by what the caller wrote and the schema.
+    """
+
+    masks: RecentValues[Filter, FilterMask] = field(default_factory=lambda: RecentValues(_KEPT_MASKS))
+    settled: RecentValues[Any, Filter] = field(default_factory=lambda: RecentValues(_KEPT_FILTERS))

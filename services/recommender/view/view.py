@@ -14,7 +14,7 @@ import numpy as np
 from services.recommender.catalog.items import Item
 from services.recommender.catalog.log import LogEntry, Snapshot
 from services.recommender.view.columns import Column
-from services.recommender.view.filters import FilterMask, MaskCache, evaluate, label_mask
+from services.recommender.view.filters import FilterMask, KnownFilters, evaluate, label_mask
 from services.recommender.view.identifiers import Identifiers
 from services.recommender.view.replies import Replies
 from services.recommender.view.terms import IN_STOCK, LIVE, Terms, terms_of
@@ -72,7 +72,7 @@ class CatalogView:
     released: Column = field(default_factory=lambda: Column.empty(_NO_TIME))
     products: Column = field(default_factory=lambda: Column.empty(_NO_TIME))
     numbers: Mapping[str, Column] = field(default_factory=dict)
-    masks: MaskCache = field(default_factory=MaskCache)
+    known: KnownFilters = field(default_factory=KnownFilters)
     has_products: bool = False
 
     @classmethod
@@ -94,7 +94,7 @@ class CatalogView:
         flips = [entry.flip.generation for entry in entries if entry.flip is not None]
         view = self._written([item for item in last.values() if item is not None], old)
         generation = flips[-1] if flips else self.generation
-        return replace(view, revision=entries[-1].revision, generation=generation, masks=MaskCache())
+        return replace(view, revision=entries[-1].revision, generation=generation, known=KnownFilters())
 
     def __len__(self) -> int:
         return len(self.terms.labels(LIVE))
@@ -121,37 +121,30 @@ class CatalogView:
 
     def shown(self, labels: Iterable[int]) -> list[bytes]:
         """What replies show of live items."""
-        return [self.replies.of(label) for label in labels]
-
-    def product_of(self, label: int) -> int:
-        """The hash of the product that a live item shows."""
-        product = self.products.value(label)
-        assert product is not None
-        return int(product)
+        return self.replies.of_each(labels)
 
     def products_of(self, labels: np.ndarray) -> np.ndarray:
         """int64, one for each of some live labels: the hash of the product that it shows."""
         if len(labels) > _FEW:
             product_N: np.ndarray = self.products.values()[labels]
             return product_N
-        return np.array([self.product_of(label) for label in labels.tolist()], dtype=np.int64)
+        return np.array(self.products.of_each(labels.tolist()), dtype=np.int64)
 
     def has_field(self, name: str) -> bool:
         """Whether some item has a value in a field."""
         return name in self.terms
 
     def allowed(self, conditions: Filter) -> FilterMask | None:
-        """The labels that satisfy the conditions, of which excluded items are no part; None without any."""
+        """The labels that satisfy the conditions; None without any."""
         if not conditions.has_conditions:
             return None
-        conditions = replace(conditions, excluded_ids=())
-        return self.masks.of(
+        return self.known.masks.of(
             conditions, lambda: evaluate(conditions, self.terms, self.released, self.numbers, self.size)
         )
 
     def knows_mask(self, conditions: Filter) -> bool:
         """Whether `allowed` has its answer ready."""
-        return not conditions.has_conditions or self.masks.holds(replace(conditions, excluded_ids=()))
+        return not conditions.has_conditions or self.known.masks.peek(conditions) is not None
 
     def _written(self, items: Sequence[Item], old: Mapping[int, str]) -> "CatalogView":
         """The view with `items` written and `old` labels removed, unless an item keeps its label."""

@@ -18,10 +18,10 @@ from services.recommender.wire.filters import read_filter
 from services.recommender.wire.insight import read_fields
 from services.recommender.wire.query import (
     DEFAULT_NEW_DAYS,
-    MOST_EXCLUDED,
     only_new,
     read_count,
     read_diversity,
+    read_excluded,
 )
 from services.recommender.wire.replies import failures, recommend_reply
 from services.runtime.errors import InvalidArgument
@@ -49,11 +49,7 @@ def read_bestseller_question(
 
     Raises InvalidArgument: naming the field that is malformed or out of its bounds.
     """
-    check_count(request.excluded_item_ids, "excluded_item_ids", most=MOST_EXCLUDED)
-    conditions = read_filter(
-        request.filter,
-        tuple(check_item_id(item_id, "excluded_item_ids") for item_id in request.excluded_item_ids),
-    )
+    conditions = read_filter(request)
     if conditions.released is None or conditions.released.at_least is None:
         conditions = only_new(conditions, new_days)
     source = request.WhichOneof("bestsellers")
@@ -64,6 +60,7 @@ def read_bestseller_question(
         sales=_sales(request.sales) if source == "sales" else {},
         item_count=read_count(request, limits),
         conditions=conditions,
+        excluded_ids=read_excluded(request),
         diversity=read_diversity(request),
         trend_fields=read_fields(request.trend_fields, "trend_fields"),
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from atelier.recommender.v1 import resources_pb2
@@ -10,20 +11,35 @@ from google.protobuf.struct_pb2 import Struct
 from inference.attributes import MOST_TERMS
 from services.messages.contents import read_record
 from services.recommender.recommend.conditions import contradiction
+from services.recommender.recommend.query import NO_CONDITIONS
 from services.recommender.wire.bounds import read_time
 from services.runtime.errors import InvalidArgument
 from vector_index.protocol import Filter, Range, field_ranges, field_words
 
 MOST_CONDITIONS: Final = 64
 LONGEST_FIELD: Final = 128
+_LARGEST_KEPT: Final = 1_024
 
 
-def read_filter(message: resources_pb2.ItemFilter, excluded_ids: tuple[str, ...] = ()) -> Filter:
-    """The conditions of a message, in the caller's spelling.
+def read_filter(request: Any) -> Filter:
+    """The conditions of a request's `filter`, in the caller's spelling.
 
     Raises InvalidArgument: naming the field of the request that has a wrong type, too many values, a number
     that is not finite, or a condition that nothing can satisfy.
     """
+    if not request.HasField("filter"):
+        return NO_CONDITIONS
+    data = request.filter.SerializeToString()
+    return _known_filter(data) if len(data) <= _LARGEST_KEPT else _read(request.filter)
+
+
+@lru_cache(maxsize=1024)
+def _known_filter(data: bytes) -> Filter:
+    """The conditions of a serialised message: shops ask with the same few again and again."""
+    return _read(resources_pb2.ItemFilter.FromString(data))
+
+
+def _read(message: resources_pb2.ItemFilter) -> Filter:
     for name in ("any_of", "none_of", "number_ranges", "missing_fields"):
         conditions = getattr(message, name)
         _check_most(
@@ -40,7 +56,6 @@ def read_filter(message: resources_pb2.ItemFilter, excluded_ids: tuple[str, ...]
         missing=missing,
         in_stock=message.in_stock if message.HasField("in_stock") else None,
         released=_released(message),
-        excluded_ids=excluded_ids,
     )
 
 

@@ -6,7 +6,7 @@ A message may be written in pieces: protobuf reads pieces one after another as o
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -19,11 +19,11 @@ from services.recommender.catalog.items import Item
 _ITEM_ID_TAG: Final = b"\x0a"  # Item.item_id = 1
 _ATTRIBUTES_TAG: Final = b"\x12"  # Item.attributes = 2
 _ITEM_TAG: Final = b"\x0a"  # Recommendation.item = 1
-_SIMILARITY_TAG: Final = b"\x15"  # Recommendation.similarity = 2, a float
 _RECOMMENDATION_TAG: Final = b"\x0a"  # RecommendResponse and Recommendations: recommendations = 1
-_SIMILARITY_BYTES: Final = 5
 _EXPLANATION_TAG: Final = b"\x1a"  # Recommendation.explanation = 3
 _NUMBER: Final = struct.Struct("<d")
+_SIMILARITY: Final = struct.Struct("<cf")  # Recommendation.similarity = 2, behind its tag
+_similarity: Final = partial(_SIMILARITY.pack, b"\x15")
 _ONE_BYTE: Final = tuple(bytes([number]) for number in range(0x80))
 _KEPT_FIELDS: Final = 1 << 14
 _LONGEST_KEPT: Final = 64
@@ -51,8 +51,8 @@ class MessageFormat:
             revision=item.revision,
             product_id=item.product_id,
         ).SerializeToString()
-        attributes = b"".join(map(_field, item.attributes.items()))
-        return self.prefix(item.item_id) + sized(_ATTRIBUTES_TAG, attributes) + rest
+        attributes = sized(_ATTRIBUTES_TAG, record_fields(item.attributes))
+        return self.prefix(item.item_id) + attributes + rest
 
     def prefix(self, item_id: str) -> bytes:
         """The identifier's field, with its length, so that it begins the message of no other item."""
@@ -72,6 +72,11 @@ def item(value: Item) -> resources_pb2.Item:
     return resources_pb2.Item.FromString(MESSAGES.write(value))
 
 
+def record_fields(record: Mapping[str, Any]) -> bytes:
+    """A record as a serialised `Struct`; a tuple is a list."""
+    return b"".join(map(_field, record.items()))
+
+
 def recommendations(
     shown: Sequence[bytes], similarities: np.ndarray, explanations: Sequence[bytes] = ()
 ) -> bytes:
@@ -81,26 +86,22 @@ def recommendations(
     """
     if explanations:
         return b"".join(map(_explained, shown, similarities.tolist(), explanations))
-    numbers = similarities.astype("<f4").tobytes()
     pieces = list[bytes]()
-    for place, message in enumerate(shown):
-        start = 4 * place
-        pieces += (_head(len(message)), message, _SIMILARITY_TAG, numbers[start : start + 4])
+    for message, similarity in zip(shown, similarities.tolist(), strict=True):
+        pieces += (_head(len(message)), message, _similarity(similarity))
     return b"".join(pieces)
 
 
 def _explained(message: bytes, similarity: float, explanation: bytes) -> bytes:
-    number = _SIMILARITY_TAG + struct.pack("<f", similarity)
-    return sized(
-        _RECOMMENDATION_TAG, sized(_ITEM_TAG, message) + number + sized(_EXPLANATION_TAG, explanation)
-    )
+    rest = _similarity(similarity) + sized(_EXPLANATION_TAG, explanation)
+    return sized(_RECOMMENDATION_TAG, sized(_ITEM_TAG, message) + rest)
 
 
 @lru_cache(maxsize=4096)
 def _head(size: int) -> bytes:
     """What precedes an item of `size` bytes in a reply."""
     inner = _ITEM_TAG + _varint(size)
-    return _RECOMMENDATION_TAG + _varint(len(inner) + size + _SIMILARITY_BYTES) + inner
+    return _RECOMMENDATION_TAG + _varint(len(inner) + size + _SIMILARITY.size) + inner
 
 
 def _field(pair: tuple[str, Any]) -> bytes:
@@ -111,7 +112,7 @@ def _field(pair: tuple[str, Any]) -> bytes:
         return _text_field(name, value)
     if kind is float or kind is int:
         return _number_head(name) + _NUMBER.pack(value)
-    if kind is list and len(value) <= _MOST_KEPT and all(type(each) is str for each in value):
+    if kind in (list, tuple) and len(value) <= _MOST_KEPT and all(type(each) is str for each in value):
         return _list_field(name, tuple(value))
     return _entry(name, _value(value))
 
@@ -147,7 +148,7 @@ def _value(value: Any) -> bytes:
             return b"\x11" + _NUMBER.pack(value)
         case None:
             return b"\x08\x00"
-        case list():
+        case list() | tuple():
             return sized(b"\x32", b"".join(sized(b"\x0a", _value(each)) for each in value))
         case _:
             return write_record({"": value}).fields[""].SerializeToString()

@@ -32,26 +32,35 @@ def read_question(
 
     Raises InvalidArgument: if the query is unreadable, or naming the exceeded bound.
     """
-    check_count(request.positive_examples, "positive_examples", most=MOST_EXAMPLES)
-    check_count(request.negative_examples, "negative_examples", most=MOST_EXAMPLES)
-    check_count(request.excluded_item_ids, "excluded_item_ids", most=MOST_EXCLUDED)
-    _check_pictures(_picture_count(request), limits)
     kind = request.WhichOneof("query")
-    if kind is None and not request.positive_examples:
+    query = None if kind is None else _content(kind, getattr(request, kind), limits)
+    liked, disliked = request.positive_examples, request.negative_examples
+    if kind is None and not liked:
         raise InvalidArgument("the request has neither a query nor positive examples", field="query")
-    conditions = read_filter(
-        request.filter,
-        tuple(check_item_id(item_id, "excluded_item_ids") for item_id in request.excluded_item_ids),
-    )
+    if liked or disliked:
+        check_count(liked, "positive_examples", most=MOST_EXAMPLES)
+        check_count(disliked, "negative_examples", most=MOST_EXAMPLES)
+        _check_pictures(_picture_count(request), limits)
+    conditions = read_filter(request)
     return Question(
-        query=None if kind is None else _content(kind, getattr(request, kind), limits),
-        positives=tuple(_example(example, limits) for example in request.positive_examples),
-        negatives=tuple(_example(example, limits) for example in request.negative_examples),
+        query=query,
+        positives=tuple([_example(example, limits) for example in liked]),
+        negatives=tuple([_example(example, limits) for example in disliked]),
         item_count=read_count(request, limits),
         conditions=only_new(conditions, new_days) if request.new_products_only else conditions,
+        excluded_ids=read_excluded(request),
         diversity=read_diversity(request),
         explain=request.explain,
     )
+
+
+def read_excluded(request: Any) -> tuple[str, ...]:
+    """The items that a request excludes. Raises InvalidArgument: naming the malformed one, or the bound."""
+    item_ids = request.excluded_item_ids
+    if not item_ids:
+        return ()
+    check_count(item_ids, "excluded_item_ids", most=MOST_EXCLUDED)
+    return tuple([check_item_id(item_id, "excluded_item_ids") for item_id in item_ids])
 
 
 def read_count(request: Any, limits: Limits) -> int:

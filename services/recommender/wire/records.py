@@ -21,7 +21,7 @@ def read_record_question(request: recommender_pb2.FindRecordsRequest, limits: Li
     return Question(
         query=Picture(data=check_picture(request.image, limits)),
         item_count=read_count(request, limits),
-        conditions=read_filter(request.filter),
+        conditions=read_filter(request),
     )
 
 

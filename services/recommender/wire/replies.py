@@ -3,8 +3,10 @@
 A reply is the pieces of its message, of which most are the same from call to call and kept as bytes.
 """
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from atelier.recommender.v1 import recommender_pb2
@@ -13,7 +15,6 @@ from atelier.types.v1 import types_pb2
 from inference.release import ReleaseStatus
 from model_store.aliases import PRODUCTION
 from model_store.store import Version
-from services.messages.contents import write_record
 from services.messages.replies import (
     ItemFailure,
     StageTimes,
@@ -25,12 +26,17 @@ from services.messages.replies import (
 from services.recommender.recommend.explanation import Explanation
 from services.recommender.recommend.retrieval import Answer
 from services.recommender.release.leads import LeadModels
-from services.recommender.wire.items import recommendations, sized
+from services.recommender.wire.items import recommendations, record_fields, sized
+from services.recommender.wire.query import MOST_REQUESTS
 from services.runtime.errors import ServiceError, to_status
 from vector_index.view import SegmentedView
 
+_TIMINGS_TAG: Final = b"\x3a"  # RecommendResponse.timings = 7
+_BATCH_TIMINGS_TAG: Final = b"\x32"  # BatchRecommendResponse.timings = 6
 _RESULT_TAG: Final = b"\x0a"  # BatchRecommendResponse.results = 1
 _ANSWER_TAG: Final = b"\x12"  # BatchRecommendResult.answer = 2
+_SHARES_TAG: Final = b"\x0a"  # Explanation.shares = 1, packed
+_SHARED_TAG: Final = b"\x12"  # Explanation.shared_attributes = 2
 
 
 def failures(errors: Mapping[int, ServiceError], ids: Mapping[int, str]) -> list[ItemFailure]:
@@ -102,24 +108,20 @@ def recommend_reply(
     head: bytes, answer: Answer, view: SegmentedView, *, errors: Sequence[ItemFailure], times: StageTimes
 ) -> bytes:
     """A RecommendResponse, serialised. errors: those of the answer."""
-    rest = recommender_pb2.RecommendResponse(
-        errors=write_item_errors(errors) if errors else (), timings=write_timings(times)
-    )
-    return _items(answer, view) + head + rest.SerializeToString()
+    data = _items(answer, view) + head + sized(_TIMINGS_TAG, _timings(times))
+    return data + _errors(errors) if errors else data
 
 
 def batch_reply(head: bytes, results: Sequence[bytes], times: StageTimes) -> bytes:
     """A BatchRecommendResponse, serialised. results: of `batch_answer` and `batch_error`."""
-    rest = recommender_pb2.BatchRecommendResponse(timings=write_timings(times))
-    return b"".join((*(sized(_RESULT_TAG, result) for result in results), head, rest.SerializeToString()))
+    timings = sized(_BATCH_TIMINGS_TAG, _timings(times))
+    return b"".join((*[sized(_RESULT_TAG, result) for result in results], head, timings))
 
 
 def batch_answer(index: int, answer: Answer, view: SegmentedView, errors: Sequence[ItemFailure]) -> bytes:
     """The result of one request of a batch, serialised. errors: those of the answer."""
     data = _items(answer, view)
-    if errors:
-        data += recommender_pb2.Recommendations(errors=write_item_errors(errors)).SerializeToString()
-    return recommender_pb2.BatchRecommendResult(index=index).SerializeToString() + sized(_ANSWER_TAG, data)
+    return _batch_index(index) + sized(_ANSWER_TAG, data + _errors(errors) if errors else data)
 
 
 def batch_error(index: int, error: ServiceError) -> bytes:
@@ -127,7 +129,27 @@ def batch_error(index: int, error: ServiceError) -> bytes:
     return recommender_pb2.BatchRecommendResult(index=index, error=to_status(error)).SerializeToString()
 
 
+@lru_cache(maxsize=MOST_REQUESTS)
+def _batch_index(index: int) -> bytes:
+    data: bytes = recommender_pb2.BatchRecommendResult(index=index).SerializeToString()
+    return data
+
+
+@lru_cache(maxsize=64)
+def _timings(times: StageTimes) -> bytes:
+    """The times as a message; most replies have none that is not 0."""
+    data: bytes = write_timings(times).SerializeToString()
+    return data
+
+
+def _errors(errors: Sequence[ItemFailure]) -> bytes:
+    """The errors of an answer: field 2 of a RecommendResponse and of Recommendations."""
+    data: bytes = recommender_pb2.RecommendResponse(errors=write_item_errors(errors)).SerializeToString()
+    return data
+
+
 def _items(answer: Answer, view: SegmentedView) -> bytes:
+    """The items of an answer: field 1 of a RecommendResponse and of Recommendations."""
     neighbours = answer.neighbours
     shown = view.attached.shown(neighbours.labels.tolist())
     return recommendations(
@@ -136,9 +158,5 @@ def _items(answer: Answer, view: SegmentedView) -> bytes:
 
 
 def _explanation(explanation: Explanation) -> bytes:
-    message = recommender_pb2.Explanation(
-        shares=explanation.share_C.tolist(),
-        shared_attributes=write_record({name: list(words) for name, words in explanation.shared.items()}),
-    )
-    data: bytes = message.SerializeToString()
-    return data
+    shares = struct.pack(f"<{len(explanation.shares)}f", *explanation.shares)
+    return sized(_SHARES_TAG, shares) + sized(_SHARED_TAG, record_fields(explanation.shared))

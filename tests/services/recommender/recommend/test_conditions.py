@@ -1,25 +1,27 @@
 """The conditions of a question as a release reads them (R-3, S-5)."""
 
+from dataclasses import replace
+
 import pytest
 
 from inference.attributes import AttributeSchema
 from model_store.manifest import AttributePreprocessing
 from services.recommender.recommend.conditions import settle_conditions
+from services.recommender.recommend.query import NO_CONDITIONS
 from services.recommender.view.view import CatalogView
 from services.recommender.wire.items import MESSAGES
 from services.runtime.errors import InvalidArgument
 from tests.services.recommender.view.histories import History
 from vector_index.protocol import Filter, Range
 
-SCHEMA = AttributeSchema(
-    AttributePreprocessing.model_validate(
-        {
-            "kind": "attributes",
-            "fields": [{"name": "style", "multiple": True, "vocabulary": ["retro", "resort"]}],
-            "spelling": {"retr0": "retro"},
-        }
-    )
+PREPROCESSING = AttributePreprocessing.model_validate(
+    {
+        "kind": "attributes",
+        "fields": [{"name": "style", "multiple": True, "vocabulary": ["retro", "resort"]}],
+        "spelling": {"retr0": "retro"},
+    }
 )
+SCHEMA = AttributeSchema(PREPROCESSING)
 
 
 @pytest.fixture
@@ -43,9 +45,20 @@ def test_words_are_spelt_as_the_catalog_spells(catalogue: CatalogView) -> None:
 
 
 def test_without_conditions_nothing_is_looked_up(catalogue: CatalogView) -> None:
-    """Excluded items alone are passed through."""
-    asked = Filter(excluded_ids=("a",))
-    assert settle_conditions(asked, None, catalogue) is asked
+    """No conditions are passed through."""
+    assert settle_conditions(NO_CONDITIONS, None, catalogue) is NO_CONDITIONS
+
+
+def test_a_filter_that_comes_again_is_settled_once(catalogue: CatalogView) -> None:
+    """By each schema, since that spells the words."""
+    asked = Filter(any_of=(("style", ("retr0",)),))
+
+    other = AttributeSchema(PREPROCESSING.model_copy(update={"spelling": {}}))
+
+    settled = settle_conditions(asked, SCHEMA, catalogue)
+
+    assert settle_conditions(replace(asked), SCHEMA, catalogue) is settled
+    assert settle_conditions(asked, other, catalogue) == asked
 
 
 REFUSED = {

@@ -52,17 +52,17 @@ def target(direction_D, count=10, conditions=FILTERS[0], left_out=(), kind=Query
         count=count,
         kind=kind,
         conditions=conditions,
-        left_out=tuple(left_out),
+        left_out=np.array(left_out, np.int64),
     )
 
 
 def nearest(shop, asked):
     """The labels of a target by brute force."""
-    view, rows, history = shop
+    view, rows, _ = shop
     mask = view.attached.allowed(asked.conditions)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     similarity = unit.astype(np.float64) @ asked.direction_D
-    out = {history.items[item_id].label for item_id in asked.left_out if item_id in history.items}
+    out = set(asked.left_out.tolist())
     labels = [
         label for label in range(1, COUNT + 1) if label not in out and (mask is None or mask.allowed_L[label])
     ]
@@ -74,12 +74,12 @@ targets = st.builds(
         np.random.default_rng(seed).normal(size=DIMENSION),
         count,
         conditions,
-        [f"sku-{number:06}" for number in range(first, first + many)],
+        range(first, first + many),
     ),
     seed=st.integers(0, 50),
     count=st.integers(1, 40),
     conditions=st.sampled_from(FILTERS),
-    first=st.integers(0, COUNT + 5),
+    first=st.integers(1, COUNT + 5),
     many=st.sampled_from([0, 1, 3, 17, 80]),
 )
 
@@ -99,15 +99,13 @@ def test_searches_equal_brute_force(shop, asked) -> None:
 
 
 def test_a_filter_whose_mask_is_there_is_predicted_to_be_cheaper(shop) -> None:
-    """So a filter that comes again is answered where it is, and a long list of items elsewhere."""
+    """So a filter that comes again is answered where it is."""
     searcher, view = Searcher(EffortTable()), shop[0]
     asked = target(np.ones(DIMENSION), conditions=Filter(in_stock=False, released=Range(below=5)))
     before = searcher.predict_us(view, asked)
     searcher.search(view, asked)
 
     assert searcher.predict_us(view, asked) < before
-    many = target(np.ones(DIMENSION), left_out=[f"x{number}" for number in range(1_000)])
-    assert searcher.predict_us(view, many) > 500
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import math
 
 import pytest
-from atelier.recommender.v1 import resources_pb2
+from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.messages.contents import write_record
+from services.recommender.recommend.query import NO_CONDITIONS
 from services.recommender.wire.filters import read_filter
 from services.runtime.errors import InvalidArgument
 from vector_index.protocol import Filter, Range
@@ -16,7 +17,7 @@ def message(**fields):
     for name in ("any_of", "none_of"):
         if name in fields:
             fields[name] = write_record(fields[name])
-    return resources_pb2.ItemFilter(**fields)
+    return recommender_pb2.RecommendRequest(filter=resources_pb2.ItemFilter(**fields))
 
 
 def test_every_condition_is_read() -> None:
@@ -30,8 +31,7 @@ def test_every_condition_is_read() -> None:
             in_stock=False,
             released_after=Timestamp(seconds=1),
             released_before=Timestamp(seconds=2),
-        ),
-        ("a",),
+        )
     )
 
     assert conditions == Filter(
@@ -41,7 +41,6 @@ def test_every_condition_is_read() -> None:
         missing=("brand",),
         in_stock=False,
         released=Range(at_least=1_000_000, below=2_000_000),
-        excluded_ids=("a",),
     )
     assert hash(conditions) == hash(conditions)
 
@@ -49,7 +48,8 @@ def test_every_condition_is_read() -> None:
 def test_no_message_is_no_condition() -> None:
     """An empty filter keeps everything."""
     assert read_filter(message()) == Filter()
-    assert not Filter(excluded_ids=("a",)).has_conditions
+    assert read_filter(recommender_pb2.RecommendRequest()) is NO_CONDITIONS
+    assert not NO_CONDITIONS.has_conditions
 
 
 WRONG = {
