@@ -1,0 +1,77 @@
+import { html, useEffect, useRef } from '../html.js';
+import { compact, language } from '../i18n/index.js';
+import { shownTheme } from '../state/settings.js';
+
+/** @typedef {{ label: string, values: (number|null)[], isDashed?: boolean }} Series */
+
+const SERIES_COLOURS = 8;
+const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/**
+ * Curves over one axis, drawn by uPlot, which is loaded with the first chart.
+ * @param {{ title: string, x: number[], series: Series[], isTime?: boolean, isLog?: boolean, height?: number }} properties
+ */
+export function Chart({ title, x, series, isTime = false, isLog = false, height = 220 }) {
+  const element = useRef(/** @type {HTMLElement | null} */ (null));
+  const plot = useRef(/** @type {any} */ (null));
+  const look = shownTheme.use();
+  const shape = JSON.stringify([series.map((each) => [each.label, each.isDashed]), isTime, isLog, height, look, language.use()]);
+
+  useEffect(() => {
+    let isGone = false;
+    let observer = null;
+    import('../vendor/uplot.js').then(({ default: UPlot }) => {
+      if (isGone) return;
+      const size = () => ({ width: Math.max(160, element.current.clientWidth), height });
+      const options = { ...size(), ...appearance(UPlot, series, isTime, isLog) };
+      plot.current = new UPlot(options, [x, ...series.map((each) => each.values)], element.current);
+      observer = new ResizeObserver(() => plot.current?.setSize(size()));
+      observer.observe(element.current);
+    });
+    return () => {
+      isGone = true;
+      observer?.disconnect();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+
+  useEffect(() => {
+    plot.current?.setData([x, ...series.map((each) => each.values)]);
+  }, [x, series]);
+
+  return html`<figure class="chart" aria-label=${summary(title, series)}>
+    <figcaption>${title}</figcaption>
+    <div ref=${element} />
+  </figure>`;
+}
+
+function appearance(UPlot, series, isTime, isLog) {
+  const axis = { stroke: variable('--muted'), grid: { stroke: variable('--line'), width: 1 }, ticks: { stroke: variable('--line'), width: 1 }, font: '12px system-ui' };
+  return {
+    legend: { live: true },
+    cursor: { points: { size: 6 }, drag: { x: true, y: false } },
+    scales: { x: { time: isTime }, y: isLog ? { distr: 3 } : {} },
+    axes: [axis, { ...axis, size: 56, values: (_, splits) => splits.map((each) => (each === null ? '' : compact(each))) }],
+    series: [{ value: (_, value) => (value === null ? '–' : isTime ? new Date(value * 1000).toLocaleTimeString() : compact(value)) }, ...series.map(curve)],
+  };
+}
+
+function curve({ label, isDashed }, place) {
+  const colour = variable(`--series-${(place % SERIES_COLOURS) + 1}`);
+  return {
+    label,
+    stroke: colour,
+    width: 2,
+    dash: isDashed ? [6, 4] : undefined,
+    spanGaps: true,
+    points: { size: 4 },
+    value: (_, value) => (value === null || value === undefined ? '–' : compact(value)),
+  };
+}
+
+/** What the picture says, for those who do not see it: the last value of each curve. */
+function summary(title, series) {
+  const last = series.map((each) => `${each.label} ${compact(each.values.findLast((value) => value !== null && value !== undefined))}`);
+  return `${title}: ${last.join(', ')}`;
+}

@@ -1,0 +1,62 @@
+import { useCallback, useEffect, useRef, useState } from '../html.js';
+import { recoveries } from './services.js';
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8000;
+
+/** Doubles the wait after each failure, with jitter. @param {number} failures 1 or more */
+export function backoff(failures) {
+  const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures - 1));
+  return wait * (0.8 + 0.4 * Math.random());
+}
+
+/**
+ * What a fetch answers, kept while the next is on its way. Transient failures are tried again by themselves, at
+ * once when a service comes back; `every` asks again after so many milliseconds while the page is visible.
+ * @template T
+ * @param {((signal: AbortSignal) => Promise<T>) | null} fetcher null: nothing to ask
+ * @param {unknown[]} keys asks anew when one changes
+ * @param {{ every?: number }} [options]
+ * @returns {{ data: T | undefined, error: import('../api.js').ApiError | undefined, isLoading: boolean, reload: () => void }}
+ */
+export function useResource(fetcher, keys, { every = 0 } = {}) {
+  const [state, setState] = useState({ data: undefined, error: undefined, isLoading: fetcher !== null });
+  const [round, setRound] = useState(0);
+  const recovery = recoveries.use();
+  const failures = useRef(0);
+  const asked = useRef(keys);
+  const reload = useCallback(() => setRound((count) => count + 1), []);
+
+  useEffect(() => {
+    if (!fetcher) {
+      setState({ data: undefined, error: undefined, isLoading: false });
+      return undefined;
+    }
+    const isOther = asked.current.some((key, place) => key !== keys[place]);
+    asked.current = keys;
+    setState((last) => ({ data: isOther ? undefined : last.data, error: last.error, isLoading: true }));
+    const abort = new AbortController();
+    let timer = 0;
+    const again = (wait) => {
+      timer = setTimeout(() => (document.hidden ? again(wait) : reload()), wait);
+    };
+    fetcher(abort.signal).then(
+      (data) => {
+        failures.current = 0;
+        setState({ data, error: undefined, isLoading: false });
+        if (every) again(every);
+      },
+      (error) => {
+        if (error.name === 'AbortError') return;
+        setState((last) => ({ data: last.data, error, isLoading: false }));
+        if (error.isTransient || every) again(Math.max(every, backoff((failures.current += 1))));
+      },
+    );
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [...keys, round, recovery, fetcher === null]);
+
+  return { ...state, reload };
+}
