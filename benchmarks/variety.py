@@ -24,9 +24,10 @@ from pretraining.corpus import decode_photographs
 from pretraining.photographs import read_photographs, split_photographs
 from services.recommender.catalog.items import Item
 from services.recommender.catalog.log import Snapshot
+from services.recommender.recommend.aim import Aim
 from services.recommender.recommend.effort import EffortTable
 from services.recommender.recommend.explanation import explain
-from services.recommender.recommend.query import ItemIds, QueryKind, Question
+from services.recommender.recommend.query import ItemIds, QueryKind, Question, blend
 from services.recommender.recommend.search import Searcher, SearchTarget
 from services.recommender.view.view import CatalogView
 from services.recommender.wire.items import MESSAGES
@@ -162,7 +163,15 @@ def _explanations_off_by(view: SegmentedView, searcher: Searcher, unit_ND: np.nd
             left_out=np.array([number + 1]),
         )
         neighbours = searcher.search(view, target)
-        explained = explain(question, [unit_ND[number]], neighbours, view, None)
+        aim = Aim(
+            question=question,
+            target=target,
+            outcomes=[unit_ND[number]],
+            blend=blend([unit_ND[number]], ()),
+            errors={},
+            schema=None,
+        )
+        explained = explain(aim, neighbours, view)
         sums = np.array([sum(each.shares) for each in explained])
         worst = max(worst, float(np.abs(sums - neighbours.similarities).max()))
     return worst

@@ -124,7 +124,7 @@ class BestsellerRecommender:
             )
         conditions = settle_conditions(question.conditions, release.models.schema, view.attached)
         target = SearchTarget(
-            direction_D=blend(list(vectors), ()) if vectors else _mean(view, label_B),
+            direction_D=blend(list(vectors), ()).direction_D if vectors else _mean(view, label_B),
             count=question.item_count,
             kind=QueryKind.PICTURE if vectors else QueryKind.ITEMS,
             conditions=conditions,
@@ -204,7 +204,7 @@ def _mean(view: SegmentedView, label_B: np.ndarray) -> np.ndarray:
     if not len(held):
         raise FailedPrecondition("no bestseller has a vector yet", reason="NO_BESTSELLERS")
     total_D = view.vectors(held).sum(axis=0, dtype=np.float64)
-    return blend([total_D], ())
+    return blend([total_D], ()).direction_D
 
 
 def _schema_fields(release: CollectionRelease) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def _of_items(named: ItemIds, labels: Sequence[int], collection: str, view: Segm
         return NotFound(f"the collection {collection} has no item {absent}", reason="NO_ITEM")
     try:
         vector_ND = view.vectors(np.array(labels, dtype=np.int64))
-        return vector_ND[0] if len(labels) == 1 else blend(list(vector_ND), ())
+        return vector_ND[0] if len(labels) == 1 else blend(list(vector_ND), ()).direction_D
     except UnknownLabel:
         return _unreadable(named, labels, view)
     except ServiceError as error:

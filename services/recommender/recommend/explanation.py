@@ -1,7 +1,7 @@
 """Why an item was found: what each example adds to its similarity, and which values it shares with them
 (R-3).
 
-Legend: E examples, D dimensions.
+Legend: N items, C contents of a question.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,43 +12,13 @@ import numpy as np
 from pyroaring import BitMap
 
 from inference.attributes import AttributeSchema
-from services.recommender.recommend.query import NEGATIVE_WEIGHT, Content, ItemIds, Question, Record
+from services.recommender.recommend.aim import Aim
+from services.recommender.recommend.query import Content, ItemIds, Record
 from services.recommender.view.terms import word_term, words_of
 from services.recommender.view.view import CatalogView
 from services.runtime.errors import ServiceError
 from vector_index.rows import Neighbours
 from vector_index.view import SegmentedView
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlendedDirection:
-    """A direction and what it is blended from: direction = Σ weight · unit example.
-
-    direction_D: float64, norm 1. example_ED: float64, norm 1. weight_E: below 0 for what to be far from.
-    """
-
-    direction_D: np.ndarray
-    example_ED: np.ndarray
-    weight_E: np.ndarray
-
-    def shares(self, vector_ND: np.ndarray) -> np.ndarray:
-        """What each example adds to the cosine of each unit vector, float64, shape (N, E); their sums are the
-        cosines."""
-        shares: np.ndarray = vector_ND.astype(np.float64) @ self.example_ED.T * self.weight_E
-        return shares
-
-
-def blended(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> BlendedDirection:
-    """The direction of `blend` with the weight of each vector, the positive ones first; they do not cancel
-    out."""
-    units = [np.asarray(vector, dtype=np.float64) for vector in (*positives, *negatives)]
-    example_ED = np.stack([vector / np.linalg.norm(vector) for vector in units])
-    weight_E = np.full(len(units), 1 / len(positives))
-    if negatives:
-        weight_E[len(positives) :] = -NEGATIVE_WEIGHT / len(negatives)
-    target_D = weight_E @ example_ED
-    norm = np.linalg.norm(target_D)
-    return BlendedDirection(direction_D=target_D / norm, example_ED=example_ED, weight_E=weight_E / norm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,30 +33,16 @@ class Explanation:
     shared: Mapping[str, tuple[str, ...]]
 
 
-def explain(
-    question: Question,
-    outcomes: Sequence[np.ndarray | ServiceError | None],
-    neighbours: Neighbours,
-    view: SegmentedView,
-    schema: AttributeSchema | None,
-) -> list[Explanation]:
-    """An explanation for each neighbour. outcomes: the vector of each of the question's contents, or its
-    error. schema: spells the words of records."""
-    likes = 1 + len(question.positives)
-    read = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, np.ndarray)]
-    vectors = {index: np.asarray(outcomes[index], np.float64) for index in read}
-    direction = blended(
-        [vectors[index] for index in read if index < likes],
-        [vectors[index] for index in read if index >= likes],
-    )
-    share_NC = np.zeros((len(neighbours.labels), len(outcomes)))
-    share_NC[:, read] = direction.shares(view.vectors(neighbours.labels))
-    liked = [question.contents[index] for index in read if index < likes]
-    terms = _terms(_records(liked, view.attached, schema), view.attached)
-    labels = neighbours.labels.tolist()
+def explain(aim: Aim, neighbours: Neighbours, view: SegmentedView) -> list[Explanation]:
+    """An explanation for each neighbour."""
+    read = [index for index, outcome in enumerate(aim.outcomes) if isinstance(outcome, np.ndarray)]
+    share_NC = np.zeros((len(neighbours.labels), len(aim.outcomes)))
+    share_NC[:, read] = aim.blend.shares(view.vectors(neighbours.labels))
+    liked = [aim.question.contents[index] for index in read if index <= len(aim.question.positives)]
+    terms = _terms(_records(liked, view.attached, aim.schema), view.attached)
     return [
         Explanation(shares=tuple(shares), shared=_shared(label, terms))
-        for label, shares in zip(labels, share_NC.tolist(), strict=True)
+        for label, shares in zip(neighbours.labels.tolist(), share_NC.tolist(), strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Questions, and the direction that they point in. Legend: D dimensions, P positives, N negatives."""
+"""Questions, and the direction that they point in. Legend: D dimensions, E examples, N items."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +50,7 @@ _ORDER: Final = tuple(QueryKind)
 # Of the kind of each content in that order.
 _RANKS: Final[Mapping[type, int]] = {CallerVector: 0, ItemIds: 1, Picture: 2, Record: 3}
 NO_CONDITIONS: Final = Filter()
+_WHOLE: Final = np.ones(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,25 @@ class Question:
         return _ORDER[max(ranks, default=0)]
 
 
-def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> np.ndarray:
+@dataclass(frozen=True, slots=True, eq=False)
+class Blend:
+    """A direction and what it is blended from: direction = Σ weight · unit example.
+
+    direction_D: float64, norm 1. example_ED: float64, norm 1. weight_E: below 0 for what to be far from.
+    """
+
+    direction_D: np.ndarray
+    example_ED: np.ndarray
+    weight_E: np.ndarray
+
+    def shares(self, vector_ND: np.ndarray) -> np.ndarray:
+        """What each example adds to the cosine of each unit vector, float64, shape (N, E); their sums are the
+        cosines."""
+        shares: np.ndarray = vector_ND.astype(np.float64) @ self.example_ED.T * self.weight_E
+        return shares
+
+
+def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> Blend:
     """The direction to search in: mean(positives) − 0.5 · mean(negatives), each of norm 1 first; norm 1.
 
     The query is one of the positives, so two liked examples outweigh it two to one. The mean keeps many
@@ -96,17 +115,19 @@ def blend(positives: Sequence[np.ndarray], negatives: Sequence[np.ndarray]) -> n
     Raises InvalidArgument: if they cancel out.
     """
     if len(positives) == 1 and not negatives:
-        return _unit(positives[0])
-    target = np.mean([_unit(vector) for vector in positives], axis=0)
+        unit_D = _unit(positives[0])
+        return Blend(unit_D, unit_D[None], _WHOLE)
+    example_ED = np.stack([_unit(vector) for vector in (*positives, *negatives)])
+    weight_E = np.full(len(example_ED), 1 / len(positives))
     if negatives:
-        target = target - NEGATIVE_WEIGHT * np.mean([_unit(vector) for vector in negatives], axis=0)
-    norm = float(np.linalg.norm(target))
+        weight_E[len(positives) :] = -NEGATIVE_WEIGHT / len(negatives)
+    target_D = weight_E @ example_ED
+    norm = float(np.linalg.norm(target_D))
     if norm < 1e-6:
         raise InvalidArgument(
             "the query and the examples cancel out: change or drop an example", reason="NO_DIRECTION"
         )
-    direction: np.ndarray = target / norm
-    return direction
+    return Blend(target_D / norm, example_ED, weight_E / norm)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

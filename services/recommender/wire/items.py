@@ -24,7 +24,6 @@ _EXPLANATION_TAG: Final = b"\x1a"  # Recommendation.explanation = 3
 _NUMBER: Final = struct.Struct("<d")
 _SIMILARITY: Final = struct.Struct("<cf")  # Recommendation.similarity = 2, behind its tag
 _similarity: Final = partial(_SIMILARITY.pack, b"\x15")
-_ONE_BYTE: Final = tuple(bytes([number]) for number in range(0x80))
 _KEPT_FIELDS: Final = 1 << 14
 _LONGEST_KEPT: Final = 64
 _MOST_KEPT: Final = 8
@@ -73,8 +72,13 @@ def item(value: Item) -> resources_pb2.Item:
 
 
 def record_fields(record: Mapping[str, Any]) -> bytes:
-    """A record as a serialised `Struct`; a tuple is a list."""
+    """A record as a serialised `Struct`."""
     return b"".join(map(_field, record.items()))
+
+
+def word_fields(words: Mapping[str, tuple[str, ...]]) -> bytes:
+    """Lists of words by field as a serialised `Struct`."""
+    return b"".join([_list_field(name, listed) for name, listed in words.items()])
 
 
 def recommendations(
@@ -93,8 +97,10 @@ def recommendations(
 
 
 def _explained(message: bytes, similarity: float, explanation: bytes) -> bytes:
-    rest = _similarity(similarity) + sized(_EXPLANATION_TAG, explanation)
-    return sized(_RECOMMENDATION_TAG, sized(_ITEM_TAG, message) + rest)
+    inner = (_ITEM_TAG, _varint(len(message)), message, _similarity(similarity))
+    return sized(
+        _RECOMMENDATION_TAG, b"".join((*inner, _EXPLANATION_TAG, _varint(len(explanation)), explanation))
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -112,7 +118,7 @@ def _field(pair: tuple[str, Any]) -> bytes:
         return _text_field(name, value)
     if kind is float or kind is int:
         return _number_head(name) + _NUMBER.pack(value)
-    if kind in (list, tuple) and len(value) <= _MOST_KEPT and all(type(each) is str for each in value):
+    if kind is list and len(value) <= _MOST_KEPT and all(type(each) is str for each in value):
         return _list_field(name, tuple(value))
     return _entry(name, _value(value))
 
@@ -148,7 +154,7 @@ def _value(value: Any) -> bytes:
             return b"\x11" + _NUMBER.pack(value)
         case None:
             return b"\x08\x00"
-        case list() | tuple():
+        case list():
             return sized(b"\x32", b"".join(sized(b"\x0a", _value(each)) for each in value))
         case _:
             return write_record({"": value}).fields[""].SerializeToString()
@@ -159,9 +165,8 @@ def sized(tag: bytes, data: bytes) -> bytes:
     return tag + _varint(len(data)) + data
 
 
+@lru_cache(maxsize=_KEPT_FIELDS)
 def _varint(number: int) -> bytes:
-    if number < len(_ONE_BYTE):
-        return _ONE_BYTE[number]
     digits = bytearray()
     while number >= 0x80:
         digits.append(number & 0x7F | 0x80)

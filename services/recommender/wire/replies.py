@@ -26,7 +26,7 @@ from services.messages.replies import (
 from services.recommender.recommend.explanation import Explanation
 from services.recommender.recommend.retrieval import Answer
 from services.recommender.release.leads import LeadModels
-from services.recommender.wire.items import recommendations, record_fields, sized
+from services.recommender.wire.items import recommendations, sized, word_fields
 from services.recommender.wire.query import MOST_REQUESTS
 from services.runtime.errors import ServiceError, to_status
 from vector_index.view import SegmentedView
@@ -159,4 +159,4 @@ def _items(answer: Answer, view: SegmentedView) -> bytes:
 
 def _explanation(explanation: Explanation) -> bytes:
     shares = struct.pack(f"<{len(explanation.shares)}f", *explanation.shares)
-    return sized(_SHARES_TAG, shares) + sized(_SHARED_TAG, record_fields(explanation.shared))
+    return sized(_SHARES_TAG, shares) + sized(_SHARED_TAG, word_fields(explanation.shared))

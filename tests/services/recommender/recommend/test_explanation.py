@@ -4,10 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from services.recommender.recommend.explanation import blended, explain
+from services.recommender.recommend.aim import Aim
+from services.recommender.recommend.explanation import explain
 from services.recommender.recommend.query import ItemIds, Question, Record, blend
 from services.recommender.view.view import CatalogView
 from services.recommender.wire.items import MESSAGES
@@ -15,31 +14,6 @@ from services.runtime.errors import InvalidArgument
 from tests.services.recommender.recommend.test_conditions import SCHEMA
 from tests.services.recommender.view.histories import History
 from vector_index.rows import Neighbours
-
-
-@given(positives=st.integers(1, 5), negatives=st.integers(0, 5), seed=st.integers(0, 1000))
-def test_shares_add_up_to_the_similarity(positives, negatives, seed):
-    """Their sum is the cosine to the direction that is searched, within 1e-4 (R-3)."""
-    rng = np.random.default_rng(seed)
-    likes, dislikes = rng.normal(size=(positives, 16)), rng.normal(size=(negatives, 16))
-    item = rng.normal(size=16)
-    item /= np.linalg.norm(item)
-
-    direction = blended(list(likes), list(dislikes))
-
-    assert direction.direction_D == pytest.approx(blend(list(likes), list(dislikes)), abs=1e-12)
-    (shares,) = direction.shares(item.astype(np.float32)[None])
-    assert len(shares) == positives + negatives
-    assert shares.sum() == pytest.approx(float(direction.direction_D @ item), abs=1e-4)
-
-
-def test_a_liked_item_adds_and_a_disliked_one_takes_away():
-    """An item like an example gains by its weight, and loses by that of a dislike."""
-    like, dislike = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-
-    (shares,) = blended([like], [dislike]).shares(np.array([[0.6, 0.8]]))
-
-    assert shares[0] > 0 > shares[1]
 
 
 @pytest.fixture
@@ -62,7 +36,15 @@ def view():
 def explained(view, question, outcomes, item_ids=("b", "c")):
     labels = view.attached.labels_of(item_ids)
     neighbours = Neighbours(labels=labels, similarities=np.zeros(len(labels), np.float32))
-    return explain(question, outcomes, neighbours, view, SCHEMA)
+    likes = 1 + len(question.positives)
+    vectors = [
+        [each for each in some if isinstance(each, np.ndarray)]
+        for some in (outcomes[:likes], outcomes[likes:])
+    ]
+    aim = Aim(
+        question=question, target=None, outcomes=outcomes, blend=blend(*vectors), errors={}, schema=SCHEMA
+    )
+    return explain(aim, neighbours, view)
 
 
 def test_shared_words_are_those_of_any_liked_item(view):
