@@ -76,12 +76,18 @@ def decode_image(
     return np.ascontiguousarray(_guarded(data, lambda: np.asarray(fit(picture, preprocessing))))
 
 
-def open_upright(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
-    """The whole picture at its own size, RGB, oriented, over white: for cutting crops.
+def open_upright(
+    data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, longest: int | None = None
+) -> Image.Image:
+    """The whole picture, RGB, oriented, over white: at its own size, for cutting crops, or for a thumbnail.
 
+    longest: the side of what it will be made into, so that a JPEG need not be decoded at more than it takes.
     Raises InvalidImage: as `decode_image`.
     """
-    return _upright(data, inspect_image(data, limits), (255, 255, 255))
+    image = inspect_image(data, limits)
+    if longest is not None and isinstance(image, JpegImageFile):
+        _guarded(data, lambda: image.draft(None, (_DRAFT_GAP * longest, _DRAFT_GAP * longest)))
+    return _upright(data, image, (255, 255, 255))
 
 
 def decode_bytes(header: PictureHeader, preprocessing: ImagePreprocessing) -> int:

@@ -49,6 +49,8 @@ _OPTIONS: Final = (
 )
 
 
+Metadata = tuple[tuple[str, str], ...]
+
 # A token in plaintext stays on this machine: gRPC sends even loopback through the environment's http_proxy.
 _NO_PROXY: Final = (("grpc.enable_http_proxy", 0),)
 
@@ -156,13 +158,15 @@ class InnerConnection:
         service: str,
         security: ClientSecurity = INSECURE,
         hops: HopCounter | None = None,
+        credentials: Callable[[], Metadata] | None = None,
     ) -> None:
+        """credentials: metadata of each call instead of this process's own token, as of whom it calls for."""
         self._hops = hops
         self._is_exporting = is_exporting()
         self._place = f"the {service}"
-        self._own_metadata = security.metadata
+        self._credentials = credentials or (lambda: security.metadata)
         self._long_steps = Turnstile()
-        self.channel = _open(grpc.aio, address, security)
+        self.channel = _open(grpc.aio, address, security, may_proxy=credentials is None)
 
     async def call(
         self, method: Callable[..., Any], request: Any, deadline_s: float, *, bulk: bool = False
@@ -184,11 +188,11 @@ class InnerConnection:
         """Close the connection."""
         await self.channel.close(None)
 
-    def _metadata(self, span: trace.Span, bulk: bool) -> tuple[tuple[str, str], ...]:
+    def _metadata(self, span: trace.Span, bulk: bool) -> Metadata:
         if span is trace.INVALID_SPAN:
-            return (*forwarded_metadata(bulk=bulk), *self._own_metadata)
+            return (*forwarded_metadata(bulk=bulk), *self._credentials())
         with trace.use_span(span):
-            return (*forwarded_metadata(bulk=bulk), *self._own_metadata)
+            return (*forwarded_metadata(bulk=bulk), *self._credentials())
 
     def _remaining_s(self, deadline_s: float) -> float:
         call = present_call()
@@ -198,14 +202,16 @@ class InnerConnection:
         return remaining_s
 
 
-def _open(kind: Any, address: str, security: ClientSecurity) -> Any:
+def _open(kind: Any, address: str, security: ClientSecurity, *, may_proxy: bool = True) -> Any:
     """A channel of `grpc` or `grpc.aio`: in plaintext, over TLS, or over mutual TLS.
+
+    may_proxy: False where calls bring tokens that `security` does not know.
 
     Raises BadSecurity: if a token would cross a network in plaintext.
     """
     security.check(address)
     if security.ca is None:
-        options = (*_OPTIONS, *_NO_PROXY) if security.token else _OPTIONS
+        options = _OPTIONS if may_proxy and not security.token else (*_OPTIONS, *_NO_PROXY)
         return kind.insecure_channel(address, options=options)
     credentials = grpc.ssl_channel_credentials(security.ca, security.key, security.certificate)
     return kind.secure_channel(address, credentials, options=_OPTIONS)

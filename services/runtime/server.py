@@ -8,7 +8,8 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -44,6 +45,8 @@ _CONNECTION_CALLS: Final = 1_024  # at once of one connection; further ones wait
 _HANDSHAKE_MS: Final = 5_000
 _WINDOW_BYTES: Final = 4 * MIB  # 18 MiB take 0.5 s over a round trip of 80 ms, and 1.5 s with gRPC's 64 KiB
 
+Running = Callable[[asyncio.Event], AbstractAsyncContextManager[Any]]
+
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +67,15 @@ class Service:
     port: int
     metrics_port: int = METRICS_OFF
     errors: ErrorTable = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyState:
+    """A process that listens: what its ready file says of it. metrics_address: empty without metrics."""
+
+    service: str
+    address: str
+    metrics_address: str = ""
 
 
 class ServerContext:
@@ -164,9 +176,13 @@ async def running(
 ) -> AsyncIterator[ServerContext]:
     """The service, listening; drained and stopped on leaving."""
     context = ServerContext(settings, service)
-    async with service.build(context), _metrics(context, service.metrics_port):
+    metrics = exposing_metrics(context.registry, settings.host, service.metrics_port)
+    async with service.build(context), metrics as context.metrics_address:
         await context.listen()
-        with _ready_file(context, service.name):
+        state = ReadyState(
+            service=service.name, address=context.address, metrics_address=context.metrics_address
+        )
+        with ready_file(settings.ready_file, state):
             _log.info("listening", extra={"address": context.address, "metrics": context.metrics_address})
             try:
                 yield context
@@ -181,13 +197,23 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
 
 
 def run_service(settings: ServiceSettings, service: Service) -> int:
-    """Serve until SIGTERM or SIGINT, drain, return the exit code; a second signal ends the drain."""
-    configure_logging(service.name, settings.log_level)
+    """Serve as `run_process` does."""
+    return run_process(
+        service.name, settings.log_level, lambda end_drain: running(settings, service, end_drain)
+    )
+
+
+def run_process(name: str, log_level: str, run: Running) -> int:
+    """Serve until SIGTERM or SIGINT, drain, return the exit code; a second signal ends the drain.
+
+    run: the context in which a process serves, given the event that ends its drain.
+    """
+    configure_logging(name, log_level)
     raise_file_limit()
     exit_code = 0
     try:
-        with tracing(service.name):
-            run_loop(_until_signal(settings, service))
+        with tracing(name):
+            run_loop(_until_signal(run))
     except* (
         CannotListen,
         BadSecurity,
@@ -201,7 +227,7 @@ def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-async def _until_signal(settings: ServiceSettings, service: Service) -> None:
+async def _until_signal(run: Running) -> None:
     stop, end_drain = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -209,26 +235,25 @@ async def _until_signal(settings: ServiceSettings, service: Service) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    async with running(settings, service, end_drain):
+    async with run(end_drain):
         gc.freeze()  # what is there now stays, so that no collection looks at it again
         await stop.wait()
 
 
 @asynccontextmanager
-async def _metrics(context: ServerContext, port: int) -> AsyncIterator[None]:
+async def exposing_metrics(registry: CollectorRegistry, host: str, port: int) -> AsyncIterator[str]:
+    """The address where a registry can be scraped; empty for `METRICS_OFF`. Raises CannotListen."""
     if port == METRICS_OFF:
-        yield
+        yield ""
         return
-    host = context.settings.host
     try:
-        server, thread = start_http_server(port, host, context.registry)
+        server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise CannotListen(
             f"cannot listen on {host}:{port} for metrics: {error.strerror}; choose another metrics port"
         ) from error
-    context.metrics_address = f"{host}:{server.server_port}"
     try:
-        yield
+        yield f"{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -236,17 +261,12 @@ async def _metrics(context: ServerContext, port: int) -> AsyncIterator[None]:
 
 
 @contextmanager
-def _ready_file(context: ServerContext, name: str) -> Iterator[None]:
-    path = context.settings.ready_file
+def ready_file(path: Path | None, state: ReadyState) -> Iterator[None]:
+    """A file that says where a process listens, for as long as it does; none without a path."""
     if path is None:
         yield
         return
-    body = {
-        "service": name,
-        "address": context.address,
-        "metrics_address": context.metrics_address,
-        "pid": os.getpid(),
-    }
+    body = {**asdict(state), "pid": os.getpid()}
     try:
         write_text(path, json.dumps(body) + "\n", sync=False)
     except OSError as error:  # a full disk does not keep the service from serving

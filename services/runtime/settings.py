@@ -61,12 +61,14 @@ _OF_ONE_PART: Final = """
     cache embedder_address ranker_address recommender_address image train_image
     embedder_port embedder_metrics_port embedder_cache_bytes embedder_recent_bytes embedder_memory_bytes
     embedder_workers embedder_lone_session embedder_batch_cost embedder_queue_cost embedder_queue_bytes
-    embedder_stream_window embedder_idle_s embedder_refused_s embedder_stuck_floor_s
+    embedder_decode_bytes embedder_stream_window embedder_idle_s embedder_refused_s embedder_stuck_floor_s
     ranker_port ranker_metrics_port ranker_model ranker_alias ranker_recent_bytes head_provider head_threads
     keep_alive_s
     recommender_port recommender_metrics_port catalogue collections prepare_every_s recommend_queue
     upsert_queue_bytes small_write_queue keep_previous log_retention new_days feedback_retention
     recall_floor recall_every_s
+    gateway_port gateway_metrics_port runs gateway_hosts gateway_origins gateway_upload_bytes
+    gateway_json_bytes gateway_body_s gateway_thumbnail_bytes gateway_connections
 """.split()  # noqa: SIM905  # a list would take a line a name
 
 
