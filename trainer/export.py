@@ -170,6 +170,7 @@ def _fashion(options: ExportOptions, target: "PublishTarget") -> Iterator["Publi
     from trainer.publication.frozen import check_folders
 
     settings = read_fashion_config(options.config, _over(options, "image.source"))
+    target = replace(target, limits=settings.pictures.limits())
     checkpoint, image = options.checkpoint_of(settings), None
     if options.exports_backbone(checkpoint):
         check_folders(target)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from PIL import Image
 from pydantic import Field
 
-from inference.pixels import DEFAULT_LIMITS, ImageLimits, check_byte_count
+from inference.pixels import DEFAULT_LIMITS, ImageLimits, check_byte_count, open_upright
 from trainer.configuration import Settings
 
 _MEBI, _MEGA = 1 << 20, 1_000_000
@@ -33,3 +34,15 @@ def read_picture(path: Path, limits: ImageLimits) -> bytes:
     """The bytes of a picture file. Raises InvalidImage: when they are too many, before they are read."""
     check_byte_count(path.stat().st_size, limits)
     return path.read_bytes()
+
+
+def open_picture(path: Path, limits: ImageLimits) -> Image.Image:
+    """A picture file decoded and upright. Raises InvalidImage: when it is broken or beyond the bounds."""
+    return open_upright(read_picture(path, limits), limits)
+
+
+def open_thumbnail(path: Path, side: int, limits: ImageLimits) -> Image.Image:
+    """A picture file no wider and no higher than `side` pixels. Raises InvalidImage: as `open_picture`."""
+    picture = open_picture(path, limits)
+    picture.thumbnail((side, side))
+    return picture

@@ -52,7 +52,14 @@ def prepare(
     read = read_fashion_config(config, parse_settings(change or ()))
     settings = read.attributes
     with bars() as progress:
-        preparation = PrepareOptions(out=out, strict=strict, seed=seed, progress=progress, shares=read.split)
+        preparation = PrepareOptions(
+            out=out,
+            strict=strict,
+            seed=seed,
+            progress=progress,
+            shares=read.split,
+            limits=read.pictures.limits(),
+        )
         if kfashion is not None:
             dataset = load_dataset(kfashion, _styles(styles, STYLES), read.looks)
             report = prepare_kfashion(dataset, settings, preparation)
@@ -82,7 +89,7 @@ def check(
     read = read_fashion_config(config)
     dataset = load_dataset(kfashion, _styles(styles, STYLES), read.looks)
     with bars() as progress:
-        report = check_kfashion(dataset, read.attributes, progress, pictures=pictures)
+        report = check_kfashion(dataset, read, progress, pictures=pictures)
     print_answer(report, _print_check, as_json=as_json)
     if report["excluded"]:
         raise typer.Exit(FAILED)

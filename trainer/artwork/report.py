@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from PIL import Image
 
-from inference.pixels import DEFAULT_LIMITS, ImageLimits, open_upright
+from inference.pixels import DEFAULT_LIMITS, ImageLimits
 from model_store.durable import write_text
 from trainer.artwork.data.metadata import RANKS, TIERS, Artwork
 from trainer.artwork.evaluate import Evaluation
+from trainer.pictures import open_thumbnail
 from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
 from trainer.reports.json_report import write_report
@@ -37,7 +37,8 @@ class SampleSheet:
     def __init__(self, artworks: Sequence[Artwork], seed: int, limits: ImageLimits = DEFAULT_LIMITS) -> None:
         chosen = np.random.default_rng(seed).permutation(len(artworks))[:MOST].tolist()
         self._works = [
-            (place, artworks[place].tier, _thumbnail(artworks[place].path, limits)) for place in chosen
+            (place, artworks[place].tier, open_thumbnail(artworks[place].path, SIDE, limits))
+            for place in chosen
         ]
 
     def draw(self, score_N: np.ndarray, path: Path) -> Path:
@@ -201,9 +202,3 @@ def _draw_calibration(axes: Axes, calibration: Mapping[str, Any]) -> None:
     error = calibration["error"]
     error_text = "no pairs" if error is None or np.isnan(error) else f"ECE {error:.3f}"
     axes.set(title=f"calibration, {error_text}", xlabel="stated probability", ylabel="found", ylim=(0, 1.05))
-
-
-def _thumbnail(path: Path, limits: ImageLimits) -> Image.Image:
-    picture = open_upright(path.read_bytes(), limits)
-    picture.thumbnail((SIDE, SIDE))
-    return picture

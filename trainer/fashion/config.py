@@ -14,6 +14,7 @@ from model_store.manifest import AttributeField, AttributePreprocessing
 from trainer.configuration import CONFIG_DIRECTORY, Positive, Settings, TrainingSettings, read_settings
 from trainer.errors import InvalidConfig
 from trainer.loop.schedules import Schedule
+from trainer.pictures import PictureBounds
 from trainer.views import PictureChanges
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -195,6 +196,7 @@ class FashionConfig(Settings):
     """A fashion run."""
 
     checkpoint: str | None = None
+    pictures: PictureBounds = PictureBounds()
     image: ImageSettings = ImageSettings()
     attributes: AttributeSettings
     split: SplitSettings = SplitSettings()

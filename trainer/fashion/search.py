@@ -19,6 +19,7 @@ from trainer.fashion.evaluation.encoded import STYLE, Encoded, style_of
 from trainer.fashion.evaluation.retrieval import nearest, rank_own
 from trainer.fashion.train import RESULTS
 from trainer.fashion.trained_run import TrainedRun
+from trainer.pictures import open_thumbnail
 from trainer.reports.contact_sheet import SheetRow, Tile, save_sheet
 from trainer.reports.json_report import write_report
 
@@ -118,7 +119,11 @@ def _row(search: Search, garments: Sequence[GarmentRecord], labels: Mapping[str,
     ]
     own = () if search.own_place is None else (f"own picture: place {search.own_place}",)
     tiles = [
-        Tile(picture=garments[row].path.read_bytes(), caption=f"{cosine:.3f}", framed=row == search.own_row)
+        Tile(
+            picture=open_thumbnail(garments[row].path, _SIDE, garments[row].limits),
+            caption=f"{cosine:.3f}",
+            framed=row == search.own_row,
+        )
         for row, cosine in zip(search.row_K, search.similarity_K, strict=True)
     ]
     return SheetRow(heading=(*words, *own), tiles=tiles)

@@ -5,7 +5,7 @@ Shapes: N garments, D vector.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from inference.attributes import AttributeSchema, normalise_text
+from inference.pixels import ImageLimits
 from model_store.manifest import AttributePreprocessing
 from model_store.store import ModelStore, Version
 from trainer.errors import InvalidCheckpoint, InvalidData
@@ -35,6 +36,7 @@ from trainer.fashion.train import CHECKPOINTS, KIND
 from trainer.features import vectors_of_files
 from trainer.loop.checkpoints import BEST, load_checkpoint
 from trainer.loop.progress import Progress, silent
+from trainer.pictures import PictureBounds
 from trainer.publication.stored_versions import trained_against
 from trainer.workspace import Workspace
 
@@ -63,6 +65,11 @@ class TrainedRun:
     def schema(self) -> AttributeSchema:
         """The fields and words of its records."""
         return AttributeSchema(self.preprocessing)
+
+    @property
+    def limits(self) -> ImageLimits:
+        """The bounds of the pictures that it was trained on."""
+        return PictureBounds.model_validate(self.body["config"].get("pictures") or {}).limits()
 
     @property
     def core(self) -> tuple[str, ...]:
@@ -96,12 +103,12 @@ class TrainedRun:
 
     def encode_garments(self, garments: Sequence[GarmentRecord], space: Workspace) -> Encoded:
         """Both vectors of each garment. Raises InvalidData: listing every picture that cannot be encoded."""
-        paths = [garment.path for garment in garments]
+        paths, within = [garment.path for garment in garments], replace(space, limits=self.limits)
         records = [garment.attributes for garment in garments]
         return Encoded(
             garments=garments,
             record_ND=self.encode_records(records),
-            picture_ND=vectors_of_files(paths, self.image, space, "fashion vectors"),
+            picture_ND=vectors_of_files(paths, self.image, within, "fashion vectors"),
             keys=query_keys(records, self.schema),
         )
 
@@ -193,7 +200,7 @@ def read_prepared(data: Path, run: TrainedRun, progress: Progress = silent) -> P
 
     Raises InvalidData: listing every bad line.
     """
-    garments = read_records(data / RECORDS, data, run.schema, progress)
+    garments = read_records(data / RECORDS, data, run.schema, progress, run.limits)
     splits = [
         split_records(
             garments,

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from inference.attributes import MISSING, UNKNOWN, AttributeSchema
-from inference.pixels import open_upright
 from model_store.manifest import AttributeField
 from trainer.fashion.augmentation.records import RecordVariants, dropped_fields, unknown_words
 from trainer.fashion.augmentation.views import make_view, plan_views
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord
+from trainer.pictures import open_picture
 from trainer.reports.contact_sheet import SheetRow, Tile, save_sheet
 
 SAMPLES = Path("results") / "augmentation_samples.png"
@@ -49,7 +49,7 @@ def draw_samples(garments: Sequence[GarmentRecord], config: FashionConfig, path:
             before=before,
             after=after,
             pictures=(
-                open_upright(garments[row].path.read_bytes()),
+                open_picture(garments[row].path, garments[row].limits),
                 *(make_view(garments, settings, plan, row, view) for view in views),
             ),
         )

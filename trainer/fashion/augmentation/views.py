@@ -20,11 +20,11 @@ import torch
 from PIL import Image
 from torchvision.transforms import AutoAugment, InterpolationMode
 
-from inference.pixels import open_upright
 from model_store.store import Version
 from trainer.fashion.config import AugmentationSettings
 from trainer.fashion.data.prepared_data import GarmentRecord
 from trainer.features import vectors_of_pictures
+from trainer.pictures import open_picture
 from trainer.views import as_png, change, join_views, view_names, view_seed
 from trainer.workspace import Workspace
 
@@ -173,7 +173,7 @@ class _SeededAutoAugment(AutoAugment):  # type: ignore[misc]
 
 
 def _varied(garment: GarmentRecord, settings: AugmentationSettings, rng: np.random.Generator) -> Image.Image:
-    view = change(open_upright(garment.path.read_bytes()), settings, rng)
+    view = change(open_picture(garment.path, garment.limits), settings, rng)
     if settings.crop < 1:
         view = crop_randomly(view, settings.crop, rng)
     if settings.autoaugment:

@@ -4,21 +4,25 @@ from collections import Counter
 from typing import Any
 
 from inference.attributes import AttributeSchema, normalise_text
-from trainer.fashion.config import AttributeSettings
+from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.data_report import EXAMPLES, Exclusions, Problem
 from trainer.fashion.data.kfashion import KFashion
-from trainer.fashion.data.prepare_kfashion import cut_garments
+from trainer.fashion.data.prepare_kfashion import Cutting, cut_garments
 from trainer.loop.progress import Progress
 
 
 def check_kfashion(
-    dataset: KFashion, settings: AttributeSettings, progress: Progress, *, pictures: bool = True
+    dataset: KFashion, config: FashionConfig, progress: Progress, *, pictures: bool = True
 ) -> dict[str, Any]:
     """Counts of garments, looks, words that the vocabulary lacks, and all that cannot be used, with examples.
 
     pictures: decode every photograph and cut its garments in memory; otherwise only label files are read.
     """
-    schema, exclusions, looks = AttributeSchema(settings.preprocessing()), Exclusions(), Counter[str]()
+    schema, exclusions, looks = (
+        AttributeSchema(config.attributes.preprocessing()),
+        Exclusions(),
+        Counter[str](),
+    )
     known = {
         field.name: {normalise_text(word, schema.spelling) for word in field.vocabulary}
         for field in schema.fields
@@ -34,7 +38,8 @@ def check_kfashion(
         elif not pictures:
             exclusions.add(photographed)
     if pictures:
-        garments = sum(1 for _ in cut_garments(dataset, schema, None, exclusions, progress))
+        cutting = Cutting(folder=None, limits=config.pictures.limits())
+        garments = sum(1 for _ in cut_garments(dataset, schema, cutting, exclusions, progress))
     return {
         "label_files": dataset.count(),
         "garments": garments,

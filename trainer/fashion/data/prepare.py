@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.attributes import AttributeSchema
+from inference.pixels import DEFAULT_LIMITS, ImageLimits
 from model_store.durable import replacing, write_text
 from trainer.errors import InvalidData
 from trainer.fashion.config import AttributeSettings, SplitSettings
@@ -31,13 +32,14 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareOptions:
-    """Where to write, how strictly to read, how to split."""
+    """Where to write, how strictly to read, how to split, which pictures are too large."""
 
     out: Path
     strict: bool
     seed: int
     progress: Progress
     shares: SplitSettings = field(default_factory=SplitSettings)
+    limits: ImageLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 
 from inference.attributes import AttributeSchema
 from inference.errors import InvalidAttributes, InvalidImage
-from inference.pixels import open_upright
+from inference.pixels import ImageLimits, open_upright
 from model_store.durable import replacing
 from trainer.fashion.config import AttributeSettings
 from trainer.fashion.data.data_report import Exclusions, Problem
@@ -21,6 +22,7 @@ from trainer.fashion.data.kfashion import KFashion, Photographed
 from trainer.fashion.data.kfashion_label import Label, LabelledGarment, numeric_id
 from trainer.fashion.data.prepare import PICTURES, Line, PrepareOptions, Source, write_prepared
 from trainer.loop.progress import Progress
+from trainer.pictures import read_picture
 
 QUALITY = 95
 LEAST_SIDE = 8
@@ -28,6 +30,14 @@ NO_AREA = "no area inside the photograph"
 # Photographs in hand at once: enough to keep the cores busy.
 _WINDOW = 64
 _CROP = re.compile(r"^(.+)-[0-9a-f]{8}$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """The folder that crops are written below, None to write none, and the bounds of photographs."""
+
+    folder: Path | None
+    limits: ImageLimits
 
 
 def prepare_kfashion(
@@ -38,7 +48,8 @@ def prepare_kfashion(
     Raises InvalidData: when no garment is usable or, strictly, when anything had to be left out.
     """
     exclusions, schema = Exclusions(), AttributeSchema(settings.preprocessing())
-    lines = cut_garments(dataset, schema, options.out / PICTURES, exclusions, options.progress)
+    cutting = Cutting(folder=options.out / PICTURES, limits=options.limits)
+    lines = cut_garments(dataset, schema, cutting, exclusions, options.progress)
     about = {"source": "K-Fashion", "label_files": dataset.count()}
     source = Source(about=about, schema=lambda _counts: settings, own_words=False)
     current: dict[str, str] = {}
@@ -50,20 +61,20 @@ def prepare_kfashion(
 def cut_garments(
     dataset: KFashion,
     schema: AttributeSchema,
-    pictures: Path | None,
+    cutting: Cutting,
     exclusions: Exclusions,
     progress: Progress,
 ) -> Iterator[Line]:
-    """Write a crop of every garment below `pictures`, unless there is one, and yield its record.
+    """Write a crop of every garment, unless there is one, and yield its record.
 
-    Garments and files that cannot be used are counted in `exclusions`. Without `pictures` nothing is written:
+    Garments and files that cannot be used are counted in `exclusions`. Without a folder nothing is written:
     every garment is cut in memory, to see that it can be.
     """
     photographs, done, total = dataset.photographs(), 0, sum(dataset.count().values())
     # Pillow releases the interpreter lock while it decodes.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while window := list(islice(photographs, _WINDOW)):
-            for results in pool.map(lambda one: _garments(one, schema, pictures), window):
+            for results in pool.map(lambda one: _garments(one, schema, cutting), window):
                 for result in results:
                     if isinstance(result, Problem):
                         exclusions.add(result)
@@ -75,7 +86,7 @@ def cut_garments(
 
 
 def _garments(
-    photographed: Photographed | Problem, schema: AttributeSchema, pictures: Path | None
+    photographed: Photographed | Problem, schema: AttributeSchema, cutting: Cutting
 ) -> list[Line | Problem]:
     """The records of a photograph, or for each garment why it has none."""
     if isinstance(photographed, Problem):
@@ -93,7 +104,7 @@ def _garments(
             boxed[name] = garment
     try:
         # Read whole even where all crops are there: only its bytes say that they are of this photograph.
-        crops = _Crops(photographed, pictures) if boxed else None
+        crops = _Crops(photographed, cutting) if boxed else None
         cut = {name: crops.cut(name, garment) for name, garment in boxed.items()} if crops else {}
     except (OSError, InvalidImage) as error:
         detail = str(error) if isinstance(error, InvalidImage) else f"not readable ({type(error).__name__})"
@@ -109,10 +120,10 @@ def _garments(
 class _Crops:
     """The crops of one photograph, each under a name that states what it was cut from."""
 
-    def __init__(self, photographed: Photographed, pictures: Path | None) -> None:
+    def __init__(self, photographed: Photographed, cutting: Cutting) -> None:
         self._label, self._style = photographed.label, Path(photographed.partition) / photographed.style
-        self._pictures = pictures
-        self._data = photographed.picture.read_bytes()
+        self._pictures, self._limits = cutting.folder, cutting.limits
+        self._data = read_picture(photographed.picture, cutting.limits)
         self._digest = hashlib.sha256(self._data)
         self._photograph: Image.Image | None = None
 
@@ -128,7 +139,7 @@ class _Crops:
         if self._pictures is not None and (self._pictures / relative).exists():
             return relative
         if self._photograph is None:
-            self._photograph = open_upright(self._data).convert("RGB")
+            self._photograph = open_upright(self._data, self._limits).convert("RGB")
         crop = _cropped(self._photograph, self._label, garment)
         if crop is not None and self._pictures is not None:
             # A crop can be cut again: it need not survive a power failure.

@@ -19,6 +19,7 @@ from trainer.fashion.config import AttributeSettings, FieldSettings
 from trainer.fashion.data.data_report import Exclusions, Problem, RecordCounts
 from trainer.fashion.data.prepare import PICTURES, Line, PrepareOptions, Source, write_prepared
 from trainer.fashion.data.prepared_data import TRAIN
+from trainer.pictures import read_picture
 
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -121,10 +122,9 @@ class _Copying:
         for done, row in enumerate(rows, start=1):
             self.options.progress("reading the table", done, self.total)
             words = {self.columns[name]: words_of(value) for name, value in row.attributes.items()}
-            data = self._picture(row, seen)
-            problem = data if isinstance(data, str) else "" if any(words.values()) else "no attributes"
-            if problem or isinstance(data, str):
-                exclusions.add(Problem(path=Path(f"line {row.line}"), reason=problem, detail=row.image))
+            data = self._picture(row, seen) if any(words.values()) else _problem(row, "no attributes")
+            if isinstance(data, Problem):
+                exclusions.add(data)
                 continue
             seen.add(row.item_id)
             spelt = {
@@ -138,20 +138,20 @@ class _Copying:
                 "picture": hashlib.sha256(data).hexdigest(),
             }
 
-    def _picture(self, row: ItemRow, seen: set[str]) -> bytes | str:
+    def _picture(self, row: ItemRow, seen: set[str]) -> bytes | Problem:
         """The picture of a row, or why the row has none."""
         path = (self.images / row.image).resolve()
         if row.item_id in seen:
-            return "item_id twice"
+            return _problem(row, "item_id twice")
         if not path.is_relative_to(self.images):
-            return "picture outside the folder"
+            return _problem(row, "picture outside the folder")
         if not path.is_file():
-            return "no picture"
-        data = path.read_bytes()
+            return _problem(row, "no picture")
         try:
-            inspect_image(data)
-        except InvalidImage:
-            return "picture not readable"
+            data = read_picture(path, self.options.limits)
+            inspect_image(data, self.options.limits)
+        except InvalidImage as error:
+            return _problem(row, "picture not readable", f"{row.image}: {error}")
         return data
 
     def _copied(self, row: ItemRow) -> Path:
@@ -163,3 +163,7 @@ class _Copying:
         with replacing(self.options.out / relative, sync=False) as temporary:
             shutil.copyfile(source, temporary)
         return relative
+
+
+def _problem(row: ItemRow, reason: str, detail: str = "") -> Problem:
+    return Problem(path=Path(f"line {row.line}"), reason=reason, detail=detail or row.image)

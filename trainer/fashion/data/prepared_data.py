@@ -13,10 +13,11 @@ import numpy as np
 
 from inference.attributes import AttributeSchema, Normalised, normalise_text
 from inference.errors import InvalidAttributes, InvalidImage
-from inference.pixels import inspect_image
+from inference.pixels import DEFAULT_LIMITS, ImageLimits, inspect_image
 from trainer.errors import InvalidData
 from trainer.fashion.config import AttributeSettings, FashionConfig, FieldSettings, known_tables
 from trainer.loop.progress import Progress, silent
+from trainer.pictures import read_picture
 
 RECORDS, VOCABULARY_FILE = "garments.jsonl", "vocabulary.json"
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -29,7 +30,8 @@ class GarmentRecord:
     """One garment. Garments of one `group` (a photo, a look) stay together in a split.
 
     `part` is its part of the split since it was prepared; empty where it has none yet. `style_folder` is the
-    folder that K-Fashion has it in; empty for other sources.
+    folder that K-Fashion has it in; empty for other sources. `limits` are the bounds that its picture is
+    within.
     """
 
     item_id: str
@@ -39,6 +41,7 @@ class GarmentRecord:
     picture_digest: str
     part: str = ""
     style_folder: str = ""
+    limits: ImageLimits = DEFAULT_LIMITS
 
     @property
     def key(self) -> str:
@@ -60,7 +63,7 @@ def open_garments(
         tables = known_tables(config.augmentation, attributes)
         config = config.model_copy(update={"attributes": attributes, "augmentation": tables})
     schema = AttributeSchema(config.attributes.preprocessing())
-    garments = read_records(data / RECORDS, data, schema, progress)
+    garments = read_records(data / RECORDS, data, schema, progress, config.pictures.limits())
     _check_known([garment.attributes for garment in garments if garment.part in ("", TRAIN)], schema, data)
     return config, garments
 
@@ -101,7 +104,11 @@ def read_vocabulary(folder: Path, settings: AttributeSettings) -> AttributeSetti
 
 
 def read_records(
-    path: Path, images: Path, schema: AttributeSchema, progress: Progress = silent
+    path: Path,
+    images: Path,
+    schema: AttributeSchema,
+    progress: Progress = silent,
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> tuple[GarmentRecord, ...]:
     """The garments of JSON lines `{"item_id", "path", "attributes"[, "group"]}`; pictures lie under `images`.
 
@@ -115,7 +122,7 @@ def read_records(
     for done, (number, line) in enumerate(lines, start=1):
         progress("reading garments", done, len(lines))
         try:
-            garment = _garment(line, images.resolve(), schema)
+            garment = _garment(line, images.resolve(), schema, limits)
         except (InvalidData, InvalidAttributes, InvalidImage) as error:
             problems.append(f"line {number}: {error}")
             continue
@@ -149,7 +156,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
                 yield number, None
 
 
-def _garment(line: Any, images: Path, schema: AttributeSchema) -> GarmentRecord:
+def _garment(line: Any, images: Path, schema: AttributeSchema, limits: ImageLimits) -> GarmentRecord:
     if not isinstance(line, Mapping):
         raise InvalidData("not a JSON object")
     missing = [name for name in ("item_id", "path", "attributes") if not line.get(name)]
@@ -163,8 +170,8 @@ def _garment(line: Any, images: Path, schema: AttributeSchema) -> GarmentRecord:
     part = str(line.get("split") or "")
     if part not in ("", *PARTS):
         raise InvalidData(f"split {part!r} is not one of {', '.join(PARTS)}")
-    data = path.read_bytes()
-    inspect_image(data)
+    data = read_picture(path, limits)
+    inspect_image(data, limits)
     identifier = str(line["item_id"])
     return GarmentRecord(
         item_id=identifier,
@@ -174,6 +181,7 @@ def _garment(line: Any, images: Path, schema: AttributeSchema) -> GarmentRecord:
         picture_digest=hashlib.sha256(data).hexdigest(),
         part=part,
         style_folder=str(line.get("style_folder") or ""),
+        limits=limits,
     )
 
 

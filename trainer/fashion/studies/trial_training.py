@@ -45,7 +45,7 @@ def open_trial_data(
 
 def deciding_settings(config: FashionConfig) -> dict[str, Any]:
     """The settings that decide the weights of a trial, as JSON values."""
-    body = config.model_dump(mode="json", exclude={"checkpoint", "image"})
+    body = config.model_dump(mode="json", exclude={"checkpoint", "image", "pictures"})
     return body | {"training": {name: v for name, v in body["training"].items() if name not in _UNUSED}}
 
 

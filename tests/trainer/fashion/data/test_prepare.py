@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from trainer.fashion.data.prepared_data import (
     read_vocabulary,
 )
 from trainer.loop.progress import silent
+from trainer.pictures import PictureBounds
 from trainer.synthetic.kfashion import write_kfashion
 
 SETTINGS = read_fashion_config().attributes
@@ -238,6 +240,31 @@ def test_bad_rows_are_counted_by_reason_and_strictly_refused(tmp_path: Path, ima
         prepare(path, images, tmp_path / "strict", strict=True)
     assert not (tmp_path / "strict" / RECORDS).exists()
     assert not (tmp_path / "strict" / VOCABULARY_FILE).exists()
+
+
+def test_pictures_beyond_the_bounds_are_left_out_by_the_name_of_the_setting(tmp_path: Path, images: Path):
+    """The same bounds hold for a table, for K-Fashion and for the training that reads the folder (S-5)."""
+    Image.new("RGB", (200, 300)).save(images / "wide.jpg")
+    path = table(tmp_path / "shop.csv", [f"{n}.jpg,드레스,,,," for n in (*range(19), "wide")])
+    small = PictureBounds(megapixels=0.01).limits()
+    preparation = PrepareOptions(out=tmp_path / "out", strict=False, seed=42, progress=silent, limits=small)
+
+    report = prepare_table(path, images, SETTINGS, preparation)
+    with pytest.raises(InvalidData, match=r"the bound is 0\.0 MP \(pictures\.megapixels\)"):
+        prepare_kfashion(
+            load_dataset(write_kfashion(tmp_path / "drawn", 4), STYLES, ()),
+            SETTINGS,
+            replace(preparation, out=tmp_path / "cut"),
+        )
+
+    assert report["garments"] == 19
+    assert report["examples"]["picture not readable"] == [
+        "line 21: wide.jpg: 200x300 = 0.1 MP, the bound is 0.0 MP (pictures.megapixels)"
+    ]
+    prepare(path, images, tmp_path / "whole")
+    config = read_fashion_config(overrides={"pictures.megapixels": 0.01})
+    with pytest.raises(InvalidData, match=r"line 20: .*\(pictures\.megapixels\)"):
+        open_garments(tmp_path / "whole", config)
 
 
 def test_a_broken_table_leaves_no_folder(tmp_path: Path, images: Path):
