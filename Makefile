@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 SERVING := $(VENV)/.installed-serve
 # What runs the services: everything, where that is installed.
 READY := $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVING))
+NATIVE := vector_index/native.cpp $(wildcard vector_index/native/*.h)
 IMAGES ?=
 TRAIN ?=
 KILLS ?= 20
@@ -38,13 +39,13 @@ serving: $(READY)  ## Make .venv and install what the services need, without tor
 
 # uv installs the 5 GB four times as fast; where it cannot (an index known to pip alone), pip does.
 # The two runtimes of ONNX share a folder: the one for the CPU leaves before the other comes.
-$(INSTALLED): requirements/dev.txt requirements/installer.txt pyproject.toml setup.py vector_index/native.cpp
+$(INSTALLED): requirements/dev.txt requirements/installer.txt pyproject.toml setup.py $(NATIVE)
 	$(MAKE) --no-print-directory $(VENV)/.installer
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip uninstall --quiet --no-config onnxruntime 2> /dev/null || true
 	$(call packages,requirements/dev.txt)
 	@touch $@
 
-$(SERVING): requirements/serve.txt requirements/installer.txt pyproject.toml setup.py vector_index/native.cpp
+$(SERVING): requirements/serve.txt requirements/installer.txt pyproject.toml setup.py $(NATIVE)
 	$(MAKE) --no-print-directory $(VENV)/.installer
 	$(call packages,requirements/serve.txt)
 	@touch $@

@@ -246,8 +246,6 @@ class SegmentDirectory:
                 f"segment {file.name[:8]} holds {len(graph.labels)} rows and {len(contents)} contents, "
                 f"the manifest says {file.rows}"
             )
-        if graph.labels[0] < 1 or (graph.labels[1:] <= graph.labels[:-1]).any():
-            raise DamagedFile(f"segment {file.name[:8]} has labels that do not ascend")
         self._files[file.name] = file
         rows = Rows(labels=graph.labels, vector_ND=graph.vector_ND, contents=contents)
         return Segment(rows=rows, graph=graph, name=file.name)

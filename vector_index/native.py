@@ -1,10 +1,12 @@
 """`native.cpp` through ctypes: searches that run on raw rows without the interpreter's lock.
 
-Legend: B queries, K neighbours asked for, N rows, D dimensions.
+Legend: B queries, K neighbours asked for, N rows, D dimensions, C bytes of a code.
 """
 
 import ctypes
+import struct
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -15,59 +17,88 @@ import numpy as np
 from vector_index.errors import DamagedFile
 
 _POINTER, _COUNT, _SIZE = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
-_MASKS: Final[list[Any]] = [_POINTER, _POINTER, _SIZE]
-_FOUND: Final[list[Any]] = [_POINTER, _POINTER, _POINTER]
+_PART: Final = struct.Struct("=9Q")
+_ASK: Final = struct.Struct("=6Id3Q")
+_SEARCH: Final[list[Any]] = [
+    *(ctypes.c_char_p, _COUNT, _COUNT),
+    *(_POINTER, _COUNT, ctypes.c_char_p),
+    *(_POINTER, _POINTER, _POINTER, _POINTER),
+]
 
-UNLIMITED: Final = 2**63
 
-
-def _load() -> ctypes.CDLL:
+def _load(kind: type[ctypes.CDLL]) -> ctypes.CDLL:
     for suffix in EXTENSION_SUFFIXES:
         path = Path(__file__).with_name(f"_native{suffix}")
         if path.exists():
-            return ctypes.CDLL(str(path))
+            return kind(str(path))
     raise ImportError("vector_index is not compiled: install the project with a C++ compiler (make install)")
 
 
-_library: Final = _load()
+_library: Final = _load(ctypes.CDLL)
 _library.atelier_graph_open.restype = _POINTER
 _library.atelier_graph_open.argtypes = [_POINTER, _SIZE, _COUNT, ctypes.POINTER(ctypes.c_char_p)]
 _library.atelier_graph_close.argtypes = [_POINTER]
 _library.atelier_graph_shape.argtypes = [_POINTER, _POINTER]
 _library.atelier_graph_labels.argtypes = [_POINTER, _POINTER]
-_library.atelier_graph_search.restype = None
-_library.atelier_graph_search.argtypes = [
-    *(_POINTER, _POINTER, _COUNT, _COUNT, _COUNT, _SIZE),
-    *_MASKS,
-    *_FOUND,
-]
-_library.atelier_rows_search.restype = None
-_library.atelier_rows_search.argtypes = [
-    *(_POINTER, _SIZE, _SIZE, _COUNT, _POINTER),
-    *(_POINTER, _COUNT, _COUNT),
-    *_MASKS,
-    *_FOUND,
-]
+_library.atelier_encode.restype = None
+_library.atelier_encode.argtypes = [_POINTER, _SIZE, _COUNT, _POINTER, _POINTER]
+_library.atelier_search.restype = None
+_library.atelier_search.argtypes = _SEARCH
+# The same library, called with the interpreter's lock held: to get it back from a thread that computes in
+# Python takes longer than a short search.
+_held: Final = _load(ctypes.PyDLL)
+_held.atelier_search.restype = None
+_held.atelier_search.argtypes = _SEARCH
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """Which rows may be returned; None stands for all. live: bool, by position. allowed: uint8, by label."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """A byte a component of each row, which a search compares before it reads the row.
 
-    live: np.ndarray | None = None
-    allowed: np.ndarray | None = None
+    bytes_NC: uint8. scale_N2: float32, the size of a step and how far the row lies from its code.
+    """
+
+    bytes_NC: np.ndarray
+    scale_N2: np.ndarray
+
+    @classmethod
+    def of(cls, vector_ND: np.ndarray) -> "Codes":
+        """The codes of unit rows, float32, contiguous."""
+        count, dimension = vector_ND.shape
+        codes = cls(
+            np.empty((count, _library.atelier_code_size(dimension)), np.uint8),
+            np.empty((count, 2), np.float32),
+        )
+        _library.atelier_encode(
+            *(_address(vector_ND), count, dimension, _address(codes.bytes_NC), _address(codes.scale_N2))
+        )
+        return codes
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Codes]") -> "Codes":
+        """The codes of all parts."""
+        return cls(
+            np.concatenate([part.bytes_NC for part in parts]),
+            np.concatenate([part.scale_N2 for part in parts]),
+        )
+
+    def at(self, places: np.ndarray) -> "Codes":
+        """The codes at some places, or those that a mask keeps."""
+        return Codes(self.bytes_NC[places], self.scale_N2[places])
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
     """What a search returns; a row is valid up to its count.
 
-    labels: int64 (B, K). similarities: float32 (B, K). counts: int64 (B,).
+    labels: int64 (B, K). similarities: float32 (B, K). counts: int64 (B,), -1 for a query without a
+    direction. walks: int64 (B,), how many graphs were walked.
     """
 
     labels: np.ndarray
     similarities: np.ndarray
     counts: np.ndarray
+    walks: np.ndarray
 
 
 class MappedGraph:
@@ -81,73 +112,92 @@ class MappedGraph:
         handle = _library.atelier_graph_open(_address(data), data.nbytes, dimension, ctypes.byref(error))
         if not handle:
             raise DamagedFile((error.value or b"").decode())
-        self._handle: int = handle
+        self.handle: int = handle
         self._data = data
         weakref.finalize(self, _library.atelier_graph_close, handle)
         self.labels, self.vector_ND = self._rows(dimension)
 
-    def search(
-        self, query_BD: np.ndarray, count: int, ef: int, mask: Mask, budget: int = UNLIMITED
-    ) -> Matches:
-        """The nearest rows that the walk over the graph reaches; fewer than `count` where it reaches no more.
-
-        query_BD: float64, norm 1, contiguous. budget: rows to compare with; a walk that needs more gives
-        none.
-        """
-        matches = _matches(len(query_BD), count)
-        _library.atelier_graph_search(
-            *(self._handle, _address(query_BD), len(query_BD), count, ef, budget),
-            *_masks(mask),
-            *_found(matches),
-        )
-        return matches
-
     def _rows(self, dimension: int) -> tuple[np.ndarray, np.ndarray]:
         """Labels by position, int64 (N,), and the vectors, float32 (N, D), in the buffer."""
         shape = np.zeros(3, np.uint64)
-        _library.atelier_graph_shape(self._handle, _address(shape))
+        _library.atelier_graph_shape(self.handle, _address(shape))
         rows, offset, stride = map(int, shape)
         labels = np.empty(rows, np.int64)
-        _library.atelier_graph_labels(self._handle, _address(labels))
+        _library.atelier_graph_labels(self.handle, _address(labels))
         vector_ND: np.ndarray = np.ndarray(
             (rows, dimension), np.float32, self._data.data, offset, (stride, 4)
         )
         return labels, vector_ND
 
 
-def search_rows(
-    labels: np.ndarray, vector_ND: np.ndarray, query_BD: np.ndarray, count: int, mask: Mask
-) -> Matches:
-    """The nearest rows of all that the mask accepts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a search wants.
 
-    labels: int64 (N,), contiguous. vector_ND: float32, norm 1. query_BD: float64, norm 1, contiguous.
+    ef: candidates that a graph keeps. share: about the share of the rows that may be returned. allowed: uint8
+    or bool, by label; None allows all. excluded: int64, a few labels. exact: compare with every row.
+    candidate_rows: rows that are compared in the time in which a graph finds one candidate. threads: that a
+    search of several queries takes. is_brief: whether it takes less time than the interpreter's lock is
+    worth.
     """
-    matches = _matches(len(query_BD), count)
-    _library.atelier_rows_search(
-        *(_address(vector_ND), vector_ND.strides[0], len(vector_ND), vector_ND.shape[1], _address(labels)),
-        *(_address(query_BD), len(query_BD), count),
-        *_masks(mask),
-        *_found(matches),
+
+    count: int
+    ef: int
+    share: float = 1.0
+    allowed: np.ndarray | None = None
+    excluded: np.ndarray | None = None
+    exact: bool = False
+    candidate_rows: int = 30
+    threads: int = 1
+    is_brief: bool = False
+
+    def packed(self) -> bytes:
+        """As native code reads it; the arrays must outlive the bytes."""
+        allowed, excluded = self.allowed, self.excluded
+        return _ASK.pack(
+            *(self.count, self.ef, self.candidate_rows, self.threads, self.exact),
+            *(0 if excluded is None else len(excluded), self.share),
+            *((0, 0) if allowed is None else (_address(allowed), len(allowed))),
+            0 if excluded is None else _address(excluded),
+        )
+
+
+def packed_graph(graph: MappedGraph, live_N: np.ndarray | None, live_count: int) -> bytes:
+    """A part with a graph, as native code reads it. live_N: bool, None if every row lives."""
+    live = 0 if live_N is None else _address(live_N)
+    return _PART.pack(graph.handle, 0, 0, 0, 0, 0, 0, live, live_count)
+
+
+def packed_rows(
+    labels: np.ndarray, vector_ND: np.ndarray, codes: Codes, live_N: np.ndarray | None, live_count: int
+) -> bytes:
+    """A part without a graph, as native code reads it; the arrays must outlive the bytes."""
+    return _PART.pack(
+        *(0, _address(vector_ND), vector_ND.strides[0], len(vector_ND), _address(labels)),
+        *(_address(codes.bytes_NC), _address(codes.scale_N2)),
+        *(0 if live_N is None else _address(live_N), live_count),
     )
-    return matches
 
 
-def _matches(queries: int, count: int) -> Matches:
-    return Matches(
-        np.empty((queries, count), np.int64),
-        np.empty((queries, count), np.float32),
+def search_packed(parts: Sequence[bytes], query_BD: np.ndarray, ask: Ask) -> Matches:
+    """The rows of all parts nearest to each query.
+
+    query_BD: float64, contiguous, of any length above zero.
+    """
+    queries, dimension = query_BD.shape
+    matches = Matches(
+        np.empty((queries, ask.count), np.int64),
+        np.empty((queries, ask.count), np.float32),
+        np.empty(queries, np.int64),
         np.empty(queries, np.int64),
     )
-
-
-def _found(matches: Matches) -> tuple[int, int, int]:
-    return _address(matches.labels), _address(matches.similarities), _address(matches.counts)
-
-
-def _masks(mask: Mask) -> tuple[Any, Any, int]:
-    live, allowed = mask.live, mask.allowed
-    size = 0 if allowed is None else len(allowed)
-    return None if live is None else _address(live), None if allowed is None else _address(allowed), size
+    (_held if ask.is_brief else _library).atelier_search(
+        *(b"".join(parts), len(parts), dimension),
+        *(_address(query_BD), queries, ask.packed()),
+        *(_address(matches.labels), _address(matches.similarities)),
+        *(_address(matches.counts), _address(matches.walks)),
+    )
+    return matches
 
 
 def _address(array: np.ndarray) -> int:

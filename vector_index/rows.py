@@ -6,12 +6,13 @@ the cosine, computed in the same way for every row, so that equal rows tie exact
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from vector_index.errors import DimensionMismatch, InvalidCount, InvalidLabels, InvalidVector
-from vector_index.native import Mask, Matches, search_rows
+from vector_index.native import Codes
 
 _PIECE: Final = 4096
 
@@ -27,16 +28,18 @@ class Neighbours:
     similarities: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Rows:
     """Rows in the order of their labels.
 
-    labels: int64 (N,), ascending. vector_ND: float32 (N, D), norm 1. contents: uint64 (N,).
+    labels: int64 (N,), ascending. vector_ND: float32 (N, D), norm 1. contents: uint64 (N,). encoded: their
+    codes, None until a search needs them.
     """
 
     labels: np.ndarray
     vector_ND: np.ndarray
     contents: np.ndarray
+    encoded: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,17 +59,28 @@ class Rows:
         labels = np.concatenate([part.labels for part in parts])
         vector_ND = np.concatenate([part.vector_ND for part in parts])
         contents = np.concatenate([part.contents for part in parts])
+        codes = Codes.joined([part.codes for part in parts])
+        rows = cls(labels=labels, vector_ND=vector_ND, contents=contents, encoded=codes)
         if (labels[1:] > labels[:-1]).all():
-            return cls(labels=labels, vector_ND=vector_ND, contents=contents)
-        order = np.argsort(labels, kind="stable")
-        return cls(labels=labels[order], vector_ND=vector_ND[order], contents=contents[order])
+            return rows
+        return rows._at(np.argsort(labels, kind="stable"))
 
     def only(self, mask_N: np.ndarray) -> "Rows":
         """The rows that the mask keeps."""
-        if mask_N.all():
-            return self
+        return self if mask_N.all() else self._at(mask_N)
+
+    @cached_property
+    def codes(self) -> Codes:
+        """What stands for the rows in a search."""
+        return self.encoded or Codes.of(np.ascontiguousarray(self.vector_ND))
+
+    def _at(self, places: np.ndarray) -> "Rows":
+        """The rows at some places, or those that a mask keeps."""
         return Rows(
-            labels=self.labels[mask_N], vector_ND=self.vector_ND[mask_N], contents=self.contents[mask_N]
+            labels=self.labels[places],
+            vector_ND=self.vector_ND[places],
+            contents=self.contents[places],
+            encoded=self.encoded and self.encoded.at(places),
         )
 
     def holds(self, labels: np.ndarray) -> np.ndarray:
@@ -86,16 +100,6 @@ class Rows:
             kept = rows if mask_N is None else rows[mask_N[start : start + _PIECE]]
             total_D += kept.sum(axis=0, dtype=np.float64)
         return total_D
-
-    def nearest(self, query_BD: np.ndarray, count: int, mask: Mask) -> Matches:
-        """The `count` rows nearest to each unit query (float64), of those that the mask accepts."""
-        return search_rows(self.labels, self.vector_ND, query_BD, count, mask)
-
-
-def first(labels: np.ndarray, similarities: np.ndarray, count: int) -> Neighbours:
-    """The first `count` neighbours by similarity, then label."""
-    order = np.lexsort((labels, -similarities))[:count]
-    return Neighbours(labels=labels[order], similarities=similarities[order])
 
 
 def new_rows(
@@ -134,15 +138,20 @@ def _unit_rows(vector_ND: np.ndarray, order: np.ndarray) -> np.ndarray:
     return unit_ND
 
 
-def unit_queries(query_BD: np.ndarray, dimension: int, count: int) -> np.ndarray:
-    """The queries with norm 1, float64, contiguous. Raises DimensionMismatch, InvalidVector, InvalidCount."""
-    queries = np.asarray(query_BD, dtype=np.float64)
+def float_queries(query_BD: np.ndarray, dimension: int, count: int) -> np.ndarray:
+    """The queries in float64, contiguous. Raises DimensionMismatch, InvalidCount."""
+    queries = np.ascontiguousarray(query_BD, dtype=np.float64)
     if queries.ndim != 2 or queries.shape[1] != dimension:
         given = queries.shape[-1] if queries.ndim else 0
         raise DimensionMismatch("query", held=dimension, given=given)
     if count < 1:
         raise InvalidCount(f"count is {count}, at least 1 neighbour is needed")
-    return np.ascontiguousarray(_unit(queries, "query"))
+    return queries
+
+
+def refuse_queries(query_BD: np.ndarray) -> None:
+    """Raises InvalidVector: naming a query without a direction or with a component that is not finite."""
+    _unit(query_BD, "query")
 
 
 def _unit(vectors: np.ndarray, what: str, places: np.ndarray | None = None) -> np.ndarray:

@@ -3,11 +3,13 @@
 Legend: B queries, N rows, D dimensions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from vector_index.native import UNLIMITED, MappedGraph, Mask, Matches
+from vector_index.native import Ask, MappedGraph, Matches, packed_graph, packed_rows, search_packed
 from vector_index.rows import Rows, contains
 
 
@@ -22,22 +24,6 @@ class GraphSettings:
     ef_construction: int = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What a search wants of each part.
-
-    ef: candidates that a graph keeps. share: about the share of the rows that may be returned. allowed: by
-    label. candidate_rows: rows that are compared in the time in which a graph finds one candidate.
-    """
-
-    count: int
-    ef: int
-    share: float = 1.0
-    allowed: np.ndarray | None = None
-    exact: bool = False
-    candidate_rows: int = 10
-
-
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Segment:
     """Rows, with a graph over them once they are sealed. name: of its files, '' without."""
@@ -50,7 +36,7 @@ class Segment:
         return len(self.rows)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Part:
     """A segment and which of its rows live, as one view sees it. live_N: bool, shape (N,)."""
 
@@ -96,24 +82,17 @@ class Part:
         live_N[positions] = False
         return Part.of(self.segment, live_N)
 
-    def nearest(self, query_BD: np.ndarray, ask: Ask) -> Matches:
-        """The nearest live rows that may be returned: by the graph, or by comparing where that is cheaper."""
-        mask = Mask(live=self.live_N if self.dead_count else None, allowed=ask.allowed)
-        graph = self.segment.graph
-        if graph is None or self._is_exact(ask):
-            return self.segment.rows.nearest(query_BD, ask.count, mask)
-        # Where the rows near the query may not be returned, a walk passes more rows than comparing would.
-        budget = UNLIMITED if ask.share == 1 else int(ask.share * self.live_count) // 2
-        matches = graph.search(query_BD, ask.count, ask.ef, mask, budget)
-        short_B = matches.counts < min(ask.count, self.live_count)
-        if short_B.any():
-            compared = self.segment.rows.nearest(np.ascontiguousarray(query_BD[short_B]), ask.count, mask)
-            matches.labels[short_B] = compared.labels
-            matches.similarities[short_B] = compared.similarities
-            matches.counts[short_B] = compared.counts
-        return matches
+    @cached_property
+    def packed(self) -> bytes:
+        """The part as native code reads it, as long as the part lives."""
+        rows, graph = self.segment.rows, self.segment.graph
+        live_N = self.live_N if self.dead_count else None
+        if graph is not None:
+            return packed_graph(graph, live_N, self.live_count)
+        return packed_rows(rows.labels, rows.vector_ND, rows.codes, live_N, self.live_count)
 
-    def _is_exact(self, ask: Ask) -> bool:
-        """Whether comparing is cheaper: a walk passes 1 / share rows for each candidate that it may keep."""
-        rows, ef = self.live_count, max(ask.ef, ask.count)
-        return ask.exact or ask.count * 4 > rows or ask.share**2 * rows < ask.candidate_rows * ef
+
+def search_parts(parts: Sequence[Part], query_BD: np.ndarray, ask: Ask) -> Matches:
+    """The live rows nearest to each query that may be returned: by the graph of a part, or by comparing where
+    that is cheaper. query_BD: float64, contiguous."""
+    return search_packed([part.packed for part in parts], query_BD, ask)

@@ -45,7 +45,7 @@ class IndexSettings:
     most_waiting: int = 16
     most_segments: int = 16
     exact_below: int = 2000
-    candidate_rows: int = 10
+    candidate_rows: int = 30
     rest_s: float = 5.0
 
 

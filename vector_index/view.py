@@ -3,20 +3,27 @@
 Legend: B queries, N rows, D dimensions.
 """
 
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
 from vector_index.errors import UnknownLabel
-from vector_index.native import Mask, Matches
-from vector_index.rows import Neighbours, Rows, first, unit_queries
-from vector_index.segment import Ask, Part
+from vector_index.native import Ask
+from vector_index.rows import Neighbours, Rows, float_queries, refuse_queries
+from vector_index.segment import Part, Segment, search_parts
 
 DEFAULT_EF: Final = 64
 # More than a few excluded rows are cheaper to leave out of the search than to fetch and drop.
 _FEW_EXCLUDED: Final = 64
+# Rows that are compared in the time in which a walk finds a candidate, and in the longest search that keeps
+# the interpreter's lock.
+_CANDIDATE_ROWS: Final = 75
+_BRIEF_ROWS: Final = 12_000
+# That a search of several queries takes.
+THREADS: Final = len(os.sched_getaffinity(0))
 # Below it the mean of unit rows is what rounding left.
 _LEAST_CENTRE: Final = 1e-6
 
@@ -31,7 +38,7 @@ class Counts:
     dead: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SegmentedView:
     """Segments, rows that wait to be sealed, and the delta.
 
@@ -51,7 +58,7 @@ class SegmentedView:
     def dimension(self) -> int:
         return int(self.delta.vector_ND.shape[1])
 
-    @property
+    @cached_property
     def counts(self) -> Counts:
         sealed = [part for part in self.parts if part.segment.graph is not None]
         segment = sum(len(part.segment) for part in sealed)
@@ -59,7 +66,7 @@ class SegmentedView:
         live = self.live_count
         return Counts(live=live, segment=segment, delta=live - segment + dead, dead=dead)
 
-    @property
+    @cached_property
     def live_count(self) -> int:
         """Rows that can be found."""
         return sum(part.live_count for part in self.parts) + len(self.delta)
@@ -106,17 +113,19 @@ class SegmentedView:
         exact: bool = False,
     ) -> list[Neighbours]:
         """As `search`, for several queries at once; query_BD: shape (B, D)."""
-        queries = unit_queries(query_BD, self.dimension, count)
-        few = excluded is not None and 0 < len(excluded) <= _FEW_EXCLUDED
-        if excluded is not None and len(excluded) and not few:
-            allowed = self._without(allowed, excluded)
-        ask = self._ask(
-            count + (len(excluded) if few and excluded is not None else 0), ef, allowed, exact=exact
-        )
-        matches = [part.nearest(queries, ask) for part in self.parts]
-        if len(self.delta):
-            matches.append(self.delta.nearest(queries, ask.count, Mask(allowed=ask.allowed)))
-        return [_merged(matches, row, count, excluded if few else None) for row in range(len(queries))]
+        queries = float_queries(query_BD, self.dimension, count)
+        excluded = None if excluded is None else np.ascontiguousarray(excluded, np.int64)
+        if excluded is not None and len(excluded) > _FEW_EXCLUDED:
+            allowed, excluded = self._without(allowed, excluded), None
+        ask = self._ask(count, ef, allowed, excluded, exact=exact, queries=len(queries))
+        matches = search_parts(self._searched, queries, ask)
+        counts = matches.counts.tolist()
+        if counts and min(counts) < 0:
+            refuse_queries(queries)
+        return [
+            Neighbours(labels=labels[:found], similarities=similarities[:found])
+            for labels, similarities, found in zip(matches.labels, matches.similarities, counts, strict=True)
+        ]
 
     def vectors(self, labels: np.ndarray) -> np.ndarray:
         """The unit rows, float32 (N, D), of live labels, int64 (N,). Raises UnknownLabel: naming it."""
@@ -146,18 +155,46 @@ class SegmentedView:
             np.concatenate([self.delta.labels, *(p.segment.rows.labels[p.live_N] for p in self.parts)])
         )
 
-    def _ask(self, count: int, ef: int, allowed: np.ndarray | None, *, exact: bool) -> Ask:
+    @cached_property
+    def _searched(self) -> tuple[Part, ...]:
+        """The parts, and the delta as one of them."""
+        return (*self.parts, Part.whole(Segment(rows=self.delta))) if len(self.delta) else self.parts
+
+    @cached_property
+    def _graph_count(self) -> int:
+        return sum(part.segment.graph is not None for part in self.parts)
+
+    def _is_brief(self, ef: int, *, exact: bool) -> bool:
+        """Whether one query takes less time than the interpreter's lock is worth."""
+        counts = self.counts
+        compared = counts.delta + (counts.segment if exact else self._graph_count * ef * _CANDIDATE_ROWS)
+        return compared <= _BRIEF_ROWS
+
+    def _ask(
+        self,
+        count: int,
+        ef: int,
+        allowed: np.ndarray | None,
+        excluded: np.ndarray | None,
+        *,
+        exact: bool,
+        queries: int,
+    ) -> Ask:
         live = usable = self.live_count
         if allowed is not None:
             allowed = np.ascontiguousarray(allowed)
             usable = min(live, int(np.count_nonzero(allowed.view(bool))))
+        exact = exact or usable < self.exact_below
         return Ask(
             count=count,
             ef=ef,
             share=usable / max(live, 1),
             allowed=allowed,
-            exact=exact or usable < self.exact_below,
+            excluded=excluded,
+            exact=exact,
             candidate_rows=self.candidate_rows,
+            threads=THREADS,
+            is_brief=queries == 1 and allowed is None and self._is_brief(max(ef, count), exact=exact),
         )
 
     def _without(self, allowed: np.ndarray | None, excluded: np.ndarray) -> np.ndarray:
@@ -171,23 +208,3 @@ class SegmentedView:
 
     def _all_rows(self) -> list[Rows]:
         return [self.delta, *(part.segment.rows for part in self.parts)]
-
-
-def _merged(matches: Sequence[Matches], row: int, count: int, excluded: np.ndarray | None) -> Neighbours:
-    """The nearest neighbours of one query over all parts."""
-    if not matches:
-        return Neighbours(labels=np.empty(0, np.int64), similarities=np.empty(0, np.float32))
-    found = [
-        (each.labels[row, : each.counts[row]], each.similarities[row, : each.counts[row]]) for each in matches
-    ]
-    if len(found) == 1:
-        labels, similarities = found[0]
-    else:
-        labels = np.concatenate([labels for labels, _ in found])
-        similarities = np.concatenate([similarities for _, similarities in found])
-    if excluded is not None:
-        kept = ~np.isin(labels, excluded)
-        labels, similarities = labels[kept], similarities[kept]
-    if len(found) == 1:
-        return Neighbours(labels=labels[:count], similarities=similarities[:count])
-    return first(labels, similarities, count)

@@ -12,9 +12,9 @@ from model_store.durable import hash_file
 from tests.vector_index.drawing import DIMENSION, IDENTITY, KINDS, directory, draw, sealed
 from vector_index import building
 from vector_index.files import MANIFEST, IndexIdentity
-from vector_index.native import Mask
-from vector_index.rows import new_rows, unit_queries
-from vector_index.segment import GraphSettings, Part, Segment
+from vector_index.native import Ask
+from vector_index.rows import new_rows
+from vector_index.segment import GraphSettings, Part, Segment, search_parts
 from vector_index.segmented import SegmentedIndex
 
 
@@ -57,8 +57,8 @@ def test_a_kept_segment_comes_back_bit_by_bit(path, caplog):
     assert back.name == saved.name
     for name in ("labels", "vector_ND", "contents"):
         assert np.array_equal(getattr(back.rows, name), getattr(source.segment.rows, name))
-    query = unit_queries(draw(1, seed=1), DIMENSION, 5)
-    matches = [each.graph.search(query, 5, 64, Mask()) for each in (back, saved)]
+    query, ask = draw(1, seed=1).astype(np.float64), Ask(count=5, ef=64, candidate_rows=0)
+    matches = [search_parts([Part.whole(each)], query, ask) for each in (back, saved)]
     assert matches[0].labels.tolist() == matches[1].labels.tolist()
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from tests.vector_index.drawing import brute, draw
 from vector_index.errors import InvalidCount, InvalidVector
-from vector_index.native import Mask
-from vector_index.rows import Rows, contains, first, new_rows, unit_queries
+from vector_index.native import Ask
+from vector_index.rows import Rows, contains, float_queries, new_rows
+from vector_index.segment import Part, Segment, search_parts
 
 
 def test_rows_have_norm_one_in_the_order_of_their_labels():
@@ -39,7 +40,12 @@ def test_joined_rows_are_sorted_again():
     joined = Rows.joined([*parts, Rows.empty(16)])
 
     assert joined.labels.tolist() == [1, 2, 3, 4]
-    assert np.array_equal(joined.vector_ND, new_rows(np.arange(1, 5), vectors, 16).vector_ND)
+    whole = new_rows(np.arange(1, 5), vectors, 16)
+    assert np.array_equal(joined.vector_ND, whole.vector_ND)
+    assert np.array_equal(joined.codes.bytes_NC, whole.codes.bytes_NC)
+    assert np.array_equal(
+        joined.only(np.array([1, 0, 1, 1], bool)).codes.scale_N2, whole.codes.scale_N2[[0, 2, 3]]
+    )
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
@@ -49,19 +55,13 @@ def test_a_search_under_a_mask_is_brute_force_over_what_it_keeps(share):
     rows = new_rows(np.arange(1, 501), vectors, 16)
     kept = np.random.default_rng(0).random(500) < share
 
-    matches = rows.nearest(unit_queries(query[None], 16, 10), 10, Mask(live=kept))
+    part = Part.of(Segment(rows=rows), kept)
+    matches = search_parts([part], query[None].astype(np.float64), Ask(count=10, ef=10))
 
     expected, similarity = brute({n + 1: vectors[n] for n in np.flatnonzero(kept)}, query, 10)
     count = matches.counts[0]
     assert matches.labels[0, :count].tolist() == expected.tolist()
     assert np.allclose(matches.similarities[0, :count], similarity, atol=1e-6)
-
-
-def test_equal_similarities_are_ordered_by_label():
-    """Of three that tie, the lowest labels come first."""
-    found = first(np.array([9, 2, 5]), np.array([0.5, 0.5, 0.5], np.float32), 2)
-
-    assert found.labels.tolist() == [2, 5]
 
 
 def test_positions_leave_out_labels_that_no_row_has():
@@ -76,9 +76,10 @@ def test_positions_leave_out_labels_that_no_row_has():
 def test_a_mask_by_label_ends_where_it_ends():
     """Labels beyond the end of the allowed ones may not be returned, nor rows that are dead."""
     rows = new_rows(np.array([1, 2, 3, 9]), draw(4), 16)
-    mask = Mask(live=np.array([True, True, False, True]), allowed=np.array([0, 0, 1, 1], np.uint8))
+    part = Part.of(Segment(rows=rows), np.array([True, True, False, True]))
+    ask = Ask(count=4, ef=4, allowed=np.array([0, 0, 1, 1], np.uint8))
 
-    matches = rows.nearest(unit_queries(draw(1), 16, 4), 4, mask)
+    matches = search_parts([part], draw(1).astype(np.float64), ask)
 
     assert matches.labels[0, : matches.counts[0]].tolist() == [2]
 
@@ -86,4 +87,4 @@ def test_a_mask_by_label_ends_where_it_ends():
 def test_a_count_below_one_is_refused():
     """The message names the count."""
     with pytest.raises(InvalidCount, match="count is 0, at least 1 neighbour is needed"):
-        unit_queries(draw(1), 16, 0)
+        float_queries(draw(1), 16, 0)

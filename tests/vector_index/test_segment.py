@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.vector_index.drawing import brute, directory, draw, mask
-from vector_index.native import Matches
-from vector_index.rows import new_rows, unit_queries
-from vector_index.segment import Ask, Part, Segment
+from vector_index.native import Ask
+from vector_index.rows import new_rows
+from vector_index.segment import Part, Segment, search_parts
 
 ROWS = 300
 BY_GRAPH = {"ef": 64, "candidate_rows": 0}
@@ -21,6 +21,10 @@ def segment(tmp_path_factory):
 @pytest.fixture
 def part(segment):
     return Part.whole(segment)
+
+
+def nearest(parts, query, ask):
+    return search_parts(parts, query.astype(np.float64), ask)
 
 
 def labels_of(matches):
@@ -47,23 +51,20 @@ def test_the_graph_and_the_exact_search_give_the_same_neighbours(part, exact):
     living = part.without(dead)
     allowed = mask(*range(31, ROWS + 1))
 
-    matches = living.nearest(
-        unit_queries(query, 16, 5), Ask(count=5, exact=exact, allowed=allowed, **BY_GRAPH)
-    )
+    matches = nearest([living], query, Ask(count=5, exact=exact, allowed=allowed, **BY_GRAPH))
 
     rows = {label: draw(ROWS)[label - 1] for label in range(31, ROWS + 1)}
     assert labels_of(matches) == brute(rows, query[0], 5)[0].tolist()
 
 
-def test_a_graph_that_falls_short_is_replaced_by_comparing(part, monkeypatch):
-    """Where the walk reaches too few rows, every living row is compared instead."""
-    nothing = Matches(np.zeros((1, 5), np.int64), np.zeros((1, 5), np.float32), np.zeros(1, np.int64))
-    monkeypatch.setattr("vector_index.native.MappedGraph.search", lambda *_: nothing)
-    query = draw(1, seed=3)
+def test_a_graph_that_falls_short_is_replaced_by_comparing(part):
+    """Where the walk reaches too few rows that may be returned, every living row is compared instead."""
+    query, few = draw(1, seed=3), [7, 170, 299]
 
-    matches = part.nearest(unit_queries(query, 16, 5), Ask(count=5, **BY_GRAPH))
+    matches = nearest([part], query, Ask(count=5, allowed=mask(*few), **BY_GRAPH))
 
-    rows = {n + 1: row for n, row in enumerate(draw(ROWS))}
+    assert matches.walks.tolist() == [0]
+    rows = {label: draw(ROWS)[label - 1] for label in few}
     assert labels_of(matches) == brute(rows, query[0], 5)[0].tolist()
 
 
@@ -72,7 +73,7 @@ def test_dead_rows_around_the_query_hide_no_living_one(part):
     query, rows = draw(1, seed=3), {n + 1: row for n, row in enumerate(draw(ROWS))}
     dead = brute(rows, query[0], ROWS // 2)[0]
 
-    matches = part.without(dead).nearest(unit_queries(query, 16, 5), Ask(count=5, **BY_GRAPH))
+    matches = nearest([part.without(dead)], query, Ask(count=5, **BY_GRAPH))
 
     living = {label: row for label, row in rows.items() if label not in set(dead.tolist())}
     assert labels_of(matches) == brute(living, query[0], 5)[0].tolist()
@@ -88,15 +89,24 @@ def test_dead_rows_around_the_query_hide_no_living_one(part):
         (Ask(count=100, ef=64, candidate_rows=0), False),
     ],
 )
-def test_the_cheaper_way_is_taken(part, monkeypatch, ask, asked):
+def test_the_cheaper_way_is_taken(part, ask, asked):
     """A graph is asked where its walk costs less than comparing with the rows that may be returned (R-6)."""
-    walked = []
-    search = type(part.segment.graph).search
-    monkeypatch.setattr(
-        "vector_index.native.MappedGraph.search",
-        lambda *arguments: walked.append(1) or search(*arguments),
-    )
+    matches = nearest([part], draw(1), ask)
 
-    part.nearest(unit_queries(draw(1), 16, 5), ask)
+    assert matches.walks.tolist() == [int(asked)]
 
-    assert bool(walked) is asked
+
+def test_parts_are_searched_as_one(part):
+    """The nearest rows of a graph, of another part of it and of rows without one come in one order."""
+    extra = new_rows(np.arange(ROWS + 1, ROWS + 41), draw(40, seed=9), 16)
+    parts = [
+        part.keeping(np.arange(1, 151)),
+        part.keeping(np.arange(151, 301)),
+        Part.whole(Segment(rows=extra)),
+    ]
+    query = draw(1, seed=3)
+
+    matches = nearest(parts, query, Ask(count=30, excluded=np.array([3, 320]), **BY_GRAPH))
+
+    rows = {n + 1: row for n, row in enumerate([*draw(ROWS), *draw(40, seed=9)]) if n + 1 not in (3, 320)}
+    assert labels_of(matches) == brute(rows, query[0], 30)[0].tolist()

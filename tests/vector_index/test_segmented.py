@@ -1,10 +1,10 @@
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 
+import vector_index.view
 from tests.vector_index.drawing import (
     DIMENSION,
     GRAPHS,
@@ -404,13 +404,18 @@ def test_large_counts_and_filters_on_graphs(make):
     assert not np.isin(index.view().search(query, 50, excluded=excluded).labels, excluded).any()
 
 
-def test_no_graph_is_needed_below_the_exact_bound(make, monkeypatch):
-    """Below 2,000 live rows the graph is not asked."""
-    index = make(settings=KINDS["few"])
+@pytest.mark.parametrize(("kind", "is_exact"), [("few", True), ("tiers", False)])
+def test_no_graph_is_needed_below_the_exact_bound(make, monkeypatch, kind, is_exact):
+    """Below 2,000 live rows every row is compared, unless the bound is lower."""
+    index, asks = make(settings=KINDS[kind]), []
     fill(index, 20)
-    monkeypatch.setattr("vector_index.native.MappedGraph.search", lambda *_: sys.exit("asked"))
+    search = vector_index.view.search_parts
+    monkeypatch.setattr(
+        "vector_index.view.search_parts", lambda *given: asks.append(given[-1]) or search(*given)
+    )
 
     assert len(index.view().search(draw(1)[0], 5).labels) == 5
+    assert [ask.exact for ask in asks] == [is_exact]
 
 
 def test_a_filter_that_lies_elsewhere_is_still_complete(make):
