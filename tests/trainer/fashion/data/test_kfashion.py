@@ -394,8 +394,8 @@ def test_a_folder_is_checked_without_writing(root: Path, tmp_path: Path):
     dataset = load_dataset(root, ["로맨틱"])
     before = sorted(root.rglob("*"))
 
-    report = check_kfashion(dataset, SETTINGS, silent)
-    quick = check_kfashion(dataset, SETTINGS, silent, pictures=False)
+    report = check_kfashion(dataset, read_fashion_config(), silent)
+    quick = check_kfashion(dataset, read_fashion_config(), silent, pictures=False)
 
     assert (report["garments"], report["photographs"], report["looks"], report["in_looks"]) == (2, 3, 2, 2)
     assert report["unknown_words"] == {"silhouette": 3}
