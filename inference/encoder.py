@@ -55,6 +55,9 @@ class Encoder(Protocol):
     def decode(self, content: Content) -> Prepared:
         """An input ready to run. Raises InvalidInput: saying what is wrong with it."""
 
+    def blank(self) -> Prepared:
+        """An input without content, to see whether the graph runs at all."""
+
     def run(self, batch: Sequence[Prepared]) -> np.ndarray:
         """float32 vector_BD in the order of `batch`, unchecked.
 
@@ -81,6 +84,11 @@ class ImageEncoder:
         image_HWC = decode_image(content, self._preprocessing, self._limits)
         return Prepared(tensors={self._input: image_HWC[None]})
 
+    def blank(self) -> Prepared:
+        """A black picture."""
+        height, width = self._preprocessing.height, self._preprocessing.width
+        return Prepared(tensors={self._input: np.zeros((1, height, width, 3), np.uint8)})
+
     def run(self, batch: Sequence[Prepared]) -> np.ndarray:
         """float32 vector_BD; see `Encoder.run`."""
         return _run(self.model, batch)
@@ -102,6 +110,10 @@ class AttributeEncoder:
         if isinstance(content, bytes):
             raise InvalidAttributes(f"{self.model.version.name} takes attribute records, not pictures")
         return Prepared(tensors=self.schema.tensors([content]))
+
+    def blank(self) -> Prepared:
+        """A record without fields."""
+        return Prepared(tensors=self.schema.tensors([{}]))
 
     def run(self, batch: Sequence[Prepared]) -> np.ndarray:
         """float32 vector_BD; see `Encoder.run`."""

@@ -21,16 +21,19 @@ from inference.runtimes.device import SessionSettings
 from inference.session import runtime_version
 from inference.vector_cache import VectorCache
 from model_store.store import ModelStore
-from services.embedder.admission import Admission, Load
 from services.embedder.device import Device, choose_device, machine_memory_bytes
-from services.embedder.engine import Engine
 from services.embedder.errors import StoreUnavailable
+from services.embedder.known_vectors import KnownVectors
 from services.embedder.loaded_space import SpaceLoader
 from services.embedder.metrics import EmbedderMetrics
 from services.embedder.models import LoadedModels, Retention
-from services.embedder.pipeline import Pipeline, Stages
+from services.embedder.pipeline import Pipeline
+from services.embedder.scheduling.accepted_work import Load
+from services.embedder.scheduling.admission import Admission
+from services.embedder.scheduling.engine import Engine
 from services.embedder.servicer import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
+from services.embedder.stages import Stages
 from services.embedder.store_reader import StoreReader
 from services.embedder.wire import ERRORS
 from services.runtime.server import ServerContext, Service, run_service
@@ -73,14 +76,15 @@ async def _build(
     async with AsyncExitStack() as stack:
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_S)
-        stages = stack.enter_context(closing(Stages(device, metrics.ran)))
+        stages = stack.enter_context(closing(Stages(device, settings.embedder_decode_bytes, metrics.ran)))
         cache = _open_cache(settings, device)
         if cache is not None:
             stack.callback(cache.close)
         bound = Load(cost=settings.embedder_queue_cost, byte_count=settings.embedder_queue_bytes)
-        admission = Admission(bound, stages.seconds)
+        admission = Admission(bound)
         recent = RecentVectors(settings.embedder_recent_bytes)
-        pipeline = stack.enter_context(closing(Pipeline(stages, admission, metrics, cache, recent)))
+        known = stack.enter_context(closing(KnownVectors(cache, recent)))
+        pipeline = stack.enter_context(closing(Pipeline(stages, admission, metrics, known)))
         models = _models(settings, device, stages)
         stack.push_async_callback(models.close)
         metrics.show(stages, admission, models)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from inference.encoder import Encoder, open_encoder
+from inference.errors import InvalidImage
 from inference.loading import LoadedModel, load_model
-from inference.pixels import ImageLimits
+from inference.picture_header import read_header
+from inference.pixels import DEFAULT_LIMITS, ImageLimits, decode_bytes
 from inference.runtimes.device import CPU, SessionSettings
 from inference.session import Session, open_session, runtime_key, runtime_version
 from inference.signature import graph_file
@@ -22,7 +24,26 @@ MEMORY_FACTOR: Final = 2.0
 _PATCH_PIXELS: Final = 14 * 14
 _RECORD_BYTES: Final = 4_096
 
+# A decoding costs its pixels, and about so many whatever its size.
+_DECODE_PIXELS: Final = 50_000
+
 Content = bytes | Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """What decoding an input will take, by its header.
+
+    lane: its format, whose speed is measured apart. cost: in pixels; of a record, 1.
+    held_bytes: that the decoder holds meanwhile.
+    """
+
+    lane: str = "record"
+    cost: int = 1
+    held_bytes: int = 0
+
+
+_UNREADABLE: Final = Decoding(lane="unreadable")
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -43,6 +64,7 @@ class LoadedSpace:
     encoder: Encoder
     lone_encoder: Encoder | None
     memory_bytes: int
+    limits: ImageLimits = DEFAULT_LIMITS
     view: str = ""
     holders: int = 0
     asked_at: float = 0.0
@@ -59,6 +81,23 @@ class LoadedSpace:
             area = preprocessing.height * preprocessing.width
             self.cost, self.held_bytes = math.ceil(area / _PATCH_PIXELS), area * 3
             self.takes_pictures = True
+
+    def decoding(self, content: Content) -> Decoding:
+        """What decoding an input will take; almost nothing for a picture that is refused by its header."""
+        preprocessing = self.version.manifest.preprocessing
+        if not isinstance(content, bytes) or not isinstance(preprocessing, ImagePreprocessing):
+            return Decoding()
+        try:
+            header = read_header(content)
+        except InvalidImage:
+            return _UNREADABLE
+        if header is None or header.pixel_count > self.limits.pixel_count:
+            return _UNREADABLE
+        return Decoding(
+            lane=header.format,
+            cost=header.pixel_count + _DECODE_PIXELS,
+            held_bytes=decode_bytes(header, preprocessing),
+        )
 
     @property
     def session(self) -> Session:
@@ -103,6 +142,7 @@ class SpaceLoader:
             encoder=open_encoder(model, self.limits),
             lone_encoder=None if lone is None else open_encoder(lone, self.limits),
             memory_bytes=memory_bytes,
+            limits=self.limits,
             view=self._view(model.session),
         )
 

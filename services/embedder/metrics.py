@@ -8,11 +8,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from services.embedder.admission import Admission
-from services.embedder.engine import Engine, RunReport
 from services.embedder.loaded_space import LoadedSpace
 from services.embedder.models import LoadedModels
-from services.embedder.schedule import Priority
+from services.embedder.scheduling.admission import Admission
+from services.embedder.scheduling.engine import Engine, RunReport
+from services.embedder.scheduling.schedule import Priority
 
 _DIGEST: Final = 12  # letters of it, enough to tell two versions apart
 _COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)

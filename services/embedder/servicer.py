@@ -11,10 +11,9 @@ from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
 from model_store.store import Version
 from services.embedder import wire
-from services.embedder.loaded_space import LoadedSpace
 from services.embedder.models import LoadedModels
 from services.embedder.pipeline import EmbedJob, Pipeline
-from services.embedder.schedule import Priority, Request
+from services.embedder.scheduling.schedule import Priority, Request
 from services.embedder.settings import EmbedderSettings
 from services.messages.replies import StageTimes, write_identity, write_model
 from services.runtime.admission.held_streams import keep_message
@@ -49,7 +48,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         version = await self._version(call.target)
         with (
             self._models.hold(_space_id(call.target, version)) as space,
-            _queued(space, call.priority) as queued,
+            _queued(call.priority) as queued,
         ):
             job = EmbedJob(space=space, inputs=call.inputs, request=queued, no_store=call.no_store)
             embedded = await self._pipeline.embed(job)
@@ -65,7 +64,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         version = await self._version(target)
         with (
             self._models.hold(_space_id(target, version)) as space,
-            _queued(space, Priority.BULK) as queued,
+            _queued(Priority.BULK) as queued,
         ):
             identity, no_store = write_identity(version or space.version), first.no_store
 
@@ -121,7 +120,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     async def _outcome(self, job: EmbedJob) -> Any:
         """The vector of a stream's input, or the exception in its place."""
         try:
-            embedded = await self._pipeline.embed_in_turn(job)
+            embedded = await self._pipeline.embed(job)
         except Exception as error:  # noqa: BLE001  # in a stream, whatever fails is one input's result
             return error
         _add_to_notes(embedded.times)
@@ -147,11 +146,11 @@ def _add_to_notes(times: StageTimes) -> None:
 
 
 @contextmanager
-def _queued(space: LoadedSpace, priority: Priority) -> Iterator[Request]:
+def _queued(priority: Priority) -> Iterator[Request]:
     """The present call as the engine queues it; abandoned once the body is left, however it is left."""
     call = present_call()
     deadline = call.deadline if call is not None else float("inf")
-    request = Request(lane=space, priority=priority, deadline=deadline)
+    request = Request(priority=priority, deadline=deadline)
     try:
         yield request
     finally:

@@ -30,6 +30,8 @@ class EmbedderSettings(ServiceSettings):
     # Accepted, unfinished work: cost, and bytes held. Bulk work fills at most half of either.
     embedder_queue_cost: int = Field(default=1 << 20, ge=1)
     embedder_queue_bytes: int = Field(default=1024 * MIB, ge=1)
+    # Memory of large decodings that run at the same time; a larger one runs while no other does.
+    embedder_decode_bytes: int = Field(default=512 * MIB, ge=1)
     # Inputs of one stream that are unfinished or unsent.
     embedder_stream_window: int = Field(default=32, ge=1)
     # A model that is not in use leaves memory after this time without a request.

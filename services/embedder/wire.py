@@ -30,8 +30,9 @@ from services.embedder.errors import (
     UnknownModel,
     WrongKind,
 )
-from services.embedder.pipeline import Embedded, Input, Vector
-from services.embedder.schedule import Priority
+from services.embedder.known_vectors import Vector
+from services.embedder.pipeline import Embedded, Input
+from services.embedder.scheduling.schedule import Priority
 from services.embedder.store_reader import ModelListing
 from services.messages.contents import read_record, write_vector
 from services.messages.replies import (

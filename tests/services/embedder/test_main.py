@@ -15,8 +15,8 @@ from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from grpc_health.v1 import health_pb2
 
 from services.embedder.__main__ import SWITCH_S, watch_engines
-from services.embedder.engine import Engine
-from services.embedder.schedule import Request, Task
+from services.embedder.scheduling.engine import Engine
+from services.embedder.scheduling.schedule import Request, Task
 from tests.services.embedder.conftest import PICTURES, failure, image_input, picture, request
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -69,7 +69,9 @@ def test_a_stuck_run_ends_the_process_after_health_has_told_it():
         return payloads
 
     engine = Engine("test", run, workers=1, batch_cost=1)
-    task = Task(request=Request(lane="x"), payload=1, cost=1, done=lambda _: None, queued_at=time.monotonic())
+    task = Task(
+        request=Request(), lane="x", payload=1, cost=1, done=lambda _: None, queued_at=time.monotonic()
+    )
 
     async def set_serving(serving):
         told.append(serving)

@@ -5,17 +5,26 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.embedder.schedule import Priority, Request, Schedule, Task
+from services.embedder.scheduling.schedule import Priority, Request, Schedule, Task
 
 NOBODY = 0.0
 
 
-def task(request, payload=None, cost=1):
-    return Task(request=request, payload=payload, cost=cost, done=lambda _: None, queued_at=NOBODY)
+def task(request, payload=None, cost=1, lane="x", turn=(0.0, 0), held_bytes=0):
+    return Task(
+        request=request,
+        lane=lane,
+        payload=payload,
+        cost=cost,
+        done=lambda _: None,
+        queued_at=NOBODY,
+        turn=turn,
+        held_bytes=held_bytes,
+    )
 
 
-def take(schedule, budget=1, now=0.0, free=1):
-    return schedule.take(lambda _: budget, now, free=free)
+def take(schedule, budget=1, now=0.0, free=1, large_room=None):
+    return schedule.take(lambda _: budget, now, free=free, large_room=large_room)
 
 
 requests = st.lists(
@@ -31,8 +40,8 @@ def test_every_task_is_taken_exactly_once(shape, budget, free, cost):
     """Whatever waits leaves in exactly one batch, of one lane and one class, within the budget."""
     schedule, queued = Schedule(), []
     for lane, priority, count in shape:
-        request = Request(lane=lane, priority=priority)
-        queued += [task(request, cost=cost) for _ in range(count)]
+        request = Request(priority=priority)
+        queued += [task(request, cost=cost, lane=lane) for _ in range(count)]
     for waiting in queued:
         schedule.add(waiting)
 
@@ -40,7 +49,7 @@ def test_every_task_is_taken_exactly_once(shape, budget, free, cost):
     while schedule:
         found = take(schedule, budget, free=free)
         taken += found.batch
-        assert {(t.request.lane, t.request.priority) for t in found.batch} == {(found.lane, found.priority)}
+        assert {(t.lane, t.request.priority) for t in found.batch} == {(found.lane, found.priority)}
         assert len(found.batch) == 1 or found.cost <= budget
 
     assert Counter(map(id, taken)) == Counter(map(id, queued))
@@ -48,45 +57,52 @@ def test_every_task_is_taken_exactly_once(shape, budget, free, cost):
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(1, 40), min_size=2, max_size=8), st.integers(1, 7))
-def test_requests_take_turns_by_request_and_not_by_input(counts, budget):
-    """Of two requests that both still wait, neither is ever served two inputs more than the other."""
-    schedule = Schedule()
-    clients = [Request(lane="x") for _ in counts]
-    left = dict(zip(clients, counts, strict=True))
-    for client, count in zip(clients, counts, strict=True):
-        for _ in range(count):
-            schedule.add(task(client))
+@given(
+    st.lists(st.tuples(st.sampled_from("xyz"), st.integers(0, 5), st.integers(1, 9)), min_size=1, max_size=8),
+    st.integers(1, 7),
+)
+def test_the_earliest_turn_goes_first_whatever_its_lane(shape, budget):
+    """A batch is led by the earliest turn that waits, and takes no task of its lane before an earlier one."""
+    schedule, waiting = Schedule(), []
+    for number, (lane, end, count) in enumerate(shape):
+        request = Request()
+        waiting += [task(request, lane=lane, turn=(float(end), number)) for _ in range(count)]
+    for queued in waiting:
+        schedule.add(queued)
 
-    served = Counter()
     while schedule:
-        for got in take(schedule, budget).batch:
-            served[got.request] += 1
-            waiting = [served[c] for c in clients if served[c] < left[c]]
-            assert not waiting or max(waiting) - min(waiting) <= 1
+        batch = take(schedule, budget).batch
+        assert batch[0].turn == min(t.turn for t in waiting)
+        for got in batch:
+            assert got.turn == min(t.turn for t in waiting if t.lane == got.lane)
+            waiting.remove(got)
+    assert not waiting
 
 
-@settings(deadline=None)
-@given(st.permutations(["x"] * 3 + ["y"] * 2 + ["z"]), st.integers(1, 5))
-def test_no_lane_is_starved(lanes, budget):
-    """A request of any lane is served within as many batches as there were requests before it."""
-    schedule = Schedule()
-    clients = [Request(lane=lane) for lane in lanes]
-    for client in clients:
-        for _ in range(50):
-            schedule.add(task(client))
+def test_large_tasks_take_turns_and_let_small_ones_pass():
+    """A large task runs where its memory is free; small ones do not wait for it, large ones behind it do."""
+    schedule = Schedule(large_bytes=10)
+    for number, held_bytes in enumerate((60, 50, 5)):
+        schedule.add(task(Request(), payload=held_bytes, turn=(0.0, number), held_bytes=held_bytes))
 
-    first = {}
-    for turn in range(len(clients)):
-        for got in take(schedule, budget).batch:
-            first.setdefault(got.request, turn)
+    assert [t.payload for t in take(schedule, budget=9, large_room=55).batch] == [5]
+    assert take(schedule, large_room=55) is None
+    assert [t.payload for t in take(schedule, budget=9).batch] == [60]
+    assert [t.payload for t in take(schedule, budget=9, large_room=50).batch] == [50]
 
-    assert set(first) == set(clients)
+
+def test_bulk_runs_while_interactive_work_waits_for_memory():
+    """A class of which nothing can run does not hold up the other."""
+    schedule = Schedule(large_bytes=10)
+    schedule.add(task(Request(), held_bytes=60))
+    schedule.add(task(Request(priority=Priority.BULK)))
+
+    assert take(schedule, large_room=0).priority is Priority.BULK
 
 
 def test_inputs_of_one_request_keep_their_order():
     """The inputs of a request are served in the order in which they were queued."""
-    schedule, request = Schedule(), Request(lane="x")
+    schedule, request = Schedule(), Request()
     for n in range(10):
         schedule.add(task(request, n))
 
@@ -96,8 +112,8 @@ def test_inputs_of_one_request_keep_their_order():
 def test_interactive_goes_first():
     """An interactive input that comes later is taken before bulk that waits."""
     schedule = Schedule()
-    schedule.add(task(Request(lane="x", priority=Priority.BULK)))
-    schedule.add(task(Request(lane="x")))
+    schedule.add(task(Request(priority=Priority.BULK)))
+    schedule.add(task(Request()))
 
     assert [take(schedule).priority for _ in range(2)] == [Priority.INTERACTIVE, Priority.BULK]
 
@@ -108,7 +124,7 @@ def test_bulk_gets_a_tenth_of_a_busy_engine(interactive_s, bulk_s):
     """Under endless interactive load, waiting bulk work gets a tenth of the compute, and little more."""
     schedule = Schedule()
     seconds = {Priority.INTERACTIVE: interactive_s, Priority.BULK: bulk_s}
-    clients = {p: Request(lane="x", priority=p) for p in Priority}
+    clients = {p: Request(priority=p) for p in Priority}
     for client in clients.values():
         for _ in range(2):
             schedule.add(task(client))
@@ -125,7 +141,7 @@ def test_bulk_gets_a_tenth_of_a_busy_engine(interactive_s, bulk_s):
 
 def test_bulk_in_a_trickle_gets_no_more_than_its_share():
     """A bulk request that queues one input at a time lives on its tenth too."""
-    schedule, bulk, person = Schedule(), Request(lane="x", priority=Priority.BULK), Request(lane="x")
+    schedule, bulk, person = Schedule(), Request(priority=Priority.BULK), Request()
     served = Counter()
     for _ in range(1000):
         if not schedule.waiting(Priority.BULK):
@@ -145,7 +161,7 @@ def test_dead_work_is_handed_out_as_dropped(fates):
     """Work past its deadline or abandoned by its caller never enters a batch, and is told apart."""
     schedule = Schedule()
     for fate in fates:
-        request = Request(lane="x", deadline=5.0 if fate == "expired" else 50.0)
+        request = Request(deadline=5.0 if fate == "expired" else 50.0)
         request.abandoned = fate == "abandoned"
         schedule.add(task(request, fate))
 
@@ -162,7 +178,7 @@ def test_free_workers_share_a_short_queue():
     """Four inputs and two free workers make two batches of two, though one batch could hold all."""
     schedule = Schedule()
     for _ in range(4):
-        schedule.add(task(Request(lane="x")))
+        schedule.add(task(Request()))
 
     assert len(take(schedule, budget=100, free=2).batch) == 2
     assert len(take(schedule, budget=100, free=1).batch) == 2

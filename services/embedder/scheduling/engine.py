@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from services.embedder.errors import Abandoned, Expired
-from services.embedder.schedule import NextBatch, Priority, Schedule, Task, TaskOutcome
+from services.embedder.scheduling.batch_budget import BatchBudgets
+from services.embedder.scheduling.schedule import NextBatch, Priority, Schedule, Task, TaskOutcome
+from services.embedder.scheduling.speed import Speed
 
 _log = logging.getLogger(__name__)
 
 STUCK_FACTOR: Final = 10.0
-_MEMORY: Final = 0.8  # weight of the past in a moving average
 
 
 class Run(Protocol):
@@ -57,34 +58,24 @@ class _Running:
     started_at: float
     expected_s: float | None
     count: int
+    large_bytes: int
 
 
-class Speed:
-    """Measured seconds per unit of cost of one lane, by batch size in powers of two."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """Runs that failed one after the other, of whatever lane, and what the last of them raised."""
 
-    def __init__(self) -> None:
-        self._rates: dict[int, float] = {}
-
-    def observe(self, count: int, cost: int, seconds: float) -> None:
-        """Remember one run."""
-        size = count.bit_length()
-        rate = seconds / max(cost, 1)
-        before = self._rates.get(size, rate)
-        self._rates[size] = _MEMORY * before + (1 - _MEMORY) * rate
-
-    @property
-    def best(self) -> float | None:
-        """Seconds per cost at the best batch size seen: what a queue drains at. None before any run."""
-        return min(self._rates.values(), default=None)
-
-    @property
-    def worst(self) -> float | None:
-        """Seconds per cost at the worst batch size seen: what one run may well take."""
-        return max(self._rates.values(), default=None)
+    engine: str
+    count: int
+    error: Exception
 
 
 class Engine:
-    """Threads that serve one `Schedule`. Thread-safe."""
+    """Threads that serve one `Schedule`. Thread-safe.
+
+    large_bytes: the most memory that runs of large tasks hold together; a task is large if as many as there
+    are workers would hold more. A task that holds more by itself runs while no other large one does.
+    """
 
     def __init__(
         self,
@@ -93,17 +84,20 @@ class Engine:
         *,
         workers: int,
         batch_cost: int,
+        large_bytes: int | None = None,
         out_of_memory: type[Exception] = MemoryError,
         report: Callable[[RunReport], None] = lambda _: None,
     ) -> None:
         self.name = name
         self._run = run
-        self._batch_cost = batch_cost
         self._out_of_memory = out_of_memory
         self._report = report
-        self._schedule = Schedule()
+        self._large_bytes = large_bytes
+        self._schedule = Schedule(None if large_bytes is None else large_bytes // workers)
         self._speeds: dict[Hashable, Speed] = {}
-        self._caps: dict[Hashable, int] = {}
+        self._budgets = BatchBudgets(batch_cost)
+        self._failures = 0
+        self._last_error: Exception = RuntimeError("no run has failed")
         self._running: dict[int, _Running] = {}
         self._run_number = 0
         self._closed = False
@@ -132,13 +126,35 @@ class Engine:
         """Measured time in which all workers together do `cost` of a lane; 0 before its first run."""
         with self._changed:
             rate = self._speeds[lane].best if lane in self._speeds else None
-        return 0.0 if rate is None else rate * cost / self.workers
+        return 0.0 if rate is None else rate * cost
+
+    def run_seconds(self, lane: Hashable, cost: int) -> float:
+        """About the time in which a worker does `cost` of a lane by itself; 0 before its first run."""
+        return self.seconds(lane, cost) * self.workers
+
+    def is_dated(self, lane: Hashable) -> bool:
+        """Whether no run of a lane was measured for a while."""
+        with self._changed:
+            return lane not in self._speeds or self._speeds[lane].is_dated
+
+    def at_once(self, held_bytes: int) -> int:
+        """Runs that hold so many bytes each which may be under way together."""
+        if self._large_bytes is None or not self._schedule.is_large(held_bytes):
+            return self.workers
+        return max(1, self._large_bytes // held_bytes)
+
+    def failing(self, at_least: int) -> Failing | None:
+        """The last runs, where so many of them failed and none succeeded since; None without (S-9)."""
+        with self._changed:
+            if self._failures < at_least:
+                return None
+            return Failing(engine=self.name, count=self._failures, error=self._last_error)
 
     def forget(self, lane: Hashable) -> None:
         """Drop what was measured of a lane that is no longer loaded."""
         with self._changed:
             self._speeds.pop(lane, None)
-            self._caps.pop(lane, None)
+            self._budgets.forget(lane)
 
     def waiting(self, priority: Priority) -> int:
         """Tasks queued in a class."""
@@ -186,34 +202,47 @@ class Engine:
             if taken.batch:
                 self._compute(taken, alone, number)
             with self._changed:
-                self._running.pop(me, None)
+                if self._running.pop(me).large_bytes:
+                    self._changed.notify()  # a large task may have waited for this one's memory
 
     def _take(self, me: int) -> NextBatch | None:
         """Wait for the next batch and book it as running; None when the engine has closed."""
         while not self._closed:
             now = time.monotonic()
-            taken = self._schedule.take(self._budget, now, free=self.workers - len(self._running))
+            free = self.workers - len(self._running)
+            taken = self._schedule.take(self._budgets.of, now, free=free, large_room=self._large_room())
             if taken is not None:
                 expected = self._expected(taken)
                 self._schedule.charge(taken.priority, expected or 0.0)
-                self._running[me] = _Running(started_at=now, expected_s=expected, count=len(taken.batch))
+                self._running[me] = _Running(
+                    started_at=now,
+                    expected_s=expected,
+                    count=len(taken.batch),
+                    large_bytes=self._large(taken.batch),
+                )
                 return taken
             self._changed.wait()
         return None
 
-    def _budget(self, lane: Hashable) -> int:
-        return self._caps.get(lane, self._batch_cost)
+    def _large(self, batch: Sequence[Task]) -> int:
+        return sum(task.held_bytes for task in batch if self._schedule.is_large(task.held_bytes))
+
+    def _large_room(self) -> int | None:
+        """Bytes that large tasks may take beside those that run; None for any, while none runs."""
+        held = sum(run.large_bytes for run in self._running.values())
+        return self._large_bytes - held if self._large_bytes is not None and held else None
 
     def _expected(self, taken: NextBatch) -> float | None:
         speed = self._speeds.get(taken.lane)
         rate = speed.worst if speed else None
-        return None if rate is None else rate * taken.cost
+        return None if rate is None else rate * taken.cost * self.workers
 
     def _compute(self, taken: NextBatch, alone: bool, number: int) -> None:
         started = time.monotonic()
         results = self._results(taken.lane, taken.batch, alone)
         seconds = time.monotonic() - started
-        self._measure(taken, seconds)
+        is_failed = any(isinstance(result, Exception) for result in results)
+        self._measure(taken, seconds, alone=alone, is_failed=is_failed)
         waited = [started - task.queued_at for task in taken.batch]
         self._report_run(taken, max(waited), seconds)
         for task, value, waited_s in zip(taken.batch, results, waited, strict=True):
@@ -230,11 +259,13 @@ class Engine:
         )
         _guarded(self._report, report)
 
-    def _measure(self, taken: NextBatch, seconds: float) -> None:
+    def _measure(self, taken: NextBatch, seconds: float, *, alone: bool, is_failed: bool) -> None:
         with self._changed:
             expected = self._expected(taken)
-            self._speeds.setdefault(taken.lane, Speed()).observe(len(taken.batch), taken.cost, seconds)
+            speed = self._speeds.setdefault(taken.lane, Speed(self.workers))
+            speed.observe(len(taken.batch), taken.cost, seconds, alone=alone, is_failed=is_failed)
             self._schedule.charge(taken.priority, seconds - (expected or 0.0))
+            self._budgets.grow(taken.lane, time.monotonic())
 
     def _results(self, lane: Hashable, batch: Sequence[Task], alone: bool) -> list[Any]:
         """One result or exception a task; a batch that fails is halved until the culprit stands alone."""
@@ -244,6 +275,7 @@ class Engine:
                 raise RuntimeError(f"the run gave {len(results)} results for {len(batch)} inputs")  # noqa: TRY301 -- handled like any failed run
         except Exception as error:  # noqa: BLE001 -- whatever a graph raises is the failure of its inputs
             if len(batch) == 1:
+                self._note(error)
                 return [error]
             _log.warning(
                 "batch failed, trying halves",
@@ -252,9 +284,15 @@ class Engine:
             half = len(batch) // 2
             if isinstance(error, self._out_of_memory):
                 with self._changed:
-                    self._caps[lane] = sum(task.cost for task in batch[:half])
+                    self._budgets.shrink(lane, sum(task.cost for task in batch[:half]), time.monotonic())
             return [*self._results(lane, batch[:half], alone), *self._results(lane, batch[half:], alone)]
+        self._note(None)
         return results
+
+    def _note(self, error: Exception | None) -> None:
+        with self._changed:
+            self._failures = 0 if error is None else self._failures + 1
+            self._last_error = self._last_error if error is None else error
 
 
 def _deliver(task: Task, error: Exception, now: float) -> None:

@@ -1,0 +1,1 @@
+"""Accepted work, its order, and the engines that do it."""
