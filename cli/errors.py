@@ -1,5 +1,6 @@
 """Errors of the command line, and the one place that turns errors into a line and an exit code."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,8 @@ from rich.markup import escape
 FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
+# EX_SOFTWARE of sysexits.h.
+DEFECT = 70
 
 # What the extra `train` installs, by the names that are imported.
 _TRAINING_PACKAGES = frozenset({
@@ -17,6 +20,15 @@ _TRAINING_PACKAGES = frozenset({
     "scipy", "sklearn", "tensorboard", "tensorboardX", "torch", "torchvision", "tqdm", "transformers",
     "wandb",
 })  # fmt: skip
+
+
+_traced = False
+
+
+def show_traces(wanted: bool) -> None:
+    """Print where an error came from, before its line, for the rest of this process (`--debug`)."""
+    global _traced
+    _traced = wanted
 
 
 class CommandError(Exception):
@@ -32,8 +44,8 @@ class CommandError(Exception):
 def reported() -> Iterator[None]:
     """Turn expected errors into `error: …` and `hint: …` on stderr and an exit code.
 
-    Exit codes: 1 for a failure, 2 for wrong usage or settings, 3 for a service that cannot be reached.
-    Unexpected errors keep their trace: they are defects, not answers.
+    Exit codes: 1 for a failure, 2 for wrong usage or settings, 3 for a service that cannot be reached, 70 for
+    an error that nobody expected, which is a defect. Traces are printed under `--debug` alone.
     """
     from inference.errors import InferenceError
     from model_store.errors import StoreError
@@ -53,6 +65,11 @@ def reported() -> Iterator[None]:
         raise _exit(error, "its results stay; pass another --out for another study") from error
     except (ServiceError, StoreError, InferenceError, TrainerError, OSError) as error:
         raise _exit(error) from error
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:
+        hint = "this is a defect of Atelier: `atelier --debug …` prints where it happened"
+        raise _exit(error, hint, DEFECT, prefix=f"{type(error).__name__}: ") from error
 
 
 @contextmanager
@@ -69,9 +86,11 @@ def training_extra(extra: str = "train") -> Iterator[None]:
         raise
 
 
-def _exit(error: Exception, hint: str = "", code: int = FAILED) -> typer.Exit:
-    """Print an error and its hint on stderr; the exit to raise."""
-    message = str(error)
+def _exit(error: Exception, hint: str = "", code: int = FAILED, prefix: str = "") -> typer.Exit:
+    """Print an error and its hint on stderr, after its trace where traces are wanted; the exit to raise."""
+    if _traced:
+        traceback.print_exception(error)
+    message = f"{prefix}{error}"
     if isinstance(error, OSError) and error.filename is not None:
         message = f"{error.filename}: {error.strerror}"
     console = Console(stderr=True, soft_wrap=True)

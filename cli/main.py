@@ -23,10 +23,11 @@ from cli import (
 )
 from cli.command import command
 from cli.demo import command as demo
+from cli.doctor import doctor
+from cli.errors import show_traces
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,  # locals may hold pictures and secrets
 )
 
@@ -48,8 +49,10 @@ def atelier(
         Path | None,
         Option(help="File with the token to show to services. Default: ATELIER_PEER_TOKEN_FILE."),
     ] = None,
+    debug: Annotated[bool, Option("--debug", help="Print the trace of an error before its line.")] = False,
 ) -> None:
     """Train, publish and serve visual judgement: which artwork is better, which garment belongs here."""
+    show_traces(debug)
     security.choose(
         peer_ca=tls_ca, peer_certificate=tls_certificate, peer_key=tls_key, peer_token_file=token_file
     )
@@ -57,6 +60,7 @@ def atelier(
 
 command(app)(demo.demo)
 command(app)(up.up)
+command(app)(doctor)
 command(app)(up.health)
 command(app)(up.gpu)
 command(app)(rank.rank)

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -82,6 +83,22 @@ def back_up(root: Path, out: Path, *, report: Report = _discard) -> CatalogBacku
         checkpoint("before backup")
         rename(staged, out)
     return made
+
+
+def examine(root: Path) -> CatalogBackup:
+    """What a backup of the catalog in `root` would hold, every row and picture checked; it is only read.
+
+    The database is copied aside to be read at rest, as for a backup; pictures are read where they are.
+    Raises CatalogError, DamagedCatalog, DiskFull, OSError: as `back_up`.
+    """
+    root = root.absolute()
+    with translated(opening=True), tempfile.TemporaryDirectory(prefix="atelier-") as folder:
+        _copy_database(root / FILE, Path(folder, FILE))
+        with _reading(Path(folder, FILE)) as connection:
+            held, digests = _describe(connection, Path(folder)), _pictures_of(connection)
+        for digest in digests:
+            _check_picture(root / PICTURES / digest[:2] / digest)
+    return held
 
 
 def restore(backup: Path, root: Path, *, report: Report = _discard) -> CatalogBackup:
@@ -199,10 +216,17 @@ def _place_pictures(source: Path, target: Path, digests: Iterable[str], report: 
     for digest, path in pairs:
         path.parent.mkdir(exist_ok=True)
         _link_or_copy(source / digest[:2] / digest, path)
-    for done, (digest, path) in enumerate(pairs, 1):
-        if hash_file(path) != digest:
-            raise DamagedCatalog(f"picture {digest[:12]} is not what was stored: its hash differs")
+    for done, (_, path) in enumerate(pairs, 1):
+        _check_picture(path)
         report(done, len(pairs))
+
+
+def _check_picture(path: Path) -> None:
+    """Raises DamagedCatalog: if a picture is missing, or its bytes are not those that its name states."""
+    if path.is_symlink() or not path.is_file():
+        raise DamagedCatalog(f"picture {path.name[:12]} is missing")
+    if hash_file(path) != path.name:
+        raise DamagedCatalog(f"picture {path.name[:12]} is not what was stored: its hash differs")
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

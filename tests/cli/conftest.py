@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli import security
+from cli import errors, security
 from model_store.store import Draft, ModelStore
 from tests.cli.fakes import FakeServices, fake_services
 
@@ -19,6 +19,7 @@ def chosen_files() -> Iterator[None]:
     """What a command chose in this process is no choice of the next test."""
     yield
     security.choose()
+    errors.show_traces(False)
 
 
 @pytest.fixture

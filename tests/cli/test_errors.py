@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 import typer
 
-from cli.errors import FAILED, UNREACHABLE, USAGE, CommandError, reported, training_extra
+from cli.errors import (
+    DEFECT,
+    FAILED,
+    UNREACHABLE,
+    USAGE,
+    CommandError,
+    reported,
+    show_traces,
+    training_extra,
+)
 from inference.errors import InferenceError
 from model_store.errors import StoreError
 from services.runtime.errors import InvalidArgument, Unavailable
@@ -73,11 +82,38 @@ def test_brackets_in_a_message_are_kept(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err.splitlines() == ["error: no file [red]a[/red].png", "hint: try [b]"]
 
 
-@pytest.mark.parametrize("error", [ValueError("defect"), KeyError("defect")])
-def test_a_defect_keeps_its_trace(error: Exception) -> None:
-    """Errors that no command expects pass through."""
-    with pytest.raises(type(error)), reported():
+@pytest.mark.parametrize("error", [ValueError("broken"), RuntimeError("broken")])
+def test_a_defect_is_a_line_too(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error that no command expects has an exit code of its own, and a hint at its trace."""
+    with pytest.raises(typer.Exit) as exited, reported():
         raise error
+
+    assert exited.value.exit_code == DEFECT
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"error: {type(error).__name__}: broken"
+    assert lines[1].startswith("hint: ")
+    assert "--debug" in lines[1]
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("error", [CommandError("bad"), OSError("bad"), ValueError("bad")])
+def test_debug_prints_the_trace_first(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under --debug every error shows where it was raised, before its line."""
+    show_traces(True)
+    with pytest.raises(typer.Exit), reported():
+        raise error
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert "test_debug_prints_the_trace_first" in lines[1] + lines[2] + lines[3]
+    assert any(line.startswith("error: ") for line in lines)
+
+
+@pytest.mark.parametrize("ending", [typer.Exit(4), typer.Abort(), typer.BadParameter("bad")])
+def test_an_ending_that_a_command_chose_is_kept(ending: Exception) -> None:
+    """What typer itself turns into an exit code passes through."""
+    with pytest.raises(type(ending)), reported():
+        raise ending
 
 
 @pytest.mark.parametrize("name", ["torch", "lightning.pytorch", "optuna"])

@@ -19,7 +19,7 @@ _DANGLING = re.compile(r"(Its|Of|That|This|It|They)\b")
 _DIALECT = re.compile(r"\b(told|tells?|not to be had|affair|nobody)\b")
 # Options that do nothing when they are left out, and those that exclude one another.
 _NO_DEFAULT = {"--save", "--expect", "--min-probability", "--kfashion", "--attributes"}
-_NO_DEFAULT |= {"--images", "--image", "--licence"}
+_NO_DEFAULT |= {"--images", "--image", "--licence", "--install-completion", "--show-completion"}
 
 
 def _walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -41,7 +41,7 @@ def _parameters() -> Iterator[tuple[str, Any, str]]:
 def test_every_noun_and_verb_is_reached() -> None:
     """The walk sees the whole command line, so that what follows holds for all of it."""
     assert {words.split()[0] for words in VERBS} == {
-        "demo", "up", "health", "gpu", "rank", "compare", "score", "recommend", "bestsellers",
+        "demo", "up", "doctor", "health", "gpu", "rank", "compare", "score", "recommend", "bestsellers",
         "feedback", "trends", "samples", "catalog", "index",
         "models", "artwork", "fashion", "items", "encoders", "certificates", "tokens",
     }  # fmt: skip
@@ -102,6 +102,16 @@ def test_help_needs_no_service_and_no_store(runner: CliRunner, words: str) -> No
 
     assert run.exit_code == 0
     assert re.search(f"Usage: .*{words}", run.stdout)
+
+
+def test_a_shell_completes_nouns_and_verbs(runner: CliRunner) -> None:
+    """What typer installs for a shell completes commands; it needs no service."""
+    script = runner.invoke(app, ["--show-completion", "bash"], prog_name="atelier")
+    words = {"COMP_WORDS": "atelier catalog im", "COMP_CWORD": "2", "_ATELIER_COMPLETE": "complete_bash"}
+    run = runner.invoke(app, [], prog_name="atelier", env=words)
+
+    assert "complete -o default -F _atelier_completion atelier" in script.stdout
+    assert run.stdout.split() == ["import"]
 
 
 def test_a_key_without_its_certificate_is_a_usage_error(runner: CliRunner) -> None:

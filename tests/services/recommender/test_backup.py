@@ -11,7 +11,7 @@ import pytest
 from atelier.recommender.v1 import insight_pb2
 
 from model_store.durable import observing
-from services.recommender.backup import back_up, move_entries, restore
+from services.recommender.backup import back_up, examine, move_entries, restore
 from services.recommender.catalog.store import Catalog
 from services.recommender.errors import CatalogError, CatalogHeld, DamagedCatalog, NewerSchema
 from tests.services.recommender.conftest import until
@@ -269,3 +269,22 @@ def test_a_volume_is_filled_with_the_database_last(stocked, tmp_path):
 
     with closing(Catalog(tmp_path / "volume")) as catalog:
         assert catalog.counts("fashion") == (16, 1)
+
+
+def test_a_served_catalog_can_be_examined(stocked, tmp_path):
+    """Rows and pictures are counted and checked while it serves; a damaged or missing picture is named."""
+    root = tmp_path / "catalogue"
+    held = examine(root)
+
+    assert (held.item_count, held.picture_count) == (len(stocked.list().items), 15)
+    picture = next(path for path in (root / "pictures").rglob("*") if path.is_file())
+    content = picture.read_bytes()
+    picture.chmod(0o644)
+    picture.write_bytes(b"other")
+    with pytest.raises(DamagedCatalog, match="is not what was stored"):
+        examine(root)
+    picture.unlink()
+    with pytest.raises(DamagedCatalog, match="is missing"):
+        examine(root)
+    picture.write_bytes(content)
+    assert examine(root) == held
