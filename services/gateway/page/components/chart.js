@@ -1,5 +1,5 @@
 import { html, useEffect, useRef } from '../html.js';
-import { compact, language } from '../i18n/index.js';
+import { clock, compact, date, language, moment } from '../i18n/index.js';
 import { shownTheme } from '../state/settings.js';
 
 /** @typedef {{ label: string, values: (number|null)[], isDashed?: boolean }} Series */
@@ -9,13 +9,13 @@ const variable = (name) => getComputedStyle(document.documentElement).getPropert
 
 /**
  * Curves over one axis, drawn by uPlot, which is loaded with the first chart.
- * @param {{ title: string, x: number[], series: Series[], isTime?: boolean, isLog?: boolean, height?: number }} properties
+ * @param {{ title: string, x: number[], xLabel: string, series: Series[], isTime?: boolean, height?: number }} properties  x: seconds since 1970 where isTime
  */
-export function Chart({ title, x, series, isTime = false, isLog = false, height = 220 }) {
+export function Chart({ title, x, xLabel, series, isTime = false, height = 220 }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   const plot = useRef(/** @type {any} */ (null));
   const look = shownTheme.use();
-  const shape = JSON.stringify([series.map((each) => [each.label, each.isDashed]), isTime, isLog, height, look, language.use()]);
+  const shape = JSON.stringify([series.map((each) => [each.label, each.isDashed]), isTime, height, look, language.use()]);
 
   useEffect(() => {
     let isGone = false;
@@ -23,7 +23,7 @@ export function Chart({ title, x, series, isTime = false, isLog = false, height 
     import('../vendor/uplot.js').then(({ default: UPlot }) => {
       if (isGone) return;
       const size = () => ({ width: Math.max(160, element.current.clientWidth), height });
-      const options = { ...size(), ...appearance(UPlot, series, isTime, isLog) };
+      const options = { ...size(), ...appearance(series, xLabel, isTime) };
       plot.current = new UPlot(options, [x, ...series.map((each) => each.values)], element.current);
       observer = new ResizeObserver(() => plot.current?.setSize(size()));
       observer.observe(element.current);
@@ -46,16 +46,21 @@ export function Chart({ title, x, series, isTime = false, isLog = false, height 
   </figure>`;
 }
 
-function appearance(UPlot, series, isTime, isLog) {
-  const axis = { stroke: variable('--muted'), grid: { stroke: variable('--line'), width: 1 }, ticks: { stroke: variable('--line'), width: 1 }, font: '12px system-ui' };
+function appearance(series, xLabel, isTime) {
+  const axis = { stroke: variable('--muted'), grid: { stroke: variable('--line'), width: 1 }, ticks: { stroke: variable('--line'), width: 1 }, font: '12px Inter, system-ui, sans-serif' };
+  const label = isTime ? instant : compact;
   return {
     legend: { live: true },
     cursor: { points: { size: 6 }, drag: { x: true, y: false } },
-    scales: { x: { time: isTime }, y: isLog ? { distr: 3 } : {} },
-    axes: [axis, { ...axis, size: 56, values: (_, splits) => splits.map((each) => (each === null ? '' : compact(each))) }],
-    series: [{ value: (_, value) => (value === null ? '–' : isTime ? new Date(value * 1000).toLocaleTimeString() : compact(value)) }, ...series.map(curve)],
+    scales: { x: { time: isTime } },
+    axes: [isTime ? { ...axis, space: 80, values: (_, splits, __, ___, step) => splits.map((at) => tick(at, step)) } : axis, { ...axis, size: 50, values: (_, splits) => splits.map((each) => (each === null ? '' : compact(each))) }],
+    series: [{ label: xLabel, value: (_, value) => (value === null ? '–' : label(value)) }, ...series.map(curve)],
   };
 }
+
+const DAY_S = 86_400;
+const tick = (at, step) => (step >= DAY_S ? date(at * 1000) : clock(at * 1000));
+const instant = (at) => moment(at * 1000);
 
 function curve({ label, isDashed }, place) {
   const colour = variable(`--series-${(place % SERIES_COLOURS) + 1}`);

@@ -52,7 +52,7 @@ function Why({ explanation, partNames }) {
     </ul>`}
     ${parts.length > 1 && html`<details class="parts">
       <summary class="small">${t('card.why')}</summary>
-      <ul>${parts.map((part) => html`<li key=${part.name} class="small"><span class="clip">${part.name}</span><span class="mono">${part.share >= 0 ? '+' : '−'}${number(Math.abs(part.share), 2)}</span></li>`)}</ul>
+      <ul>${parts.map((part) => html`<li key=${part.name} class="small"><span class="clip">${part.name}</span><span>${part.share >= 0 ? '+' : '−'}${number(Math.abs(part.share), 2)}</span></li>`)}</ul>
     </details>`}
   </div>`;
 }

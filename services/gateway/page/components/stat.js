@@ -18,7 +18,7 @@ export function Bar({ label, share, text, place = 1 }) {
   return html`<div class="bar">
     <span class="bar-label clip">${label}</span>
     <span class="bar-track"><span style=${{ width, background: `var(--series-${place})` }} /></span>
-    <span class="bar-text mono">${text}</span>
+    <span class="bar-text">${text}</span>
   </div>`;
 }
 

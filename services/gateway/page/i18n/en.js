@@ -73,11 +73,15 @@ export default {
   'catalog.upload': 'Upload',
   'catalog.upload_title': 'New item',
 
+  'chart.difference': 'Difference',
+  'chart.epoch': 'Epoch',
   'chart.learning_rate': 'Learning rate',
   'chart.loss': 'Loss',
   'chart.metrics': 'Metrics',
   'chart.norm': 'Norms',
   'chart.similarity': 'Similarity',
+  'chart.time': 'Time',
+  'chart.week': 'Week of',
 
   'copy.curl': 'curl',
   'copy.done': 'Copied',
@@ -88,6 +92,18 @@ export default {
   'copy.title': 'The same from elsewhere',
 
   'drop.hint': 'JPEG, PNG or WEBP, up to 10 MiB',
+
+  'field.category': 'Category',
+  'field.collar': 'Collar',
+  'field.colour': 'Colour',
+  'field.detail': 'Detail',
+  'field.length': 'Length',
+  'field.material': 'Material',
+  'field.neckline': 'Neckline',
+  'field.print': 'Print',
+  'field.silhouette': 'Silhouette',
+  'field.sleeve': 'Sleeve',
+  'field.style': 'Style',
 
   'filter.clear': 'Clear the filter',
   'filter.in_stock': 'Only in stock',
@@ -131,7 +147,6 @@ export default {
   'latency.title': 'Latency now',
 
   'models.confirm': 'Promote v{version}?',
-  'models.derived': 'from v{version}',
   'models.empty': 'No models are published',
   'models.empty_hint': '`atelier models defaults` publishes those that come with Atelier.',
   'models.history': 'History: {versions}',

@@ -22,6 +22,9 @@ export function t(key, values = {}) {
 
 const locale = () => (language.get() === 'ko' ? 'ko-KR' : 'en-GB');
 
+/** Whether there is a text. @param {string} key */
+export const has = (key) => key in en;
+
 /** @param {number|null|undefined} value @param {number} [digits] */
 export function number(value, digits = 0) {
   if (value === null || value === undefined || Number.isNaN(Number(value))) return '–';
@@ -42,12 +45,15 @@ export const percent = (share, digits = 0) =>
 /** @param {number} ms */
 export const milliseconds = (ms) => (ms ? `${number(ms, ms < 10 ? 1 : 0)} ms` : '–');
 
-/** @param {string} time of RFC 3339 */
+/** @param {string|number} time of RFC 3339, or milliseconds since 1970 */
 export function date(time) {
   return time ? new Date(time).toLocaleDateString(locale(), { year: 'numeric', month: 'short', day: 'numeric' }) : '–';
 }
 
-/** @param {string} time of RFC 3339 */
+/** @param {string|number} time as in `date` */
+export const clock = (time) => new Date(time).toLocaleTimeString(locale(), { hour12: false });
+
+/** @param {string|number} time as in `date` */
 export function moment(time) {
   return time ? new Date(time).toLocaleString(locale(), { dateStyle: 'medium', timeStyle: 'short' }) : '–';
 }

@@ -73,11 +73,15 @@ export default {
   'catalog.upload': '올리기',
   'catalog.upload_title': '새 상품',
 
+  'chart.difference': '점수 차이',
+  'chart.epoch': '에폭',
   'chart.learning_rate': '학습률',
   'chart.loss': '손실',
   'chart.metrics': '지표',
   'chart.norm': '노름',
   'chart.similarity': '유사도',
+  'chart.time': '시각',
+  'chart.week': '주',
 
   'copy.curl': 'curl',
   'copy.done': '복사했습니다',
@@ -88,6 +92,18 @@ export default {
   'copy.title': '다른 곳에서 같은 요청 보내기',
 
   'drop.hint': 'JPEG, PNG, WEBP · 최대 10 MiB',
+
+  'field.category': '카테고리',
+  'field.collar': '칼라',
+  'field.colour': '색상',
+  'field.detail': '디테일',
+  'field.length': '기장',
+  'field.material': '소재',
+  'field.neckline': '넥라인',
+  'field.print': '프린트',
+  'field.silhouette': '실루엣',
+  'field.sleeve': '소매',
+  'field.style': '스타일',
 
   'filter.clear': '필터 지우기',
   'filter.in_stock': '재고 있는 상품만',
@@ -131,7 +147,6 @@ export default {
   'latency.title': '실시간 응답 시간',
 
   'models.confirm': 'v{version}을 배포할까요?',
-  'models.derived': 'v{version}에서 파생',
   'models.empty': '게시된 모델이 없습니다',
   'models.empty_hint': '`atelier models defaults`로 기본 모델을 게시하세요.',
   'models.history': '이력: {versions}',

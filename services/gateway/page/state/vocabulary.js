@@ -1,6 +1,6 @@
 // The words of the collection's lead: what an attribute query, a filter or a form can offer, and what they are called.
 import { api } from '../api.js';
-import { language } from '../i18n/index.js';
+import { has, language, t } from '../i18n/index.js';
 import { signal } from './signal.js';
 import { connection } from './services.js';
 
@@ -47,7 +47,9 @@ const shown = (display, fallback) => display?.[language.get()] || display?.en ||
 export const fieldOf = (name) => vocabulary.get().fields.find((field) => field.name === name);
 
 /** @param {string} name */
-export const fieldLabel = (name) => shown(fieldOf(name)?.display, name);
+export const fieldLabel = (name) => shown(fieldOf(name)?.display, has(`field.${name}`) ? t(`field.${name}`) : capitalised(name));
+
+const capitalised = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll('_', ' ');
 
 /** @param {string} field @param {unknown} word */
 export function wordLabel(field, word) {

@@ -42,7 +42,8 @@ function Curves({ points }) {
     }));
     return { x: points.map((point) => point.at), series };
   }, [points]);
-  return html`<${Chart} title=${t('latency.chart')} x=${columns.x} series=${columns.series} isTime height=${180} />`;
+  if (points.length < 2) return html`<${Skeleton} kind="chart" />`;
+  return html`<${Chart} title=${t('latency.chart')} x=${columns.x} xLabel=${t('chart.time')} series=${columns.series} isTime height=${180} />`;
 }
 
 function Routes({ routes }) {

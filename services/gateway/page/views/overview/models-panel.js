@@ -35,7 +35,7 @@ function ModelCard({ model, canChange, reload }) {
   const expect = production?.version ?? 0;
   const promote = (version) =>
     move(() => api.promote(model.name, PRODUCTION, { version, expect }), t('models.promoted', { name: model.name, version }));
-  const rollback = () => move(() => api.rollback(model.name, PRODUCTION), t('models.rolled_back', { name: model.name }));
+  const rollback = () => move(() => api.rollback(model.name, PRODUCTION, { expect }), t('models.rolled_back', { name: model.name }));
   return html`<article class="model" data-model=${model.name}>
     <div class="model-line">
       <div><h3>${model.name}</h3>
@@ -72,11 +72,13 @@ function Versions({ model, canChange, onPromote }) {
   const [asked, setAsked] = useState(0);
   const aliasesOf = (version) => Object.entries(model.aliases || {}).filter(([, alias]) => alias.version === version).map(([name]) => name);
   return html`<ul class="rows">
-    ${model.versions.map(({ version, precision, created_at, derived_from }) => html`<li key=${version}>
-      <span><span class="strong">v${version}</span> <span class="muted small">${precision} · ${moment(created_at)}${derived_from ? ` · ${t('models.derived', { version: derived_from })}` : ''}</span></span>
+    ${[...model.versions].reverse().map(({ version, precision, created_at, problem }) => html`<li key=${version}>
+      <span><span class="strong">v${version}</span> ${problem
+        ? html`<span class="small bad">${problem}</span>`
+        : html`<span class="muted small">${precision} · ${moment(created_at)}</span>`}</span>
       <span class="row">
         ${aliasesOf(version).map((name) => html`<${Pill} key=${name} tone=${name === PRODUCTION ? 'good' : 'calm'}>${name}<//>`)}
-        ${canChange && !aliasesOf(version).includes(PRODUCTION) && (asked === version
+        ${canChange && !problem && !aliasesOf(version).includes(PRODUCTION) && (asked === version
           ? html`<button type="button" onClick=${() => { setAsked(0); onPromote(version); }}>${t('models.confirm', { version })}</button>`
           : html`<button type="button" class="quiet" onClick=${() => setAsked(version)}>${t('models.promote')}</button>`)}
       </span>
@@ -85,8 +87,8 @@ function Versions({ model, canChange, onPromote }) {
 }
 
 function History({ alias, canChange, onRollback }) {
-  const versions = (alias?.history || []).map((each) => (typeof each === 'object' ? each.version : each));
-  const before = versions.filter((version) => version !== alias?.version);
+  const before = (alias?.history || []).map(({ version }) => version);
+  const versions = [...before].reverse().concat(alias?.version ?? []).slice(-6);
   if (!before.length) return canChange ? null : html`<p class="muted small">${t('models.read_only')}</p>`;
   return html`<div class="row between">
     <span class="muted small">${t('models.history', { versions: versions.map((version) => `v${version}`).join(' → ') })}</span>

@@ -25,11 +25,13 @@ export function Overview() {
     </div>
     <${Kpis} kpis=${kpis} index=${index} />
     <div class="columns">
-      <${ModelsPanel} />
+      <div class="stack">
+        <${ModelsPanel} />
+        <${IndexPanel} index=${index} collection=${name} />
+      </div>
       <div class="stack">
         <${ServicesPanel} />
         <${LatencyPanel} />
-        <${IndexPanel} index=${index} collection=${name} />
       </div>
     </div>
   <//>`;

@@ -1,5 +1,5 @@
 import { html, useMemo } from '../../html.js';
-import { compact, number, percent, t } from '../../i18n/index.js';
+import { compact, language, number, percent, t } from '../../i18n/index.js';
 import { api } from '../../api.js';
 import { Chart } from '../../components/chart.js';
 import { Panel } from '../../components/stat.js';
@@ -12,7 +12,7 @@ export function Calibration({ answer }) {
   const { temperature, tie_margin: margin, uncertainty_weight: weight, models } = answer;
   const head = models?.[0];
   const curve = useMemo(() => curveOf(temperature), [temperature]);
-  const series = useMemo(() => [{ label: t('rank.probability'), values: curve.y }], [curve]);
+  const series = useMemo(() => [{ label: t('rank.probability'), values: curve.y }], [curve, language.use()]);
   if (!temperature) return null;
   return html`<${Panel} title=${t('rank.calibration')}>
     <p class="muted small">${t('rank.calibration_lead')}</p>
@@ -21,7 +21,7 @@ export function Calibration({ answer }) {
       <div><dt>${t('rank.tie_margin')}</dt><dd>${number(margin, 3)}</dd></div>
       <div><dt>${t('rank.uncertainty_weight')}</dt><dd>${compact(weight ?? 0)}</dd></div>
     </dl>
-    <${Chart} title=${t('rank.curve')} x=${curve.x} series=${series} height=${180} />
+    <${Chart} title=${t('rank.curve')} x=${curve.x} xLabel=${t('chart.difference')} series=${series} height=${180} />
     ${head && html`<${CardFigures} head=${head} />`}
   <//>`;
 }
@@ -36,13 +36,13 @@ function curveOf(temperature) {
 function CardFigures({ head }) {
   const { data } = useResource((signal) => api.models(signal), []);
   const version = data?.models.find((model) => model.name === head.name)?.versions.find((each) => each.version === head.version);
-  const figures = (version?.metrics?.card?.figures || []).filter(({ value }) => typeof value === 'number');
+  const figures = (version?.card?.figures || []).filter(({ value }) => typeof value === 'number');
   if (!figures.length) return null;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('rank.card')}><table>
     <thead><tr><th>${t('rank.card')}</th><th class="end">${t('rank.card_value')}</th><th class="end">${t('rank.card_range')}</th></tr></thead>
     <tbody>${figures.map((figure) => html`<tr key=${figure.name}>
-      <td>${figure.name}</td><td class="end mono">${percent(figure.value, 1)}</td>
-      <td class="end mono muted">${figure.low === undefined ? '–' : `${percent(figure.low, 1)} – ${percent(figure.high, 1)}`}</td>
+      <td>${figure.name}</td><td class="end">${percent(figure.value, 1)}</td>
+      <td class="end muted">${figure.low === undefined ? '–' : `${percent(figure.low, 1)} – ${percent(figure.high, 1)}`}</td>
     </tr>`)}</tbody>
   </table></div>`;
 }

@@ -36,7 +36,7 @@ function Row({ placement, candidate, share, isTied, onRemove }) {
       <span class="strong clip">${placement.id}</span>
       <span class="meter" aria-hidden="true"><span style=${{ width: `${4 + share * 96}%` }} /></span>
       <span class="row small muted">
-        <span>${t('rank.score')} <span class="mono">${number(score, 2)}</span>${uncertainty !== undefined && ` ± ${number(uncertainty, 2)}`}</span>
+        <span>${t('rank.score')} <span>${number(score, 2)}</span>${uncertainty !== undefined && ` ± ${number(uncertainty, 2)}`}</span>
         ${isTied && html`<${Pill} tone="warn">${t('rank.tied', { group: placement.tie_group })}<//>`}
       </span>
       ${probability !== undefined && html`<span class="small muted over-next">${abstained ? t('rank.abstained', { share: percent(probability) }) : t('rank.over_next', { share: percent(probability) })}</span>`}

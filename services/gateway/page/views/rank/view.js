@@ -32,7 +32,6 @@ function remove(gone) {
 
 const optionsFor = (list, minProbability) => ({
   include_pairwise: list.length <= MOST_PAIRWISE,
-  no_store: true,
   ...(minProbability > 0.5 && { min_probability: minProbability }),
 });
 
@@ -88,7 +87,7 @@ function Answer({ answer, list }) {
 
 function snippets(list, options) {
   const files = list.length ? list.map(({ file }) => file) : [{ name: 'a.png' }, { name: 'b.png' }];
-  const message = { candidates: files.map(({ name }) => ({ id: name, image: new PictureFile(name) })), options };
+  const message = { candidates: files.map(({ name }) => ({ id: name, image: new PictureFile(name) })), options: { ...options, no_store: true } };
   return {
     curl: curl('POST', '/api/rank', { request: options, pictures: files.map((file) => ['images', file]) }),
     python: python({ service: 'ranker', module: 'ranker_pb2', request: 'RankRequest', message, call: 'client.rank(request.candidates, request.options)' }),

@@ -1,11 +1,11 @@
 import { classes, html, useMemo, useState } from '../../html.js';
-import { percent, t } from '../../i18n/index.js';
+import { language, percent, t } from '../../i18n/index.js';
 import { api } from '../../api.js';
 import { Chart } from '../../components/chart.js';
 import { Empty, Loaded, Skeleton } from '../../components/states.js';
 import { Bar, Panel } from '../../components/stat.js';
 import { useResource } from '../../state/resource.js';
-import { fieldLabel, wordLabel } from '../../state/vocabulary.js';
+import { fieldLabel, vocabulary, wordLabel } from '../../state/vocabulary.js';
 
 const WORDS = 6;
 const CURVES = 5;
@@ -39,7 +39,7 @@ export function Trends({ trends }) {
   <//>`;
 }
 
-/** How the words of a field do over time, among what customers took up. */
+/** How the words of a field do over time: among what customers took up or, before that, among what was released. */
 export function TimeTrends({ collection }) {
   const resource = useResource((signal) => api.trends({ collection, days: 90, period_days: 7 }, signal), [collection]);
   return html`<${Panel} title=${t('trends.time_title')}>
@@ -52,16 +52,15 @@ function TimeChart({ data }) {
   const [chosen, setChosen] = useState('');
   const field = fields.includes(chosen) ? chosen : fields[0];
   const x = useMemo(() => data.period_starts.map((at) => Date.parse(at) / 1000), [data]);
+  const words = vocabulary.use();
   const series = useMemo(() => {
     const own = data.series.filter((each) => each.field === field).slice(0, CURVES);
-    return own.map((each) => ({ label: wordLabel(field, each.value), values: shares(each) }));
-  }, [data, field]);
+    const kind = own.some(({ taken_share }) => taken_share.some((share) => share > 0)) ? 'taken_share' : 'released_share';
+    return own.map((each) => ({ label: wordLabel(field, each.value), values: each[kind] }));
+  }, [data, field, words, language.use()]);
   if (!fields.length) return html`<${Empty} icon="training" title=${t('trends.no_time')} hint=${t('trends.no_time_hint')} />`;
   return html`<div>
     <${FieldTabs} fields=${fields} field=${field} onField=${setChosen} />
-    <${Chart} title=${t('trends.time_chart', { field: fieldLabel(field) })} x=${x} series=${series} isTime />
+    <${Chart} title=${t('trends.time_chart', { field: fieldLabel(field) })} x=${x} xLabel=${t('chart.week')} series=${series} isTime />
   </div>`;
 }
-
-/** Among what was taken up or, before there is feedback, among what was released. */
-const shares = ({ taken_share, released_share }) => (taken_share.some((share) => share > 0) ? taken_share : released_share);

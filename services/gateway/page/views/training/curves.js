@@ -18,7 +18,7 @@ export function Curves({ runs }) {
   const charts = useMemo(() => CHARTS.map(({ name }) => chartOf(name, runs)).filter(({ series }) => series.length), [runs]);
   return html`<${Panel} title=${t('training.curves')}>
     ${charts.length === 0 && html`<${Empty} icon="training" title=${t('training.no_curves')} />`}
-    <div class="chart-grid">${charts.map(({ name, x, series }) => html`<${Chart} key=${name} title=${t(`chart.${name}`)} x=${x} series=${series} />`)}</div>
+    <div class="chart-grid">${charts.map(({ name, x, series }) => html`<${Chart} key=${name} title=${t(`chart.${name}`)} x=${x} xLabel=${t('chart.epoch')} series=${series} />`)}</div>
   <//>`;
 }
 

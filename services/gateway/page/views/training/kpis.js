@@ -41,7 +41,7 @@ function Comparison({ runs }) {
     <div class="scroll" tabindex="0" role="region" aria-label=${t('training.compared')}><table>
       <thead><tr><th>${t('training.figure')}</th>${runs.map(({ runId }) => html`<th key=${runId} class="end">${runId}</th>`)}</tr></thead>
       <tbody>
-        <tr><td>${t('training.progress')}</td>${runs.map(({ runId, document }) => html`<td key=${runId} class="end mono">${percent(document.kpi.progress)}</td>`)}</tr>
+        <tr><td>${t('training.progress')}</td>${runs.map(({ runId, document }) => html`<td key=${runId} class="end">${percent(document.kpi.progress)}</td>`)}</tr>
         ${names.map((name) => html`<${Row} key=${name} name=${name} runs=${runs} />`)}
       </tbody>
     </table></div>
@@ -50,7 +50,7 @@ function Comparison({ runs }) {
 
 function Row({ name, runs }) {
   const values = runs.map(({ document }) => document.kpi.metrics?.[name]);
-  return html`<tr><td>${metricName(name)}</td>${values.map((value, place) => html`<td key=${runs[place].runId} class="end mono">${compact(value ?? undefined)}</td>`)}</tr>`;
+  return html`<tr><td>${metricName(name)}</td>${values.map((value, place) => html`<td key=${runs[place].runId} class="end">${compact(value ?? undefined)}</td>`)}</tr>`;
 }
 
 /** @param {string} name as in `pair_accuracy_by_gap` */

@@ -22,7 +22,7 @@ export function Searches({ runId, searches }) {
       <ol class="strip" tabindex="0" aria-label=${t('training.found_for', { name: search.query.label })}>
         ${search.results.map((result) => html`<li key=${result.item_id} class=${classes('found', result.is_match && 'match')}>
           <${Picture} address=${address(result.image)} alt=${result.item_id} />
-          <span class="row between small"><span class="clip">${result.item_id}</span><span class="mono">${number(result.score, 2)}</span></span>
+          <span class="row between small"><span class="clip">${result.item_id}</span><span>${number(result.score, 2)}</span></span>
           ${result.is_match && html`<span class="small good">${t('training.match')}</span>`}
         </li>`)}
       </ol>

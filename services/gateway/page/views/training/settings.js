@@ -16,7 +16,7 @@ export function Settings({ runs }) {
     <div class="scroll tall" tabindex="0" role="region" aria-label=${t('training.settings')}><table>
       <thead><tr><th>${t('training.setting')}</th>${runs.map(({ runId }) => html`<th key=${runId}>${runs.length > 1 ? runId : t('training.value')}</th>`)}</tr></thead>
       <tbody>${rows.map((name) => html`<tr key=${name} class=${classes(runs.length > 1 && differs(name) && 'differs')}>
-        <td><code>${name}</code></td>${runs.map(({ runId, document }) => html`<td key=${runId} class="mono">${shown(document.hyperparams.settings?.[name])}</td>`)}
+        <td><code>${name}</code></td>${runs.map(({ runId, document }) => html`<td key=${runId}>${shown(document.hyperparams.settings?.[name])}</td>`)}
       </tr>`)}</tbody>
     </table></div>
   <//>`;
@@ -34,7 +34,7 @@ export function Tuning({ tuning }) {
       <thead><tr><th>#</th><th>${t('training.phase')}</th><th>${t('training.state')}</th><th class="end">${tuning.objective}</th><th>${t('training.settings')}</th></tr></thead>
       <tbody>${trials.map((trial) => html`<tr key=${`${trial.phase}${trial.number}`}>
         <td>${trial.number}</td><td>${trial.phase}</td><td><${Pill} tone=${TONES[trial.state] || 'calm'}>${trial.state}<//></td>
-        <td class="end mono">${compact(trial.value)}</td>
+        <td class="end">${compact(trial.value)}</td>
         <td class="small">${Object.entries(trial.settings || {}).map(([name, value]) => `${name.split('.').at(-1)} ${shown(value)}`).join(' · ')}</td>
       </tr>`)}</tbody>
     </table></div>
