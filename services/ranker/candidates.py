@@ -18,6 +18,7 @@ from model_store.store import Version
 from services.client.embedder import EmbeddedInputs
 from services.messages.contents import CallerVector
 from services.messages.replies import ItemFailure, StageTimes
+from services.runtime.admission.work_queue import AdmittedWork
 from services.runtime.errors import InvalidArgument, ServiceError
 
 Embed = Callable[[Sequence[bytes]], Awaitable[EmbeddedInputs]]
@@ -117,9 +118,13 @@ class CandidateSet:
     """The candidates of one request, added message by message; a picture is dropped once embedded.
 
     judged: the head's outputs for pictures of earlier requests, by digest; None to neither read nor keep any.
+    work: what it brings beside pictures.
     """
 
-    def __init__(self, head: Head, embed: Embed, judged: RecentVectors | None = None) -> None:
+    def __init__(
+        self, head: Head, embed: Embed, work: AdmittedWork, judged: RecentVectors | None = None
+    ) -> None:
+        self.work = work
         self.featured: list[FeaturedCandidate] = []
         self.failed: list[ItemFailure] = []
         self.ids: set[str] = set()

@@ -5,6 +5,7 @@ Legend: N candidates that have a score, D feature components.
 # ruff: noqa: ARG002, N802  # gRPC names the methods and what they are given
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
@@ -24,6 +25,7 @@ from services.ranker.candidates import Candidate, CandidateSet, FeaturedCandidat
 from services.ranker.models import RankerModels
 from services.ranker.ordering import pairwise, rank
 from services.ranker.settings import RankerSettings
+from services.runtime.admission.work_queue import AdmittedWork, WorkQueue
 from services.runtime.context import present_call
 from services.runtime.errors import to_service_error
 from services.runtime.limits import to_message
@@ -48,6 +50,7 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         self._embedder = embedder
         self._compute = compute
         self._settings = settings
+        self._work = WorkQueue(settings.ranker_queue_s, registry)
         self._judged_counts = Histogram(
             "atelier_judged_candidates", "Candidates judged at once.", buckets=_COUNTS, registry=registry
         )
@@ -65,8 +68,8 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         """Candidates from best to worst."""
         options = wire.read_options(request.options)
         wire.check_pairwise(options, len(request.candidates))
-        with self._keeper.hold() as release:
-            candidates = self._candidates(release.value, no_store=options.no_store)
+        with self._keeper.hold() as release, self._admit(request.candidates) as work:
+            candidates = self._candidates(release.value, work, no_store=options.no_store)
             read = await self._read(request.candidates, candidates)
             del request  # as large as what was read out of it, and nothing else needs it
             await candidates.add(read)
@@ -78,8 +81,8 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         """Candidates of several messages from best to worst; each is embedded before the next is read."""
         first = await anext(requests, ranker_pb2.RankStreamRequest())
         options = wire.read_options(first.options)
-        with self._keeper.hold() as release:
-            candidates = self._candidates(release.value, no_store=options.no_store, bulk=True)
+        with self._keeper.hold() as release, self._work.admit(0, math.inf) as work:
+            candidates = self._candidates(release.value, work, no_store=options.no_store, bulk=True)
             await candidates.add(await self._read(first.candidates, candidates))
             async for message in requests:
                 await candidates.add(await self._read(message.candidates, candidates))
@@ -90,10 +93,12 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
     async def Compare(self, request: ranker_pb2.CompareRequest, context: Any) -> ranker_pb2.CompareResponse:
         """P(a better than b) and the verdict; fails when either cannot be judged."""
         min_probability = wire.read_min_probability(request)
-        with self._keeper.hold() as release:
+        sides = (request.candidate_a, request.candidate_b)
+        with self._keeper.hold() as release, self._admit(sides) as work:
             models = release.value
-            candidates = self._candidates(models, no_store=request.no_store)
-            read = await self._read((request.candidate_a, request.candidate_b), candidates)
+            candidates = self._candidates(models, work, no_store=request.no_store)
+            read = await self._read(sides, candidates)
+            del sides
             del request
             await candidates.add(read)
             scored = await self._score(candidates, models)
@@ -104,8 +109,8 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
 
     async def Score(self, request: ranker_pb2.ScoreRequest, context: Any) -> ranker_pb2.ScoreResponse:
         """Scores in the order of the request, without ordering."""
-        with self._keeper.hold() as release:
-            candidates = self._candidates(release.value, no_store=request.no_store)
+        with self._keeper.hold() as release, self._admit(request.candidates) as work:
+            candidates = self._candidates(release.value, work, no_store=request.no_store)
             read, include = await self._read(request.candidates, candidates), request.include_embeddings
             del request
             await candidates.add(read)
@@ -133,9 +138,21 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         settings = self._settings
         return ranker_pb2.GetLimitsResponse(limits=to_message(settings.limits, settings.default_deadline_s))
 
-    def _candidates(self, models: RankerModels, *, no_store: bool, bulk: bool = False) -> CandidateSet:
+    def _candidates(
+        self, models: RankerModels, work: AdmittedWork, *, no_store: bool, bulk: bool = False
+    ) -> CandidateSet:
         embed = partial(self._embedder.pictures, version=models.backbone, no_store=no_store, bulk=bulk)
-        return CandidateSet(models.head, embed, None if no_store else models.judged)
+        return CandidateSet(models.head, embed, work, None if no_store else models.judged)
+
+    def _admit(self, messages: Sequence[ranker_pb2.Candidate]) -> AdmittedWork:
+        """The work of a request: of a small one none, it is done while others are counted.
+
+        Raises ResourceExhausted: if it would be late.
+        """
+        call = present_call()
+        assert call is not None
+        cost = 0 if call.message_bytes <= _INLINE_BYTES else wire.component_count(messages)
+        return self._work.admit(cost, call.remaining_s)
 
     async def _read(self, messages: Sequence[ranker_pb2.Candidate], earlier: CandidateSet) -> list[Candidate]:
         call, limits = present_call(), self._settings.limits
@@ -145,7 +162,12 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         if byte_count <= _INLINE_BYTES:
             return read()
         # On a thread: hashing 64 MiB would hold up every other call.
-        return await asyncio.get_running_loop().run_in_executor(self._compute, read)
+        reading = partial(asyncio.get_running_loop().run_in_executor, self._compute, read)
+        cost = wire.component_count(messages)
+        if not cost:
+            return await reading()
+        async with earlier.work.turn(cost):
+            return await reading()
 
     async def _ranking(
         self, candidates: CandidateSet, models: RankerModels, options: wire.RankOptions
@@ -202,8 +224,9 @@ class RankerServicer(ranker_pb2_grpc.RankerServiceServicer):
         if head.judges_at_once(len(featured)):
             judgement = head.judge(feature_ND)
         else:
-            loop = asyncio.get_running_loop()
-            judgement = await loop.run_in_executor(self._compute, head.judge, feature_ND)
+            async with candidates.work.turn(feature_ND.size, finishes=True):
+                loop = asyncio.get_running_loop()
+                judgement = await loop.run_in_executor(self._compute, head.judge, feature_ND)
         seconds = time.perf_counter() - started
         candidates.times += StageTimes(compute_ms=seconds * 1_000)
         self._judged_counts.observe(len(featured))

@@ -26,4 +26,6 @@ class RankerSettings(ServiceSettings):
     head_threads: int = Field(default=1, ge=0)
     # Memory for outputs of the head by picture, so that a known picture needs no embedder; 0 keeps none.
     ranker_recent_bytes: int = Field(default=64 * MIB, ge=0)
+    # Seconds of work on features that may wait; what comes then is rejected, as is what would be late.
+    ranker_queue_s: float = Field(default=2.0, gt=0)
     keep_alive_s: float = Field(default=60.0, gt=0)

@@ -109,6 +109,11 @@ def check_some(count: int, limits: Limits) -> None:
         )
 
 
+def component_count(messages: Sequence[ranker_pb2.Candidate]) -> int:
+    """Components of all features: what the time of the work on a message is proportional to."""
+    return sum(len(message.feature.values) for message in messages if message.HasField("feature"))
+
+
 def read_candidates(
     messages: Sequence[ranker_pb2.Candidate], limits: Limits, seen: set[str], offset: int, byte_count: int
 ) -> list[Candidate]:

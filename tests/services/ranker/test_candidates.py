@@ -6,13 +6,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from prometheus_client import CollectorRegistry
 
 from services.client.embedder import EmbeddedInputs
 from services.messages.contents import CallerVector
 from services.messages.replies import StageTimes
 from services.ranker.candidates import Candidate, CandidateSet, ScoredCandidates, digest
+from services.runtime.admission.work_queue import WorkQueue
 from services.runtime.errors import InvalidArgument
 
+WORK = WorkQueue(1.0, CollectorRegistry()).admit(0, 1.0)
 HEAD: Any = SimpleNamespace(accepts=("a" * 64,), dimension=2, version="artwork-head/1")
 
 
@@ -39,7 +42,7 @@ class Lengths:
 def test_equal_pictures_are_embedded_once() -> None:
     """Within a message and across messages; the times of the calls add up."""
     embed = Lengths()
-    candidates = CandidateSet(HEAD, embed)
+    candidates = CandidateSet(HEAD, embed, WORK)
 
     async def scenario() -> None:
         await candidates.add([candidate(0, b"abc"), candidate(1, b"abc")])
@@ -55,7 +58,7 @@ def test_equal_pictures_are_embedded_once() -> None:
 
 def test_what_cannot_be_judged_is_kept_with_its_error() -> None:
     """A picture, a feature and a content that is missing fail alone (S-5)."""
-    candidates = CandidateSet(HEAD, Lengths())
+    candidates = CandidateSet(HEAD, Lengths(), WORK)
     missing = InvalidArgument("no content", reason="NO_CONTENT")
 
     asyncio.run(
