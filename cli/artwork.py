@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from cli.command import Json, Places, Resume, SplitSeed, TrainingChanges, training_command
+from cli.command import (
+    Json,
+    Overwrite,
+    Places,
+    Resume,
+    SplitSeed,
+    TrainingChanges,
+    check_one_of,
+    training_command,
+)
 from cli.errors import CommandError
 from cli.images import find_images
 from cli.output import print_answer, print_line, print_notice, print_table
@@ -79,6 +88,7 @@ class ArtworkRun:
         Option(help="Backbone as MODEL@ALIAS, or a directory or hub id of a DINOv2 to publish first."),
     ] = "artwork-backbone@production"
     resume: Resume = False
+    overwrite: Overwrite = False
 
 
 @training_command(app)
@@ -95,13 +105,16 @@ def train(
     from trainer.artwork.train import FILES, train_artwork
     from trainer.loop.run_folder import check_apart
 
+    check_one_of(run.resume, run.overwrite)
     overrides = changes.overrides() | {f"pictures.{name}": value for name, value in bounds.given().items()}
     settings = read_artwork_config(run.config, overrides)
     check_apart([run.out / name for name in FILES], [table.metadata])
     with places.workspace(run.out) as workspace:
         artworks = table.read(settings.pictures, workspace.progress)
         version, settings = _backbone(run.backbone, settings, places.models, overrides)
-        report = train_artwork(settings, artworks, version, workspace, resume=run.resume)
+        report = train_artwork(
+            settings, artworks, version, workspace, resume=run.resume, overwrite=run.overwrite
+        )
     print_answer(report.body, partial(_print_report, report.checkpoint), as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 from typer import Option
 
-from cli.errors import CommandError, reported, training_extra
+from cli.errors import USAGE, CommandError, reported, training_extra
 from model_store.aliases import PRODUCTION
 from model_store.errors import NotInStore
 from model_store.store import ModelStore, Version
@@ -25,6 +25,7 @@ Store = Annotated[Path, Option(help="Directory of the model store.", envvar="ATE
 Json = Annotated[bool, Option("--json", help="Print JSON instead of tables.")]
 SplitSeed = Annotated[int, Option(min=0, help="Random seed of the split.")]
 Resume = Annotated[bool, Option("--resume", help="Continue the run in the folder --out.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace the run in the folder --out.")]
 Change = Annotated[
     list[str] | None,
     Option("--set", help="Setting to override, as in training.seed=7. May be repeated."),
@@ -106,6 +107,14 @@ def training_command(
             yield
 
     return lambda body: _register(app, name, body, context)
+
+
+def check_one_of(resume: bool, overwrite: bool) -> None:
+    """Raises CommandError: if a run is to be both continued and replaced."""
+    if resume and overwrite:
+        raise CommandError(
+            "--resume continues a run and --overwrite replaces it: give one of them", code=USAGE
+        )
 
 
 def resolve_version(models: ModelStore, reference: str) -> Version:

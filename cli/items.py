@@ -21,6 +21,9 @@ def train(
     incremental: Annotated[
         bool, Option("--incremental", help="Add new items to the results in --out.")
     ] = False,
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Replace the results in --out by those of a new run.")
+    ] = False,
     tb_projector: Annotated[
         bool | None, Option(help="Write models/tb_projector. Default: as in --config.")
     ] = None,
@@ -46,7 +49,9 @@ def train(
     settings = read_items_config(config, parse_settings(change or ()) | projector)
     with bars() as progress:
         space = Workspace(store=ModelStore.at(store), out=out, cache=out, progress=progress)
-        report = train_items(settings, space, incremental=incremental, alias=alias, notify=print_notice)
+        report = train_items(
+            settings, space, incremental=incremental, overwrite=overwrite, alias=alias, notify=print_notice
+        )
     print_answer(report.body, _print_report, as_json=as_json)
     if not as_json:
         print_line(f"wrote {report.folder}: report.md shows what was cleaned and who is near whom")

@@ -106,7 +106,7 @@ def _train_head(
     table = write_graded_set(task.out / "graded", settings, task.progress)
     untrained = export_artwork_head(config, target).version
     artworks = read_metadata(table, table.parent)
-    report = train_artwork(config, artworks, backbone, _workspace(task, "artwork"))
+    report = train_artwork(config, artworks, backbone, _workspace(task, "artwork"), overwrite=True)
     return export_artwork_head(config, target, checkpoint=report.checkpoint).version, untrained
 
 
@@ -121,7 +121,7 @@ def _train_encoder(
     table = write_garments(task.out / "garments", settings.garments, settings.seed)
     untrained = export_fashion_attributes(config, target).version
     records = read_records(table, table.parent, AttributeSchema(config.attributes.preprocessing()))
-    report = train_fashion(config, records, image, _workspace(task, "fashion"))
+    report = train_fashion(config, records, image, _workspace(task, "fashion"), overwrite=True)
     return export_fashion_attributes(config, target, checkpoint=report.checkpoint).version, untrained
 
 

@@ -25,6 +25,10 @@ class FolderInUse(TrainerError):
     """Another run writes into the same folder now."""
 
 
+class RunExists(TrainerError):
+    """The folder of a new run holds the results of another; the message names them and the remedies."""
+
+
 class NotFaithful(TrainerError):
     """An exported graph does not compute what its torch module computes; nothing was published."""
 

@@ -99,7 +99,8 @@ def _publish_artwork(paths: DemoPaths, target: PublishTarget, progress: Progress
     config = read_artwork_config(overrides=_training(epochs=60))
     (backbone,) = adopt(ARTWORK_MODELS[:1], target.store, target.notify)
     artworks = read_metadata(paths.graded / "metadata.csv", paths.graded)
-    report = train_artwork(config, artworks, backbone, _workspace(paths, "artwork", target, progress))
+    space = _workspace(paths, "artwork", target, progress)
+    report = train_artwork(config, artworks, backbone, space, overwrite=True)
     head = export_artwork_head(config, target, checkpoint=report.checkpoint).version
     export_artwork_encoder(backbone, head, target)
     return report.test_accuracy
@@ -111,7 +112,8 @@ def _publish_fashion(paths: DemoPaths, target: PublishTarget, progress: Progress
     (image,) = adopt(FASHION_MODELS[:1], target.store, target.notify)
     schema = AttributeSchema(config.attributes.preprocessing())
     garments = read_records(paths.garments / "garments.jsonl", paths.garments, schema)
-    report = train_fashion(config, garments, image, _workspace(paths, "fashion", target, progress))
+    space = _workspace(paths, "fashion", target, progress)
+    report = train_fashion(config, garments, image, space, overwrite=True)
     export_fashion_attributes(config, target, checkpoint=report.checkpoint)
     return report.recall_at_10, float(report.body["val"]["chance"]["10"])
 

@@ -7,7 +7,16 @@ from typing import Annotated, Any, Final, Literal
 
 from typer import Argument, Option
 
-from cli.command import Change, Json, Places, Resume, TrainingChanges, training_command
+from cli.command import (
+    Change,
+    Json,
+    Overwrite,
+    Places,
+    Resume,
+    TrainingChanges,
+    check_one_of,
+    training_command,
+)
 from cli.errors import CommandError
 from cli.fashion.options import TrainingSource, app
 from cli.output import print_answer, print_line, print_table
@@ -72,6 +81,7 @@ def train(
     out: Annotated[Path, Option(help="Folder to write the run into.")],
     changes: TrainingChanges,
     resume: Resume = False,
+    overwrite: Overwrite = False,
     quick: Annotated[
         bool,
         Option("--quick", help="Try the machinery: 2 epochs on 64 garments at most, in batches of 4."),
@@ -90,11 +100,12 @@ def train(
     from trainer.fashion.studies.ablation import ablate_standalone
     from trainer.fashion.train import train_fashion
 
+    check_one_of(resume, overwrite)
     settings, garments, image = source.read(places.models, changes.overrides())
     if quick:
         settings, garments = quick_settings(settings), quick_garments(garments)
     with places.workspace(out) as workspace:
-        report = train_fashion(settings, garments, image, workspace, resume=resume)
+        report = train_fashion(settings, garments, image, workspace, resume=resume, overwrite=overwrite)
         body = report.body
         if ablation:
             body = {**body, "ablation": ablate_standalone(settings, garments, image, workspace)}
@@ -110,6 +121,7 @@ def trial(
     source: TrainingSource,
     out: Annotated[Path, Option(help="Folder of all trials of a sweep.")],
     run: Annotated[str, Option(help="Folder of this trial, inside --out.", envvar="WANDB_RUN_ID")] = "trial",
+    overwrite: Overwrite = False,
     places: Places,
     as_json: Json = False,
 ) -> None:
@@ -119,7 +131,7 @@ def trial(
 
     config, garments, image = source.read(places.models, parse_settings(settings))
     with places.workspace(out / run) as workspace:
-        report = train_fashion(config, garments, image, workspace)
+        report = train_fashion(config, garments, image, workspace, overwrite=overwrite)
     line = f"Recall@10 {report.recall_at_10:.3f}: {report.checkpoint}"
     print_answer(report.body, lambda _: print_line(line), as_json=as_json)
 

@@ -32,9 +32,8 @@ def test_a_table_is_trained_promoted_and_extended(
 ) -> None:
     """The first version is in production, the next a candidate; --json is the metadata (I-3, I-4, I-6)."""
     first = runner.invoke(app, ["items", "train", *options])
-    second = runner.invoke(
-        app, ["items", "train", *options, "--set", "cleaning.outliers=clip", "--no-tb-projector", "--json"]
-    )
+    anew = ["--overwrite", "--set", "cleaning.outliers=clip", "--no-tb-projector", "--json"]
+    second = runner.invoke(app, ["items", "train", *options, *anew])
     third = runner.invoke(
         app, ["items", "train", *options, "--set", "cleaning.outliers=clip", "--incremental", "--json"]
     )

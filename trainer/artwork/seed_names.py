@@ -66,6 +66,11 @@ class Trainer:
     def __init__(self, config: ArtworkConfig, backbone: Version, space: Workspace) -> None:
         self._config, self._backbone, self._space = config, backbone, space
 
-    def train(self, artworks: Sequence[Artwork], *, resume: bool = False) -> ArtworkReport:
+    def train(
+        self, artworks: Sequence[Artwork], *, resume: bool = False, overwrite: bool = False
+    ) -> ArtworkReport:
         """What the run made. Raises whatever `train_artwork` raises."""
-        return train_artwork(self._config, tuple(artworks), self._backbone, self._space, resume=resume)
+        chosen = tuple(artworks)
+        return train_artwork(
+            self._config, chosen, self._backbone, self._space, resume=resume, overwrite=overwrite
+        )

@@ -24,7 +24,14 @@ from trainer.artwork.evaluate import Evaluator
 from trainer.artwork.head_checkpoint import FIELDS, KIND, calibrate_judge, restore_judge
 from trainer.artwork.model import PairwiseRankingModel
 from trainer.artwork.module import Graded, open_fitting, scores_of
-from trainer.artwork.report import CHART_FILE, SampleSheet, draw_report, markdown_of, warnings_of
+from trainer.artwork.report import (
+    CHART_FILE,
+    EVALUATION_FILES,
+    SampleSheet,
+    draw_report,
+    markdown_of,
+    warnings_of,
+)
 from trainer.features import check_pictures, vectors_of_files, vectors_of_pictures
 from trainer.loop.checkpoints import (
     BEST,
@@ -69,19 +76,21 @@ def train_artwork(
     space: Workspace,
     *,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> ArtworkReport:
     """Train a head; what it leaves behind lies under `space.out`.
 
     Writes `checkpoints/`, `split.json`, `samples.png` and `report.{json,md,png}`. Test pictures are not even
     encoded before training has ended. The same arguments give the same weights on the CPU, and so does a run
-    that was killed at any moment and then resumed. Raises InvalidData: when the artworks cannot be split or
-    read, or the run would overwrite one. Raises LeakDetected: see `splits`. Raises InvalidCheckpoint: when
-    there is nothing to resume, or it was another run's. Raises FolderInUse: when another run is in it.
+    that was killed at any moment and then resumed. overwrite: replace a run that is there.
+    Raises InvalidData: when the artworks cannot be split or read, or the run would overwrite one. Raises
+    LeakDetected: see `splits`. Raises InvalidCheckpoint: when there is nothing to resume, or it was another
+    run's. Raises RunExists: when a run is there. Raises FolderInUse: when another run is in it.
     Raises Diverged, OutOfMemory: when training cannot go on.
     """
     training = _Training(config, artworks, backbone, space)
     check_apart(training.written(), [artwork.path for artwork in artworks])
-    with training.run.claim(resume) as last:
+    with training.run.claim(resume, overwrite) as last:
         return training.train(last)
 
 
@@ -113,6 +122,10 @@ class _Training:
             # What the backbone was made with is part of its space, which is compared by itself.
             deciding=lambda body: settings_by_name({name: body[name] for name in _DECIDING}),
             fields=FIELDS,
+            results=(
+                *(name for name in FILES if name != SPLIT_FILE),
+                *(f"{settings.checkpoint_dir}/evaluation/{name}" for name in EVALUATION_FILES),
+            ),
         )
 
     def train(self, last: LastCheckpoint | None) -> ArtworkReport:
@@ -122,10 +135,11 @@ class _Training:
         check_no_leak(seen, split.test)
         # They are encoded when training has ended, which is no time to learn that one is broken.
         check_pictures([a.path for a in split.test], self.backbone, self.space, "checking test pictures")
-        write_split(split, self.space.out / SPLIT_FILE)
         feature_ND = vectors_of_files([a.path for a in seen], self.backbone, self.space, "artwork features")
         train = self._with_views(split.train, feature_ND[: len(split.train)])
         val = self._graded(split.val, feature_ND[len(split.train) :, None])
+        self.run.clear()
+        write_split(split, self.space.out / SPLIT_FILE)
         history = self._fit(train, val, split, last)
         checkpoint = self._calibrate(train, val, split)
         return self._report(split, checkpoint, history, started)

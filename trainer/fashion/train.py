@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ KIND = "fashion-attributes"
 CHECKPOINTS, RESULTS, LOGS = "checkpoints", "results", "logs"
 RESULTS_FILE, SUMMARY_FILE = "training_results.json", "training_summary.json"
 CHARTS_FILE = "training_charts.png"
+# Everything that training, evaluation and search leave beside the checkpoints.
+_RESULT_PATTERNS = tuple(
+    f"{folder}/*.{kind}"
+    for folder in (RESULTS, f"{RESULTS}/similarity_search")
+    for kind in ("json", "png", "md", "csv")
+)
 STANDALONE: Stage = "standalone"
 CONTRASTIVE: Stage = "contrastive"
 HEADLINE = "val/recall@10"
@@ -65,14 +71,16 @@ def train_fashion(
     space: Workspace,
     *,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> FashionReport:
     """Train an attribute encoder; what it leaves behind lies under `space.out`.
 
     Writes `checkpoints/`, `results/` (figures, summary, charts, samples) and `logs/` (TensorBoard). The same
     arguments give the same weights on the CPU, and so does a run that was killed and resumed at any moment.
+    overwrite: replace a run that is there.
     Raises InvalidData: when the garments cannot be split or their pictures not be read.
-    Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's. Raises FolderInUse:
-    when another run is in it.
+    Raises InvalidCheckpoint: when there is nothing to resume, or it was another run's. Raises RunExists: when
+    a run is there. Raises FolderInUse: when another run is in it.
     """
     folder, settings = space.out / CHECKPOINTS, config.training
     run = TrainingRun(
@@ -82,10 +90,12 @@ def train_fashion(
         header=checkpoint_header(config, garments, image),
         identity=("data_version", "space_id", "preprocessing"),
         deciding=_deciding,
+        results=_RESULT_PATTERNS,
     )
-    with run.claim(resume) as last:
+    with run.claim(resume, overwrite) as last:
         started = time.monotonic()
         split = split_records(garments, settings.seed, config.split)
+        run.clear()
         train, val = open_parts(config, split, image, space)
         training = EncoderTraining(
             config=config,
@@ -123,6 +133,7 @@ def open_parts(
     config: FashionConfig, split: GarmentSplit, image: Version, space: Workspace
 ) -> tuple[GarmentTensors, GarmentTensors]:
     """The garments to train on and those to validate on, with their vectors."""
+    space = replace(space, limits=config.pictures.limits())
     members, cut = (*split.train, *split.val), len(split.train)
     vector_ND = vectors_of_files([g.path for g in members], image, space, "fashion vectors")
     settings, preprocessing = config.augmentation, config.attributes.preprocessing()
@@ -137,6 +148,7 @@ def open_parts(
 
 def test_part(config: FashionConfig, split: GarmentSplit, image: Version, space: Workspace) -> GarmentTensors:
     """The garments to judge by, with their vectors; nothing that is trained or chosen reads them."""
+    space = replace(space, limits=config.pictures.limits())
     vector_ND = vectors_of_files([g.path for g in split.test], image, space, "fashion vectors, test")
     return make_tensors(split.test, vector_ND, config.attributes.preprocessing())
 

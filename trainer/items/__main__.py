@@ -31,6 +31,9 @@ def main(
     incremental: Annotated[
         bool, typer.Option("--incremental", help="Add new items to the results in --out.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results in --out by those of a new run.")
+    ] = False,
     tb_projector: Annotated[
         bool | None, typer.Option(help="Write models/tb_projector. Default: as in --config.")
     ] = None,
@@ -56,7 +59,9 @@ def main(
         settings = read_items_config(config, overrides)
         with bars() as progress:
             space = Workspace(store=ModelStore.at(store), out=out, cache=out, progress=progress)
-            report = train_items(settings, space, incremental=incremental, alias=alias, notify=_notify)
+            report = train_items(
+                settings, space, incremental=incremental, overwrite=overwrite, alias=alias, notify=_notify
+            )
     except (TrainerError, StoreError, InferenceError, OSError) as error:
         _notify(f"error: {error}")
         raise typer.Exit(FAILED) from error

@@ -61,6 +61,7 @@ def train_items(
     space: Workspace,
     *,
     incremental: bool = False,
+    overwrite: bool = False,
     alias: str | None = None,
     notify: Notify = discard,
 ) -> ItemsReport:
@@ -69,14 +70,18 @@ def train_items(
     Writes `models/` and `logs/`, see `outputs` and `run_log`; with a failure or a kill at any moment,
     `models/` stays as it was. The same table, settings and seed give the same vectors.
     incremental: keep pipeline, vectors and index of the run before, and transform new and changed rows.
+    overwrite: replace the run before by one that begins anew.
     Raises InvalidData: when table or metadata cannot be used. Raises InvalidCheckpoint: when there is no run
-    to add to, or it is damaged or had other settings. Raises FolderInUse: when another run writes there.
+    to add to, or it is damaged or had other settings. Raises RunExists: when there is one, and it is to be
+    neither added to nor replaced. Raises FolderInUse: when another run writes there.
     Raises OSError: when a result cannot be written, naming it.
     """
     outputs = RunOutputs(space.out / config.output.models)
     metadata = read_item_metadata(config.input.metadata)
     table = FeatureTable(config.input.features, config)
     with claimed(outputs.folder), run_log(space.out / config.output.logs):
+        if not (incremental or overwrite):
+            outputs.check_unused()
         previous = PreviousRun.open(outputs) if incremental else None
         if previous is not None:
             previous.check(table.columns, config.deciding())

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.configuration import TrainingSettings
-from trainer.errors import InvalidCheckpoint
-from trainer.loop.checkpoints import LAST, LastCheckpoint, load_checkpoint, restoring
+from trainer.errors import InvalidCheckpoint, RunExists
+from trainer.loop.checkpoints import BEST, LAST, LastCheckpoint, load_checkpoint, restoring
 from trainer.loop.run_folder import claimed
 from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, tracking, writing_events
 
@@ -29,6 +29,7 @@ class TrainingRun:
     identity: the names of those that a resumed run must share.
     deciding: from a configuration, the settings by dotted name that decide the weights.
     fields: what a checkpoint must state to be resumed.
+    results: patterns below `folder` of the files that a finished run leaves beside its checkpoints.
     """
 
     folder: Path
@@ -38,18 +39,28 @@ class TrainingRun:
     identity: Sequence[str]
     deciding: Callable[[Config], Mapping[str, Any]]
     fields: Sequence[str] = ()
+    results: Sequence[str] = ()
 
     @contextmanager
-    def claim(self, resume: bool) -> Iterator[LastCheckpoint | None]:
+    def claim(self, resume: bool, overwrite: bool = False) -> Iterator[LastCheckpoint | None]:
         """Hold the folder; yields the last checkpoint of the run to resume, or None for a new run.
 
-        Raises InvalidCheckpoint: if there is no run to resume, or it is another run. The folder is then left
-        as it is. Raises FolderInUse: if another process holds it.
+        overwrite: a new run may replace one that the folder holds.
+        Raises InvalidCheckpoint: if there is no run to resume, or it is another run. Raises RunExists: if a
+        new run would destroy another. The folder is then left as it is. Raises FolderInUse: if another
+        process holds it.
         """
         if resume:
             self._last()
         with claimed(self.folder):
+            if not resume and not overwrite:
+                self._check_free()
             yield self._last() if resume else None
+
+    def clear(self) -> None:
+        """Delete the results of an earlier run: the checkpoints beside them will not be theirs."""
+        for path in self._existing():
+            path.unlink()
 
     @contextmanager
     def track(
@@ -61,8 +72,23 @@ class TrainingRun:
             if events is None:
                 yield tracker
             else:
+                if last is None:
+                    for path in events.glob("events.out.*"):
+                        path.unlink()
                 with writing_events(tracker, events, next_step) as recorder:
                     yield recorder
+
+    def _existing(self) -> list[Path]:
+        return [path for pattern in self.results for path in self.folder.glob(pattern) if path.is_file()]
+
+    def _check_free(self) -> None:
+        kept = [self.checkpoints / name for name in (LAST, BEST)]
+        present = next((path for path in (*kept, *self._existing()) if path.exists()), None)
+        if present is not None:
+            raise RunExists(
+                f"{present} is of an earlier run: --resume continues it, --overwrite replaces it, another "
+                "--out keeps it"
+            )
 
     def _last(self) -> LastCheckpoint:
         path = self.checkpoints / LAST

@@ -35,7 +35,16 @@ class Trainings:
 
     seen: list[dict[str, Any]] = field(default_factory=list)
 
-    def train(self, config: Any, garments: Any, image: Any, workspace: Any, *, resume: bool = False) -> Any:
+    def train(
+        self,
+        config: Any,
+        garments: Any,
+        image: Any,
+        workspace: Any,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> Any:
         self.seen.append(
             {
                 "epochs": config.training.max_epochs,
@@ -46,6 +55,7 @@ class Trainings:
                 "out": workspace.out,
                 "cache": workspace.cache,
                 "resume": resume,
+                "overwrite": overwrite,
             }
         )
         return self
@@ -88,6 +98,7 @@ def test_settings_are_those_of_the_file_without_options(
         "out": tmp_path,
         "cache": Path(shop[5]),
         "resume": False,
+        "overwrite": False,
     }
     assert (
         "to publish: python trainer/export.py fashion --checkpoint run/checkpoints/best_model.pt"
@@ -109,6 +120,20 @@ def test_options_change_the_training(
     (seen,) = trainings.seen
     assert (seen["epochs"], seen["batch_size"], seen["seed"], seen["resume"]) == (3, 6, 7, True)
     assert json.loads(run.stdout)["val"]["mrr"] == 0.4
+
+
+@pytest.mark.slow
+def test_a_run_is_replaced_when_told_to(
+    runner: CliRunner, shop: list[str], trainings: Trainings, tmp_path: Path
+) -> None:
+    """`--overwrite` reaches the training; it contradicts `--resume`."""
+    words = ["fashion", "train", *shop, "--out", str(tmp_path), "--overwrite"]
+
+    runs = [runner.invoke(app, [*words, *more]) for more in ([], ["--resume"])]
+
+    assert [run.exit_code for run in runs] == [0, 2]
+    assert [seen["overwrite"] for seen in trainings.seen] == [True]
+    assert "--resume continues a run and --overwrite replaces it" in runs[1].output
 
 
 @pytest.mark.slow

@@ -48,5 +48,5 @@ def test_the_trainer_makes_the_run_of_the_command(gallery, artwork_config, artwo
 
     report = Trainer(config, gallery.backbone.version, space).train(list(artworks))
 
-    again = train_artwork(config, artworks, gallery.backbone.version, space)
+    again = train_artwork(config, artworks, gallery.backbone.version, space, overwrite=True)
     assert report.body["test"] == again.body["test"]

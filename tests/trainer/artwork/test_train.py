@@ -255,7 +255,7 @@ def test_views_are_trained_on_and_encoded_once(gallery, artwork_config, artworks
     )
 
     def weights(config):
-        report = train_artwork(config, artworks, gallery.backbone.version, space)
+        report = train_artwork(config, artworks, gallery.backbone.version, space, overwrite=True)
         return load_checkpoint(report.checkpoint, KIND)["model_state_dict"]
 
     without, first = weights(plain), weights(viewed)

@@ -10,7 +10,7 @@ import torch
 from trainer.artwork.config import ArtworkConfig
 from trainer.artwork.head_checkpoint import KIND
 from trainer.artwork.train import train_artwork
-from trainer.errors import InvalidCheckpoint
+from trainer.errors import Diverged, InvalidCheckpoint, RunExists
 from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -141,11 +141,29 @@ def test_a_damaged_last_checkpoint_is_one_line(gallery, artwork_config, artworks
     assert path.read_bytes() == damaged
 
 
+def test_a_replaced_run_leaves_no_report(gallery, artwork_config, artworks, space):
+    """A new run is refused without `overwrite`; with it, one that fails leaves no results of the other."""
+    config = _with(artwork_config, max_epochs=1)
+    train_artwork(config, artworks, gallery.backbone.version, space)
+    report = (space.out / "report.md").read_text()
+
+    with pytest.raises(RunExists, match="--overwrite replaces it"):
+        train_artwork(config, artworks, gallery.backbone.version, space)
+    assert (space.out / "report.md").read_text() == report
+    broken = _with(config, learning_rate=1e30)
+    with pytest.raises(Diverged):
+        train_artwork(broken, artworks, gallery.backbone.version, space, overwrite=True)
+
+    assert [path.name for path in space.out.iterdir() if path.is_file()] == [".lock", "split.json"]
+    assert list((space.out / "checkpoints").iterdir()) == []
+
+
 def test_a_new_run_forgets_the_checkpoints_of_the_last(gallery, artwork_config, artworks, space):
     """Checkpoints of two runs never mix in one folder (A-14)."""
     config = _with(artwork_config, max_epochs=5, keep_top=3)
     train_artwork(config, artworks, gallery.backbone.version, space)
-    train_artwork(_with(config, max_epochs=1, seed=7), artworks, gallery.backbone.version, space)
+    other = _with(config, max_epochs=1, seed=7)
+    train_artwork(other, artworks, gallery.backbone.version, space, overwrite=True)
 
     names = {path.name for path in (space.out / "checkpoints").iterdir()}
     assert names == {"best_model.pt", "last.pt", "top_001.pt"}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.trainer.artwork.test_train_resume import _alike
-from trainer.errors import InvalidCheckpoint
+from trainer.errors import InvalidCheckpoint, RunExists
 from trainer.fashion.train import KIND, train_fashion
 from trainer.loop.checkpoints import load_checkpoint
 
@@ -116,3 +116,19 @@ def test_a_run_that_stopped_early_goes_on_with_more_patience(gallery, fashion_co
     assert again.body["epochs"] == stopped.body["epochs"]
     assert len(longer.body["epochs"]) == epochs + 2
     assert longer.body["epochs"][:epochs] == stopped.body["epochs"]
+
+
+def test_a_new_run_replaces_another_when_told_to(fashion_config, garments, gallery, space):
+    """Without `overwrite` the run that is there stays with its results; with it nothing of it is left."""
+    config = _with(fashion_config, max_epochs=1, standalone_epochs=0)
+    train_fashion(config, garments, gallery.image.version, space)
+    evaluation = space.out / "results" / "evaluation.json"
+    evaluation.write_text("{}")
+
+    with pytest.raises(RunExists, match="--overwrite replaces it"):
+        train_fashion(config, garments, gallery.image.version, space)
+    assert evaluation.exists()
+    train_fashion(config, garments, gallery.image.version, space, overwrite=True)
+
+    assert not evaluation.exists()
+    assert (space.out / "results" / "training_results.json").exists()

@@ -16,7 +16,7 @@ import pytest
 from model_store.item_vectors import open_item_vectors
 from model_store.store import ModelStore
 from tests.trainer.items.conftest import ITEMS, configured, train_in
-from trainer.errors import FolderInUse, InvalidCheckpoint, InvalidConfig, InvalidData
+from trainer.errors import FolderInUse, InvalidCheckpoint, InvalidConfig, InvalidData, RunExists
 from trainer.items.results.index import exact_neighbours
 from trainer.items.train import ItemsReport
 from trainer.loop.run_folder import claimed
@@ -115,7 +115,7 @@ def test_three_runs_with_one_seed_are_one(
 
 def test_the_same_table_is_not_published_twice(run: Run, begun: ItemsReport, drawn: Path) -> None:
     """A second run over the same data finds the version that holds the same (I-6)."""
-    second = run(configured(drawn))
+    second = run(configured(drawn), overwrite=True)
 
     assert (begun.published.fresh, second.published.fresh) == (True, False)
     assert second.body["model_version"] == "items/1"
@@ -234,7 +234,7 @@ def test_the_size_of_batches_decides_nothing(drawn: Path, tmp_path: Path) -> Non
 
 def test_the_projector_can_be_left_out(run: Run, begun: ItemsReport, drawn: Path, tmp_path: Path) -> None:
     """With the key off there is no folder, also where a run before left one (I-3)."""
-    run(configured(drawn, projector__enabled=False))
+    run(configured(drawn, projector__enabled=False), overwrite=True)
 
     assert not (tmp_path / "run" / "models" / "tb_projector").exists()
     assert not (tmp_path / "run" / "models" / "tb_projector").is_symlink()
@@ -281,10 +281,20 @@ def test_a_failed_save_leaves_outputs_and_store_as_they_were(
     monkeypatch.setattr("trainer.items.train.save_hnsw_index", full)
 
     with pytest.raises(OSError, match=r"No space left on device: .*hnsw_index.bin"):
-        run(configured(later))
+        run(configured(later), overwrite=True)
     assert json.loads((tmp_path / "run" / "models" / "training_metadata.json").read_text()) == begun.body
     assert _numbers(tmp_path / "run" / "store") == [1]
     assert len(list((tmp_path / "run" / "models" / ".runs").iterdir())) == 1
+
+
+def test_a_new_run_does_not_destroy_another(
+    run: Run, begun: ItemsReport, later: Path, tmp_path: Path
+) -> None:
+    """Results that are there stay, and the message names the remedies (I-5)."""
+    with pytest.raises(RunExists, match=r"run/models .*--incremental.*--overwrite.*--out"):
+        run(configured(later))
+
+    assert json.loads((tmp_path / "run" / "models" / "training_metadata.json").read_text()) == begun.body
 
 
 def test_two_runs_do_not_share_a_folder(run: Run, drawn: Path, tmp_path: Path) -> None:
@@ -308,7 +318,7 @@ def progress(stage, done, total, note=""):
 
 out = Path(sys.argv[2])
 space = Workspace(store=ModelStore.at(out / "store"), out=out, cache=out, progress=progress)
-train_items(configured(Path(sys.argv[1])), space)
+train_items(configured(Path(sys.argv[1])), space, overwrite=True)
 """
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from trainer.configuration import TrainingSettings
-from trainer.errors import FolderInUse, InvalidCheckpoint
+from trainer.errors import FolderInUse, InvalidCheckpoint, RunExists
 from trainer.loop.checkpoints import save_checkpoint
 from trainer.loop.training_run import TrainingRun, settings_by_name
 
@@ -28,6 +28,7 @@ def _run(folder: Path, space: str = "s" * 64, schema: object = 1, **training: ob
         identity=("space_id", "schema"),
         deciding=lambda config: settings_by_name({"training": config["training"]}),
         fields=("epoch",),
+        results=("report.*",),
     )
 
 
@@ -38,12 +39,51 @@ def _leave(run: TrainingRun, **changed: Any) -> Path:
 
 
 def test_a_new_run_has_no_last_checkpoint(tmp_path: Path):
-    """A run that does not resume begins without one, even where one lies in its folder (A-14)."""
+    """A run that replaces another begins without its checkpoint (A-14)."""
     run = _run(tmp_path)
     _leave(run)
 
-    with run.claim(resume=False) as last:
+    with run.claim(resume=False, overwrite=True) as last:
         assert last is None
+
+
+@pytest.mark.parametrize("name", ["checkpoints/last.pt", "checkpoints/best_model.pt", "report.md"])
+def test_a_new_run_does_not_destroy_another(tmp_path: Path, name: str):
+    """Checkpoints and results of an earlier run are named with the three remedies, and stay (A-14)."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("earlier")
+
+    with (
+        pytest.raises(RunExists, match=f"{name} .*--resume.*--overwrite.*--out"),
+        _run(tmp_path).claim(False),
+    ):
+        pass
+
+    assert path.read_text() == "earlier"
+
+
+def test_results_go_before_their_checkpoints_change(tmp_path: Path):
+    """What a run clears are its results alone, never a file that it did not write (A-14)."""
+    for name in ("report.md", "notes.md"):
+        (tmp_path / name).write_text("earlier")
+
+    _run(tmp_path).clear()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.md"]
+
+
+def test_events_of_a_replaced_run_are_gone(tmp_path: Path):
+    """TensorBoard shows the curves of one run (F-10)."""
+    old = tmp_path / "logs" / "events.out.tfevents.1.old"
+    old.parent.mkdir()
+    old.write_bytes(b"")
+    run = _run(tmp_path)
+
+    with run.track(None, events=old.parent):
+        pass
+
+    assert not old.exists()
 
 
 def test_a_resumed_run_gets_its_last_checkpoint(tmp_path: Path):

@@ -33,7 +33,7 @@ def ablate_standalone(
     """
     without = replace(space, out=space.out / ABLATION_FOLDER)
     plain = change_settings(config, {"training.standalone_epochs": 0})
-    train_fashion(plain, garments, image, without)
+    train_fashion(plain, garments, image, without, overwrite=True)
     one, groups = _standings(config, garments, space)
     other, _ = _standings(config, garments, without)
     figures = {

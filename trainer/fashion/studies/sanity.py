@@ -143,7 +143,7 @@ def _train_run(config: FashionConfig, image: Version, space: Workspace, data: Pa
     }
     config = change_settings(config, {f"training.{name}": value for name, value in changed.items()})
     run = replace(space, out=space.out / "run")
-    report = train_fashion(config, garments, image, run)
+    report = train_fashion(config, garments, image, run, overwrite=True)
     return CheckedRun(config=config, garments=garments, image=image, space=run, report=report)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model_store.durable import hash_file, rename, sync_path
-from trainer.errors import InvalidCheckpoint, InvalidData
+from trainer.errors import InvalidCheckpoint, InvalidData, RunExists
 from trainer.loop.run_folder import LOCK_FILE
 from trainer.reports.json_report import write_report
 
@@ -73,6 +73,14 @@ class RunOutputs:
         self._point(self.folder / _CURRENT, Path(_RUNS) / str(number))
         self._forget_all_but(finished, {*names, _CURRENT})
         return written
+
+    def check_unused(self) -> None:
+        """Raises RunExists: if `models/` shows a run."""
+        if (self.folder / _CURRENT).exists():
+            raise RunExists(
+                f"{self.folder} holds a run: --incremental adds to it, --overwrite replaces it, another --out"
+                " keeps it"
+            )
 
     def read(self) -> tuple[Path, dict[str, Any]]:
         """The folder of the run that `models/` shows, and its metadata, every file of it hashed.
