@@ -75,11 +75,18 @@ RUN install -d -o atelier -g atelier /app/models /app/logs
 USER atelier
 WORKDIR /app
 ENV WANDB_MODE=offline HF_HOME=/tmp/huggingface MPLCONFIGDIR=/tmp/matplotlib
-VOLUME ["/app/logs"]
-# Item vectors of the tables in /app/data. Any other training is a command of its own: atelier artwork train …
-CMD ["python", "-m", "trainer.items", "--config", "config/trainer.yml"]
+VOLUME ["/app/models", "/app/logs"]
+# Item vectors of the tables in /app/data; what follows the image's name are further options of that run.
+# Any other training is another entry point: --entrypoint atelier IMAGE artwork train …
+ENTRYPOINT ["python", "-m", "trainer.items", "--config", "config/trainer.yml"]
+# What models trained here state as their commit: --build-arg GIT_COMMIT=$(git rev-parse HEAD)
+ARG GIT_COMMIT
+ENV GIT_COMMIT=${GIT_COMMIT}
+LABEL org.opencontainers.image.revision=${GIT_COMMIT}
 
 FROM runtime AS serve
 COPY --from=build-serve /opt/atelier /opt/atelier
 COPY --from=build /opt/health-probe /usr/local/bin/health-probe
 CMD ["atelier", "--help"]
+ARG GIT_COMMIT
+LABEL org.opencontainers.image.revision=${GIT_COMMIT}

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -10,20 +12,32 @@ def _stage(name: str) -> str:
     return next(stage for stage in stages if stage.split("\n")[0].endswith(f" AS {name}"))
 
 
-def test_the_image_trains_items_unless_another_command_is_given() -> None:
-    """python:3.12-slim with libgomp1, `python -m trainer.items --config config/trainer.yml` (I-8)."""
+def test_the_image_is_a_training_of_items() -> None:
+    """On python:3.12-slim with libgomp1, entered by `python -m trainer.items --config config/trainer.yml` (I-8)."""
     stage = _stage("train")
 
     assert "ARG BASE_IMAGE=python:3.12-slim" in (ROOT / "Dockerfile").read_text()
     assert "libgomp1" in stage
-    assert 'CMD ["python", "-m", "trainer.items", "--config", "config/trainer.yml"]' in stage
+    assert 'ENTRYPOINT ["python", "-m", "trainer.items", "--config", "config/trainer.yml"]' in stage
     assert (ROOT / "config" / "trainer.yml").is_file()
 
 
-def test_its_user_writes_results_and_a_volume_keeps_the_logs() -> None:
+def test_its_user_writes_results_and_volumes_keep_them() -> None:
     """/app/models and /app/logs belong to the unprivileged user, who is the last one set (I-8)."""
     stage = _stage("train")
 
     assert "install -d -o atelier -g atelier /app/models /app/logs" in stage
-    assert 'VOLUME ["/app/logs"]' in stage
+    assert 'VOLUME ["/app/models", "/app/logs"]' in stage
     assert [line for line in stage.splitlines() if line.startswith("USER ")][-1] == "USER atelier"
+
+
+def test_compose_bounds_a_training() -> None:
+    """Time of 8 processors and 16 GB; results, logs and models outlive the container (I-8)."""
+    items = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["items"]
+
+    assert items["cpu_quota"] / items["cpu_period"] == 8
+    assert items["mem_limit"] == "${TRAINER_MEMORY:-16g}"
+    mounted = {volume.split(":")[1] for volume in items["volumes"] if not volume.startswith("$")}
+    assert mounted == {"/var/lib/atelier/models", "/app/models", "/app/logs"}
+    assert "command" not in items
+    assert "entrypoint" not in items

@@ -109,6 +109,18 @@ def test_two_first_publications_at_once_make_one_version(store: ModelStore):
     assert {published.version.digest for published in both} == {store.resolve("tiny-head").digest}
 
 
+def test_an_image_states_the_commit_that_it_was_built_from(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Where no checkout is, as in an image, the commit comes from the build (M-2)."""
+    monkeypatch.setenv("GIT_COMMIT", "c" * 40)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+
+    manifest = publish(_product(), PublishTarget(store=store)).version.manifest
+
+    assert manifest.provenance.git_commit == "c" * 40
+
+
 def test_manifest_tells_where_it_comes_from(store: ModelStore):
     """Source, training, data, tools and the golden set are in the manifest (M-2)."""
     manifest = publish(_product(), PublishTarget(store=store)).version.manifest
