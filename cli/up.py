@@ -30,10 +30,11 @@ from services.runtime.errors import ServiceError
 from services.runtime.settings import unknown_variables
 
 SERVICES = ("embedder", "ranker", "recommender")
+GATEWAY = "gateway"
 
 
-def specs(store: Path, data: Path, *, any_port: bool = False) -> list[ServiceSpec]:
-    """The three services over one store and one data directory.
+def specs(store: Path, data: Path, *, any_port: bool = False, has_gateway: bool = True) -> list[ServiceSpec]:
+    """The three services and the gateway over one store and one data directory.
 
     any_port: let each choose a free port instead of its usual one.
     """
@@ -41,15 +42,17 @@ def specs(store: Path, data: Path, *, any_port: bool = False) -> list[ServiceSpe
         "ATELIER_STORE": str(store),
         "ATELIER_CACHE": str(data / "cache"),
         "ATELIER_CATALOGUE": str(data / "catalogue"),
+        "ATELIER_RUNS": os.environ.get("ATELIER_RUNS", str(data / "runs")),
     }
     if any_port:
-        for name in SERVICES:
+        for name in (*SERVICES, GATEWAY):
             shared[f"ATELIER_{name.upper()}_PORT"] = "0"
             shared[f"ATELIER_{name.upper()}_METRICS_PORT"] = "0"
     return [
         ServiceSpec(name="embedder", environment=shared),
         ServiceSpec(name="ranker", environment=shared, needs=("embedder",)),
         ServiceSpec(name="recommender", environment=shared, needs=("embedder",)),
+        *([ServiceSpec(name=GATEWAY, environment=shared, needs=SERVICES)] if has_gateway else []),
     ]
 
 
@@ -66,7 +69,7 @@ def up(
     ] = True,
     as_json: Annotated[bool, Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
-    """Run embedder, ranker and recommender until Ctrl-C; restart a service that dies.
+    """Run embedder, ranker, recommender and the gateway until Ctrl-C; restart a service that dies.
 
     The models that come with Atelier are published into a store that is empty.
     """
@@ -173,8 +176,8 @@ def health(
 
 def _print_addresses(body: dict[str, dict[str, str]]) -> None:
     rows = [(name, *places.values()) for name, places in body.items()]
-    print_table("", ("service", "gRPC", "metrics", "log"), rows)
-    print_line("Ctrl-C stops all services.")
+    print_table("", ("service", "address", "metrics", "log"), rows)
+    print_line(f"The page is at http://{body[GATEWAY]['grpc']}/ . Ctrl-C stops all services.")
 
 
 def _stop_on_signal() -> threading.Event:

@@ -20,7 +20,7 @@ from cli.images import find_images
 from cli.output import console, print_answer, print_line, print_table
 from cli.samples import draw_samples, graded_pictures, read_garments
 from cli.supervisor import Supervisor
-from cli.up import specs
+from cli.up import GATEWAY, specs
 from model_store.durable import write_text
 from model_store.store import ModelStore
 from trainer.synthetic.artworks import write_graded
@@ -111,6 +111,7 @@ def _run(
     try:
         with timed(seconds, "ready"):
             await_all(addresses)
+        print_line(f"until the demo ends, its page is at http://{addresses[GATEWAY].grpc}/")
         with timed(seconds, "questions"):
             answers = ask(prepared.questions, addresses, out, lambda: _note_first(seconds, since))
     finally:

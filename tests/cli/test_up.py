@@ -28,16 +28,17 @@ def address() -> Iterator[str]:
 
 
 def test_services_share_one_store_and_one_data_folder(tmp_path: Path) -> None:
-    """All three get the same three settings and their own ports; consumers wait for the embedder (S-1)."""
+    """All get the same settings and their own ports; each waits for those that it calls (S-1)."""
     made = specs(tmp_path / "models", tmp_path / "data")
 
-    assert tuple(spec.name for spec in made) == SERVICES
-    assert [spec.needs for spec in made] == [(), ("embedder",), ("embedder",)]
+    assert tuple(spec.name for spec in made) == (*SERVICES, "gateway")
+    assert [spec.needs for spec in made] == [(), ("embedder",), ("embedder",), SERVICES]
     for spec in made:
         assert spec.environment == {
             "ATELIER_STORE": str(tmp_path / "models"),
             "ATELIER_CACHE": str(tmp_path / "data" / "cache"),
             "ATELIER_CATALOGUE": str(tmp_path / "data" / "catalogue"),
+            "ATELIER_RUNS": str(tmp_path / "data" / "runs"),
         }
 
 
@@ -45,7 +46,7 @@ def test_any_port_is_zero_for_every_service(tmp_path: Path) -> None:
     """`--any-port` lets the system choose the port of gRPC and that of metrics."""
     (embedder, *_) = specs(tmp_path, tmp_path, any_port=True)
 
-    for name in ("EMBEDDER", "RANKER", "RECOMMENDER"):
+    for name in ("EMBEDDER", "RANKER", "RECOMMENDER", "GATEWAY"):
         assert embedder.environment[f"ATELIER_{name}_PORT"] == "0"
         assert embedder.environment[f"ATELIER_{name}_METRICS_PORT"] == "0"
 

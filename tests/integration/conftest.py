@@ -46,7 +46,7 @@ class House:
 @contextmanager
 def running_house(store: Path, data: Path) -> Iterator[House]:
     """The three services over `store` until the context ends, when each must have stopped cleanly."""
-    supervisor = Supervisor(specs(store, data, any_port=True), data / "run")
+    supervisor = Supervisor(specs(store, data, any_port=True, has_gateway=False), data / "run")
     addresses = supervisor.start()
     try:
         await_all(addresses)

@@ -15,7 +15,7 @@ from tests.integration.test_promotion import wait_until
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("embedder", "ranker", "recommender")
+NAMES = ("embedder", "ranker", "recommender", "gateway")
 
 
 def alive(process_id: int) -> bool:
@@ -32,7 +32,7 @@ def process_ids(data: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_stops_everything(published: Path, tmp_path: Path, number: signal.Signals) -> None:
-    """All three serve; after Ctrl-C (or SIGTERM) the command exits 0 and no process is left."""
+    """All serve; after Ctrl-C (or SIGTERM) the command exits 0 and no process is left."""
     command = [sys.executable, "-m", "cli.main", "up", "--any-port", "--json"]
     with subprocess.Popen(
         [*command, "--store", str(published), "--data", str(tmp_path)], stdout=subprocess.PIPE, text=True
