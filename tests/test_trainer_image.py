@@ -13,7 +13,7 @@ def _stage(name: str) -> str:
 
 
 def test_the_image_is_a_training_of_items() -> None:
-    """On python:3.12-slim with libgomp1, entered by `python -m trainer.items --config config/trainer.yml` (I-8)."""
+    """On python:3.12-slim with libgomp1: `python -m trainer.items --config config/trainer.yml` (I-8)."""
     stage = _stage("train")
 
     assert "ARG BASE_IMAGE=python:3.12-slim" in (ROOT / "Dockerfile").read_text()
