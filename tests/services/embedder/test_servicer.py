@@ -454,8 +454,10 @@ def slow(place, seconds_an_input=0.03):
 
 @pytest.mark.slow
 def test_overload_is_refused_quickly_and_accepted_work_is_finished(place):
-    """Beyond the queue's bound calls get RESOURCE_EXHAUSTED and a retry time; health stays SERVING (S-4)."""
+    """Beyond the queue's bound calls get RESOURCE_EXHAUSTED and a retry time, each of them before the first
+    accepted call is answered; health stays SERVING (S-4)."""
     slow(place)
+    ended = []
 
     async def scene():
         async with place.serving(embedder_queue_cost=24) as served:
@@ -465,9 +467,11 @@ def test_overload_is_refused_quickly_and_accepted_work_is_finished(place):
             async def call(n):
                 inputs = [image_input(picture(100 * n + k, (SIDE, SIDE), "PNG")) for k in range(4)]
                 try:
-                    return await served.stub.Embed(request("slow-image", inputs))
+                    answer = await served.stub.Embed(request("slow-image", inputs))
                 except grpc.aio.AioRpcError as error:
-                    return error
+                    answer = error
+                ended.append(answer)
+                return answer
 
             calls = [asyncio.create_task(call(n)) for n in range(12)]
             await asyncio.sleep(0.05)
@@ -482,6 +486,7 @@ def test_overload_is_refused_quickly_and_accepted_work_is_finished(place):
     assert refused
     assert answered
     assert {e.code() for e in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert ended[: len(refused)] == refused
     assert all(len(reply.results) == 4 and reply.results[3].HasField("vector") for reply in answered)
 
 
