@@ -87,6 +87,7 @@ class SegmentedView:
         count: int,
         *,
         allowed: np.ndarray | None = None,
+        allowed_count: int | None = None,
         excluded: np.ndarray | None = None,
         ef: int = DEFAULT_EF,
         exact: bool = False,
@@ -94,13 +95,21 @@ class SegmentedView:
         """The `count` rows nearest to a query, or every row that may be returned when there are fewer.
 
         query_D: shape (D,), of any length above zero. allowed: uint8 or bool, by label, 0 for rows that may
-        not be returned, as labels beyond its end may not; None allows all. excluded: int64, labels that may
-        not. ef: candidates that a graph keeps; more find more of the true neighbours and take longer.
-        exact: compare with every row.
+        not be returned, as labels beyond its end may not; None allows all. allowed_count: how many labels it
+        allows, if that is known. excluded: int64, labels that may not be returned. ef: candidates that a
+        graph keeps; more find more of the true neighbours and take longer. exact: compare with every row.
         Raises DimensionMismatch, InvalidVector, InvalidCount.
         """
         query_BD = np.asarray(query_D)[None]
-        return self.search_batch(query_BD, count, allowed=allowed, excluded=excluded, ef=ef, exact=exact)[0]
+        return self.search_batch(
+            query_BD,
+            count,
+            allowed=allowed,
+            allowed_count=allowed_count,
+            excluded=excluded,
+            ef=ef,
+            exact=exact,
+        )[0]
 
     def search_batch(
         self,
@@ -108,6 +117,7 @@ class SegmentedView:
         count: int,
         *,
         allowed: np.ndarray | None = None,
+        allowed_count: int | None = None,
         excluded: np.ndarray | None = None,
         ef: int = DEFAULT_EF,
         exact: bool = False,
@@ -116,8 +126,20 @@ class SegmentedView:
         queries = float_queries(query_BD, self.dimension, count)
         excluded = None if excluded is None else np.ascontiguousarray(excluded, np.int64)
         if excluded is not None and len(excluded) > _FEW_EXCLUDED:
-            allowed, excluded = self._without(allowed, excluded), None
-        ask = self._ask(count, ef, allowed, excluded, exact=exact, queries=len(queries))
+            allowed, allowed_count, excluded = self._without(allowed, excluded), None, None
+        usable = self._usable(allowed, allowed_count)
+        exact = exact or usable < self.exact_below
+        ask = Ask(
+            count=count,
+            ef=ef,
+            share=usable / max(self.live_count, 1),
+            allowed=None if allowed is None else np.ascontiguousarray(allowed),
+            excluded=excluded,
+            exact=exact,
+            candidate_rows=self.candidate_rows,
+            threads=THREADS,
+            is_brief=len(queries) == 1 and allowed is None and self._is_brief(max(ef, count), exact=exact),
+        )
         matches = search_parts(self._searched, queries, ask)
         counts = matches.counts.tolist()
         if counts and min(counts) < 0:
@@ -126,6 +148,16 @@ class SegmentedView:
             Neighbours(labels=labels[:found], similarities=similarities[:found])
             for labels, similarities, found in zip(matches.labels, matches.similarities, counts, strict=True)
         ]
+
+    def vector(self, label: int) -> np.ndarray | None:
+        """The unit row, float32 (D,), of a live label; None without one. A tenth of the time of `vectors`."""
+        for part in self._searched:
+            rows = part.segment.rows
+            place = int(rows.labels.searchsorted(label))
+            if place < len(rows) and rows.labels.item(place) == label and part.live_N.item(place):
+                row: np.ndarray = rows.vector_ND[place]
+                return row
+        return None
 
     def vectors(self, labels: np.ndarray) -> np.ndarray:
         """The unit rows, float32 (N, D), of live labels, int64 (N,). Raises UnknownLabel: naming it."""
@@ -170,32 +202,12 @@ class SegmentedView:
         compared = counts.delta + (counts.segment if exact else self._graph_count * ef * _CANDIDATE_ROWS)
         return compared <= _BRIEF_ROWS
 
-    def _ask(
-        self,
-        count: int,
-        ef: int,
-        allowed: np.ndarray | None,
-        excluded: np.ndarray | None,
-        *,
-        exact: bool,
-        queries: int,
-    ) -> Ask:
-        live = usable = self.live_count
-        if allowed is not None:
-            allowed = np.ascontiguousarray(allowed)
-            usable = min(live, int(np.count_nonzero(allowed.view(bool))))
-        exact = exact or usable < self.exact_below
-        return Ask(
-            count=count,
-            ef=ef,
-            share=usable / max(live, 1),
-            allowed=allowed,
-            excluded=excluded,
-            exact=exact,
-            candidate_rows=self.candidate_rows,
-            threads=THREADS,
-            is_brief=queries == 1 and allowed is None and self._is_brief(max(ef, count), exact=exact),
-        )
+    def _usable(self, allowed: np.ndarray | None, allowed_count: int | None) -> int:
+        """About how many live rows may be returned; labels that are allowed may be dead."""
+        if allowed is None:
+            return self.live_count
+        count = int(np.count_nonzero(allowed)) if allowed_count is None else allowed_count
+        return min(self.live_count, count)
 
     def _without(self, allowed: np.ndarray | None, excluded: np.ndarray) -> np.ndarray:
         if allowed is None:

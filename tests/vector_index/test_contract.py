@@ -166,6 +166,28 @@ def test_few_and_many_exclusions_hide_the_same_rows(index, count):
     assert hits.labels.tolist() == brute(kept, draw(1, seed=5)[0], 60)[0].tolist()
 
 
+def test_one_vector_comes_back_by_its_label(index):
+    """Each live one as `vectors` has it; none for labels that are dead or were never there."""
+    rows = np.random.default_rng(5).normal(size=(20, DIMENSION))
+    index.update(np.arange(1, 21), rows, revision=1)
+    index.update(np.empty(0, np.int64), rows[:0], removed=np.array([4, 20]), revision=2)
+    view = index.view()
+
+    for label in set(range(1, 21)) - {4, 20}:
+        assert view.vector(label).tolist() == view.vectors(np.array([label]))[0].tolist()
+    assert [view.vector(label) for label in (4, 20, 21, -1)] == [None] * 4
+
+
+def test_a_count_of_the_allowed_labels_changes_no_answer(index):
+    """Whether or not the caller knows how many labels are allowed, the same rows come back."""
+    filled(index, 60)
+    view, allowed = index.view(), mask(*range(1, 61, 3))
+
+    counted = view.search(draw(1, seed=5)[0], 9, allowed=allowed, allowed_count=20)
+
+    assert counted.labels.tolist() == view.search(draw(1, seed=5)[0], 9, allowed=allowed).labels.tolist()
+
+
 def test_vectors_come_back_by_label(index):
     """The unit row of each live label, in the order asked for; an unknown label is an error (R-3)."""
     rows = filled(index, 60)

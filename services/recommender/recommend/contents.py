@@ -21,7 +21,6 @@ from services.runtime.errors import (
     ServiceError,
     to_service_error,
 )
-from vector_index.errors import UnknownLabel
 from vector_index.view import SegmentedView
 
 Contents = Sequence[Content | ServiceError | None]
@@ -92,19 +91,16 @@ def _of_items(named: ItemIds, labels: Sequence[int], collection: str, view: Segm
         catalogue: CatalogView = view.attached
         absent = next(item_id for item_id in named.item_ids if catalogue.label_of(item_id) is None)
         return NotFound(f"the collection {collection} has no item {absent}", reason="NO_ITEM")
+    rows = list[np.ndarray]()
+    for item_id, label in zip(named.item_ids, labels, strict=True):
+        row = view.vector(label)
+        if row is None:
+            return DataLoss(f"item {item_id} has no readable vector", reason="DAMAGED")
+        rows.append(row)
     try:
-        vector_ND = view.vectors(np.array(labels, dtype=np.int64))
-        return vector_ND[0] if len(labels) == 1 else blend(list(vector_ND), ()).direction_D
-    except UnknownLabel:
-        return _unreadable(named, labels, view)
+        return rows[0] if len(rows) == 1 else blend(rows, ()).direction_D
     except ServiceError as error:
         return error
-
-
-def _unreadable(named: ItemIds, labels: Sequence[int], view: SegmentedView) -> ServiceError:
-    held = view.holds(np.array(labels, dtype=np.int64))
-    item_id = named.item_ids[int(np.argmin(held))]
-    return DataLoss(f"item {item_id} has no readable vector", reason="DAMAGED")
 
 
 def _checked(vector: CallerVector, release: CollectionRelease) -> VectorOrError:
