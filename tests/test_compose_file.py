@@ -38,6 +38,19 @@ def test_services_read_models_and_listen_for_this_machine_only(composed: dict[st
     assert service["healthcheck"]["test"] == [*probe, f"atelier.{name}.v1.{name.capitalize()}Service"]
 
 
+def test_the_gateway_is_reached_from_this_machine_only(composed: dict[str, Any]) -> None:
+    """Its ports are published on loopback; it reads runs and writes to the store alone. (S-6)"""
+    gateway = composed["services"]["gateway"]
+
+    assert [port.rpartition("-")[2] for port in gateway["ports"]] == ["8000}:8000", "9467}:9467"]
+    assert all(port.startswith("127.0.0.1:") for port in gateway["ports"])
+    assert [volume.split(" ")[0] for volume in gateway["volumes"]] == [
+        "models:/var/lib/atelier/models",
+        "runs:/var/lib/atelier/runs:ro",
+    ]
+    assert gateway["healthcheck"]["test"] == ["CMD", "health-probe", "8000", "/healthz"]
+
+
 def test_images_run_as_an_unprivileged_user() -> None:
     """Both targets inherit one unprivileged user, and no secret is a build argument. (S-6, S-11)"""
     lines = (ROOT / "Dockerfile").read_text().splitlines()
@@ -52,7 +65,7 @@ def test_a_bare_up_needs_one_image_alone(composed: dict[str, Any]) -> None:
     """Everything outside a profile runs from the serving image, also what publishes models. (S-6)"""
     bare = {name: each for name, each in composed["services"].items() if "profiles" not in each}
 
-    assert set(bare) == {*SERVICES, "models", "samples"}
+    assert set(bare) == {*SERVICES, "gateway", "models", "samples"}
     assert {each["image"] for each in bare.values()} == {"${ATELIER_IMAGE:-atelier:serve}"}
     assert {each["build"]["target"] for each in bare.values()} == {"serve"}
 

@@ -1,7 +1,9 @@
 """The probe of container health checks, against real gRPC servers (S-1, S-6)."""
 
+import http.server
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,27 @@ def test_anything_else_exits_with_one(probe: Probe, port: str, service: str) -> 
 
     assert run.returncode == 1
     assert run.stderr
+
+
+class _Pages(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 503)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        """Discard the line of a request."""
+
+
+def test_a_path_is_asked_by_http(probe: Probe) -> None:
+    """200 is healthy; any other answer is not, and its first line is printed."""
+    with http.server.HTTPServer(("127.0.0.1", 0), _Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = str(server.server_address[1])
+        alive, away = probe(port, "/healthz"), probe(port, "/readyz")
+        server.shutdown()
+
+    assert (alive.returncode, alive.stderr) == (0, "")
+    assert (away.returncode, away.stderr) == (1, "not serving: the answer begins with HTTP/1.0 503\n")
 
 
 def test_a_port_without_a_server_is_named(probe: Probe) -> None:

@@ -15,6 +15,7 @@ from services.client.recommender import RecommenderClient
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("embedder", "ranker", "recommender")
+GATEWAY = "gateway"
 BUILD_S = 1_500.0
 HEALTHY_S = 240.0
 
@@ -86,7 +87,7 @@ class Composition:
     def await_healthy(self, timeout_s: float = HEALTHY_S) -> float:
         """Seconds until every service's own health check passes."""
         started = time.monotonic()
-        waiting = set(SERVICES)
+        waiting = {*SERVICES, GATEWAY}
         while waiting:
             waiting -= {name for name in waiting if self._health(name) == "healthy"}
             if time.monotonic() - started > timeout_s:
@@ -138,7 +139,7 @@ def build(engine: Engine, target: str, tag: str) -> float:
 @contextmanager
 def composed(engine: Engine, serve: str) -> Iterator[Composition]:
     """The project up; down with its volumes on leaving."""
-    ports = {name: _free_port() for name in (*SERVICES, *(f"{s}_metrics" for s in SERVICES))}
+    ports = {name: _free_port() for s in (*SERVICES, GATEWAY) for name in (s, f"{s}_metrics")}
     environment = {
         **os.environ,
         "ATELIER_IMAGE": serve,

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,16 @@ from atelier.recommender.v1 import recommender_pb2
 
 from services.client.health import await_serving
 from services.messages.contents import write_record
-from tests.integration.engine import ROOT, SERVICES, Composition, Engine, build, composed, find_engine
+from tests.integration.engine import (
+    GATEWAY,
+    ROOT,
+    SERVICES,
+    Composition,
+    Engine,
+    build,
+    composed,
+    find_engine,
+)
 from tests.integration.load import KINDS, NEEDS, asking_everything
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
@@ -96,6 +106,22 @@ def test_buf_curl_from_the_host(house: Composition, service: str, method: str, t
     )
     assert run.returncode == 0, run.stderr
     assert "production" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "content"), [("/", "<!doctype html>"), ("/healthz", "serving"), ("/api/services", "production")]
+)
+def test_the_gateway_answers_on_the_host(house: Composition, path: str, content: str) -> None:
+    """The page, its health and the models of all services, over HTTP from this machine (S-6, R-7)."""
+    with urllib.request.urlopen(f"http://{house.address(GATEWAY)}{path}", timeout=10) as answer:
+        assert content in answer.read().decode().lower()
+
+
+def test_the_gateway_writes_nothing_but_the_store(house: Composition) -> None:
+    """Not root, and read-only but for the aliases of models (S-6)."""
+    assert house.execute(GATEWAY, "id", "-u").stdout.strip() == "10001"
+    for path in ("/opt/atelier/x", "/var/lib/atelier/runs/x"):
+        assert "Read-only file system" in house.execute(GATEWAY, "touch", path).stderr
 
 
 @pytest.mark.parametrize("service", SERVICES)
