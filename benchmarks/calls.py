@@ -37,6 +37,10 @@ class Target:
     processes: tuple[int, ...]
     callers: int = CALLERS
 
+    def channel(self) -> Any:
+        """A context with what `call` needs."""
+        return grpc.aio.insecure_channel(self.address)
+
     async def call(self, channel: Any, number: int) -> bytes:
         """The reply to the request of this number."""
         method = channel.unary_unary(self.path)
@@ -46,6 +50,12 @@ class Target:
     def cpu_s(self) -> float:
         """User and system time of the processes so far."""
         return sum(map(cpu_seconds, self.processes))
+
+
+def resident_bytes(process: int) -> int:
+    """Resident memory of a process."""
+    pages = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextlib.contextmanager
@@ -78,7 +88,7 @@ def started(
 async def call_for(target: Target, seconds: float) -> list[float]:
     """Milliseconds of each call that the target's callers made one after the other for so long."""
     taken: list[float] = []
-    async with grpc.aio.insecure_channel(target.address) as channel:
+    async with target.channel() as channel:
         await target.call(channel, 0)
         end = time.perf_counter() + seconds
 
