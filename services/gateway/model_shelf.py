@@ -20,6 +20,7 @@ from services.runtime.errors import Aborted, DataLoss, InvalidArgument, NotFound
 
 _NATIVE: Final = "ko"  # of words that the packaged encoders know; a manifest names its labels' languages
 _LABELS: Final = "labels"
+_CARD: Final = "card"  # what a model was measured at, and what it is not for
 _MOST_HISTORY: Final = 20
 _ERRORS: Final[Mapping[type[StoreError], type[ServiceError]]] = {
     AliasConflict: Aborted,
@@ -154,6 +155,7 @@ def _version(version: Version) -> dict[str, Any]:
         "dimension": manifest.dimension,
         "trained": manifest.provenance.trained,
         "metrics": figures,
+        "card": manifest.metrics.get(_CARD),
         "calibration": manifest.calibration.model_dump(
             include={"temperature", "uncertainty_weight", "tie_margin"}
         )

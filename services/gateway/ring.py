@@ -4,10 +4,10 @@ A page of another site that its reader has open must not use a gateway on this m
 foreign host name is refused (DNS rebinding), and so is one that changes something and comes from such a page.
 """
 
-import logging
+import asyncio
 import time
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -27,17 +27,22 @@ from services.runtime.tracing import TRACE_PARENT, is_exporting, server_span
 API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", "gateway")
 _CHANGING: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _BEARER: Final = "bearer "
 _LONGEST_TOKEN: Final = 4_096
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
 _POLICY_HEADER: Final = b"content-security-policy"
-
-_log = logging.getLogger(__name__)
+_PREFLIGHT: Final = {
+    "access-control-allow-methods": "GET, POST, PUT, DELETE",
+    "access-control-allow-headers": "authorization, content-type, if-none-match, x-request-id",
+    "access-control-max-age": "600",
+}
+CLIENT_CLOSED: Final = 499
+_WATCH_AFTER_S: Final = 0.1  # most answers are there by then
 
 
 def problem_response(problem: Problem, request_id: str) -> Response:
@@ -59,6 +64,8 @@ class Ring:
         self._deadline_s = settings.default_deadline_s
         self._hosts = None if "*" in settings.gateway_hosts else {*_OWN_HOSTS, *settings.gateway_hosts}
         self._origins = set(settings.gateway_origins)
+        policy = b"cross-origin" if self._origins else b"same-origin"
+        self._security = (*_SECURITY, (b"cross-origin-resource-policy", policy))
         self._is_exporting = is_exporting()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,20 +75,24 @@ class Ring:
             return
         headers = Headers(scope=scope)
         call = open_call(headers, self._deadline_s)
-        answer = _Answer(send, call, self._cors(headers))
+        answer = _Answer(send, call, (*self._security, *self._cors(headers)))
         started = time.perf_counter()
         self._figures.in_flight += 1
+        caller = Caller(receive, answer, is_read=scope["method"] not in _WITH_BODY)
         try:
-            with entered(call), token_of_caller(bearer(headers)):
-                await self._answer(scope, receive, answer, headers)
+            with entered(call), token_of_caller(bearer(headers)), caller:
+                await self._answer(scope, caller.receive, answer, headers)
         finally:
             self._figures.in_flight -= 1
-            self._record(scope, answer.status, time.perf_counter() - started, call)
+            status = answer.status or CLIENT_CLOSED
+            self._record(scope, status, time.perf_counter() - started, call)
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer", headers: Headers) -> None:
         try:
             self._check(scope, headers)
-            if self._is_exporting or TRACE_PARENT in headers:
+            if scope["method"] == "OPTIONS" and self._cors(headers):
+                await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, answer.send)
+            elif self._is_exporting or TRACE_PARENT in headers:
                 with server_span("http", scope["method"], headers):
                     await self._app(scope, receive, answer.send)
             else:
@@ -130,26 +141,79 @@ class Ring:
         log_call(f"{scope['method']} {route}", str(status), seconds, call)
 
 
+class Caller:
+    """Whoever sent a request: ends the work on it, in whatever service, once they are gone.
+
+    A context of the present task, which ends without an error where the caller is gone.
+    """
+
+    def __init__(self, receive: Receive, answer: "_Answer", *, is_read: bool) -> None:
+        self._receive = receive
+        self._answer = answer
+        self._is_read = is_read
+        self._is_gone = False
+        self._watching: asyncio.Task[None] | None = None
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
+
+    async def receive(self) -> Message:
+        """The next part of the request."""
+        message = await self._receive()
+        if not message.get("more_body"):
+            self._is_read = True
+        return message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._is_gone:
+            self._task.uncancel()
+        return self._is_gone and kind is asyncio.CancelledError
+
+    def _watch(self) -> None:
+        """Wait for the caller to go, once the body is read: until then whoever reads it would notice."""
+        if self._is_read:
+            self._watching = asyncio.create_task(self._await_end())
+        else:
+            self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
+
+    async def _await_end(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._answer.is_complete:
+            self._is_gone = True
+            self._task.cancel()
+
+
 class _Answer:
     """Sends an answer with the headers that every one has. status: 0 until it began."""
 
-    def __init__(self, send: Send, call: Call, cors: tuple[tuple[bytes, bytes], ...]) -> None:
+    def __init__(self, send: Send, call: Call, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self._send = send
-        self._cors = cors
+        self._headers = headers
         self.call = call
         self.status = 0
+        self.is_complete = False
 
     async def send(self, message: Message) -> None:
         """Pass a part of the answer on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._add_headers(message)
+        elif not message.get("more_body"):
+            self.is_complete = True
         await self._send(message)
 
     def _add_headers(self, message: MutableMapping[str, Any]) -> None:
         headers = list(message.get("headers", ()))
         names = {name for name, _ in headers}
-        headers += [(REQUEST_ID.encode(), self.call.request_id.encode()), *_SECURITY, *self._cors]
+        headers += [(REQUEST_ID.encode(), self.call.request_id.encode()), *self._headers]
         if _POLICY_HEADER not in names:
             headers.append((_POLICY_HEADER, API_POLICY.encode()))
         if b"cache-control" not in names:

@@ -29,6 +29,7 @@ def _names(value: Any) -> Any:
     return [pair.partition("=")[0].strip() for pair in value.split(",") if pair.strip()]
 
 
+Origin = Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words), NoDecode]
 
 
@@ -49,7 +50,7 @@ class GatewaySettings(ServiceSettings):
     runs: Path = Path("var/runs")
     collections: Annotated[tuple[str, ...], BeforeValidator(_names), NoDecode] = ("fashion",)
     gateway_hosts: Words = ()
-    gateway_origins: Words = ()
+    gateway_origins: Annotated[tuple[Origin, ...], BeforeValidator(_words), NoDecode] = ()
     gateway_upload_bytes: int = Field(default=512 * MIB, ge=MIB)
     gateway_json_bytes: int = Field(default=16 * MIB, ge=1_024)
     gateway_body_s: float = Field(default=30.0, gt=0)

@@ -51,6 +51,11 @@ VERSION_SCHEMA: Final[Json] = {
             "additionalProperties": {"type": "number"},
             "description": "Of a head: temperature, uncertainty_weight, tie_margin.",
         },
+        "card": {
+            "type": ["object", "null"],
+            "additionalProperties": True,
+            "description": "What the version was measured at, `figures`, and what it is not for, `limits`.",
+        },
         "problem": {"type": "string"},
     },
     "required": ["version"],
