@@ -35,6 +35,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from benchmarks import report
+from benchmarks.calls import resident_bytes
 from benchmarks.report import RESULTS, Skipped
 from model_store.store import ModelStore
 from services.client.embedder import image_input
@@ -161,7 +162,7 @@ def _process(name: str, environment: dict[str, str], folder: Path) -> Iterator[S
 
 
 def _flood(service: Started, name: str, ask: Callable[[], Any], calls: int) -> Figures:
-    before, peak, done = _resident(service.pid), [0], threading.Event()
+    before, peak, done = resident_bytes(service.pid), [0], threading.Event()
     watcher = threading.Thread(target=_watch, args=(service.pid, peak, done))
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -245,12 +246,7 @@ def _timed(ask: Callable[[], Any]) -> tuple[str, float]:
 
 def _watch(pid: int, peak: list[int], done: threading.Event) -> None:
     while not done.wait(0.02):
-        peak[0] = max(peak[0], _resident(pid))
-
-
-def _resident(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+        peak[0] = max(peak[0], resident_bytes(pid))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from services.embedder.models import LoadedModels, Retention
 from services.embedder.pipeline import Pipeline
 from services.embedder.scheduling.accepted_work import Load
 from services.embedder.scheduling.admission import Admission
-from services.embedder.scheduling.engine import Engine
+from services.embedder.scheduling.engine import Engine, Run
 from services.embedder.servicer import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.stages import Stages
@@ -57,11 +57,19 @@ def main() -> int:
     return run_service(settings, embedder_service(settings))
 
 
-def embedder_service(settings: EmbedderSettings, *, exit_process: Callable[[int], Any] = os._exit) -> Service:
-    """The embedder, built when it is started; `exit_process` ends it when a run is stuck."""
+def embedder_service(
+    settings: EmbedderSettings,
+    *,
+    exit_process: Callable[[int], Any] = os._exit,
+    compute: Run | None = None,
+) -> Service:
+    """The embedder, built when it is started.
+
+    exit_process: ends it when a run is stuck. compute: stands in for the graphs, for measurements.
+    """
     return Service(
         name="embedder",
-        build=partial(_build, settings, exit_process),
+        build=partial(_build, settings, exit_process, compute),
         port=settings.embedder_port,
         metrics_port=settings.embedder_metrics_port,
         errors=ERRORS,
@@ -70,13 +78,18 @@ def embedder_service(settings: EmbedderSettings, *, exit_process: Callable[[int]
 
 @asynccontextmanager
 async def _build(
-    settings: EmbedderSettings, exit_process: Callable[[int], Any], context: ServerContext
+    settings: EmbedderSettings,
+    exit_process: Callable[[int], Any],
+    compute: Run | None,
+    context: ServerContext,
 ) -> AsyncIterator[None]:
     device, metrics = _device(settings), EmbedderMetrics(context.registry)
     async with AsyncExitStack() as stack:
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(SWITCH_S)
-        stages = stack.enter_context(closing(Stages(device, settings.embedder_decode_bytes, metrics.ran)))
+        stages = stack.enter_context(
+            closing(Stages(device, settings.embedder_decode_bytes, metrics.ran, compute))
+        )
         cache = _open_cache(settings, device)
         if cache is not None:
             stack.callback(cache.close)

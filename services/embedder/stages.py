@@ -15,7 +15,7 @@ from services.embedder.errors import EmbedderError
 from services.embedder.known_vectors import Vector
 from services.embedder.loaded_space import Content, Decoding, LoadedSpace
 from services.embedder.scheduling.accepted_work import Load, Reservation
-from services.embedder.scheduling.engine import Engine, RunReport
+from services.embedder.scheduling.engine import Engine, Run, RunReport
 from services.embedder.scheduling.schedule import Request, Task, TaskOutcome
 from services.messages.replies import StageTimes
 
@@ -33,16 +33,23 @@ class Plan:
 class Stages:
     """An engine that decodes and an engine that computes.
 
-    decode_bytes: the most memory that large decodings hold together.
+    decode_bytes: the most memory that large decodings hold together. compute: runs a batch of a space; by
+    default, its graph.
     """
 
-    def __init__(self, device: Device, decode_bytes: int, report: Callable[[RunReport], None]) -> None:
+    def __init__(
+        self,
+        device: Device,
+        decode_bytes: int,
+        report: Callable[[RunReport], None],
+        compute: Run | None = None,
+    ) -> None:
         self.decoding = Engine(
             "decode", decode, workers=device.cores, batch_cost=1, large_bytes=decode_bytes, report=report
         )
         self.computing = Engine(
             "compute",
-            run,
+            compute or run,
             workers=device.workers,
             batch_cost=device.batch_cost,
             out_of_memory=DeviceOutOfMemory,

@@ -97,9 +97,7 @@ def test_a_deadline_that_the_queue_cannot_keep_is_refused_at_once():
     admission = Admission(BOUND)
     admission.admit(PERSON, load_of(40), 0.0)
 
-    with pytest.raises(
-        QueueFull, match=r"done in 10\.00 s at the measured speed, its deadline is in 9"
-    ):
+    with pytest.raises(QueueFull, match=r"done in 10\.00 s at the measured speed, its deadline is in 9"):
         admission.admit(person(9.0), load_of(50), 0.0)
     admission.admit(person(10.1), load_of(50), 0.0)
 
