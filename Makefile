@@ -27,8 +27,8 @@ define packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install serving demo up test test-fast test-gpu test-compose certificates fuzz lint format protos requirements api \
-  bench bench-quick lock audit sbom crash clean
+.PHONY: help install serving demo up test test-fast test-gpu test-compose certificates fuzz lint format protos requirements api openapi \
+  bench bench-quick browser lock audit sbom crash clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,13 @@ test-fast: $(INSTALLED)  ## The tests that take about a second or less each, in 
 test-gpu: $(INSTALLED)  ## What only a CUDA device can prove; ATELIER_STORE=dir adds published models
 	$(BIN)/python -m pytest tests/gpu -s
 
+browser:  ## Install Chromium for the tests of the page; they are skipped without one
+	@if command -v chromium > /dev/null; then echo "chromium is installed"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-nanum; \
+	else echo "install Chromium, as by: sudo apt-get install chromium; or name one in ATELIER_TEST_BROWSER"; fi
+
 lint: $(INSTALLED)  ## Ruff, mypy, import rules, protos and whether their stubs are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -109,6 +116,9 @@ protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
 api: $(INSTALLED)  ## Write docs/api_reference.md from the protos, docs/dashboard.schema.json from its types
 	$(BIN)/python -m tests.api_reference
 	$(BIN)/python -m dashboard.schema_file
+
+openapi: $(INSTALLED)  ## Write docs/openapi.json from the routes of the gateway
+	$(BIN)/python -m tests.openapi
 
 requirements: $(INSTALLED)  ## List in docs/requirements.md the tests that name each id
 	$(BIN)/python -m tests.requirements

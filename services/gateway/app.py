@@ -9,18 +9,19 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from services.gateway import page_files
-from services.gateway.api import insight, items, models, rank, recommend, status, training
+from services.gateway.api import bestsellers, insight, items, models, rank, recommend, status, training
 from services.gateway.api.requests import path
 from services.gateway.document import openapi_document
 from services.gateway.gateway import Gateway
-from services.gateway.problems import Problem
-from services.gateway.replies import encode
-from services.gateway.ring import Ring, problem_response
+from services.gateway.web.problems import Problem
+from services.gateway.web.replies import encode
+from services.gateway.web.ring import Ring, problem_response
 from services.runtime.context import present_call
 from services.runtime.errors import InvalidArgument, NotFound, ServiceError, Unimplemented
 
 _ROUTERS: Final = (
     recommend.router,
+    bestsellers.router,
     rank.router,
     items.router,
     insight.router,

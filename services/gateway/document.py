@@ -9,10 +9,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from services.gateway.api import training
+from services.gateway.api import models, training
 from services.gateway.api.routing import DECLARED, Declared
-from services.gateway.problems import PROBLEM_SCHEMA, VIOLATION_SCHEMA
-from services.gateway.replies import schemas
+from services.gateway.web.problems import PROBLEM_SCHEMA, VIOLATION_SCHEMA
+from services.gateway.web.replies import schemas
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _DESCRIPTION: Final = (
@@ -48,8 +48,11 @@ def _schemas(app: FastAPI) -> dict[str, Any]:
         )
         if declared is not None:
             read += [declared.body] if declared.body else []
+            if declared.named is not None:
+                collected[declared.named.name] = declared.named.schema
             for message in declared.messages:
                 collected |= schemas(message)
+    collected |= {each.name: each.schema for each in (models.ALIAS, models.VERSION)}
     for kinds, mode in ((read, "validation"), (shown, "serialization")):
         pairs: Any = [(kind, mode) for kind in kinds]
         collected |= models_json_schema(pairs, ref_template=_REFERENCE)[1]["$defs"]

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from dashboard.runs import RunCatalogue
 from services.client.relay import RelayedService
-from services.gateway.bodies import BodyReader, UploadMemory
 from services.gateway.model_shelf import ModelShelf
-from services.gateway.route_figures import RouteFigures
 from services.gateway.settings import GatewaySettings
 from services.gateway.thumbnails import Thumbnails
+from services.gateway.web.bodies import BodyReader, UploadMemory
+from services.gateway.web.route_figures import RouteFigures
 from services.runtime.authorization import Authorization, open_authorization
 from services.runtime.telemetry import HopMetrics
 

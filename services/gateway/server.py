@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from services.gateway.app import gateway_app
 from services.gateway.gateway import Gateway
-from services.gateway.http_protocol import BoundedHttp
 from services.gateway.settings import GatewaySettings
+from services.gateway.web.protocol import BoundedHttp
 from services.runtime.credentials import open_certificate
 from services.runtime.server import CannotListen, ReadyState, exposing_metrics, ready_file
 from services.runtime.telemetry import register_build

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from services.client.recommender import FASHION, REBUILD_S
 from services.gateway.api.requests import Moment, Name, Revision, Strict, read, timestamp
 from services.gateway.api.routing import DEFAULT_COLLECTION, Collection, answer, gateway_of, route
-from services.gateway.replies import write
+from services.gateway.web.replies import write
 from services.runtime.authorization import Scope
 
 router: Final = APIRouter(tags=["insight"])

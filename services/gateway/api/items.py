@@ -4,6 +4,7 @@ import hashlib
 from typing import Annotated, Any, Final
 
 from atelier.recommender.v1 import catalog_pb2
+from atelier.types.v1 import types_pb2
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
@@ -23,15 +24,17 @@ from services.gateway.api.requests import (
 )
 from services.gateway.api.routing import (
     DEFAULT_COLLECTION,
+    PICTURES,
     Collection,
+    Named,
     answer,
     gateway_of,
     route,
 )
-from services.gateway.bodies import Picture
 from services.gateway.gateway import Gateway
-from services.gateway.replies import Json, write
 from services.gateway.thumbnails import SIZES
+from services.gateway.web.forms import Picture
+from services.gateway.web.replies import write
 from services.runtime.authorization import Scope
 from services.runtime.errors import InvalidArgument, NotFound, from_status
 
@@ -41,23 +44,21 @@ Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 _UPSERT_S: Final = 600.0
 _IMMUTABLE: Final = "private, max-age=31536000, immutable"
 _MEDIA_TYPES: Final = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
-_PICTURE: Final[Json] = {
-    "x-content": {
-        name: {"schema": {"type": "string", "format": "binary"}}
-        for name in ("image/jpeg", "image/png", "image/webp")
-    }
-}
-_WRITTEN_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        "item_id": {"type": "string"},
-        "revision": {"type": "integer"},
-        "catalogue_revision": {"type": "integer"},
-        "models": {"type": "array", "items": {"$ref": "#/components/schemas/ModelIdentity"}},
-        "timings": {"$ref": "#/components/schemas/Timings"},
+_WRITTEN: Final = Named(
+    name="WrittenItem",
+    messages=(types_pb2.ModelIdentity, types_pb2.Timings),
+    schema={
+        "type": "object",
+        "properties": {
+            "item_id": {"type": "string"},
+            "revision": {"type": "integer"},
+            "catalogue_revision": {"type": "integer"},
+            "models": {"type": "array", "items": {"$ref": "#/components/schemas/ModelIdentity"}},
+            "timings": {"$ref": "#/components/schemas/Timings"},
+        },
+        "required": ["item_id", "revision", "catalogue_revision", "models"],
     },
-    "required": ["item_id", "revision", "catalogue_revision", "models"],
-}
+)
 
 
 class ItemBody(Strict):
@@ -141,7 +142,7 @@ async def get_item(
     scope=Scope.WRITE,
     body=ItemBody,
     parts={"image": 1},
-    reply=_WRITTEN_SCHEMA,
+    reply=_WRITTEN,
 )
 async def put_item(request: Request, item_id: ItemId) -> Response:
     """Insert an item, or change what the request holds of it: its picture, attributes, stock or release."""
@@ -214,7 +215,7 @@ async def delete_item(
     return answer(write(await gateway_of(request).recommender.call("DeleteItems", message)))
 
 
-@route(router, "GET", "/api/pictures/{digest}", scope=Scope.READ, reply=_PICTURE)
+@route(router, "GET", "/api/pictures/{digest}", scope=Scope.READ, reply=PICTURES)
 async def get_picture(
     request: Request,
     digest: Digest,

@@ -9,8 +9,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from services.gateway.api.requests import LARGEST, Revision, Strict, read
-from services.gateway.api.routing import answer, gateway_of, route
-from services.gateway.replies import Json
+from services.gateway.api.routing import Named, answer, gateway_of, named, route
+from services.gateway.web.replies import Json
 from services.runtime.authorization import Scope
 
 router: Final = APIRouter(tags=["models"])
@@ -22,93 +22,108 @@ _TARGET: Final[Json] = {
     "digest": {"type": "string"},
     "since": {"type": "string", "format": "date-time"},
 }
-ALIAS_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        **_TARGET,
-        "history": {
-            "type": "array",
-            "description": "What the alias meant before, the latest first.",
-            "items": {"type": "object", "properties": _TARGET, "required": list(_TARGET)},
-        },
-    },
-    "required": [*_TARGET, "history"],
-}
-VERSION_SCHEMA: Final[Json] = {
-    "type": "object",
-    "description": "A version; of a damaged one its number and the problem.",
-    "properties": {
-        "version": {"type": "integer"},
-        "digest": {"type": "string"},
-        "space_id": {"type": "string"},
-        "created_at": {"type": "string", "format": "date-time"},
-        "precision": {"type": "string"},
-        "dimension": {"type": "integer"},
-        "trained": {"type": "boolean"},
-        "metrics": {"type": "object", "additionalProperties": {"type": "number"}},
-        "calibration": {
-            "type": ["object", "null"],
-            "additionalProperties": {"type": "number"},
-            "description": "Of a head: temperature, uncertainty_weight, tie_margin.",
-        },
-        "card": {
-            "type": ["object", "null"],
-            "additionalProperties": True,
-            "description": "What the version was measured at, `figures`, and what it is not for, `limits`.",
-        },
-        "problem": {"type": "string"},
-    },
-    "required": ["version"],
-}
-_MODELS_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        "models": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "versions": {"type": "array", "items": VERSION_SCHEMA},
-                    "aliases": {"type": "object", "additionalProperties": ALIAS_SCHEMA},
-                },
-                "required": ["name", "versions", "aliases"],
+ALIAS: Final = Named(
+    name="AliasState",
+    schema={
+        "type": "object",
+        "properties": {
+            **_TARGET,
+            "history": {
+                "type": "array",
+                "description": "What the alias meant before, the latest first.",
+                "items": {"type": "object", "properties": _TARGET, "required": list(_TARGET)},
             },
         },
-        "can_change": {"type": "boolean", "description": "Whether aliases can be moved here."},
+        "required": [*_TARGET, "history"],
     },
-    "required": ["models", "can_change"],
-}
-_VOCABULARY_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        "model": {"type": "string"},
-        "version": {"type": "integer"},
-        "fields": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "is_list": {"type": "boolean"},
-                    "words": {
-                        "type": "array",
-                        "items": {
-                            "type": "object",
-                            "properties": {
-                                "word": {"type": "string"},
-                                "display": {"type": "object", "additionalProperties": {"type": "string"}},
-                            },
-                            "required": ["word", "display"],
-                        },
+)
+VERSION: Final = Named(
+    name="ModelVersion",
+    schema={
+        "type": "object",
+        "description": "A version; of a damaged one its number and the problem.",
+        "properties": {
+            "version": {"type": "integer"},
+            "digest": {"type": "string"},
+            "space_id": {"type": "string"},
+            "created_at": {"type": "string", "format": "date-time"},
+            "precision": {"type": "string"},
+            "dimension": {"type": "integer"},
+            "trained": {"type": "boolean"},
+            "metrics": {"type": "object", "additionalProperties": {"type": "number"}},
+            "calibration": {
+                "type": ["object", "null"],
+                "additionalProperties": {"type": "number"},
+                "description": "Of a head: temperature, uncertainty_weight, tie_margin.",
+            },
+            "card": {
+                "type": ["object", "null"],
+                "additionalProperties": True,
+                "description": "Its measured `figures`, and what it is not for, `limits`.",
+            },
+            "problem": {"type": "string"},
+        },
+        "required": ["version"],
+    },
+)
+MODELS: Final = Named(
+    name="Models",
+    schema={
+        "type": "object",
+        "properties": {
+            "models": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "versions": {"type": "array", "items": named(VERSION.name)},
+                        "aliases": {"type": "object", "additionalProperties": named(ALIAS.name)},
+                        "problem": {"type": "string", "description": "Why its aliases cannot be read."},
                     },
+                    "required": ["name", "versions", "aliases"],
                 },
-                "required": ["name", "is_list", "words"],
             },
+            "can_change": {"type": "boolean", "description": "Whether aliases can be moved here."},
+        },
+        "required": ["models", "can_change"],
+    },
+)
+_WORD: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "word": {"type": "string"},
+        "display": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "What the word is called, by language.",
         },
     },
-    "required": ["model", "version", "fields"],
+    "required": ["word", "display"],
 }
+VOCABULARY: Final = Named(
+    name="Vocabulary",
+    schema={
+        "type": "object",
+        "properties": {
+            "model": {"type": "string"},
+            "version": {"type": "integer"},
+            "fields": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "is_list": {"type": "boolean"},
+                        "words": {"type": "array", "items": _WORD},
+                    },
+                    "required": ["name", "is_list", "words"],
+                },
+            },
+        },
+        "required": ["model", "version", "fields"],
+    },
+)
 
 
 class PromoteBody(Strict):
@@ -124,14 +139,14 @@ class RollbackBody(Strict):
     expect: Annotated[int, Field(ge=1, le=LARGEST)]
 
 
-@route(router, "GET", "/api/models", scope=Scope.READ, reply=_MODELS_SCHEMA)
+@route(router, "GET", "/api/models", scope=Scope.READ, reply=MODELS)
 async def list_models(request: Request) -> Response:
     """List every model of the store, its versions and its aliases."""
     models = gateway_of(request).models
     return answer({"models": await _read(request, models.models), "can_change": models.can_change})
 
 
-@route(router, "GET", "/api/models/{name}/vocabulary", scope=Scope.READ, reply=_VOCABULARY_SCHEMA)
+@route(router, "GET", "/api/models/{name}/vocabulary", scope=Scope.READ, reply=VOCABULARY)
 async def get_vocabulary(request: Request, name: ModelName) -> Response:
     """Return the fields and words of a model's version in production, and what they are called."""
     models = gateway_of(request).models
@@ -144,7 +159,7 @@ async def get_vocabulary(request: Request, name: ModelName) -> Response:
     "/api/models/{name}/aliases/{alias}/promote",
     scope=Scope.ADMIN,
     body=PromoteBody,
-    reply=ALIAS_SCHEMA,
+    reply=ALIAS,
 )
 async def promote(request: Request, name: ModelName, alias: ModelName) -> Response:
     """Make an alias mean a version, unless it no longer means the version that the caller saw."""
@@ -162,7 +177,7 @@ async def promote(request: Request, name: ModelName, alias: ModelName) -> Respon
     "/api/models/{name}/aliases/{alias}/rollback",
     scope=Scope.ADMIN,
     body=RollbackBody,
-    reply=ALIAS_SCHEMA,
+    reply=ALIAS,
 )
 async def roll_back(request: Request, name: ModelName, alias: ModelName) -> Response:
     """Make an alias mean what it meant before, unless it no longer means the version that the caller saw."""

@@ -6,48 +6,57 @@ from typing import Annotated, Any, Final
 
 from atelier.embedder.v1 import embedder_pb2
 from atelier.ranker.v1 import ranker_pb2
+from atelier.types.v1 import types_pb2
 from fastapi import APIRouter, Request
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from services.client.embedder import NOT_LOADED, attributes_input, image_input
 from services.gateway.api.requests import Name, Record, Strict, invalid, read
-from services.gateway.api.routing import answer, gateway_of, route
-from services.gateway.bodies import Picture
+from services.gateway.api.routing import Named, answer, gateway_of, route
 from services.gateway.gateway import Gateway
-from services.gateway.replies import Json, reference, write
+from services.gateway.web.forms import Picture
+from services.gateway.web.replies import reference, write
 from services.runtime.authorization import Scope
 from services.runtime.errors import FailedPrecondition
 
 router: Final = APIRouter(tags=["rank"])
 _MOST_PICTURES: Final = 128
-_VECTORS_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        "results": {"type": "array", "items": reference(embedder_pb2.EmbedResult)},
-        "models": {"type": "array", "items": {"$ref": "#/components/schemas/ModelIdentity"}},
-        "timings": {"$ref": "#/components/schemas/Timings"},
-    },
-    "required": ["results", "models"],
-}
-_RANKING_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        "placements": {"type": "array", "items": reference(ranker_pb2.Placement)},
-        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/ItemError"}},
-        "pairwise_probabilities": {
-            "type": "array",
-            "items": {"type": "array", "items": {"type": "number"}},
-            "description": "P(row better than column), a row and a column a placement, in their order.",
+_VECTORS: Final = Named(
+    name="Vectors",
+    messages=(embedder_pb2.EmbedResult, types_pb2.ModelIdentity, types_pb2.Timings),
+    schema={
+        "type": "object",
+        "properties": {
+            "results": {"type": "array", "items": reference(embedder_pb2.EmbedResult)},
+            "models": {"type": "array", "items": {"$ref": "#/components/schemas/ModelIdentity"}},
+            "timings": {"$ref": "#/components/schemas/Timings"},
         },
-        "models": {"type": "array", "items": {"$ref": "#/components/schemas/ModelIdentity"}},
-        "tie_margin": {"type": "number"},
-        "temperature": {"type": "number"},
-        "uncertainty_weight": {"type": "number"},
-        "timings": {"$ref": "#/components/schemas/Timings"},
+        "required": ["results", "models"],
     },
-    "required": ["placements", "errors", "pairwise_probabilities", "models", "tie_margin", "temperature"],
-}
+)
+_RANKING: Final = Named(
+    name="Ranking",
+    messages=(ranker_pb2.Placement, types_pb2.ItemError, types_pb2.ModelIdentity, types_pb2.Timings),
+    schema={
+        "type": "object",
+        "properties": {
+            "placements": {"type": "array", "items": reference(ranker_pb2.Placement)},
+            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/ItemError"}},
+            "pairwise_probabilities": {
+                "type": "array",
+                "items": {"type": "array", "items": {"type": "number"}},
+                "description": "P(row better than column), a row and a column a placement, in their order.",
+            },
+            "models": {"type": "array", "items": {"$ref": "#/components/schemas/ModelIdentity"}},
+            "tie_margin": {"type": "number"},
+            "temperature": {"type": "number"},
+            "uncertainty_weight": {"type": "number"},
+            "timings": {"$ref": "#/components/schemas/Timings"},
+        },
+        "required": ["placements", "errors", "pairwise_probabilities", "models", "tie_margin", "temperature"],
+    },
+)
 
 
 class RankBody(Strict):
@@ -87,8 +96,7 @@ class EmbedBody(Strict):
     body=RankBody,
     parts={"images": _MOST_PICTURES},
     is_json=False,
-    reply=_RANKING_SCHEMA,
-    messages=(ranker_pb2.Placement,),
+    reply=_RANKING,
 )
 async def rank(request: Request) -> Response:
     """Order pictures from best to worst; their file names are their ids."""
@@ -154,8 +162,7 @@ async def compare(request: Request) -> Response:
     scope=Scope.READ,
     body=EmbedBody,
     parts={"images": _MOST_PICTURES},
-    reply=_VECTORS_SCHEMA,
-    messages=(embedder_pb2.EmbedResult,),
+    reply=_VECTORS,
 )
 async def embed(request: Request) -> Response:
     """Return vectors of pictures or of attribute records, with the model that made them."""

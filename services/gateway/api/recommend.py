@@ -1,13 +1,11 @@
 """Recommendations and searches (R-1, R-2, R-3, R-7, R-9)."""
 
-import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from atelier.recommender.v1 import catalog_pb2, recommender_pb2, resources_pb2
+from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from fastapi import APIRouter, Request
-from pydantic import Field, model_validator
+from pydantic import Field
 from starlette.responses import Response
 
 from services.gateway.api.requests import (
@@ -26,14 +24,12 @@ from services.gateway.api.requests import (
     record,
 )
 from services.gateway.api.routing import answer, gateway_of, route
-from services.gateway.bodies import Picture
 from services.gateway.gateway import Gateway
-from services.gateway.replies import reference, write
+from services.gateway.web.forms import Picture
+from services.gateway.web.replies import write
 from services.runtime.authorization import Scope
-from services.runtime.errors import ServiceError
 
 router: Final = APIRouter(tags=["recommend"])
-_SHOWN_BESTSELLERS: Final = 12
 _MOST_PICTURES: Final = 128
 _EXAMPLE_PARTS: Final = {"image": 1, "positive": _MOST_PICTURES, "negative": _MOST_PICTURES}
 
@@ -69,37 +65,6 @@ class CustomerBody(Searched):
     new_products_only: bool = True
     diversity: Share = 0.0
     explain: bool = False
-
-
-class Sale(Strict):
-    """Units sold of an item."""
-
-    item_id: Name
-    units: Annotated[float, Field(ge=0)]
-
-
-class BestsellersBody(Searched):
-    """What sells best: ids, a sales table, pictures in the parts `images`, or, without any, the proxy."""
-
-    item_ids: Annotated[list[Name], Field(min_length=1, max_length=10_000)] | None = None
-    sales: Annotated[list[Sale], Field(min_length=1, max_length=100_000)] | None = None
-    use_proxy: bool = False
-    new_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
-        None, description="New is what was released in so many days."
-    )
-    released_after: Moment | None = None
-    exclude_item_ids: Annotated[tuple[Name, ...], Field(max_length=10_000)] = ()
-    diversity: Share = 0.0
-    trend_fields: Annotated[tuple[str, ...], Field(max_length=16)] = ()
-    min_revision: Revision = 0
-
-    @model_validator(mode="after")
-    def _check_source(self) -> "BestsellersBody":
-        if (self.item_ids is not None) + (self.sales is not None) + self.use_proxy > 1:
-            raise ValueError("item_ids, sales and use_proxy exclude each other")
-        if self.new_days is not None and self.released_after is not None:
-            raise ValueError("new_days and released_after exclude each other")
-        return self
 
 
 class SearchBody(Searched):
@@ -159,39 +124,6 @@ async def recommend_to_customer(request: Request) -> Response:
 @route(
     router,
     "POST",
-    "/api/recommend/top10_to_new",
-    scope=Scope.READ,
-    body=BestsellersBody,
-    parts={"images": _MOST_PICTURES},
-    messages=(recommender_pb2.RecommendFromBestsellersResponse,),
-    reply={
-        "allOf": [
-            reference(recommender_pb2.RecommendFromBestsellersResponse),
-            {
-                "type": "object",
-                "properties": {"bestsellers": {"type": "array", "items": reference(resources_pb2.Item)}},
-                "required": ["bestsellers"],
-            },
-        ]
-    },
-)
-async def recommend_from_bestsellers(request: Request) -> Response:
-    """Return the new products nearest to what sells best, how both compare, and the first bestsellers."""
-    gateway = gateway_of(request)
-    async with gateway.bodies.open(request, {"images": _MOST_PICTURES}) as sent:
-        body = read(BestsellersBody, sent.json)
-        message = _bestsellers_message(body, sent.all("images"))
-        reply = await gateway.recommender.call("RecommendFromBestsellers", message)
-    written = write(reply, reply.collection)
-    shown = reply.bestseller_item_ids[:_SHOWN_BESTSELLERS]
-    items = await asyncio.gather(*(_item(gateway, reply.collection, item_id) for item_id in shown))
-    written["bestsellers"] = [write(item, reply.collection) for item in items if item is not None]
-    return answer(written)
-
-
-@route(
-    router,
-    "POST",
     "/api/search",
     scope=Scope.READ,
     body=SearchBody,
@@ -243,16 +175,6 @@ async def _records_near(gateway: Gateway, body: SearchBody) -> recommender_pb2.F
         catalogue_revision=reply.catalogue_revision,
         timings=reply.timings,
     )
-
-
-async def _item(gateway: Gateway, collection: str, item_id: str) -> resources_pb2.Item | None:
-    """An item to show beside an answer that stands without it; None if it cannot be had."""
-    request = catalog_pb2.GetItemRequest(collection=collection, item_id=item_id)
-    try:
-        reply: catalog_pb2.GetItemResponse = await gateway.recommender.call("GetItem", request)
-    except ServiceError:
-        return None
-    return reply.item
 
 
 def _examples(pictures: Sequence[Picture]) -> list[resources_pb2.Example]:
@@ -308,35 +230,3 @@ def _customer_message(body: CustomerBody, image: bytes | None) -> recommender_pb
     elif body.item_id is not None:
         message.items.item_ids.append(body.item_id)
     return message
-
-
-def _bestsellers_message(
-    body: BestsellersBody, pictures: Sequence[Picture]
-) -> recommender_pb2.RecommendFromBestsellersRequest:
-    after = body.released_after
-    if body.new_days is not None:
-        after = datetime.now(UTC) - timedelta(days=body.new_days)
-    return recommender_pb2.RecommendFromBestsellersRequest(
-        collection=body.collection,
-        item_count=body.item_count,
-        filter=filter_message(body.filter, after),
-        excluded_item_ids=body.exclude_item_ids,
-        diversity=body.diversity,
-        min_revision=body.min_revision,
-        trend_fields=body.trend_fields,
-        **_source(body, pictures),
-    )
-
-
-def _source(body: BestsellersBody, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """What sells best, as the one field of its kind. Raises Problem: for two kinds at once."""
-    if pictures:
-        if body.item_ids is not None or body.sales is not None or body.use_proxy:
-            raise invalid("pictures exclude item_ids, sales and use_proxy", "images")
-        return {"pictures": recommender_pb2.BestsellerPictures(images=[picture.data for picture in pictures])}
-    if body.item_ids is not None:
-        return {"items": recommender_pb2.BestsellerIds(item_ids=body.item_ids)}
-    if body.sales is not None:
-        rows = [recommender_pb2.SalesRow(item_id=sale.item_id, units=sale.units) for sale in body.sales]
-        return {"sales": recommender_pb2.SalesTable(rows=rows)}
-    return {"use_proxy": True}

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.client.recommender import FASHION
-from services.gateway.problems import Problem
+from services.gateway.web.problems import Problem
 from services.messages.contents import write_record
 from services.runtime.errors import InvalidArgument
 

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from services.client.recommender import FASHION
 from services.gateway.api.requests import Strict
-from services.gateway.bodies import FORM_TYPE, JSON_TYPE, REQUEST_PART
 from services.gateway.gateway import Gateway
-from services.gateway.problems import MEDIA_TYPE
-from services.gateway.replies import encode, reference
+from services.gateway.web.bodies import FORM_TYPE, JSON_TYPE
+from services.gateway.web.forms import REQUEST_PART
+from services.gateway.web.problems import MEDIA_TYPE
+from services.gateway.web.replies import encode, reference
 from services.runtime.authorization import Scope
 from services.runtime.errors import PermissionDenied
 
@@ -28,10 +29,7 @@ _PROBLEM: Final[Schema] = {
     "description": "A problem (RFC 9457).",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-# What any route may answer, beside what its service says.
-_COMMON: Final = (400, 401, 403, 404, 408, 409, 413, 415, 421, 429, 499, 500, 501, 503, 504)
-
-
+PICTURES: Final = ("image/jpeg", "image/png", "image/webp")
 DECLARED: Final = "declared"  # attribute of an endpoint
 
 
@@ -41,6 +39,19 @@ class Declared:
 
     body: type[Strict] | None
     messages: tuple[type[Message], ...]
+    named: "Named | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A schema under a name of its own. messages: those that it refers to."""
+
+    name: str
+    schema: Schema
+    messages: tuple[type[Message], ...] = ()
+
+
+Reply = type[Message] | Named | tuple[str, ...]
 
 
 def gateway_of(request: Request) -> Gateway:
@@ -60,15 +71,14 @@ def route(
     path: str,
     *,
     scope: Scope,
-    reply: type[Message] | Schema,
+    reply: Reply,
     body: type[Strict] | None = None,
     parts: Mapping[str, int] | None = None,
     is_json: bool = True,
-    messages: Sequence[type[Message]] = (),
 ) -> Callable[[Handler], Handler]:
     """Register a handler, which runs once the caller's scope is known to suffice.
 
-    reply: of status 200: a message or a schema. messages: those that such a schema refers to.
+    reply: of status 200: a message, a named schema, or the media types of pictures.
     body: in JSON, or in the part `request` of a form that may hold pictures in `parts`, at most so many in
     each. is_json: whether the body may be JSON alone. The operation's id is the handler's name.
     """
@@ -79,10 +89,7 @@ def route(
             check_scope(request, scope)
             return await handler(request, *arguments, **named)
 
-        own = (reply,) if isinstance(reply, type) else ()
-        setattr(checked, DECLARED, Declared(body=body, messages=(*own, *messages)))
-        schema = reference(reply) if isinstance(reply, type) else reply
-        content = schema.get("x-content") or {JSON_TYPE: {"schema": schema}}
+        setattr(checked, DECLARED, _declared(body, reply))
         extra: Schema = {"x-scope": scope.name.lower()}
         if body is not None:
             extra["requestBody"] = _request_body(body, parts, is_json=is_json)
@@ -92,10 +99,7 @@ def route(
             methods=[method],
             operation_id=handler.__name__,
             response_model=None,
-            responses={
-                200: {"description": "The answer.", "content": content},
-                **dict.fromkeys(_COMMON, _PROBLEM),
-            },
+            responses={200: {"description": "The answer.", "content": _content(reply)}, "default": _PROBLEM},
             openapi_extra=extra,
             summary=(inspect.getdoc(handler) or "").splitlines()[0],
         )
@@ -115,6 +119,24 @@ def check_scope(request: Request, scope: Scope) -> None:
             f"the token allows {grant.scope.name.lower()}, this route needs {scope.name.lower()}",
             reason="SCOPE_TOO_SMALL",
         )
+
+
+def _declared(body: type[Strict] | None, reply: Reply) -> Declared:
+    if isinstance(reply, Named):
+        return Declared(body=body, messages=reply.messages, named=reply)
+    return Declared(body=body, messages=(reply,) if isinstance(reply, type) else ())
+
+
+def _content(reply: Reply) -> Schema:
+    if isinstance(reply, tuple):
+        return {name: {"schema": {"type": "string", "format": "binary"}} for name in reply}
+    schema = reference(reply) if isinstance(reply, type) else named(reply.name)
+    return {JSON_TYPE: {"schema": schema}}
+
+
+def named(name: str) -> Schema:
+    """A reference to a schema under a name."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _request_body(body: type[Strict], parts: Mapping[str, int] | None, *, is_json: bool) -> Schema:

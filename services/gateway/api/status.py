@@ -11,9 +11,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.client.relay import UNREACHABLE, RelayedService
-from services.gateway.api.routing import DEFAULT_COLLECTION, Collection, answer, gateway_of, route
-from services.gateway.problems import Problem
-from services.gateway.replies import Json, reference, write
+from services.gateway.api.routing import DEFAULT_COLLECTION, Collection, Named, answer, gateway_of, route
+from services.gateway.web.problems import Problem
+from services.gateway.web.replies import Json, reference, write
 from services.runtime.authorization import Scope
 from services.runtime.errors import ServiceError, Unavailable
 from services.runtime.limits import to_message
@@ -27,53 +27,60 @@ _LISTS: Final = {
 }
 _ASKED_S: Final = 2.0
 _PERCENTILES: Final[Json] = {name: {"type": "number"} for name in ("p50_ms", "p95_ms", "p99_ms")}
-_SERVICES_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        "services": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "address": {
-                        "type": "string",
-                        "description": "Of its gRPC port, as the gateway calls it.",
+_SERVICES: Final = Named(
+    name="Services",
+    messages=(types_pb2.ServedModel, types_pb2.Limits),
+    schema={
+        "type": "object",
+        "properties": {
+            "services": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "address": {
+                            "type": "string",
+                            "description": "Of its gRPC port, as the gateway calls it.",
+                        },
+                        "state": {"type": "string", "enum": ["serving", "not_serving", UNREACHABLE]},
+                        "detail": {"type": "string"},
+                        "models": {"type": "array", "items": reference(types_pb2.ServedModel)},
                     },
-                    "state": {"type": "string", "enum": ["serving", "not_serving", UNREACHABLE]},
-                    "detail": {"type": "string"},
-                    "models": {"type": "array", "items": reference(types_pb2.ServedModel)},
+                    "required": ["name", "address", "state", "detail", "models"],
                 },
-                "required": ["name", "address", "state", "detail", "models"],
+            },
+            "limits": reference(types_pb2.Limits),
+            "collections": {"type": "array", "items": {"type": "string"}},
+            "requires_token": {"type": "boolean"},
+        },
+        "required": ["services", "limits", "collections", "requires_token"],
+    },
+)
+_LATENCY: Final = Named(
+    name="Latency",
+    schema={
+        "type": "object",
+        "properties": {
+            "routes": {
+                "type": "array",
+                "description": "Of this gateway's answers of the last five minutes, the busiest route first.",
+                "items": {
+                    "type": "object",
+                    "properties": {"route": {"type": "string"}, "count": {"type": "integer"}, **_PERCENTILES},
+                    "required": ["route", "count", *_PERCENTILES],
+                },
+            },
+            "recommender": {
+                "description": "Of the recommender's own Recommend calls; null while it cannot be asked.",
+                "type": ["object", "null"],
+                "properties": _PERCENTILES,
+                "required": list(_PERCENTILES),
             },
         },
-        "limits": reference(types_pb2.Limits),
-        "collections": {"type": "array", "items": {"type": "string"}},
-        "requires_token": {"type": "boolean"},
+        "required": ["routes", "recommender"],
     },
-    "required": ["services", "limits", "collections", "requires_token"],
-}
-_LATENCY_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        "routes": {
-            "type": "array",
-            "description": "Of this gateway's answers of the last five minutes, the busiest route first.",
-            "items": {
-                "type": "object",
-                "properties": {"route": {"type": "string"}, "count": {"type": "integer"}, **_PERCENTILES},
-                "required": ["route", "count", *_PERCENTILES],
-            },
-        },
-        "recommender": {
-            "description": "Of the recommender's own Recommend calls; null while it cannot be asked.",
-            "type": ["object", "null"],
-            "properties": _PERCENTILES,
-            "required": list(_PERCENTILES),
-        },
-    },
-    "required": ["routes", "recommender"],
-}
+)
 
 
 @probes.get("/healthz", include_in_schema=False)
@@ -101,8 +108,7 @@ async def readyz(request: Request) -> Response:
     "GET",
     "/api/services",
     scope=Scope.READ,
-    reply=_SERVICES_SCHEMA,
-    messages=(types_pb2.ServedModel, types_pb2.Limits),
+    reply=_SERVICES,
 )
 async def list_services(request: Request) -> Response:
     """List the services with their state and their models, and the bounds of requests."""
@@ -118,7 +124,7 @@ async def list_services(request: Request) -> Response:
     )
 
 
-@route(router, "GET", "/api/latency", scope=Scope.READ, reply=_LATENCY_SCHEMA)
+@route(router, "GET", "/api/latency", scope=Scope.READ, reply=_LATENCY)
 async def get_latency(request: Request, collection: Collection = DEFAULT_COLLECTION) -> Response:
     """Return how long this gateway's routes and the recommender's own calls take."""
     gateway = gateway_of(request)
@@ -139,17 +145,7 @@ def _services(request: Request) -> tuple[RelayedService, ...]:
 
 async def _described(service: RelayedService) -> dict[str, Any]:
     full_name, message = _LISTS[service.name]
-    state = await service.state(full_name)
-    models, detail = [], ""
-    if state == UNREACHABLE:
-        detail = f"the {service.name} cannot be reached"
-    else:
-        try:
-            reply = await service.call("ListModels", message, deadline_s=_ASKED_S)
-            models = [write(model) for model in reply.models]
-            detail = "; ".join(model.detail for model in reply.models if model.detail)
-        except ServiceError as error:
-            detail = error.message
+    state, (models, detail) = await asyncio.gather(service.state(full_name), _models(service, message))
     return {
         "name": service.name,
         "address": service.address,
@@ -157,3 +153,12 @@ async def _described(service: RelayedService) -> dict[str, Any]:
         "detail": detail,
         "models": models,
     }
+
+
+async def _models(service: RelayedService, message: Any) -> tuple[list[Json], str]:
+    """The models of a service with what is to be said of them; why they cannot be had, where they cannot."""
+    try:
+        reply = await service.call("ListModels", message, deadline_s=_ASKED_S)
+    except ServiceError as error:
+        return [], error.message
+    return [write(model) for model in reply.models], "; ".join(filter(None, (m.detail for m in reply.models)))

@@ -11,9 +11,8 @@ from starlette.responses import Response
 from dashboard.document import MOST_POINTS, DashboardDocument
 from dashboard.errors import DashboardError, InvalidRunRequest, RunNotFound
 from dashboard.runs import MOST_ON_A_PAGE, RunSummary
-from services.gateway.api.routing import answer, gateway_of, route
-from services.gateway.bodies import JSON_TYPE
-from services.gateway.replies import Json
+from services.gateway.api.routing import PICTURES, Named, answer, gateway_of, route
+from services.gateway.web.bodies import JSON_TYPE
 from services.runtime.authorization import Scope
 from services.runtime.errors import DataLoss, InvalidArgument, NotFound, ServiceError
 
@@ -22,25 +21,23 @@ RunId = Annotated[str, Query(max_length=1_000, description="A run's folder below
 T = TypeVar("T")
 _COMPRESSED_BYTES: Final = 8 << 10  # a smaller answer goes as it is
 _FAST: Final = 1  # level of gzip: half a megabyte in 5 ms
-_RUNS_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {
-        "runs": {"type": "array", "items": {"$ref": "#/components/schemas/RunSummary"}},
-        "next_page_token": {"type": "string"},
-        "total_count": {"type": "integer"},
+_RUNS: Final = Named(
+    name="Runs",
+    schema={
+        "type": "object",
+        "properties": {
+            "runs": {"type": "array", "items": {"$ref": "#/components/schemas/RunSummary"}},
+            "next_page_token": {"type": "string"},
+            "total_count": {"type": "integer"},
+        },
+        "required": ["runs", "next_page_token", "total_count"],
     },
-    "required": ["runs", "next_page_token", "total_count"],
-}
+)
+_DASHBOARD: Final = Named(name="DashboardDocument", schema={})  # as its own type describes it
 SHOWN: Final = (RunSummary, DashboardDocument)  # what the document describes beside the requests
-_PICTURE: Final[Json] = {
-    "x-content": {
-        name: {"schema": {"type": "string", "format": "binary"}}
-        for name in ("image/jpeg", "image/png", "image/webp")
-    }
-}
 
 
-@route(router, "GET", "/api/runs", scope=Scope.READ, reply=_RUNS_SCHEMA)
+@route(router, "GET", "/api/runs", scope=Scope.READ, reply=_RUNS)
 async def list_runs(
     request: Request,
     page_size: Annotated[int, Query(ge=1, le=MOST_ON_A_PAGE)] = 50,
@@ -58,7 +55,7 @@ async def list_runs(
     "GET",
     "/api/dashboard",
     scope=Scope.READ,
-    reply={"$ref": "#/components/schemas/DashboardDocument"},
+    reply=_DASHBOARD,
 )
 async def get_dashboard(
     request: Request,
@@ -82,7 +79,7 @@ async def get_dashboard(
     return await _read(request, document)
 
 
-@route(router, "GET", "/api/runs/{run_id:path}/files/{name:path}", scope=Scope.READ, reply=_PICTURE)
+@route(router, "GET", "/api/runs/{run_id:path}/files/{name:path}", scope=Scope.READ, reply=PICTURES)
 async def get_run_file(
     request: Request,
     run_id: Annotated[str, Path(max_length=1_000)],
