@@ -20,13 +20,14 @@ export function Chart({ title, x, xLabel, series, isTime = false, height = 220 }
   useEffect(() => {
     let isGone = false;
     let observer = null;
+    const place = element.current;
     import('../vendor/uplot.js').then(({ default: UPlot }) => {
       if (isGone) return;
-      const size = () => ({ width: Math.max(160, element.current.clientWidth), height });
+      const size = () => ({ width: Math.max(160, place.clientWidth), height });
       const options = { ...size(), ...appearance(series, xLabel, isTime) };
-      plot.current = new UPlot(options, [x, ...series.map((each) => each.values)], element.current);
+      plot.current = new UPlot(options, [x, ...series.map((each) => each.values)], place);
       observer = new ResizeObserver(() => plot.current?.setSize(size()));
-      observer.observe(element.current);
+      observer.observe(place);
     });
     return () => {
       isGone = true;

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from '../html.js';
 import { recoveries } from './services.js';
+import { token } from './settings.js';
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
@@ -12,7 +13,7 @@ export function backoff(failures) {
 
 /**
  * What a fetch answers, kept while the next is on its way. Transient failures are tried again by themselves, at
- * once when a service comes back; `every` asks again after so many milliseconds while the page is visible.
+ * once when a service comes back or another token is given; `every` asks again after so many milliseconds while the page is visible.
  * @template T
  * @param {((signal: AbortSignal) => Promise<T>) | null} fetcher null: nothing to ask
  * @param {unknown[]} keys asks anew when one changes
@@ -23,6 +24,7 @@ export function useResource(fetcher, keys, { every = 0 } = {}) {
   const [state, setState] = useState({ data: undefined, error: undefined, isLoading: fetcher !== null });
   const [round, setRound] = useState(0);
   const recovery = recoveries.use();
+  const secret = token.use();
   const failures = useRef(0);
   const asked = useRef(keys);
   const reload = useCallback(() => setRound((count) => count + 1), []);
@@ -56,7 +58,7 @@ export function useResource(fetcher, keys, { every = 0 } = {}) {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [...keys, round, recovery, fetcher === null]);
+  }, [...keys, round, recovery, secret, fetcher === null]);
 
   return { ...state, reload };
 }

@@ -33,11 +33,10 @@ _SETTINGS = {"fit.max_epochs": EPOCHS, "fit.batch_size": 64, "loss.temperature":
 
 def write_runs(folder: Path, garments: Sequence[Path]) -> None:
     """Write the runs below a folder, the one in full last, so that it comes first in lists."""
-    try:
-        with recording(folder / FAILED, "artwork", {"seed": 42, "fit.max_epochs": 100}):
-            raise FileNotFoundError("metadata.csv: row 17 names a picture that is missing")
-    except FileNotFoundError:
-        pass  # this is how the run ended
+    failure = FileNotFoundError("metadata.csv: row 17 names a picture that is missing")
+    with recording(folder / FAILED, "artwork", {"seed": 42, "fit.max_epochs": 100}) as failed:
+        failed.begin("reading", 100)
+    failed.end(failure)
     with recording(folder / OTHER, "fashion", {**_SETTINGS, "optimizer.learning_rate": 3e-4}) as other:
         _train(other, rate=3e-4, speed=9.0)
     with recording(folder / DONE, "fashion", {**_SETTINGS, "optimizer.learning_rate": 1e-4}) as run:

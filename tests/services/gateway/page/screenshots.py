@@ -1,4 +1,4 @@
-"""`python -m tests.services.gateway.page.screenshots`: every view in light, dark and phone width, into var/page."""
+"""`python -m tests.services.gateway.page.screenshots`: every view in light, dark and phone width."""
 
 import argparse
 import tempfile

@@ -1,21 +1,25 @@
-"""Everything that the page touches, as real processes: packaged models, a catalog of drawn garments, training runs."""
+"""What the page touches, as real processes: packaged models, a catalog of drawn garments, training runs."""
 
+import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+
+from typer.testing import CliRunner
 
 import defaults
 from cli.demo.questions import await_all
+from cli.main import app
 from cli.samples import draw_samples, import_garments
 from cli.supervisor import Address, ServiceSpec, Supervisor
-from cli.up import specs
+from cli.up import GATEWAY, SERVICES, specs
 from services.client.recommender import RecommenderClient
 from tests.services.gateway.page.sample_runs import write_runs
-
-SERVICES: Final = ("embedder", "ranker", "recommender")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +35,25 @@ class Shop:
     @property
     def url(self) -> str:
         """The address of the page."""
-        return f"http://{self.addresses['gateway'].grpc}/"
+        return f"http://{self.addresses[GATEWAY].grpc}/"
 
     def recommender(self) -> RecommenderClient:
         """A client of the recommender; to be closed."""
         return RecommenderClient(self.addresses["recommender"].grpc)
+
+    def kill(self, name: str) -> int:
+        """End a service at once; its process id."""
+        process_id = self.supervisor.process_id(name)
+        os.kill(process_id, signal.SIGKILL)
+        return process_id
+
+    def revive(self, name: str, killed: int) -> None:
+        """Have the supervisor start a service that was killed."""
+        deadline = time.monotonic() + 20
+        while self.supervisor.process_id(name) == killed:
+            assert time.monotonic() < deadline
+            self.supervisor.watch(lambda _: None)
+            time.sleep(0.05)  # between two looks; the supervisor waits before it starts anew
 
 
 @contextmanager
@@ -48,7 +66,7 @@ def running_shop(folder: Path) -> Iterator[Shop]:
     samples = draw_samples(folder / "samples")
     garments = [path for path, _ in samples.garments.values()]
     write_runs(folder / "runs", garments)
-    supervisor = Supervisor(_specs(store, folder), folder / "run")
+    supervisor = Supervisor(specs(store, folder, any_port=True), folder / "run")
     addresses = supervisor.start()
     try:
         await_all({name: addresses[name] for name in SERVICES})
@@ -65,13 +83,22 @@ def running_shop(folder: Path) -> Iterator[Shop]:
         supervisor.stop()
 
 
-def _specs(store: Path, folder: Path) -> list[ServiceSpec]:
-    """The services of `atelier up`, each on a free port, with the runs of `folder`."""
-    known = [spec for spec in specs(store, folder, any_port=True) if spec.name in SERVICES]
+@contextmanager
+def guarded_gateway(shop: Shop, folder: Path) -> Iterator[tuple[str, str]]:
+    """A gateway that asks for tokens, before the same services: its page, and a token that may read."""
+    tokens = folder / "tokens.json"
+    create = ["tokens", "create", "page", "--file", str(tokens), "--json"]
+    secret = json.loads(CliRunner().invoke(app, create).output)["token"]
     environment = {
-        "ATELIER_STORE": str(store),
-        "ATELIER_RUNS": str(folder / "runs"),
+        "ATELIER_STORE": str(shop.folder / "models"),
+        "ATELIER_TOKENS_FILE": str(tokens),
         "ATELIER_GATEWAY_PORT": "0",
         "ATELIER_GATEWAY_METRICS_PORT": "-1",
+        **{f"ATELIER_{name.upper()}_ADDRESS": shop.addresses[name].grpc for name in SERVICES},
     }
-    return [*known, ServiceSpec(name="gateway", environment=environment, needs=SERVICES)]
+    supervisor = Supervisor([ServiceSpec(name=GATEWAY, environment=environment)], folder / "run")
+    address = supervisor.start()[GATEWAY].grpc
+    try:
+        yield f"http://{address}/", str(secret)
+    finally:
+        supervisor.stop()

@@ -29,7 +29,9 @@ class VendoredFile:
 
     def rewritten(self, published: str) -> str:
         """The text as the page loads it. Raises ValueError: if the text to replace is not there once."""
-        text = "\n".join(line for line in published.split("\n") if not line.startswith("//# sourceMappingURL"))
+        text = "\n".join(
+            line for line in published.split("\n") if not line.startswith("//# sourceMappingURL")
+        )
         if self.replace:
             old, new = self.replace
             if text.count(old) != 1:

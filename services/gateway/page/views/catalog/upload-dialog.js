@@ -10,7 +10,8 @@ import { withToken } from '../../components/token-dialog.js';
 import { showDone, showError } from '../../state/toasts.js';
 import { fieldOf } from '../../state/vocabulary.js';
 
-const LEAST_SHARE = 0.5;
+const NEIGHBOURS = 5;
+const LEAST_SHARE = 0.3;
 
 /** An identifier that a file's name suggests: letters, digits, `.`, `_`, `:` and `-`. @param {string} name */
 export const idFrom = (name) => name.replace(/\.[^.]+$/, '').replace(/[^\p{L}\p{N}._:-]+/gu, '-').replace(/^[.-]+/, '').slice(0, 128) || 'item';
@@ -30,7 +31,7 @@ export function UploadDialog({ collection, onClose, onChanged }) {
   };
   const suggest = async () => {
     try {
-      setAttributes(recordFrom((await api.search({ collection, item_count: 10 }, [['image', file]])).suggestions || []));
+      setAttributes(recordFrom((await api.search({ collection, item_count: NEIGHBOURS }, [['image', file]])).suggestions || []));
     } catch (error) {
       showError(error);
     }
