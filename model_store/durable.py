@@ -79,11 +79,12 @@ def replacing(
             rename(temporary, path)
         else:
             temporary.replace(path)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+    except BaseException as error:
+        with suppress(OSError):  # a file that stays costs room alone
             temporary.unlink()
+        if isinstance(error, OSError):
+            raise type(error)(error.errno, error.strerror or str(error), str(path)) from error
+        raise
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True, mode: int | None = None) -> None:
