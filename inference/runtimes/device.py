@@ -1,6 +1,7 @@
 """Where graphs run: providers, settings, the CUDA devices of this machine, and the errors of a runtime."""
 
 import ctypes
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from model_store.errors import first_line
 Provider = Literal["auto", "cpu", "cuda"]
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
+_CGROUP_CPU: Final = Path("/sys/fs/cgroup/cpu.max")
 
 _MEMORY_SIGNS = (
     "out of memory",
@@ -44,10 +46,14 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CudaDevices:
-    """The CUDA devices that the driver reports; `name` is that of the first, empty when there is none."""
+    """The CUDA devices that the driver reports; name and memory are those of the first.
+
+    memory_bytes: all that it has, 0 when there is none or the driver does not say.
+    """
 
     count: int
     name: str
+    memory_bytes: int = 0
 
 
 @cache
@@ -60,9 +66,11 @@ def cuda_devices() -> CudaDevices:
     count, device, name = ctypes.c_int(0), ctypes.c_int(0), ctypes.create_string_buffer(128)
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value < 1:
         return CudaDevices(count=0, name="")
+    memory = ctypes.c_size_t(0)
     if driver.cuDeviceGet(ctypes.byref(device), 0) == 0:
         driver.cuDeviceGetName(name, len(name), device)
-    return CudaDevices(count=count.value, name=name.value.decode(errors="replace"))
+        driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+    return CudaDevices(count=count.value, name=name.value.decode(errors="replace"), memory_bytes=memory.value)
 
 
 def device_name(provider: str) -> str:
@@ -71,10 +79,18 @@ def device_name(provider: str) -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use; every core of the machine where the system sets no affinity."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: by its affinity, and by the quota of its control group, rounded up."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(allowed, _quota())))
+
+
+def _quota() -> float:
+    """Cores of time that the control group has (cgroup v2, cpu.max); infinity without a quota."""
+    try:
+        quota, period = _CGROUP_CPU.read_text(encoding="ascii").split()
+        return float("inf") if quota == "max" else math.ceil(int(quota) / int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return float("inf")
 
 
 @contextmanager

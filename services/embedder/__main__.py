@@ -1,14 +1,15 @@
 """`python -m services.embedder`: the embedder put together, served, and watched over.
 
-It is SERVING as soon as the store can be read: models load when they are asked for. Later on only
-draining or a run that is stuck makes it NOT_SERVING; a store that goes away does not.
+It is SERVING once the store can be read and the models in use are loaded; others load when they are asked
+for. Later on draining, a run that is stuck or a device that fails every run makes it NOT_SERVING; a store
+that goes away does not.
 """
 
 import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import Any, Final
@@ -21,8 +22,8 @@ from inference.runtimes.device import SessionSettings
 from inference.session import runtime_version
 from inference.vector_cache import VectorCache
 from model_store.store import ModelStore
-from services.embedder.device import Device, choose_device, machine_memory_bytes
-from services.embedder.errors import StoreUnavailable
+from services.embedder.device import Device, choose_device
+from services.embedder.health import UsedSpaces, become_ready, watch_device, watch_runs
 from services.embedder.known_vectors import KnownVectors
 from services.embedder.loaded_space import SpaceLoader
 from services.embedder.metrics import EmbedderMetrics
@@ -30,23 +31,17 @@ from services.embedder.models import LoadedModels, Retention
 from services.embedder.pipeline import Pipeline
 from services.embedder.scheduling.accepted_work import Load
 from services.embedder.scheduling.admission import Admission
-from services.embedder.scheduling.engine import Engine, Run
+from services.embedder.scheduling.engine import Run
 from services.embedder.servicer import EmbedderServicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.stages import Stages
-from services.embedder.store_reader import StoreReader
 from services.embedder.wire import ERRORS
 from services.runtime.server import ServerContext, Service, run_service
 from services.runtime.settings import read_settings
 
-STUCK_EXIT: Final = 70
 # A thread that decodes keeps the interpreter for so long while the event loop waits; by default 5 ms.
 SWITCH_S: Final = 0.0005
-_STUCK_POLL_S: Final = 1.0
 _IDLE_POLL_S: Final = 5.0
-_LOG_EVERY: Final = 60
-
-SetServing = Callable[[bool], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +93,8 @@ async def _build(
         recent = RecentVectors(settings.embedder_recent_bytes)
         known = stack.enter_context(closing(KnownVectors(cache, recent)))
         pipeline = stack.enter_context(closing(Pipeline(stages, admission, metrics, known)))
-        models = _models(settings, device, stages)
+        used = UsedSpaces(settings.cache / "used.json") if settings.embedder_preload else None
+        models = _models(settings, device, stages, used)
         stack.push_async_callback(models.close)
         metrics.show(stages, admission, models)
         context.add(
@@ -107,9 +103,10 @@ async def _build(
             EmbedderServicer(models, pipeline, settings),
         )
         for watch in (
-            watch_store(models.store, context.set_serving, settings.poll_s),
+            become_ready(models, used, context.set_serving, settings.poll_s),
             watch_aliases(models, settings.poll_s),
-            watch_engines(stages, settings.embedder_stuck_floor_s, context.set_serving, exit_process),
+            watch_runs(stages, settings.embedder_stuck_floor_s, context.set_serving, exit_process),
+            watch_device(stages, models, context.set_serving, settings.poll_s),
             watch_idle(models, min(_IDLE_POLL_S, settings.embedder_idle_s)),
         ):
             stack.push_async_callback(_end, asyncio.create_task(watch))
@@ -140,7 +137,9 @@ def _open_cache(settings: EmbedderSettings, device: Device) -> VectorCache | Non
         return None
 
 
-def _models(settings: EmbedderSettings, device: Device, stages: Stages) -> LoadedModels:
+def _models(
+    settings: EmbedderSettings, device: Device, stages: Stages, used: UsedSpaces | None
+) -> LoadedModels:
     limits = settings.limits
     store = ModelStore.at(settings.store)
     loader = SpaceLoader(
@@ -155,27 +154,12 @@ def _models(settings: EmbedderSettings, device: Device, stages: Stages) -> Loade
         stamps=settings.cache / "stamps",
     )
     retention = Retention(
-        memory_bytes=settings.embedder_memory_bytes or machine_memory_bytes(),
+        memory_bytes=settings.embedder_memory_bytes or device.memory_bytes,
         idle_s=settings.embedder_idle_s,
         refused_s=settings.embedder_refused_s,
     )
-    return LoadedModels(store, loader, retention, dropped=stages.forget)
-
-
-async def watch_store(store: StoreReader, set_serving: SetServing, poll_s: float) -> None:
-    """Report SERVING once the store can be read; until then log its place and try again."""
-    attempt = 0
-    while True:
-        try:
-            await store.check()
-        except StoreUnavailable:
-            if attempt % _LOG_EVERY == 0:
-                _log.warning("model store cannot be read, trying again", extra={"store": store.place})
-            attempt += 1
-            await asyncio.sleep(poll_s)
-        else:
-            await set_serving(True)
-            return
+    remember = None if used is None else used.write
+    return LoadedModels(store, loader, retention, dropped=stages.forget, remember=remember)
 
 
 async def watch_aliases(models: LoadedModels, poll_s: float) -> None:
@@ -186,34 +170,6 @@ async def watch_aliases(models: LoadedModels, poll_s: float) -> None:
             await models.refresh_aliases()
         except Exception:  # noqa: BLE001  # the poll outlives any error of one alias
             _log.exception("aliases could not be refreshed")
-
-
-async def watch_engines(
-    engines: Iterable[Engine],
-    floor_s: float,
-    set_serving: SetServing,
-    exit_process: Callable[[int], Any],
-    *,
-    poll_s: float = _STUCK_POLL_S,
-) -> None:
-    """Report NOT_SERVING and end the process when a run is stuck: a thread cannot be stopped (S-9)."""
-    engines = tuple(engines)
-    while True:
-        await asyncio.sleep(poll_s)
-        for stuck in filter(None, (engine.stuck(floor_s) for engine in engines)):
-            _log.critical(
-                "a run is stuck, ending the process for a restart",
-                extra={
-                    "engine": stuck.engine,
-                    "input_count": stuck.count,
-                    "seconds": round(stuck.seconds, 1),
-                    "allowed_s": round(stuck.allowed_s, 1),
-                },
-            )
-            await set_serving(False)
-            await asyncio.sleep(poll_s)  # health watchers see it first
-            exit_process(STUCK_EXIT)
-            return
 
 
 async def watch_idle(models: LoadedModels, poll_s: float) -> None:

@@ -17,6 +17,7 @@ class Device:
     """What graphs run on, and how an engine uses it.
 
     workers: batches that run at the same time. lone: whether an input that is alone gets every core.
+    memory_bytes: three quarters of what it has, for models.
     """
 
     provider: str
@@ -24,6 +25,7 @@ class Device:
     workers: int
     batch_cost: int
     lone: bool
+    memory_bytes: int = 0
 
     @property
     def threads(self) -> int:
@@ -46,12 +48,13 @@ def choose_device(provider: str, *, threads: int, workers: int, batch_cost: int,
         workers=workers,
         batch_cost=batch_cost or (65_536 if cuda else 1_024),
         lone=lone and not cuda and workers > 1,
+        memory_bytes=int(_MEMORY_SHARE * ((cuda and cuda_devices().memory_bytes) or machine_memory_bytes())),
     )
 
 
 def machine_memory_bytes() -> int:
-    """Three quarters of the memory that this process may use, by its control group or its machine."""
+    """The memory that this process may use, by its control group or its machine."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):
         total = min(total, int(_CGROUP_MEMORY.read_text()))
-    return int(total * _MEMORY_SHARE)
+    return total

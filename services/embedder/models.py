@@ -18,13 +18,17 @@ from services.embedder.store_reader import ModelListing, StoreReader, list_versi
 IDLE_S: Final = 600.0
 MOST_PREPARING: Final = 32  # each looks through the whole store, also for a space that nothing reaches
 REFUSED_S: Final = 5.0  # a refused version is not hashed again for every caller that asks
+LONGEST_REFUSED_S: Final = 600.0
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """What may stay in memory: bytes in all, and seconds since a space was last used."""
+    """What may stay in memory: bytes in all, and seconds since a space was last used.
+
+    refused_s: until a refused version is verified again; doubled each time, up to `LONGEST_REFUSED_S`.
+    """
 
     memory_bytes: int
     idle_s: float = IDLE_S
@@ -35,6 +39,7 @@ class Retention:
 class _Refusal:
     detail: str
     until: float
+    count: int
 
 
 class LoadedModels:
@@ -47,11 +52,13 @@ class LoadedModels:
         retention: Retention,
         *,
         dropped: Callable[[LoadedSpace], None] = lambda _: None,
+        remember: Callable[[tuple[str, ...]], None] | None = None,
     ) -> None:
         self.store = StoreReader(store)
         self._loader = loader
         self._retention = retention
         self._dropped = dropped
+        self._remember = remember
         self._loaded: dict[str, LoadedSpace] = {}
         self._preparing: dict[str, asyncio.Task[LoadedSpace]] = {}
         self._booked: dict[str, int] = {}
@@ -130,6 +137,7 @@ class LoadedModels:
                 del self._loaded[space_id]
                 _log.info("model dropped", extra={"model": str(space.version), "reason": "idle"})
                 self._dropped(space)
+                self._keep()
 
     async def close(self) -> None:
         """Cancel what is being prepared and end the threads, the loading one once its load is done."""
@@ -167,18 +175,31 @@ class LoadedModels:
             loop = asyncio.get_running_loop()
             space = await loop.run_in_executor(self._loading, self._loader.load, version, size)
         except RefusedModel as error:
-            until = time.monotonic() + self._retention.refused_s
-            self._refused[space_id] = _Refusal(str(error), until)
-            _log.exception("model refused", extra={"model": str(version)})
+            self._refuse(version, error)
             raise ModelRefused(str(error)) from error
         finally:
             self._booked.pop(space_id, None)
         self._refused.pop(space_id, None)
         space.asked_at = time.monotonic()
         self._loaded[space_id] = space
+        self._keep()
         seconds = round(space.asked_at - started, 2)
         _log.info("model loaded", extra={"model": str(version), "seconds": seconds})
         return space
+
+    def _refuse(self, version: Version, error: RefusedModel) -> None:
+        """Note a refusal: each time in a row it is twice as long until the version is verified again."""
+        before = self._refused.get(version.space_id)
+        count = 1 if before is None else before.count + 1
+        wait_s = min(self._retention.refused_s * 2 ** min(count - 1, 32), LONGEST_REFUSED_S)
+        self._refused[version.space_id] = _Refusal(str(error), time.monotonic() + wait_s, count)
+        if before is None or before.detail != str(error):
+            _log.error("model refused", extra={"model": str(version)}, exc_info=error)
+
+    def _keep(self) -> None:
+        """Have the spaces in memory remembered, on the thread that loads."""
+        if self._remember is not None:
+            self._loading.submit(self._remember, tuple(self._loaded))
 
     def _prepared(self, space_id: str, task: "asyncio.Task[LoadedSpace]") -> None:
         del self._preparing[space_id]

@@ -19,7 +19,7 @@ class EmbedderSettings(ServiceSettings):
     embedder_cache_bytes: int = Field(default=1024 * MIB, ge=0)
     # Vectors of the cache that memory holds too, for answers that wait for no disk; 0 holds none.
     embedder_recent_bytes: int = Field(default=64 * MIB, ge=0)
-    # Estimated memory of all loaded models; 0: three quarters of the machine's.
+    # Estimated memory of all loaded models; 0: three quarters of the device's.
     embedder_memory_bytes: int = Field(default=0, ge=0)
     # Batches that run at once; 0: one a core on a CPU, one on a GPU.
     embedder_workers: int = Field(default=0, ge=0)
@@ -36,7 +36,9 @@ class EmbedderSettings(ServiceSettings):
     embedder_stream_window: int = Field(default=32, ge=1)
     # A model that is not in use leaves memory after this time without a request.
     embedder_idle_s: float = Field(default=600.0, gt=0)
-    # A refused version is not tried again within this time.
+    # Whether models in use, or in production, are loaded before the service says SERVING.
+    embedder_preload: bool = True
+    # A refused version is not tried again within this time, which doubles each time, up to 10 minutes.
     embedder_refused_s: float = Field(default=5.0, ge=0)
     # The shortest time after which a run counts as stuck.
     embedder_stuck_floor_s: float = Field(default=120.0, gt=0)

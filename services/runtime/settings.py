@@ -61,7 +61,8 @@ _OF_ONE_PART: Final = """
     cache embedder_address ranker_address recommender_address image train_image
     embedder_port embedder_metrics_port embedder_cache_bytes embedder_recent_bytes embedder_memory_bytes
     embedder_workers embedder_lone_session embedder_batch_cost embedder_queue_cost embedder_queue_bytes
-    embedder_decode_bytes embedder_stream_window embedder_idle_s embedder_refused_s embedder_stuck_floor_s
+    embedder_decode_bytes embedder_stream_window embedder_idle_s embedder_preload embedder_refused_s
+    embedder_stuck_floor_s
     ranker_port ranker_metrics_port ranker_model ranker_alias ranker_recent_bytes ranker_queue_s head_provider
     head_threads keep_alive_s
     recommender_port recommender_metrics_port catalogue collections prepare_every_s recommend_queue

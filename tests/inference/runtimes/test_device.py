@@ -1,6 +1,7 @@
 """Devices: settings in range, cores of this process, names for stamps, a full device recognised."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,23 @@ def test_cores_are_those_that_this_process_may_use() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert cores() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("quota", "count"),
+    [("max 100000", None), ("150000 100000", 2), ("100000 100000", 1), ("5000 100000", 1), ("damaged", None)],
+)
+def test_cores_are_no_more_than_the_quota_of_the_control_group(
+    quota: str, count: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container with a share of the machine counts that share, rounded up."""
+    allowed = {0, 1, 2, 3}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: allowed)
+    monkeypatch.setattr(device, "_CGROUP_CPU", tmp_path / "cpu.max")
+    assert cores() == 4
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+
+    assert cores() == (count or 4)
 
 
 def test_a_stamp_names_the_device_behind_its_provider(monkeypatch: pytest.MonkeyPatch) -> None:

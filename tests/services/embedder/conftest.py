@@ -236,10 +236,14 @@ class Served:
 
     async def serving(self) -> None:
         """Returns once the service says SERVING."""
+        await self.until(health_pb2.HealthCheckResponse.SERVING)
+
+    async def until(self, status: int) -> None:
+        """Returns once the health of the service is `status`."""
         stub = health_pb2_grpc.HealthStub(self.channel)
-        watched = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=10)
+        watched = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=20)
         async for reply in watched:
-            if reply.status == health_pb2.HealthCheckResponse.SERVING:
+            if reply.status == status:
                 return
 
 
@@ -261,15 +265,16 @@ class Place:
             "embedder_metrics_port": -1,
             "poll_s": 0.05,
             "drain_s": 1.0,
+            "embedder_preload": False,
         }
         return EmbedderSettings(**{**fields, **changes})
 
     @asynccontextmanager
-    async def serving(self, **changes: Any):
-        """The service of this place and a stub to call it."""
+    async def serving(self, *, compute: Any = None, **changes: Any):
+        """The service of this place and a stub to call it; `compute` stands in for its graphs."""
         settings = self.settings(**changes)
         async with (
-            running(settings, embedder_service(settings)) as context,
+            running(settings, embedder_service(settings, compute=compute)) as context,
             grpc.aio.insecure_channel(context.address) as channel,
         ):
             stub = embedder_pb2_grpc.EmbedderServiceStub(channel)

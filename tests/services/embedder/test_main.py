@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import grpc
@@ -14,9 +13,7 @@ import pytest
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from grpc_health.v1 import health_pb2
 
-from services.embedder.__main__ import SWITCH_S, watch_engines
-from services.embedder.scheduling.engine import Engine
-from services.embedder.scheduling.schedule import Request, Task
+from services.embedder.__main__ import SWITCH_S
 from tests.services.embedder.conftest import PICTURES, failure, image_input, picture, request
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -57,39 +54,6 @@ def test_threads_hand_the_interpreter_over_quickly_while_the_service_runs(place)
 
     assert during == pytest.approx(SWITCH_S)
     assert sys.getswitchinterval() == pytest.approx(before)
-
-
-def test_a_stuck_run_ends_the_process_after_health_has_told_it():
-    """A run far past its time: NOT_SERVING first, then an exit code that a supervisor restarts on (S-9)."""
-    gate, begun, told = threading.Event(), threading.Event(), []
-
-    def run(lane, payloads, *, alone):
-        begun.set()
-        assert gate.wait(20)
-        return payloads
-
-    engine = Engine("test", run, workers=1, batch_cost=1)
-    task = Task(
-        request=Request(), lane="x", payload=1, cost=1, done=lambda _: None, queued_at=time.monotonic()
-    )
-
-    async def set_serving(serving):
-        told.append(serving)
-
-    async def scene():
-        watch = watch_engines([engine], 0.05, set_serving, told.append, poll_s=0.01)
-        watching = asyncio.create_task(watch)
-        await asyncio.sleep(0.1)
-        assert told == []
-        engine.submit(task)
-        await asyncio.wait_for(watching, 10)
-
-    asyncio.run(scene())
-    gate.set()
-    engine.close()
-
-    assert begun.is_set()
-    assert told == [False, 70]
 
 
 def test_the_metrics_tell_of_queues_batches_and_models(place):

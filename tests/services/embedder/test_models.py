@@ -1,6 +1,7 @@
 """Which models are in memory, over the wire and on a real store."""
 
 import asyncio
+import itertools
 import shutil
 import threading
 import time
@@ -12,7 +13,8 @@ import pytest
 from atelier.embedder.v1 import embedder_pb2
 from atelier.types.v1 import types_pb2
 
-from services.embedder.errors import MemoryBound, QueueFull
+from inference.errors import RefusedModel
+from services.embedder.errors import MemoryBound, ModelRefused, QueueFull
 from services.embedder.loaded_space import LoadedSpace
 from services.embedder.models import MOST_PREPARING, LoadedModels, Retention
 from services.embedder.store_reader import MOST_LISTING, MOST_RESOLVING
@@ -406,3 +408,28 @@ def test_a_model_in_use_is_not_dropped_however_long_it_runs(place):
     assert held == (space,)
     assert left == ()
     assert time.monotonic() > space.asked_at
+
+
+def test_a_version_that_stays_bad_is_verified_ever_less_often(place, monkeypatch, caplog):
+    """The wait until it is verified again doubles, callers get the reason, the log once (M-4)."""
+    version, clock, loads = place.version(PICTURES), [0.0], []
+
+    class Refusing(HeldLoader):
+        def load(self, version, memory_bytes):
+            loads.append(clock[0])
+            raise RefusedModel(f"{version}: model.onnx is damaged")
+
+    async def scene():
+        models = LoadedModels(place.store, Refusing(), Retention(memory_bytes=1000))
+        monkeypatch.setattr("services.embedder.models.time.monotonic", lambda: clock[0])
+        for second in range(2_000):
+            clock[0] = float(second)
+            with pytest.raises(ModelRefused, match=r"model\.onnx is damaged"):
+                await models.prepare_version(version)
+        await models.close()
+
+    asyncio.run(scene())
+
+    waits = [later - earlier for earlier, later in itertools.pairwise(loads)]
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+    assert [record.message for record in caplog.records] == ["model refused"]
