@@ -117,10 +117,15 @@ class SearchQuery(_Part):
 
 
 class SearchMatch(_Part):
-    """One of the nearest items. `is_match`: it is the query's own item, or equal to it."""
+    """One of the nearest items, or of an order of artworks.
+
+    label: what else is known of it, as the tier of an artwork. is_match: it is the query's own item or equal
+    to it; of an artwork, that the order puts it into its own tier.
+    """
 
     item_id: str
     image: str | None = None
+    label: str = ""
     score: float
     is_match: bool = False
 

@@ -94,6 +94,10 @@ class RunRecorder:
             self.kpi = self.kpi.model_copy(update={"counts": counts})
         self._write(stage=stage, max_epochs=max_epochs)
 
+    def enter(self, stage: str, done: int) -> None:
+        """Enter a stage of a run without epochs, after so many others."""
+        self._write(stage=stage, epoch=done)
+
     def restore(self, history: Mapping[int, Mapping[str, float]]) -> None:
         """Put the epochs before a resumed run into the curves; nothing is written yet."""
         for epoch, values in history.items():
@@ -104,9 +108,11 @@ class RunRecorder:
         self._curves.append(epoch, values)
         self._write(epoch=epoch, headline=headline or self.header.headline)
 
-    def show(self, **figures: Any) -> None:
-        """Replace figures of the cards, fields of `KeyFigures`; written with the next epoch or part."""
+    def show(self, headline: Headline | None = None, **figures: Any) -> None:
+        """Replace figures of the cards, fields of `KeyFigures`; written with the next epoch, part or end."""
         self.kpi = self.kpi.model_copy(update=figures)
+        if headline is not None:
+            self.header = self.header.model_copy(update={"headline": headline})
 
     def show_part(self, **parts: Any) -> None:
         """Replace parts of the document: `top_k_images`, `augmented_samples`, `hyperparams`."""

@@ -130,15 +130,18 @@ def augment(
 ) -> None:
     """Draw a few garments before and after augmentation, as `train` augments pictures and records."""
     from trainer.configuration import parse_settings
-    from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
+    from trainer.fashion.augmentation.sample_sheet import SAMPLES, describe, draw_samples, take_samples
     from trainer.fashion.config import read_fashion_config
     from trainer.fashion.data.prepared_data import open_garments
     from trainer.fashion.data.splits import split_records
 
     settings, garments = open_garments(data, read_fashion_config(config, parse_settings(change or ())))
     split = split_records(garments, settings.training.seed, settings.split)
-    for sample in draw_samples(split.train, settings, out / SAMPLES):
-        for line in (sample.item_id, f"  before  {sample.before}", f"  after   {sample.after}"):
+    samples = take_samples(split.train, settings)
+    draw_samples(samples, out / SAMPLES)
+    for sample in samples:
+        before, after = describe(sample.before), describe(sample.after)
+        for line in (sample.item_id, f"  before  {before}", f"  after   {after}"):
             print_line(line)
     print_line(f"wrote {out / SAMPLES}")
 

@@ -197,7 +197,7 @@ def temperature(
 
 
 def _print_report(checkpoint: Path, body: dict[str, Any]) -> None:
-    from trainer.fashion.train import judged_part
+    from trainer.fashion.training_report import judged_part
 
     part = judged_part(body)
     judged = body[part]

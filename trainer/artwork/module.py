@@ -15,10 +15,11 @@ from trainer.artwork.calibration import fit_temperature
 from trainer.artwork.config import ArtworkConfig, TrainingConfig
 from trainer.artwork.evaluate import compute_pairwise_accuracy
 from trainer.artwork.model import ROWS_AT_ONCE, PairwiseRankingModel, evaluating
-from trainer.loop.checkpoints import CheckpointKeeper
+from trainer.loop.board import measure_norms
+from trainer.loop.checkpoints import CheckpointKeeper, Standing
 from trainer.loop.fitting import FitSettings, Fitting
 from trainer.loop.gradient_cache import GradientCache
-from trainer.loop.module import EpochModule
+from trainer.loop.module import EpochModule, Figures
 from trainer.loop.schedules import cosine_rate
 
 
@@ -81,12 +82,16 @@ class RankingModule(EpochModule):
         self.chunks.backward()
 
     def measure(self) -> dict[str, float]:
-        train_score_N, val_score_N = (scores_of(self.network, p) for p in (self.train_part, self.val_part))
+        train_score_N, (val_score_N, norm_N) = (
+            scores_of(self.network, self.train_part),
+            judge_part(self.network, self.val_part),
+        )
         train_rank_N, val_rank_N = (p.rank_N.cpu().numpy() for p in (self.train_part, self.val_part))
         return {
             "train/accuracy": compute_pairwise_accuracy(train_score_N, train_rank_N),
             "val/loss": mean_margin_loss(val_score_N, val_rank_N, self.settings.margin),
             "val/accuracy": compute_pairwise_accuracy(val_score_N, val_rank_N),
+            **measure_norms(norm_N),
         }
 
     def state(self) -> dict[str, Any]:
@@ -134,9 +139,14 @@ def open_fitting(
             lowest_rate=settings.scheduler_eta_min,
             warmup_epochs=settings.warmup_epochs,
         ),
-        standing=lambda figures: (figures["val/accuracy"], -figures["val/loss"]),
+        standing=standing_of,
         extras=extras,
     )
+
+
+def standing_of(figures: Figures) -> Standing:
+    """How good an epoch is: by its accuracy, then by its loss."""
+    return figures["val/accuracy"], -figures["val/loss"]
 
 
 def _fresh_model(config: ArtworkConfig, train: Graded) -> PairwiseRankingModel:
@@ -146,11 +156,17 @@ def _fresh_model(config: ArtworkConfig, train: Graded) -> PairwiseRankingModel:
     return model
 
 
-@torch.inference_mode()
 def scores_of(model: PairwiseRankingModel, part: Graded) -> np.ndarray:
     """float32 score_N of the pictures themselves; the model is left in the mode that it was in."""
+    return judge_part(model, part)[0]
+
+
+@torch.inference_mode()
+def judge_part(model: PairwiseRankingModel, part: Graded) -> tuple[np.ndarray, np.ndarray]:
+    """float32 score_N and norm_N, the length of each embedding; see `scores_of`."""
     with evaluating(model):
         parts = [
-            model.forward_single(rows_CD)[1] for rows_CD in torch.split(part.feature_NVD[:, 0], ROWS_AT_ONCE)
+            model.forward_single(rows_CD) for rows_CD in torch.split(part.feature_NVD[:, 0], ROWS_AT_ONCE)
         ]
-    return torch.cat(parts).float().cpu().numpy()
+    embedding_NE, score_N = (torch.cat(column).float() for column in zip(*parts, strict=True))
+    return score_N.cpu().numpy(), torch.linalg.vector_norm(embedding_NE, dim=-1).cpu().numpy()

@@ -32,6 +32,7 @@ from trainer.artwork.report import (
     markdown_of,
     warnings_of,
 )
+from trainer.artwork.showing import RankingBoard
 from trainer.features import check_pictures, vectors_of_files, vectors_of_pictures
 from trainer.loop.checkpoints import (
     BEST,
@@ -90,8 +91,9 @@ def train_artwork(
     """
     training = _Training(config, artworks, backbone, space)
     check_apart(training.written(), [artwork.path for artwork in artworks])
-    with training.run.claim(resume, overwrite) as last:
-        return training.train(last)
+    run = training.run
+    with run.claim(resume, overwrite) as last, run.record("artwork", last) as recorder:
+        return training.train(last, RankingBoard(recorder, config, training.split))
 
 
 class _Training:
@@ -128,21 +130,24 @@ class _Training:
             ),
         )
 
-    def train(self, last: LastCheckpoint | None) -> ArtworkReport:
+    def train(self, last: LastCheckpoint | None, board: RankingBoard) -> ArtworkReport:
         started = time.monotonic()
         split = self.split
         seen = (*split.train, *split.val)
         check_no_leak(seen, split.test)
         # They are encoded when training has ended, which is no time to learn that one is broken.
         check_pictures([a.path for a in split.test], self.backbone, self.space, "checking test pictures")
+        board.show_samples()
         feature_ND = vectors_of_files([a.path for a in seen], self.backbone, self.space, "artwork features")
         train = self._with_views(split.train, feature_ND[: len(split.train)])
         val = self._graded(split.val, feature_ND[len(split.train) :, None])
         self.run.clear()
         write_split(split, self.space.out / SPLIT_FILE)
-        history = self._fit(train, val, split, last)
+        history = self._fit(train, val, last, board)
         checkpoint = self._calibrate(train, val, split)
-        return self._report(split, checkpoint, history, started)
+        report = self._report(split, checkpoint, history, started)
+        board.show_results(report.body)
+        return report
 
     def written(self) -> list[Path]:
         """Every file that the run would write over."""
@@ -150,9 +155,9 @@ class _Training:
         return [*(out / name for name in FILES), *self.checkpoints.folder.glob("*.pt")]
 
     def _fit(
-        self, train: Graded, val: Graded, split: Split, last: LastCheckpoint | None
+        self, train: Graded, val: Graded, last: LastCheckpoint | None, board: RankingBoard
     ) -> list[dict[str, float]]:
-        settings = self.config.training
+        settings, split = self.config.training, self.split
         samples = SampleSheet(split.val, settings.seed, self.space.limits)
         with self.run.track(last) as tracker:
             header = {
@@ -163,12 +168,16 @@ class _Training:
             }
             fitting = open_fitting(self.config, train, val, self.checkpoints, header)
             fitting.begin(last)
+            board.begin(fitting.history)
 
             def show(model: PairwiseRankingModel, epoch: int) -> None:
-                sheet = samples.draw(scores_of(model, val), self.space.out / SAMPLE_FILE)
+                score_N = scores_of(model, val)
+                sheet = samples.draw(score_N, self.space.out / SAMPLE_FILE)
+                board.show_order(score_N, epoch)
                 tracker.show("val/samples", sheet, epoch)
 
             def show_some(epoch: int) -> None:
+                board.show_epoch(fitting.history[-1])
                 if epoch % settings.save_every_n_epochs == 0:
                     model = fitting.module.network
                     assert isinstance(model, PairwiseRankingModel)

@@ -24,6 +24,7 @@ from trainer.fashion.config import LOWEST_TEMPERATURE, FashionTraining
 from trainer.fashion.data.prepared_data import GarmentRecord, number_ties, query_keys
 from trainer.fashion.encoders import FieldEncoder, encode_tensors
 from trainer.fashion.evaluation.retrieval import evaluate_retrieval
+from trainer.loop.board import measure_norms
 from trainer.loop.module import EpochBatches, EpochModule
 from trainer.loop.schedules import cosine_rate, exponential_rate, step_rate
 
@@ -169,6 +170,7 @@ class EncoderModule(EpochModule):
             "val/mrr": figures["mrr"],
             **{f"val/recall@{k}": figures["recall"][k] for k in ("1", "5", "10")},
             **{f"val/{name}": figures[name] for name in ("positive_similarity", "negative_similarity")},
+            **measure_norms(np.linalg.norm(record_ND, axis=1)),
         }
 
     def _batches(self) -> Iterator[torch.Tensor]:

@@ -1,8 +1,9 @@
 """Training of an attribute encoder against vectors of the published image model (F-9, F-10, F-13, F-22)."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,31 @@ import torch
 
 from model_store.store import Version
 from trainer.fashion.augmentation.records import RecordVariants
-from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples
+from trainer.fashion.augmentation.sample_sheet import SAMPLES, draw_samples, take_samples
 from trainer.fashion.augmentation.views import encode_views
-from trainer.fashion.config import EARLIER_SPLIT, FashionConfig, FashionTraining, read_encoder_settings
+from trainer.fashion.config import EARLIER_SPLIT, FashionConfig, read_encoder_settings
 from trainer.fashion.data.prepared_data import TEST, VAL, GarmentRecord, data_version
 from trainer.fashion.data.splits import GarmentSplit, split_records
-from trainer.fashion.encoders import build_encoder, encode_tensors, restore_encoder
+from trainer.fashion.encoders import FieldEncoder, build_encoder, encode_tensors, restore_encoder
 from trainer.fashion.evaluation.retrieval import evaluate_in_batch, evaluate_retrieval
 from trainer.fashion.module import EncoderModule, GarmentTensors, Stage, make_tensors
+from trainer.fashion.showing import TrainingBoard
+from trainer.fashion.training_report import advice_on_epochs, draw_history, judged_part, summary_of
 from trainer.features import vectors_of_files
-from trainer.loop.checkpoints import BEST, CheckpointKeeper, CheckpointWriter, LastCheckpoint, load_checkpoint
+from trainer.loop.checkpoints import (
+    BEST,
+    CheckpointKeeper,
+    CheckpointWriter,
+    LastCheckpoint,
+    Standing,
+    load_checkpoint,
+)
 from trainer.loop.device import choose_device
 from trainer.loop.fitting import FitSettings, Fitting
+from trainer.loop.module import Figures
 from trainer.loop.progress import Progress
 from trainer.loop.tracking import Tracker
 from trainer.loop.training_run import TrainingRun, settings_by_name
-from trainer.reports.charts import new_figure, save_figure
 from trainer.reports.json_report import write_report
 from trainer.workspace import Workspace
 
@@ -42,13 +52,6 @@ _RESULT_PATTERNS = tuple(
 STANDALONE: Stage = "standalone"
 CONTRASTIVE: Stage = "contrastive"
 HEADLINE = "val/recall@10"
-# What each chart of the training draws: label and figure of its lines.
-_CHARTS = {
-    "loss": {"train": "train/loss", "validation": "val/loss"},
-    "found among the first, whole gallery": {"first": "val/recall@1", "first five": "val/recall@5"},
-    "similarity": {"own picture": "val/positive_similarity", "other pictures": "val/negative_similarity"},
-    "learning rate": {"": "train/lr"},
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +95,18 @@ def train_fashion(
         deciding=_deciding,
         results=_RESULT_PATTERNS,
     )
-    with run.claim(resume, overwrite) as last:
+    with (
+        run.claim(resume, overwrite) as last,
+        run.record("fashion", last, without=["attributes"]) as recorder,
+    ):
         started = time.monotonic()
         split = split_records(garments, settings.seed, config.split)
         run.clear()
+        board = TrainingBoard(recorder, config, split, standing_of)
+        samples = take_samples(split.train, config)
+        if config.augmentation.views:
+            draw_samples(samples, space.out / SAMPLES)
+        board.show_samples(samples)
         train, val = open_parts(config, split, image, space)
         training = EncoderTraining(
             config=config,
@@ -105,11 +116,13 @@ def train_fashion(
                 folder / ("" if stage == CONTRASTIVE else stage), top=1, every=every
             ),
             progress=space.progress,
+            board=board,
         )
         next_step = 0 if last is None else int(last.body["epoch"]) + settings.standalone_epochs + 1
         with run.track(last, next_step=next_step, events=space.out / LOGS) as tracker:
             history = training.fit(tracker, {**run.header, "wandb_run": tracker.run_id}, last)
         best = load_checkpoint(folder / BEST, KIND)
+        board.show_searches(restore_encoder(best), val, int(best["epoch"]))
         body = {
             "image": {"version": str(image), "space_id": image.space_id},
             "split": {**split.sizes(), "seed": settings.seed},
@@ -123,9 +136,10 @@ def train_fashion(
             "wandb_run": best["wandb_run"],
             "seconds": round(time.monotonic() - started, 2),
         }
+        board.show_results(body, judged_part(body))
         results = space.out / RESULTS
-        _draw_history(results / CHARTS_FILE, history)
-        write_report(results / SUMMARY_FILE, _summary(body))
+        draw_history(results / CHARTS_FILE, history)
+        write_report(results / SUMMARY_FILE, summary_of(body))
         return FashionReport(checkpoint=folder / BEST, body=write_report(results / RESULTS_FILE, body))
 
 
@@ -137,8 +151,6 @@ def open_parts(
     members, cut = (*split.train, *split.val), len(split.train)
     vector_ND = vectors_of_files([g.path for g in members], image, space, "fashion vectors")
     settings, preprocessing = config.augmentation, config.attributes.preprocessing()
-    if settings.views:
-        draw_samples(split.train, config, space.out / SAMPLES)
     views = encode_views(split.train, vector_ND[:cut], settings, image, space)
     return (
         make_tensors(split.train, vector_ND[:cut], preprocessing, views),
@@ -169,13 +181,17 @@ def checkpoint_header(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderTraining:
-    """Both stages of one training. `keep` gives the keeper of a stage and of how many epochs it keeps one."""
+    """Both stages of one training. `keep` gives the keeper of a stage and of how many epochs it keeps one.
+
+    board: shows the training where there is somebody to look at it.
+    """
 
     config: FashionConfig
     train: GarmentTensors
     val: GarmentTensors
     keep: Callable[[Stage, int], CheckpointKeeper]
     progress: Progress
+    board: TrainingBoard | None = None
 
     def fit(
         self, tracker: Tracker, header: Mapping[str, Any], last: LastCheckpoint | None = None
@@ -196,8 +212,19 @@ class EncoderTraining:
         contrastive.begin(last)
         if last is None and settings.standalone_epochs:
             standalone.begin()
+            if self.board is not None:
+                self.board.begin(STANDALONE, ())
             standalone.run(device, tracker, self.progress, "fashion, standalone")
-        return contrastive.run(device, tracker, self.progress, "fashion training")
+        if self.board is None:
+            return contrastive.run(device, tracker, self.progress, "fashion training")
+        self.board.begin(CONTRASTIVE, contrastive.history)
+        show = partial(self._show, self.board, contrastive)
+        return contrastive.run(device, tracker, self.progress, "fashion training", show)
+
+    def _show(self, board: TrainingBoard, fitting: Fitting, _epoch: int) -> None:
+        encoder = fitting.module.network
+        assert isinstance(encoder, FieldEncoder)
+        board.show_epoch(fitting.history[-1], encoder, self.val)
 
     def _fitting(self, module: EncoderModule, header: Mapping[str, Any]) -> Fitting:
         settings, alone = self.config.training, module.stage == STANDALONE
@@ -212,9 +239,14 @@ class EncoderTraining:
                 clip_norm=settings.gradient_clip_norm,
                 steps_before=0 if alone else settings.standalone_epochs,
             ),
-            standing=lambda figures: (figures.get(HEADLINE, 0.0), -figures["val/loss"]),
+            standing=standing_of,
             headline="val/loss" if alone else HEADLINE,
         )
+
+
+def standing_of(figures: Figures) -> Standing:
+    """How good an epoch is: by its headline, then by its loss. The first stage has only the loss."""
+    return figures.get(HEADLINE, 0.0), -figures["val/loss"]
 
 
 def _measure(best: Mapping[str, Any], part: GarmentTensors, name: str) -> dict[str, Any]:
@@ -243,59 +275,3 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
         # The cosine reaches its end with the last epoch: other epochs are other rates all along.
         settings["training.max_epochs"] = training["max_epochs"]
     return settings
-
-
-def _summary(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader asks first: the headline beside chance and ceiling, when it was reached, on what."""
-    epochs, part = body["epochs"], judged_part(body)
-    judged, in_batch = body[part], body[f"{part}_in_batch"]
-    return {
-        "image": body["image"]["version"],
-        "garments": body["split"],
-        "epochs": len(epochs),
-        "best_epoch": body["best_epoch"],
-        "final_train_loss": epochs[-1]["train/loss"] if epochs else None,
-        "judged_on": part,
-        "top1": judged["recall"]["1"],
-        "top5": judged["recall"]["5"],
-        "recall@10": judged["recall"]["10"],
-        "chance@10": judged["chance"]["10"],
-        "tie_ceiling@10": judged["tie_ceiling"]["10"],
-        "mrr": judged["mrr"],
-        "in_batch_top5": in_batch["recall"].get("5"),
-        "in_batch_chance5": in_batch["chance"].get("5"),
-        "advice": body["advice"],
-        "seconds": body["seconds"],
-    }
-
-
-def judged_part(body: Mapping[str, Any]) -> str:
-    """The part of the split that gives the headline of a report: "test", or "val" where there is no test."""
-    return TEST if TEST in body else VAL
-
-
-def advice_on_epochs(
-    history: Sequence[Mapping[str, float]], best_epoch: int, settings: FashionTraining
-) -> str | None:
-    """How to go on with a run whose best epoch is its last; None for any other run."""
-    if not history or best_epoch < len(history):
-        return None
-    if settings.schedule == "cosine":
-        how = f"train anew with more epochs: --epochs {2 * settings.max_epochs}"
-    else:
-        how = f"go on: --resume --epochs {2 * settings.max_epochs}"
-    return f"the best epoch is the last, {best_epoch}: more may be better; {how}"
-
-
-def _draw_history(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
-    """Loss, Top-1 and Top-5, similarities and the learning rate over the epochs, as one PNG."""
-    figure = new_figure(10, 7)
-    epochs = [figures["epoch"] for figures in history]
-    marker = "." if len(epochs) < 30 else ""
-    for axes, (title, lines) in zip(figure.subplots(2, 2).flat, _CHARTS.items(), strict=True):
-        for label, name in lines.items():
-            axes.plot(epochs, [figures[name] for figures in history], label=label, marker=marker)
-        axes.set(title=title, xlabel="epoch")
-        if len(lines) > 1:
-            axes.legend()
-    return save_figure(figure, path)

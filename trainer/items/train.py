@@ -13,6 +13,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 
+from dashboard.recorder import recording
 from model_store.durable import write_text
 from model_store.item_vectors import PIPELINE_FILE
 from model_store.manifest import Provenance
@@ -37,7 +38,9 @@ from trainer.items.results.report import (
     sample_rows,
 )
 from trainer.items.results.run_log import run_log
+from trainer.items.showing import ItemsBoard
 from trainer.items.vectorise import VectorisedTable, vectorise_table
+from trainer.loop.board import dotted
 from trainer.loop.run_folder import claimed
 from trainer.publication.publish import Notify, Published, PublishTarget, discard
 from trainer.workspace import Workspace
@@ -85,9 +88,11 @@ def train_items(
         previous = PreviousRun.open(outputs) if incremental else None
         if previous is not None:
             previous.check(table.columns, config.deciding())
-        with outputs.staging() as staged:
+        settings = dotted(config.model_dump(mode="json"))
+        with outputs.staging() as staged, recording(space.out, "items", settings) as recorder:
             target = PublishTarget(store=space.store, alias=alias, notify=notify)
-            run = _ItemsRun(config, table, metadata, previous, staged, space)
+            board = ItemsBoard(recorder, len(table.item_ids))
+            run = _ItemsRun(config, table, metadata, previous, staged, space, board)
             return run.train(outputs, target)
 
 
@@ -107,12 +112,14 @@ class _Index:
 class _Stopwatch:
     """Seconds by stage."""
 
+    board: ItemsBoard
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         begun = time.monotonic()
+        self.board.enter(name)
         yield
         self.seconds[name] = round(time.monotonic() - begun, 2)
         _log.info(
@@ -132,9 +139,10 @@ class _ItemsRun:
         previous: PreviousRun | None,
         staged: Path,
         space: Workspace,
+        board: ItemsBoard,
     ) -> None:
         self.config, self.table, self.metadata, self.previous = config, table, metadata, previous
-        self.staged, self.space, self.watch = staged, space, _Stopwatch()
+        self.staged, self.space, self.board, self.watch = staged, space, board, _Stopwatch(board)
 
     def train(self, outputs: RunOutputs, target: PublishTarget) -> ItemsReport:
         watch = self.watch
@@ -154,6 +162,7 @@ class _ItemsRun:
                 self._project(vectors, items)
         with watch.stage("report"):
             body = self._body(pipeline, vectors, index, items)
+            self.board.show_results(body, vectors)
             draw_map(vectors, items, self.config, self.staged / MAP_FILE)
             draw_explained(pipeline.projection.explained, self.staged / EXPLAINED_FILE)
         with watch.stage("publish"):

@@ -4,13 +4,17 @@ Every kind of training composes it with its own data, module and report.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dashboard.document import RunKind
+from dashboard.recorder import RunRecorder, recording
+from dashboard.run_files import DOCUMENT_FILE, HEADER_FILE
 from trainer.configuration import TrainingSettings
 from trainer.errors import InvalidCheckpoint, RunExists
+from trainer.loop.board import dotted
 from trainer.loop.checkpoints import BEST, LAST, LastCheckpoint, load_checkpoint, restoring
 from trainer.loop.run_folder import claimed
 from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, tracking, writing_events
@@ -19,6 +23,8 @@ from trainer.loop.tracking import TRACKING_SETTINGS, Tracker, tracking, writing_
 FREE_SETTINGS = ("max_epochs", "early_stopping_patience", *TRACKING_SETTINGS)
 
 Config = Mapping[str, Any]
+# What a run shows of itself is there from its first moment, and is replaced, not deleted.
+_SHOWN = frozenset({DOCUMENT_FILE, HEADER_FILE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,16 @@ class TrainingRun:
         for path in self._existing():
             path.unlink()
 
+    def record(
+        self, kind: RunKind, last: LastCheckpoint | None, *, without: Sequence[str] = ()
+    ) -> AbstractContextManager[RunRecorder]:
+        """The recorder of what this run shows, or of the run that it resumes.
+
+        without: sections of the configuration that are not shown.
+        """
+        settings = {name: body for name, body in self.header["config"].items() if name not in without}
+        return recording(self.folder, kind, dotted(settings), resumed=last is not None)
+
     @contextmanager
     def track(
         self, last: LastCheckpoint | None, *, next_step: int = 0, events: Path | None = None
@@ -79,7 +95,8 @@ class TrainingRun:
                     yield recorder
 
     def _existing(self) -> list[Path]:
-        return [path for pattern in self.results for path in self.folder.glob(pattern) if path.is_file()]
+        paths = (path for pattern in self.results for path in self.folder.glob(pattern))
+        return [path for path in paths if path.is_file() and path.name not in _SHOWN]
 
     def _check_free(self) -> None:
         kept = [self.checkpoints / name for name in (LAST, BEST)]

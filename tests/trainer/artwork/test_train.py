@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dashboard.runs import RunCatalogue
 from trainer.artwork import scoring
 from trainer.artwork import train as training
 from trainer.artwork.config import ArtworkConfig
@@ -288,8 +289,8 @@ def test_samples_are_of_the_best_epoch(gallery, artwork_config, artworks, space,
     assert drawn[-1] == pytest.approx(np.array([one.score for one in scored]), abs=1e-4)
 
 
-def test_every_epoch_is_tracked_under_seven_names(gallery, artwork_config, artworks, space, monkeypatch):
-    """Loss, accuracy and rate of training, loss and accuracy of validation, memory and time (A-13)."""
+def test_every_epoch_is_tracked_under_its_names(gallery, artwork_config, artworks, space, monkeypatch):
+    """Loss, accuracy and rate of training, loss, accuracy and lengths of validation, memory, time (A-13)."""
     logged, pictures = [], []
 
     class Run:
@@ -306,8 +307,22 @@ def test_every_epoch_is_tracked_under_seven_names(gallery, artwork_config, artwo
 
     report = _run(gallery, config, artworks, space)
 
+    shown = RunCatalogue(space.out.parent).read(space.out.name)
+    assert (shown.run.kind, shown.run.state, shown.run.epoch) == ("artwork", "done", 2)
+    assert {"train_loss", "val_loss", "learning_rate", "norm_mean"} <= set(shown.loss_curve.series)
+    assert shown.loss_curve.series["val_loss"] == [row["val/loss"] for row in report.body["epochs"]]
+    assert sum(shown.kpi.counts.categories.values()) == shown.kpi.counts.items == len(artworks)
+    assert shown.kpi.metrics["pair_accuracy"] == max(r["val/accuracy"] for r in report.body["epochs"])
+    assert shown.kpi.metrics["test_pair_accuracy"] == report.test_accuracy
+    assert shown.kpi.calibration.temperature == report.body["temperature"]
+    assert shown.kpi.norm.state == "free"
+    (order,) = shown.top_k_images.categories[0].queries
+    assert [m.score for m in order.results] == sorted((m.score for m in order.results), reverse=True)
+    assert shown.pictures()
+    assert all((space.out / name).is_file() for name in shown.pictures())
     names = {"train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy"}
     names |= {"system/gpu_memory", "system/epoch_time"}
+    names |= {f"val/norm_{name}" for name in ("mean", "std", "min", "max")}
     assert [(step, set(figures)) for step, figures in logged] == [(1, names), (2, names)]
     assert [(step, set(figures)) for step, figures in pictures] == [(2, {"val/samples"})]
     assert report.body["wandb_run"] == "run"

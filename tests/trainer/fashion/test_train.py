@@ -8,13 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
+from dashboard.runs import RunCatalogue
 from inference.encoder import ImageEncoder
 from tests.trainer.fashion.conftest import read_json
 from trainer.errors import FolderInUse
 from trainer.fashion.augmentation.views import encode_views
 from trainer.fashion.config import FashionTraining
 from trainer.fashion.data.splits import split_records
-from trainer.fashion.train import KIND, advice_on_epochs, train_fashion
+from trainer.fashion.train import KIND, train_fashion
+from trainer.fashion.training_report import advice_on_epochs
 from trainer.features import vectors_of_files
 from trainer.loop.checkpoints import load_checkpoint
 from trainer.loop.run_folder import claimed
@@ -42,6 +44,30 @@ def test_training_beats_chance_on_garments_it_never_saw(gallery, fashion_config,
     assert test["chance"]["10"] < test["recall"]["10"] <= test["tie_ceiling"]["10"]
     sizes = report.body["split"]
     assert (sizes["val"], sizes["test"], sizes["dropped"]) == (12, 24, 0)
+    _check_shown(RunCatalogue(space.out.parent).read(space.out.name), report, space.out)
+
+
+def _check_shown(shown, report, out):
+    """The dashboard has the figures of the report, searches by style with pictures, and samples (D-1)."""
+    epochs = report.body["epochs"]
+    assert (shown.run.kind, shown.run.state, shown.run.epoch) == ("fashion", "done", len(epochs))
+    assert shown.loss_curve.epochs == [row["epoch"] for row in epochs]
+    assert shown.loss_curve.series["val_recall_10"] == [row["val/recall@10"] for row in epochs]
+    assert shown.kpi.metrics["recall_10"] == max(row["val/recall@10"] for row in epochs)
+    assert shown.kpi.metrics["test_top_1"] == report.body["test"]["recall"]["1"]
+    assert shown.kpi.breakdowns["chance"]["recall_10"] == report.body["test"]["chance"]["10"]
+    assert shown.kpi.norm.state == "unit"
+    assert shown.kpi.counts.parts == {"train": report.body["split"]["train"], "val": 12, "test": 24}
+    assert shown.top_k_images.epoch == report.body["best_epoch"]
+    for category in shown.top_k_images.categories:
+        for example in category.queries:
+            scores = [result.score for result in example.results]
+            assert scores == sorted(scores, reverse=True)
+    assert shown.hyperparams.settings["training.seed"] == 42
+    assert not any(name.startswith("attributes") for name in shown.hyperparams.settings)
+    assert shown.augmented_samples[0].original_attributes
+    assert shown.pictures()
+    assert all((out / name).is_file() for name in shown.pictures())
 
 
 def test_two_runs_give_the_same_weights(gallery, fashion_config, garments, space, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dashboard.runs import RunCatalogue
 from model_store.item_vectors import open_item_vectors
 from model_store.store import ModelStore
 from tests.trainer.items.conftest import ITEMS, configured, train_in
@@ -47,6 +48,19 @@ def test_a_run_leaves_every_output(trained: tuple[Path, ItemsReport]) -> None:
     assert "dimension=128" in log.read_text()
     assert re.search(r"index built .*M=32 ef_construction=200 .*peak_mib=\d+", log.read_text())
     assert re.search(r"run finished .*seconds=\d", log.read_text())
+
+
+def test_a_run_shows_itself(trained: tuple[Path, ItemsReport]) -> None:
+    """The dashboard has the stages, the recall of the index, lengths and neighbours (D-1)."""
+    folder, report = trained
+    shown = RunCatalogue(folder.parent).read(folder.name)
+
+    assert (shown.run.kind, shown.run.state, shown.run.stage) == ("items", "done", "publish")
+    assert shown.run.headline is not None
+    assert shown.run.headline.value == report.body["index"]["recall"]["recall"]
+    assert shown.kpi.counts.items == report.body["data"]["items"]
+    assert shown.kpi.norm is not None
+    assert [len(each.results) for each in shown.top_k_images.categories[0].queries] == [5] * 5
 
 
 def test_the_report_says_what_a_person_asks(trained: tuple[Path, ItemsReport]) -> None:

@@ -1,4 +1,4 @@
-"""Some garments before and after augmentation: pictures beside their views, records above variants (F-22).
+"""Some garments before and after augmentation: pictures and their views, records and variants (F-22).
 
 Shapes: N garments of the training part, B garments of the sheet.
 """
@@ -24,26 +24,30 @@ SAMPLES = Path("results") / "augmentation_samples.png"
 SIDE, MOST, MOST_VIEWS = 128, 8, 7
 
 
+# The words of a record by field, without fields that have none.
+Words = Mapping[str, list[str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """A garment of the sheet: its record before and after, the picture and its views."""
 
     item_id: str
-    before: str
-    after: str
+    before: Words
+    after: Words
     pictures: tuple[Image.Image, ...]
 
 
-def draw_samples(garments: Sequence[GarmentRecord], config: FashionConfig, path: Path) -> list[Sample]:
-    """Write a sheet of a few garments as PNG, and return what it shows.
+def take_samples(garments: Sequence[GarmentRecord], config: FashionConfig) -> list[Sample]:
+    """A few garments as augmentation changes them.
 
     garments: the training part. Views are those that training sees; the variants of records are drawn as
-    training draws them, from a generator of the sheet's own. Raises InvalidImage: for a broken picture.
+    training draws them, from a generator of their own. Raises InvalidImage: for a broken picture.
     """
     settings, seed = config.augmentation, config.training.seed
     chosen = np.random.default_rng(seed).permutation(len(garments))[:MOST]
     plan, views = plan_views(garments, settings), range(1, min(settings.views, MOST_VIEWS) + 1)
-    samples = [
+    return [
         Sample(
             item_id=garments[row].item_id,
             before=before,
@@ -55,20 +59,23 @@ def draw_samples(garments: Sequence[GarmentRecord], config: FashionConfig, path:
         )
         for row, before, after in zip(chosen.tolist(), *_records(garments, config, chosen), strict=True)
     ]
+
+
+def draw_samples(samples: Sequence[Sample], path: Path) -> Path:
+    """Write a sheet of samples as PNG. Returns the path."""
     rows = [
         SheetRow(
             tiles=[Tile(picture=picture) for picture in sample.pictures],
-            notes=(sample.item_id, f"before  {sample.before}", f"after  {sample.after}"),
+            notes=(sample.item_id, f"before  {describe(sample.before)}", f"after  {describe(sample.after)}"),
         )
         for sample in samples
     ]
-    save_sheet(path, rows, side=SIDE)
-    return samples
+    return save_sheet(path, rows, side=SIDE)
 
 
 def _records(
     garments: Sequence[GarmentRecord], config: FashionConfig, chosen: np.ndarray
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[Words], list[Words]]:
     """The words of some records as they are and as one draw of training has them."""
     preprocessing, training = config.attributes.preprocessing(), config.training
     row_B, rng = torch.from_numpy(chosen), torch.Generator().manual_seed(training.seed)
@@ -82,18 +89,25 @@ def _records(
     return _describe(plain, preprocessing.fields), _describe(varied, preprocessing.fields)
 
 
-def _describe(tensors: Mapping[str, torch.Tensor], fields: Sequence[AttributeField]) -> list[str]:
-    """A line for each record: its fields with their words, without what is missing."""
+def _describe(tensors: Mapping[str, torch.Tensor], fields: Sequence[AttributeField]) -> list[Words]:
+    """The words of each record by field, without what is missing."""
     columns = [_words(tensors, field) for field in fields]
     return [
-        "  ".join(f"{field.name}: {words}" for field, words in zip(fields, row, strict=True) if words)
+        {field.name: words for field, words in zip(fields, row, strict=True) if words}
         for row in zip(*columns, strict=True)
     ]
 
 
-def _words(tensors: Mapping[str, torch.Tensor], field: AttributeField) -> list[str]:
+def _words(tensors: Mapping[str, torch.Tensor], field: AttributeField) -> list[list[str]]:
     names = dict(enumerate(("?", *field.vocabulary), start=UNKNOWN))
     if not field.multiple:
-        return [names.get(index, "") for index in tensors[f"{field.name}_index_B"].tolist()]
+        return [
+            [] if index == MISSING else [names[index]] for index in tensors[f"{field.name}_index_B"].tolist()
+        ]
     index_BL = tensors[f"{field.name}_index_BL"].masked_fill(tensors[f"{field.name}_mask_BL"] == 0, MISSING)
-    return [", ".join(names[index] for index in row if index != MISSING) for row in index_BL.tolist()]
+    return [[names[index] for index in row if index != MISSING] for row in index_BL.tolist()]
+
+
+def describe(record: Words) -> str:
+    """A record in a line."""
+    return "  ".join(f"{name}: {', '.join(words)}" for name, words in record.items())
