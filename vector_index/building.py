@@ -1,14 +1,15 @@
-"""Builds the file of a graph with hnswlib: here, or for many rows in a child process.
+"""Builds the file of a graph with hnswlib: here, or for more than a few rows in a child process.
 
-`save_index` holds the interpreter's lock, 0.2 ms a megabyte, so a large graph is built and written by a
-child: `python -m vector_index.building DIRECTORY M EF_CONSTRUCTION`.
+`save_index` holds the interpreter's lock, 0.2 ms a megabyte, and a thread of a lower priority may lose its
+processor while it holds that lock. So graphs are built and written by a child with a lower priority:
+`python -m vector_index.building DIRECTORY ROWS DIMENSION M EF_CONSTRUCTION`.
 """
 
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +19,14 @@ import numpy as np
 from vector_index.segment import GraphSettings, Part
 
 GRAPH_FILE: Final = "graph.hnsw"
-LARGE_BYTES: Final = 32 << 20
-_LABELS, _ROWS = "labels.npy", "rows.npy"
+LARGE_BYTES: Final = 1 << 20
+_LABELS, _ROWS = "labels", "rows"
 _SEED: Final = 42
+_NICE: Final = 10
 # Rows are normalised once, by us; hnswlib's own "cosine" would do it again and change the last bits.
 _SPACE: Final = "ip"
-_CHUNK: Final = 4096
+# Gathered at once, with the interpreter's lock held.
+_CHUNK_BYTES: Final = 256 << 10
 
 
 class Stopped(Exception):
@@ -63,6 +66,12 @@ class LiveRows:
             vector_ND[here] = matrix[position_N[here]]
         return vector_ND
 
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Every row once, a few at a time."""
+        size = max(1, _CHUNK_BYTES // (self.shape[1] * 4))
+        for start in range(0, len(self), size):
+            yield self.vectors(start, start + size)
+
 
 def build_graph(rows: LiveRows, staging: Path, settings: GraphSettings, stopped: threading.Event) -> Path:
     """Write the graph over some rows into a directory; the file, whole but not synced.
@@ -97,16 +106,15 @@ def _write(graph: Any, path: Path) -> None:
 
 
 def _build_in_child(rows: LiveRows, staging: Path, settings: GraphSettings, stopped: threading.Event) -> None:
-    np.save(staging / _LABELS, rows.labels)
-    saved = np.lib.format.open_memmap(staging / _ROWS, "w+", np.float32, rows.shape)
-    for start in range(0, len(rows), _CHUNK):
-        saved[start : start + _CHUNK] = rows.vectors(start, start + _CHUNK)
-    saved.flush()
+    rows.labels.tofile(staging / _LABELS)
+    with (staging / _ROWS).open("wb", buffering=0) as stream:
+        for vector_ND in rows.pieces():
+            vector_ND.tofile(stream)
     command = [sys.executable, "-m", "vector_index.building", str(staging)]
-    command += [str(settings.M), str(settings.ef_construction)]
+    command += map(str, (*rows.shape, settings.M, settings.ef_construction))
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
         while child.poll() is None:
-            if stopped.wait(0.1):
+            if stopped.wait(0.05):
                 child.kill()
     if stopped.is_set():
         raise Stopped
@@ -114,11 +122,13 @@ def _build_in_child(rows: LiveRows, staging: Path, settings: GraphSettings, stop
         raise OSError(0, f"the child that builds a graph ended with {child.returncode}")
 
 
-def _child(staging: Path, settings: GraphSettings) -> None:
-    os.nice(10)
-    vector_ND = np.load(staging / _ROWS, mmap_mode="r")
-    _write(_graph(np.load(staging / _LABELS), vector_ND, settings), staging / GRAPH_FILE)
+def _child(staging: Path, shape: tuple[int, int], settings: GraphSettings) -> None:
+    os.nice(_NICE)
+    vector_ND = np.memmap(staging / _ROWS, np.float32, "r", shape=shape)
+    labels = np.fromfile(staging / _LABELS, np.int64)
+    _write(_graph(labels, vector_ND, settings), staging / GRAPH_FILE)
 
 
 if __name__ == "__main__":
-    _child(Path(sys.argv[1]), GraphSettings(M=int(sys.argv[2]), ef_construction=int(sys.argv[3])))
+    _count, _dimension, _m, _ef_construction = map(int, sys.argv[2:])
+    _child(Path(sys.argv[1]), (_count, _dimension), GraphSettings(M=_m, ef_construction=_ef_construction))

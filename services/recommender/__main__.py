@@ -43,6 +43,8 @@ from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging
 
 TIDY_EVERY_S: Final = 60.0
+# A thread that writes keeps the interpreter for so long while the event loop waits; by default 5 ms.
+SWITCH_S: Final = 0.0005
 
 log = logging.getLogger("services.recommender")
 
@@ -68,6 +70,8 @@ def recommender_service(settings: RecommenderSettings, catalog: Catalog) -> Serv
     @asynccontextmanager
     async def build(server: ServerContext) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_S)
             executors = Executors()
             stack.callback(executors.close)
             collections, sampler = await _start(server, settings, catalog, executors, stack)

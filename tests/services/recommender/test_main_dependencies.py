@@ -1,5 +1,6 @@
 """What the recommender does while others are away, slow or missing."""
 
+import sys
 import time
 
 import pytest
@@ -7,6 +8,7 @@ from atelier.recommender.v1 import recommender_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
 
 from services.messages.contents import write_record
+from services.recommender.__main__ import SWITCH_S
 from services.runtime import errors
 from tests.services.recommender.world import example, ids, item, vector_of
 
@@ -64,6 +66,11 @@ def test_what_is_pinned_is_prepared_again_and_again(models, serve, embedder):
     time.sleep(0.5)
 
     assert set(embedder.fake.preparations) == {model.space_id for model in models}
+
+
+def test_threads_hand_the_interpreter_over_quickly_while_the_service_runs(recommender):
+    """A search does not wait 5 ms for each turn of the event loop while items are written (R-6)."""
+    assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
 
 
 def test_an_empty_collection_recommends_nothing(recommender):
