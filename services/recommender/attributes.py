@@ -5,6 +5,7 @@ Fields of the lead's schema are spelt as its manifest says; other fields are sto
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,12 +18,13 @@ LARGEST_RECORD: Final = 64 << 10
 
 
 def normalise_record(record: Mapping[str, Any], schema: AttributeSchema | None) -> dict[str, Any]:
-    """The record in the preferred spelling; a field without a value is left out.
+    """The record in the preferred spelling, names in NFC; a field without a value is left out.
 
     Raises InvalidAttributes: naming the field that is not a text, a list of texts, a number or a truth
-    value, or the exceeded bound.
+    value, or is there twice, or the exceeded bound.
     """
     _check_fields(record)
+    record = _named(record)
     multiple = {field.name: field.multiple for field in schema.fields} if schema else {}
     spelling = schema.spelling if schema else {}
     known = {name: value for name, value in record.items() if name in multiple}
@@ -61,6 +63,24 @@ def _check_fields(record: Mapping[str, Any]) -> None:
             raise InvalidAttributes(
                 f"a field's name has {len(name)} characters, it must have 1 to {LONGEST_FIELD}"
             )
+
+
+def _named(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record with names in NFC: a table from a Mac has others, which look the same."""
+    if all(map(str.isascii, record)):
+        return record
+    named: dict[str, Any] = {}
+    for name, value in record.items():
+        stored = normalise_name(name)
+        if stored in named:
+            raise InvalidAttributes(f"field {stored!r} is there twice, in two Unicode spellings")
+        named[stored] = value
+    return named
+
+
+def normalise_name(name: str) -> str:
+    """The name of a field as it is stored."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _metadata(name: str, value: Any, spelling: Mapping[str, str]) -> Any:

@@ -12,7 +12,7 @@ from services.runtime.errors import ResourceExhausted
 T = TypeVar("T")
 
 MOST_READING: Final = 512  # of calls; reads of the service itself are never rejected
-_INLINE_BYTES: Final = 1 << 18
+_INLINE_BYTES: Final = 1 << 14  # read in a millisecond at most
 
 
 class Executors:

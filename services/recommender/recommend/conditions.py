@@ -28,6 +28,7 @@ def settle_conditions(conditions: Filter, schema: AttributeSchema | None, catalo
 
 def _settled(conditions: Filter, schema: AttributeSchema | None, catalogue: CatalogView) -> Filter:
     _check_fields(conditions, schema, catalogue)
+    _check_numbers(conditions, catalogue)
     spelt = replace(
         conditions,
         any_of=_spelt(conditions.any_of, "filter.any_of", schema),
@@ -68,6 +69,17 @@ def _check_fields(conditions: Filter, schema: AttributeSchema | None, catalogue:
                 f"{where} names the field {name[:64]!r}, which no item of the collection has; "
                 f"the schema has {', '.join(sorted(known)[:_MOST_NAMED]) or 'no fields'}",
                 reason="UNKNOWN_FIELD",
+                field=where,
+            )
+
+
+def _check_numbers(conditions: Filter, catalogue: CatalogView) -> None:
+    for name, _ in conditions.ranges:
+        if name not in catalogue.numbers:
+            where = f"filter.number_ranges.{name}"
+            raise InvalidArgument(
+                f"{where}: no item has a number in the field {name[:64]!r}; filter.any_of compares words",
+                reason="INVALID_FILTER",
                 field=where,
             )
 

@@ -25,6 +25,7 @@ from services.recommender.wire.insight import (
     read_fields,
     trends_reply,
 )
+from services.runtime.context import message_bytes
 from vector_index.view import SegmentedView
 
 MOST_CENTRALITIES: Final = 1_000
@@ -52,7 +53,9 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     ) -> insight_pb2.RecordFeedbackResponse:
         """How many of the events are new; all are durable."""
         collection = self._collections.named(request.collection)
-        events = read_events(request, self._kept_days)
+        events = await self._executors.convert(
+            lambda: read_events(request, self._kept_days), message_bytes(request)
+        )
         recorded = await self._feedback.record(collection.name, events)
         return insight_pb2.RecordFeedbackResponse(recorded_count=recorded)
 

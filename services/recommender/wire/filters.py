@@ -1,20 +1,23 @@
 """`ItemFilter` as a value: types, counts and contradictions are checked here, spelling by the release."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from atelier.recommender.v1 import resources_pb2
 from google.protobuf.struct_pb2 import Struct
 
 from inference.attributes import MOST_TERMS
 from services.messages.contents import read_record
+from services.recommender.attributes import normalise_name
 from services.recommender.recommend.conditions import contradiction
 from services.recommender.recommend.query import NO_CONDITIONS
 from services.recommender.wire.bounds import read_time
 from services.runtime.errors import InvalidArgument
 from vector_index.protocol import Filter, Range, field_ranges, field_words
+
+T = TypeVar("T")
 
 MOST_CONDITIONS: Final = 64
 LONGEST_FIELD: Final = 128
@@ -45,7 +48,7 @@ def _read(message: resources_pb2.ItemFilter) -> Filter:
         _check_most(
             len(conditions.fields if isinstance(conditions, Struct) else conditions), f"filter.{name}"
         )
-    ranges = {name: _number_range(name, value) for name, value in message.number_ranges.items()}
+    ranges = _by_name(message.number_ranges, "filter.number_ranges", _number_range)
     missing = tuple(
         _field_name(name, "filter.missing_fields") for name in sorted(set(message.missing_fields))
     )
@@ -71,8 +74,7 @@ def _released(message: resources_pb2.ItemFilter) -> Range | None:
     return within
 
 
-def _number_range(name: str, message: resources_pb2.NumberRange) -> Range:
-    where = f"filter.number_ranges.{_field_name(name, 'filter.number_ranges')}"
+def _number_range(message: resources_pb2.NumberRange, where: str) -> Range:
     bounds = {
         bound: getattr(message, bound)
         for oneof in ("lower_bound", "upper_bound")
@@ -92,10 +94,7 @@ def _number_range(name: str, message: resources_pb2.NumberRange) -> Range:
 
 
 def _words(conditions: Struct, where: str) -> Mapping[str, Sequence[str]]:
-    return {
-        _field_name(name, where): _word_list(value, f"{where}.{name}")
-        for name, value in read_record(conditions).items()
-    }
+    return _by_name(read_record(conditions), where, _word_list)
 
 
 def _word_list(value: Any, where: str) -> list[str]:
@@ -112,6 +111,21 @@ def _word_list(value: Any, where: str) -> list[str]:
     return words
 
 
+def _by_name(conditions: Mapping[str, Any], where: str, read: Callable[[Any, str], T]) -> dict[str, T]:
+    """What is read of the conditions, by field; a field in two Unicode spellings is an error."""
+    by_name: dict[str, T] = {}
+    for given, value in conditions.items():
+        name = _field_name(given, where)
+        if name in by_name:
+            raise InvalidArgument(
+                f"{where} names the field {name[:32]!r} twice, in two Unicode spellings",
+                reason="INVALID_FILTER",
+                field=where,
+            )
+        by_name[name] = read(value, f"{where}.{name}")
+    return by_name
+
+
 def _field_name(name: str, where: str) -> str:
     if not 1 <= len(name) <= LONGEST_FIELD or "\0" in name:
         raise InvalidArgument(
@@ -119,7 +133,7 @@ def _field_name(name: str, where: str) -> str:
             reason="INVALID_FILTER",
             field=where,
         )
-    return name
+    return normalise_name(name)
 
 
 def _check_most(count: int, where: str, most: int = MOST_CONDITIONS) -> None:

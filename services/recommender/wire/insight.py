@@ -7,6 +7,7 @@ from typing import Final
 from atelier.recommender.v1 import insight_pb2
 from google.protobuf import timestamp_pb2
 
+from services.recommender.attributes import normalise_name
 from services.recommender.insight.centrality import Centralities, Summary
 from services.recommender.insight.feedback import DAY_US, FeedbackEvent, FeedbackKind
 from services.recommender.insight.kpis import AnswerFigures, EmbeddingQuality, LeadCounts
@@ -76,7 +77,7 @@ def read_fields(fields: Sequence[str], name: str) -> tuple[str, ...]:
     for each in fields:
         if not 1 <= len(each) <= 128 or "\0" in each:
             raise InvalidArgument(f"{name} has {each[:32]!a}, not a field's name", field=name)
-    return tuple(dict.fromkeys(fields))
+    return tuple(dict.fromkeys(map(normalise_name, fields)))
 
 
 def trends_reply(

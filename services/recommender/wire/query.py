@@ -8,6 +8,7 @@ from typing import Any, Final
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
 
 from services.messages.contents import read_record, read_vector
+from services.recommender.recommend.conditions import contradiction
 from services.recommender.recommend.query import Content, ItemIds, Picture, Question, Record
 from services.recommender.wire.bounds import check_count, check_item_id, check_picture
 from services.recommender.wire.filters import read_filter
@@ -82,11 +83,19 @@ def read_diversity(request: Any) -> float:
 
 
 def only_new(conditions: Filter, days: int) -> Filter:
-    """The conditions, and a release within the last days, to the minute so that masks can be kept."""
+    """The conditions, and a release within the last days, to the minute so that masks can be kept.
+
+    Raises InvalidArgument: if they ask for releases before those days.
+    """
     since_us = float((int(time.time()) // 60 * 60 - days * 86_400) * 1_000_000)
     released = conditions.released or Range()
     if released.at_least is None or released.at_least < since_us:
         released = replace(released, at_least=since_us)
+    if released.is_empty:
+        raise contradiction(
+            "filter.released_before",
+            f"filter.released_before is earlier than the {days} days in which an item counts as new",
+        )
     return replace(conditions, released=released)
 
 

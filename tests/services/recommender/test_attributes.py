@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 
 from inference.attributes import AttributeSchema
@@ -20,6 +22,16 @@ def test_known_fields_take_the_schema_s_form(schema):
 
     assert normalise_record(record, schema) == {"style": ["retro"], "category": "knit"}
     assert normalise_record({"style": [], "category": ""}, schema) == {}
+
+
+NFD = unicodedata.normalize("NFD", "소재")
+
+
+def test_names_are_stored_in_one_unicode_spelling(schema):
+    """A table from a Mac decomposes them; both spellings of one name in a record are refused."""
+    assert normalise_record({NFD: "wool"}, schema) == {"소재": "wool"}
+    with pytest.raises(InvalidAttributes, match="'소재' is there twice"):
+        normalise_record({"소재": "wool", NFD: "silk"}, schema)
 
 
 def test_without_a_schema_records_are_kept(schema):

@@ -65,6 +65,11 @@ REFUSED = {
     "any_of": (Filter(any_of=(("colur", ("x",)),)), "UNKNOWN_FIELD", "filter.any_of.colur"),
     "none_of": (Filter(none_of=(("colur", ("x",)),)), "UNKNOWN_FIELD", "filter.none_of.colur"),
     "range": (Filter(ranges=(("prise", Range(above=1)),)), "UNKNOWN_FIELD", "filter.number_ranges.prise"),
+    "no numbers": (
+        Filter(ranges=(("brand", Range(above=1)),)),
+        "INVALID_FILTER",
+        "filter.number_ranges.brand",
+    ),
     "missing": (Filter(missing=("prise",)), "UNKNOWN_FIELD", "filter.missing_fields"),
     "blank": (Filter(any_of=(("style", (" ",)),)), "INVALID_FILTER", "filter.any_of.style"),
     "NUL": (Filter(none_of=(("brand", ("a\0",)),)), "INVALID_FILTER", "filter.none_of.brand"),

@@ -1,6 +1,7 @@
 """`ItemFilter` into a value: wrong types, too many values and contradictions name the field (S-5, R-3)."""
 
 import math
+import unicodedata
 
 import pytest
 from atelier.recommender.v1 import recommender_pb2, resources_pb2
@@ -43,6 +44,23 @@ def test_every_condition_is_read() -> None:
         released=Range(at_least=1_000_000, below=2_000_000),
     )
     assert hash(conditions) == hash(conditions)
+
+
+def test_names_are_read_in_one_unicode_spelling() -> None:
+    """As they are stored; one name in two spellings is refused, so that no condition is lost (S-5)."""
+    decomposed = unicodedata.normalize("NFD", "소재")
+
+    filters = [
+        read_filter(message(any_of={name: "울"}, missing_fields=[name])) for name in ("소재", decomposed)
+    ]
+
+    assert filters[0] == filters[1]
+    for field in (
+        {"none_of": {"소재": "울", decomposed: "면"}},
+        {"number_ranges": {"소재": {"above": 1}, decomposed: {"above": 2}}},
+    ):
+        with pytest.raises(InvalidArgument, match="'소재' twice"):
+            read_filter(message(**field))
 
 
 def test_no_message_is_no_condition() -> None:

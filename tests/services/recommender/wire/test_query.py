@@ -26,6 +26,18 @@ def test_an_unreadable_example_is_its_error() -> None:
     assert question.named_count == 2
 
 
+def test_new_products_of_long_ago_are_a_contradiction() -> None:
+    """A filter for releases before the days in which an item counts as new is refused (S-5, R-3)."""
+    request = recommender_pb2.RecommendRequest(new_products_only=True)
+    request.items.item_ids.append("a")
+    request.filter.released_before.seconds = 10**7
+
+    with pytest.raises(InvalidArgument, match="the 30 days in which an item counts as new") as refused:
+        read_question(request, LIMITS)
+
+    assert (refused.value.reason, refused.value.field) == ("CONTRADICTORY_FILTER", "filter.released_before")
+
+
 def batch(*requests, **fields):
     return recommender_pb2.BatchRecommendRequest(requests=requests, **fields)
 
