@@ -1,5 +1,6 @@
 """`atelier recommend`: items of a collection that belong beside a query."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,11 @@ from cli.output import describe_model, print_answer, print_line, print_table
 from cli.security import security
 from services.client.recommender import RecommenderClient
 from services.messages.contents import read_record, write_record
-from trainer.reports.contact_sheet import Tile, rows_of_tiles, save_sheet
+from trainer.reports.contact_sheet import SheetRow, Tile, rows_of_tiles, save_sheet
 
 MOST_RESULTS = 32
+# As the service bounds it.
+_MOST_ITEMS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,9 @@ class CollectionAddress:
 class Query:
     """What to recommend by: exactly one of a picture, items and a record."""
 
-    image: Annotated[Path | None, Option(help="Picture to find similar items to.")] = None
+    image: Annotated[
+        Path | None, Option(help="Picture to find similar items to; an item of that very file is left out.")
+    ] = None
     item: Annotated[list[str] | None, Option(help="Item to find neighbours of. May be repeated.")] = None
     attributes: Annotated[str | None, Option(help="Record to find items for: JSON, or @FILE.")] = None
 
@@ -109,12 +114,29 @@ def recommend(
     request.collection = target.collection
     results.apply(request)
     request.new_products_only, request.explain = new, explain
-    with target.client() as recommender:
-        answer = recommender.recommend(request)
-        if save:
-            save_recommendation(save, recommender, request, answer)
     language = caller_language(read_record(request.attributes))
+    with target.client() as recommender:
+        answer = ask_for_others(recommender, request)
+        if save:
+            save_recommendation(save, recommender, request, answer, language)
     print_answer(answer, partial(print_recommendation, language=language), as_json=as_json)
+
+
+def ask_for_others(
+    recommender: RecommenderClient, request: recommender_pb2.RecommendRequest
+) -> recommender_pb2.RecommendResponse:
+    """The answer without items that show the very picture that was sent, which would be its first."""
+    if not request.image:
+        return recommender.recommend(request)
+    wider = recommender_pb2.RecommendRequest()
+    wider.CopyFrom(request)
+    wider.item_count = min(request.item_count + 1, _MOST_ITEMS)
+    answer = recommender.recommend(wider)
+    own = hashlib.sha256(request.image).hexdigest()
+    others = [each for each in answer.recommendations if each.item.picture_digest != own]
+    del answer.recommendations[:]
+    answer.recommendations.extend(others[: request.item_count])
+    return answer
 
 
 def print_recommendation(
@@ -141,8 +163,9 @@ def save_recommendation(
     recommender: RecommenderClient,
     request: recommender_pb2.RecommendRequest,
     answer: recommender_pb2.RecommendResponse,
+    language: str = NATIVE,
 ) -> Path:
-    """Save the pictures of the query, framed, and those of the results below them.
+    """Save the pictures of the query, framed, or its record, and below it the results with their attributes.
 
     Raises CommandError: if neither has a picture, as in a collection of vectors.
     """
@@ -156,11 +179,13 @@ def save_recommendation(
         Tile(picture=picture(item_id), caption=f"query {item_id}", framed=True)
         for item_id in request.items.item_ids[:8]
     ]
+    record = read_record(request.attributes)
     results = [
         Tile(
             picture=picture(result.item.item_id),
             caption=result.item.item_id,
             detail=f"similarity {result.similarity:.3f}",
+            words=_words(result.item.attributes, language, first=tuple(record)),
         )
         for result in answer.recommendations[:MOST_RESULTS]
     ]
@@ -169,8 +194,12 @@ def save_recommendation(
         raise CommandError("neither query nor results have a picture to save")
     if not request.HasField("attributes"):
         return save_sheet(path, rows, title="query, then nearest first")
-    record = json.dumps(read_record(request.attributes), ensure_ascii=False)
-    return save_sheet(path, rows, title="nearest to an attribute record", description=record)
+    asked_for = " · ".join(
+        f"{field}: {labelled(field, value, language)}" for field, value in record.items() if value
+    )
+    rows.insert(0, SheetRow(tiles=(), notes=(asked_for,)))
+    described = json.dumps(record, ensure_ascii=False)
+    return save_sheet(path, rows, title="nearest to an attribute record", description=described)
 
 
 def parse_record(text: str) -> dict[str, Any]:
@@ -185,6 +214,9 @@ def parse_record(text: str) -> dict[str, Any]:
     return record
 
 
-def _words(attributes: Any, language: str) -> str:
-    values = [labelled(field, value, language) for field, value in read_record(attributes).items()]
+def _words(attributes: Any, language: str, first: tuple[str, ...] = ()) -> str:
+    """The values of a record, those of the fields `first` before the others."""
+    record = read_record(attributes)
+    fields = sorted(record, key=lambda field: first.index(field) if field in first else len(first))
+    values = [labelled(field, record[field], language) for field in fields]
     return " · ".join(value for value in values if value)

@@ -125,7 +125,7 @@ def ask(
             console.print(f"\n[bold]Recommended by {name}[/bold]")
             print_recommendation(answer, caller_language())
             sheet = out / f"recommended_by_{name}.png"
-            pictures.append(save_recommendation(sheet, recommender, query, answer))
+            pictures.append(save_recommendation(sheet, recommender, query, answer, caller_language()))
             models |= {model.digest: model for model in answer.models}
             recommended[name] = [result.item.item_id for result in answer.recommendations]
         return Answers(

@@ -33,7 +33,6 @@ def check_machine() -> Iterator[Check]:
     yield from _packages()
     yield _device()
     yield _memory()
-    yield _fonts()
     yield _browser()
 
 
@@ -131,20 +130,6 @@ def _limit_of_group() -> int | None:
         return int(Path("/sys/fs/cgroup/memory.max").read_text())
     except (OSError, ValueError):
         return None
-
-
-def _fonts() -> Check:
-    from trainer.reports.lettering import hangul_file
-
-    file = hangul_file()
-    if file is None:
-        return Check(
-            name="fonts",
-            state="warn",
-            detail="no font with Hangul: Korean words in pictures appear in Latin letters",
-            remedy="Debian: apt-get install fonts-noto-cjk",
-        )
-    return Check(name="fonts", state="ok", detail=f"Hangul from {file}")
 
 
 def _browser() -> Check:

@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from atelier.recommender.v1 import catalog_pb2
+from atelier.recommender.v1 import catalog_pb2, recommender_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 from PIL import Image
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 
 from cli.errors import CommandError
 from cli.main import app
-from cli.recommend import parse_record
+from cli.recommend import parse_record, save_recommendation
+from services.client.recommender import RecommenderClient
 from tests.cli.fakes import FakeServices
 
 
@@ -62,7 +64,9 @@ def test_each_kind_of_query_is_sent(
     assert list(items.items.item_ids) == ["a", "b"]
     assert MessageToDict(record.attributes) == {"category": "skirt"}
     assert MessageToDict(file.attributes) == {"category": "스커트"}
-    assert {(query.collection, query.item_count) for query in shop.shop.queries} == {("shoes", 2)}
+    assert {query.collection for query in shop.shop.queries} == {"shoes"}
+    # One more than asked for, where an item may be the very picture.
+    assert [query.item_count for query in shop.shop.queries] == [3, 2, 2, 2]
 
 
 def test_json_is_the_reply(runner: CliRunner, shop: FakeServices) -> None:
@@ -109,6 +113,42 @@ def test_a_missing_record_file_is_named(runner: CliRunner, tmp_path: Path) -> No
 
     assert run.exit_code == 1
     assert run.stderr == f"error: {tmp_path / 'none.json'}: No such file or directory\n"
+
+
+def test_a_picture_is_not_its_own_first_result(
+    runner: CliRunner, shop: FakeServices, tmp_path: Path, jpeg: Callable[..., bytes]
+) -> None:
+    """An item of the very file that is asked with is left out, and as many as asked for come back."""
+    query = tmp_path / "query.jpg"
+    query.write_bytes(jpeg("blue"))
+    shop.shop.items["a"].image = query.read_bytes()
+
+    run = runner.invoke(app, ["recommend", "--image", str(query), "--count", "2", "--json"])
+
+    assert run.exit_code == 0, run.output
+    items = [each["item"]["item_id"] for each in json.loads(run.stdout)["recommendations"]]
+    assert items == ["b", "c"]
+    assert shop.shop.queries[0].item_count == 3
+
+
+def test_a_saved_sheet_shows_record_and_attributes(
+    shop: FakeServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above the results stands the record, below each its attributes, those asked for first."""
+    sheets: list[Any] = []
+    monkeypatch.setattr("cli.recommend.save_sheet", lambda path, rows, **_: sheets.extend(rows) or path)
+    request = recommender_pb2.RecommendRequest(
+        attributes=ParseDict({"print": "dots"}, Struct()), item_count=1
+    )
+
+    with RecommenderClient(shop.shop_address) as recommender:
+        answer = recommender.recommend(request)
+        save_recommendation(tmp_path / "sheet.png", recommender, request, answer, "en")
+
+    asked, results = sheets
+    assert (asked.tiles, asked.notes) == ((), ("print: dots",))
+    assert results.tiles[0].caption == "a"
+    assert results.tiles[0].words == "dots stripes · skirt"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Charts of all reports: the time of drawing in picture and metadata, Hangul where it can be drawn."""
+"""Charts of all reports: the time of drawing in picture and metadata, words in the font of all pictures."""
 
 import functools
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from model_store.durable import replacing
 from trainer.reports.contact_sheet import stamp, time_line
-from trainer.reports.lettering import hangul_file
+from trainer.reports.lettering import FONT_FILE
 
 _DPI = 110
 # Share of a figure's height that is kept for the time at its foot.
@@ -19,8 +19,8 @@ _FOOT = 0.03
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, in a font with Hangul where the machine has one."""
-    mpl.rcParams["font.family"] = [*_hangul_family(), "DejaVu Sans"]
+    """An empty figure of so many inches."""
+    mpl.rcParams["font.family"] = ["DejaVu Sans", _hangul_family()]
     layout = ConstrainedLayoutEngine(rect=(0, _FOOT, 1, 1 - _FOOT))
     return Figure(figsize=(width, height), layout=layout)
 
@@ -36,10 +36,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 @functools.cache
-def _hangul_family() -> tuple[str, ...]:
-    """What matplotlib calls the font with Hangul."""
-    file = hangul_file()
-    if file is None:
-        return ()
-    font_manager.fontManager.addfont(file)
-    return (font_manager.FontProperties(fname=file).get_name(),)
+def _hangul_family() -> str:
+    """What matplotlib calls the font of all pictures; it has the letters that DejaVu lacks."""
+    font_manager.fontManager.addfont(FONT_FILE)
+    return font_manager.FontProperties(fname=FONT_FILE).get_name()

@@ -3,7 +3,6 @@
 Stands on Pillow alone: a serving install draws them without the trainer's libraries.
 """
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,29 +13,33 @@ from PIL.PngImagePlugin import PngInfo
 
 from inference.pixels import open_upright
 from model_store.durable import replacing
-from trainer.reports.lettering import drawable, open_font
+from trainer.reports.lettering import drawable, fit, open_font, wrap
 
 # Pixels: side of a tile, gap between tiles, height of a line of text, of a title and of the time.
 SIDE, GAP, LINE, TITLE, FOOT = 160, 8, 16, 36, 14
 _HEADING, _LEAST_TEXT = 300, 512
-_LETTER, _LETTER_WIDTH, _TITLE_LETTER = 12, 7, 15
-_MOST_LINES = 3
+_LETTER, _TITLE_LETTER = 12, 15
+_MOST_LINES, _WORD_LINES = 3, 2
 _INK, _PALE, _PAPER, _FRAME = (34, 34, 34), (110, 110, 110), "white", (176, 58, 46)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A picture (encoded or open) with up to two lines below it; `framed` sets it apart."""
+    """A picture (encoded or open) with lines below it; `framed` sets it apart.
+
+    caption: a name, of which beginning and end are kept. detail: a line of its own. words: up to two lines.
+    """
 
     picture: bytes | Image.Image
     caption: str = ""
     detail: str = ""
+    words: str = ""
     framed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetRow:
-    """Tiles side by side; `heading`: lines of text to their left; `notes`: paragraphs below them."""
+    """Tiles side by side, if any; `heading`: lines of text to their left; `notes`: paragraphs below them."""
 
     tiles: Sequence[Tile]
     heading: Sequence[str] = ()
@@ -61,7 +64,7 @@ def save_sheet(
 
 def draw_sheet(rows: Sequence[SheetRow], *, title: str = "", side: int = SIDE) -> Image.Image:
     """The rows below one another under a title, tiles `side` pixels wide and high."""
-    captions = max((bool(tile.caption) + bool(tile.detail) for row in rows for tile in row.tiles), default=0)
+    captions = max((_lines_below(tile) for row in rows for tile in row.tiles), default=0)
     blocks = [_draw_row(row, side, captions * LINE) for row in rows]
     top = TITLE if title else GAP
     width = max(_LEAST_TEXT if title else 0, *(block.width for block in blocks))
@@ -103,12 +106,8 @@ def stamp(now: datetime) -> dict[str, str]:
 def _draw_row(row: SheetRow, side: int, captions: int) -> Image.Image:
     left = GAP + (_HEADING if row.heading else 0)
     width = max(left + len(row.tiles) * (side + GAP), _LEAST_TEXT if row.notes else 0)
-    notes = [
-        line
-        for text in row.notes
-        for line in textwrap.wrap(drawable(text), width // _LETTER_WIDTH, max_lines=_MOST_LINES)
-    ]
-    below = max(side + captions, len(row.heading) * LINE) + 2
+    notes = [line for text in row.notes for line in wrap(text, width - 2 * GAP, _LETTER, _MOST_LINES)]
+    below = max(side + captions if row.tiles else 0, len(row.heading) * LINE) + 2
     block = Image.new("RGB", (width, below + len(notes) * LINE + GAP), _PAPER)
     pen = ImageDraw.Draw(block)
     for column, tile in enumerate(row.tiles):
@@ -126,15 +125,24 @@ def _draw_tile(block: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, left: i
     block.paste(picture, (left + (side - picture.width) // 2, (side - picture.height) // 2))
     if tile.framed:
         pen.rectangle((left, 0, left + side - 1, side - 1), outline=_FRAME, width=3)
-    _write(pen, (left, side + 2), tile.caption, side)
+    _write(pen, (left, side + 2), tile.caption, side, ends=True)
     _write(pen, (left, side + 2 + LINE), tile.detail, side, _PALE)
+    for number, line in enumerate(wrap(tile.words, side, _LETTER, _WORD_LINES)):
+        _write(pen, (left, side + 2 + (2 + number) * LINE), line, side, _PALE)
+
+
+def _lines_below(tile: Tile) -> int:
+    return 2 + _WORD_LINES if tile.words else bool(tile.caption) + bool(tile.detail)
 
 
 def _write(
-    pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, width: int, ink: tuple[int, int, int] = _INK
+    pen: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    width: int,
+    ink: tuple[int, int, int] = _INK,
+    *,
+    ends: bool = False,
 ) -> None:
-    """Draw one line of text, cut where it is wider than `width`."""
-    font, text = open_font(_LETTER), drawable(text)
-    while text and pen.textlength(text, font=font) > width:
-        text = text[:-2] + "…" if len(text) > 2 else ""
-    pen.text(at, text, fill=ink, font=font)
+    """Draw one line of text, cut where it is wider than `width`, see `fit`."""
+    pen.text(at, fit(text, width, _LETTER, ends=ends), fill=ink, font=open_font(_LETTER))

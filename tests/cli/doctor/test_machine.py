@@ -91,13 +91,6 @@ def test_little_memory_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (check.state, check.detail) == ("warn", "1.0 GiB (limit of the container)")
 
 
-def test_a_machine_without_hangul_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a Korean font pictures have Latin letters, and the package to install is named."""
-    monkeypatch.setattr("trainer.reports.lettering.hangul_file", lambda: None)
-
-    assert "fonts-noto-cjk" in by_name()["fonts"].remedy
-
-
 def test_a_machine_without_a_browser_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only tests need a browser."""
     monkeypatch.setattr(machine.shutil, "which", lambda _name: None)
