@@ -27,7 +27,7 @@ define packages
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install serving demo up test test-fast test-gpu test-compose certificates fuzz lint format protos requirements api openapi \
+.PHONY: help install serving demo up test test-fast test-gpu test-compose certificates fuzz lint format protos image requirements api openapi \
   bench bench-quick browser lock audit sbom crash clean
 
 help:  ## List the targets
@@ -102,6 +102,7 @@ lint: $(INSTALLED)  ## Ruff, mypy, import rules, protos and whether their stubs 
 	@mkdir -p var
 	$(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --include_source_info --include_imports -o var/protos.binpb $(PROTOS)
 	$(BIN)/buf lint var/protos.binpb --config buf.yaml
+	$(BIN)/buf breaking var/protos.binpb --against protos/v1.binpb --config buf.yaml
 	@rm -rf var/stubs && mkdir -p var/stubs
 	$(call stubs,var/stubs)
 	@diff -rq -x '*.proto' -x '__*__*' protos var/stubs || { echo "the stubs are stale: run make protos"; exit 1; }
@@ -112,6 +113,9 @@ format: $(INSTALLED)  ## Let ruff rewrite what it can
 
 protos: $(INSTALLED)  ## Generate the stubs beside their .proto files
 	$(call stubs,protos)
+
+image: $(INSTALLED)  ## Move the image that `make lint` compares the protos with; read CONTRIBUTING.md first
+	$(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE) --include_imports -o protos/v1.binpb $(PROTOS)
 
 api: $(INSTALLED)  ## Write docs/api_reference.md from the protos, docs/dashboard.schema.json from its types
 	$(BIN)/python -m tests.api_reference
