@@ -16,14 +16,16 @@ _INLINE_BYTES: Final = 1 << 14  # read in a millisecond at most
 
 
 class Executors:
-    """A thread that writes the catalog, two that store pictures, four that read and search, one that builds
-    indexes.
+    """A thread that writes the catalog, two that store pictures, four that read and search, one that takes
+    large messages apart, one that builds indexes.
     """
 
     def __init__(self) -> None:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._store = ThreadPoolExecutor(2, thread_name_prefix="store")
         self._read = ThreadPoolExecutor(4, thread_name_prefix="read")
+        # One: several would take turns at the interpreter's lock with each other and with the event loop.
+        self._prepare = ThreadPoolExecutor(1, thread_name_prefix="prepare")
         self._build = ThreadPoolExecutor(1, thread_name_prefix="build")
         self._reading = CallAdmission(MOST_READING, "reads")
 
@@ -37,14 +39,15 @@ class Executors:
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run `work` on a thread that reads. Raises ResourceExhausted: if too many calls wait."""
-        if present_call() is None:
-            return await _run(self._read, work)
-        with self._reading.admitted():
-            return await _run(self._read, work)
+        return await self._admitted(self._read, work)
+
+    async def prepare(self, work: Callable[[], T]) -> T:
+        """Run `work` that takes a message apart. Raises ResourceExhausted: if too many calls wait."""
+        return await self._admitted(self._prepare, work)
 
     async def convert(self, work: Callable[[], T], byte_count: int) -> T:
         """Run `work` on a message of `byte_count`: a large one on a thread, so that other calls go on."""
-        return work() if byte_count <= _INLINE_BYTES else await self.read(work)
+        return work() if byte_count <= _INLINE_BYTES else await self.prepare(work)
 
     async def build(self, work: Callable[[], T]) -> T:
         """Run `work` that computes for seconds."""
@@ -52,8 +55,14 @@ class Executors:
 
     def close(self) -> None:
         """Wait for the work in progress; cancel what has not begun."""
-        for executor in (self._build, self._read, self._store, self._disk):
+        for executor in (self._build, self._prepare, self._read, self._store, self._disk):
             executor.shutdown(wait=True, cancel_futures=True)
+
+    async def _admitted(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        if present_call() is None:
+            return await _run(executor, work)
+        with self._reading.admitted():
+            return await _run(executor, work)
 
 
 class CallAdmission:

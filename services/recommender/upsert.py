@@ -108,7 +108,7 @@ class CatalogWriter:
         for _ in range(ATTEMPTS):
             with collection.hold() as release:
                 release.check_writable()
-                batch = await self._executors.read(partial(self._batch, drafts, release))
+                batch = await self._executors.prepare(partial(self._batch, drafts, release))
                 embedded = await self._embed(batch, collection, release)
                 change = await self._commit(batch, collection)
                 if change is not None:

@@ -145,6 +145,7 @@ def _nearest(view: SegmentedView, plan: _Plan, count: int) -> Neighbours:
         plan.target.direction_D,
         count,
         allowed=None if plan.mask is None else plan.mask.allowed_L,
+        allowed_count=None if plan.mask is None else plan.mask.count,
         excluded=plan.target.left_out,
         ef=plan.effort.ef,
         exact=plan.effort.exact,
@@ -158,6 +159,7 @@ def _search_together(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighb
         np.stack([plan.target.direction_D for plan in plans]),
         max(plan.target.count + len(plan.target.left_out) for plan in plans),
         allowed=None if first.mask is None else first.mask.allowed_L,
+        allowed_count=None if first.mask is None else first.mask.count,
         ef=first.effort.ef,
         exact=first.effort.exact,
     )

@@ -33,3 +33,20 @@ def test_calls_that_wait_to_read_are_bounded_and_the_services_own_reads_are_not(
         return answers
 
     assert all(asyncio.run(scenario()))
+
+
+def test_large_messages_are_taken_apart_on_a_thread_of_their_own() -> None:
+    """A small one is read where it is; a large one holds neither the event loop nor a thread that reads."""
+
+    async def scenario() -> list[str]:
+        executors = Executors()
+        names = [
+            await executors.convert(lambda: threading.current_thread().name, size) for size in (99, 1 << 20)
+        ]
+        executors.close()
+        return names
+
+    small, large = asyncio.run(scenario())
+
+    assert small == threading.current_thread().name
+    assert large.startswith("prepare")
