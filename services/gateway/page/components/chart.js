@@ -9,9 +9,10 @@ const variable = (name) => getComputedStyle(document.documentElement).getPropert
 
 /**
  * Curves over one axis, drawn by uPlot, which is loaded with the first chart.
- * @param {{ title: string, x: number[], xLabel: string, series: Series[], isTime?: boolean, height?: number }} properties  x: seconds since 1970 where isTime
+ * @param {{ title: string, x: number[], xLabel: string, series: Series[], isTime?: boolean, leastSpan?: number, height?: number }} properties
+ *   x: seconds since 1970 where isTime. leastSpan: of the axis; a shorter curve stands at its end
  */
-export function Chart({ title, x, xLabel, series, isTime = false, height = 220 }) {
+export function Chart({ title, x, xLabel, series, isTime = false, leastSpan = 0, height = 220 }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   const plot = useRef(/** @type {any} */ (null));
   const look = shownTheme.use();
@@ -24,7 +25,7 @@ export function Chart({ title, x, xLabel, series, isTime = false, height = 220 }
     import('../vendor/uplot.js').then(({ default: UPlot }) => {
       if (isGone) return;
       const size = () => ({ width: Math.max(160, place.clientWidth), height });
-      const options = { ...size(), ...appearance(series, xLabel, isTime) };
+      const options = { ...size(), ...appearance(series, xLabel, isTime, leastSpan) };
       plot.current = new UPlot(options, [x, ...series.map((each) => each.values)], place);
       observer = new ResizeObserver(() => plot.current?.setSize(size()));
       observer.observe(place);
@@ -47,13 +48,14 @@ export function Chart({ title, x, xLabel, series, isTime = false, height = 220 }
   </figure>`;
 }
 
-function appearance(series, xLabel, isTime) {
+function appearance(series, xLabel, isTime, leastSpan) {
+  const range = (_, min, max) => (min === null ? [0, 1] : [Math.min(min, max - leastSpan), max]);
   const axis = { stroke: variable('--muted'), grid: { stroke: variable('--line'), width: 1 }, ticks: { stroke: variable('--line'), width: 1 }, font: '12px Inter, system-ui, sans-serif' };
   const label = isTime ? instant : compact;
   return {
-    legend: { live: true },
+    hooks: { setCursor: [markHover] },
     cursor: { points: { size: 6 }, drag: { x: true, y: false } },
-    scales: { x: { time: isTime } },
+    scales: { x: leastSpan ? { time: isTime, range } : { time: isTime } },
     axes: [isTime ? { ...axis, space: 80, values: (_, splits, __, ___, step) => splits.map((at) => tick(at, step)) } : axis, { ...axis, size: 50, values: (_, splits) => splits.map((each) => (each === null ? '' : compact(each))) }],
     series: [{ label: xLabel, value: (_, value) => (value === null ? '–' : label(value)) }, ...series.map(curve)],
   };
@@ -62,6 +64,11 @@ function appearance(series, xLabel, isTime) {
 const DAY_S = 86_400;
 const tick = (at, step) => (step >= DAY_S ? date(at * 1000) : clock(at * 1000));
 const instant = (at) => moment(at * 1000);
+
+/** Values stand in the legend only under the pointer. */
+function markHover(plot) {
+  plot.root.classList.toggle('hovering', plot.cursor.idx !== null && plot.cursor.idx !== undefined);
+}
 
 function curve({ label, isDashed }, place) {
   const colour = variable(`--series-${(place % SERIES_COLOURS) + 1}`);

@@ -56,7 +56,9 @@ export default {
   'catalog.in_stock': 'In stock',
   'catalog.item_id': 'Item id',
   'catalog.items': 'Items',
+  'catalog.filtered': '{count} products match, those nearest to the words first',
   'catalog.lead': 'Every item that can be recommended. Changes show in results at once.',
+  'catalog.more': 'Show more',
   'catalog.no_match': 'No item satisfies the filter',
   'catalog.no_match_hint': 'Take a condition away to see more.',
   'catalog.open': 'Open',
@@ -123,6 +125,7 @@ export default {
   'index.segments': 'Segment rows',
   'index.share': 'filters leave ≥ {share}',
   'index.title': 'Index',
+  'index.unfiltered': 'no filter',
 
   'kpi.centrality': 'Centrality',
   'kpi.centrality_hint': 'from {low} to {high}',

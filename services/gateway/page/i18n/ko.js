@@ -56,7 +56,9 @@ export default {
   'catalog.in_stock': '재고 있음',
   'catalog.item_id': '상품 ID',
   'catalog.items': '상품',
+  'catalog.filtered': '제품 {count}개가 맞습니다. 단어에 가까운 순서입니다.',
   'catalog.lead': '추천할 수 있는 모든 상품입니다. 바꾸면 결과에 바로 반영됩니다.',
+  'catalog.more': '더 보기',
   'catalog.no_match': '필터에 맞는 상품이 없습니다',
   'catalog.no_match_hint': '조건을 하나 빼 보세요.',
   'catalog.open': '열기',
@@ -123,6 +125,7 @@ export default {
   'index.segments': '세그먼트 행',
   'index.share': '필터 후 ≥ {share}',
   'index.title': '색인',
+  'index.unfiltered': '필터 없음',
 
   'kpi.centrality': '중심성',
   'kpi.centrality_hint': '{low} ~ {high}',

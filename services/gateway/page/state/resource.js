@@ -17,16 +17,16 @@ export function backoff(failures) {
  * @template T
  * @param {((signal: AbortSignal) => Promise<T>) | null} fetcher null: nothing to ask
  * @param {unknown[]} keys asks anew when one changes
- * @param {{ every?: number }} [options]
+ * @param {{ every?: number, keep?: boolean }} [options] keep: shows the last answer until that for other keys is there
  * @returns {{ data: T | undefined, error: import('../api.js').ApiError | undefined, isLoading: boolean, reload: () => void }}
  */
-export function useResource(fetcher, keys, { every = 0 } = {}) {
+export function useResource(fetcher, keys, { every = 0, keep = false } = {}) {
   const [state, setState] = useState({ data: undefined, error: undefined, isLoading: fetcher !== null });
   const [round, setRound] = useState(0);
   const recovery = recoveries.use();
   const secret = token.use();
   const failures = useRef(0);
-  const asked = useRef(keys);
+  const answered = useRef(keys);
   const reload = useCallback(() => setRound((count) => count + 1), []);
 
   useEffect(() => {
@@ -34,9 +34,8 @@ export function useResource(fetcher, keys, { every = 0 } = {}) {
       setState({ data: undefined, error: undefined, isLoading: false });
       return undefined;
     }
-    const isOther = asked.current.some((key, place) => key !== keys[place]);
-    asked.current = keys;
-    setState((last) => ({ data: isOther ? undefined : last.data, error: last.error, isLoading: true }));
+    const isOther = answered.current.some((key, place) => key !== keys[place]);
+    setState((last) => ({ data: isOther && !keep ? undefined : last.data, error: isOther ? undefined : last.error, isLoading: true }));
     const abort = new AbortController();
     let timer = 0;
     const again = (wait) => {
@@ -45,12 +44,13 @@ export function useResource(fetcher, keys, { every = 0 } = {}) {
     fetcher(abort.signal).then(
       (data) => {
         failures.current = 0;
+        answered.current = keys;
         setState({ data, error: undefined, isLoading: false });
         if (every) again(every);
       },
       (error) => {
         if (error.name === 'AbortError') return;
-        setState((last) => ({ data: last.data, error, isLoading: false }));
+        setState((last) => ({ data: isOther ? undefined : last.data, error, isLoading: false }));
         if (error.isTransient || every) again(Math.max(every, backoff((failures.current += 1))));
       },
     );

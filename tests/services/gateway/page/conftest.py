@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from tests.services.gateway.page.browser import chromium, open_context, running_browser
 from tests.services.gateway.page.shop import Shop, running_shop
@@ -42,6 +42,11 @@ class Visit:
         is_refusal = message.text.startswith((_REFUSED, _UNREACHED))
         if message.type == "error" and not (is_refusal and self.expects_refusals):
             self.complaints.append(f"{message.text} {message.location.get('url', '')}")
+
+
+def cards(page: Page) -> Locator:
+    """The items that results show."""
+    return page.locator(".results .item-card")
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,7 @@ def _take(
         _VIEWS[view](page, pictures)
         page.wait_for_load_state("networkidle")
         _load_pictures(page)
+        page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=out / f"{view}-{name}.png", full_page=size == DESKTOP and view not in _WINDOWED)
     context.close()
 

@@ -43,7 +43,7 @@ function Recalls({ recalls }) {
   if (!recalls.length) return html`<p class="muted small">${t('index.no_recall')}</p>`;
   return recalls.map((each) => html`<${Bar}
     key=${`${each.query_kind}${each.item_share}`}
-    label=${`${t(`query.${each.query_kind}`)} · ${t('index.share', { share: percent(each.item_share) })}`}
+    label=${`${t(`query.${each.query_kind}`)} · ${each.item_share >= 1 ? t('index.unfiltered') : t('index.share', { share: percent(each.item_share) })}`}
     share=${each.recall}
     text=${each.is_exact ? t('index.exact') : percent(each.recall, 1)}
   />`);

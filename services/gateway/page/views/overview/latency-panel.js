@@ -8,6 +8,7 @@ import { useResource } from '../../state/resource.js';
 
 const EVERY_MS = 2000;
 const KEPT = 300;
+const SHOWN_S = 60;
 
 /** Latency as it is now: a curve that grows, and the routes behind it. */
 export function LatencyPanel() {
@@ -42,8 +43,7 @@ function Curves({ points }) {
     }));
     return { x: points.map((point) => point.at), series };
   }, [points]);
-  if (points.length < 2) return html`<${Skeleton} kind="chart" />`;
-  return html`<${Chart} title=${t('latency.chart')} x=${columns.x} xLabel=${t('chart.time')} series=${columns.series} isTime height=${180} />`;
+  return html`<${Chart} title=${t('latency.chart')} x=${columns.x} xLabel=${t('chart.time')} series=${columns.series} isTime leastSpan=${SHOWN_S} height=${180} />`;
 }
 
 function Routes({ routes }) {

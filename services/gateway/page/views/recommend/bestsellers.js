@@ -26,7 +26,7 @@ export function Bestsellers({ collection }) {
   const [rows, setRows] = useState(sales);
   const [filter, setFilter] = useState({});
   const request = requestOf(collection, rows, asked(filter));
-  const resource = useResource((signal) => api.bestsellers(request, signal), [JSON.stringify(request)]);
+  const resource = useResource((signal) => api.bestsellers(request, signal), [JSON.stringify(request)], { keep: true });
   const take = (next) => setRows((sales = next));
   return html`<div class="with-side">
     <aside class="side panel" aria-label=${t('bestsellers.source')}>

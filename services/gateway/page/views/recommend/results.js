@@ -19,7 +19,7 @@ export function Results({ state, collection }) {
 
 function Recommendations({ state, collection }) {
   const { body, pictures } = requestOf(state, collection);
-  const resource = useResource((signal) => api.recommend(body, pictures, signal), [JSON.stringify(body), pictures[0]?.[1]]);
+  const resource = useResource((signal) => api.recommend(body, pictures, signal), [JSON.stringify(body), pictures[0]?.[1]], { keep: true });
   const lead = resource.data?.models?.[0];
   const recommendations = resource.data?.recommendations;
   useEffect(() => {

@@ -54,4 +54,5 @@ function Row({ name, runs }) {
 }
 
 /** @param {string} name as in `pair_accuracy_by_gap` */
-export const metricName = (name) => name.replaceAll('_', ' ').replace(/^./, (letter) => letter.toUpperCase());
+export const metricName = (name) =>
+  name.replaceAll('_', ' ').replace(/^./, (letter) => letter.toUpperCase()).replace(/\b(mrr|ndcg)\b/gi, (word) => word.toUpperCase());
