@@ -63,6 +63,24 @@ void atelier_encode(const float* rows, uint64_t count, uint32_t dimension, uint8
     scales[i] = encode_row(rows + i * dimension, dimension, codes + i * code_size(dimension));
 }
 
+// The vectors at `order` with norm 1; returns the first place in it whose vector has no direction or a component that is
+// not finite, else `count`.
+uint64_t atelier_unit_rows(const void* vectors, uint32_t is_double, const int64_t* order, uint64_t count,
+                           uint32_t dimension, float* rows) {
+  std::vector<double> vector(dimension);
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t at = static_cast<uint64_t>(order[i]) * dimension;
+    if (is_double)
+      std::copy_n(static_cast<const double*>(vectors) + at, dimension, vector.begin());
+    else
+      std::copy_n(static_cast<const float*>(vectors) + at, dimension, vector.begin());
+    if (!unit_of(vector.data(), dimension, vector.data())) return i;
+    float* row = rows + i * dimension;
+    for (uint32_t j = 0; j < dimension; ++j) row[j] = static_cast<float>(vector[j]);
+  }
+  return count;
+}
+
 // The rows of all parts nearest to each of `queries` vectors of any length: counts[i] of them at labels + i * count,
 // fewer than `count` where the masks accept fewer; -1 for a query without a direction. walks[i]: how many parts the
 // query walked, in place of comparing.

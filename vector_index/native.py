@@ -42,6 +42,8 @@ _library.atelier_graph_shape.argtypes = [_POINTER, _POINTER]
 _library.atelier_graph_labels.argtypes = [_POINTER, _POINTER]
 _library.atelier_encode.restype = None
 _library.atelier_encode.argtypes = [_POINTER, _SIZE, _COUNT, _POINTER, _POINTER]
+_library.atelier_unit_rows.restype = _SIZE
+_library.atelier_unit_rows.argtypes = [_POINTER, _COUNT, _POINTER, _SIZE, _COUNT, _POINTER]
 _library.atelier_search.restype = None
 _library.atelier_search.argtypes = _SEARCH
 # The same library, called with the interpreter's lock held: to get it back from a thread that computes in
@@ -85,6 +87,18 @@ class Codes:
     def at(self, places: np.ndarray) -> "Codes":
         """The codes at some places, or those that a mask keeps."""
         return Codes(self.bytes_NC[places], self.scale_N2[places])
+
+
+def unit_rows(vector_ND: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, int | None]:
+    """The vectors in an order, int64, as rows of norm 1, float32; and the first of them that has no direction
+    or a component that is not finite, None without any."""
+    exact = np.float32 if vector_ND.dtype == np.float32 else np.float64
+    vectors, order = np.ascontiguousarray(vector_ND, exact), np.ascontiguousarray(order, np.int64)
+    row_ND = np.empty((len(order), vectors.shape[1]), np.float32)
+    place: int = _library.atelier_unit_rows(
+        *(_address(vectors), exact is np.float64, _address(order), *row_ND.shape, _address(row_ND))
+    )
+    return row_ND, None if place == len(order) else int(order[place])
 
 
 @dataclass(frozen=True, slots=True)

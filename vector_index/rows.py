@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from vector_index.errors import DimensionMismatch, InvalidCount, InvalidLabels, InvalidVector
-from vector_index.native import Codes
+from vector_index.native import Codes, unit_rows
 
 _PIECE: Final = 4096
 
@@ -126,16 +126,10 @@ def new_rows(
     repeated = np.flatnonzero(labels[1:] == labels[:-1])
     if repeated.size:
         raise InvalidLabels(f"label {labels[repeated[0]]} is given twice")
-    return Rows(labels=labels, vector_ND=_unit_rows(vectors, order), contents=contents[order])
-
-
-def _unit_rows(vector_ND: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The rows in an order, norm 1, float32; a piece at a time, since float64 takes twice their memory."""
-    unit_ND = np.empty(vector_ND.shape, np.float32)
-    for start in range(0, len(order), _PIECE):
-        places = order[start : start + _PIECE]
-        unit_ND[start : start + _PIECE] = _unit(vector_ND[places].astype(np.float64), "vector", places)
-    return unit_ND
+    row_ND, bad = unit_rows(vectors, order)
+    if bad is not None:
+        raise _without_direction(vectors[bad], f"vector {bad}")
+    return Rows(labels=labels, vector_ND=row_ND, contents=contents[order])
 
 
 def float_queries(query_BD: np.ndarray, dimension: int, count: int) -> np.ndarray:
@@ -149,28 +143,15 @@ def float_queries(query_BD: np.ndarray, dimension: int, count: int) -> np.ndarra
     return queries
 
 
-def refuse_queries(query_BD: np.ndarray) -> None:
-    """Raises InvalidVector: naming a query without a direction or with a component that is not finite."""
-    _unit(query_BD, "query")
+def refuse_query(query_D: np.ndarray, number: int) -> None:
+    """Raises InvalidVector: for a query that has no direction or a component that is not finite."""
+    raise _without_direction(query_D, f"query {number}")
 
 
-def _unit(vectors: np.ndarray, what: str, places: np.ndarray | None = None) -> np.ndarray:
-    """The rows with norm 1. places: the number by which an error names each row; None for their positions."""
-    square_N = np.einsum("nd,nd->n", vectors, vectors)
-    norm_N = np.sqrt(square_N)
-    usable = norm_N > 1e-12
-    if not (usable.all() and np.isfinite(square_N).all()):
-        _refuse(vectors, norm_N, what, np.arange(len(vectors)) if places is None else places)
-    unit: np.ndarray = vectors / norm_N[:, None]
-    return unit
-
-
-def _refuse(vectors: np.ndarray, norm_N: np.ndarray, what: str, places: np.ndarray) -> None:
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        raise InvalidVector(f"{what} {places[np.argmin(finite)]} has a component that is not finite")
-    row = int(np.argmin((norm_N > 1e-12) & np.isfinite(norm_N)))
-    raise InvalidVector(f"{what} {places[row]} has no direction: its length is {norm_N[row]:.3g}")
+def _without_direction(vector_D: np.ndarray, name: str) -> InvalidVector:
+    if not np.isfinite(vector_D).all():
+        return InvalidVector(f"{name} has a component that is not finite")
+    return InvalidVector(f"{name} has no direction: its length is {np.linalg.norm(vector_D):.3g}")
 
 
 def contains(sorted_N: np.ndarray, labels: np.ndarray) -> np.ndarray:

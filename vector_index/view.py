@@ -12,7 +12,7 @@ import numpy as np
 
 from vector_index.errors import UnknownLabel
 from vector_index.native import Ask
-from vector_index.rows import Neighbours, Rows, float_queries, refuse_queries
+from vector_index.rows import Neighbours, Rows, float_queries, refuse_query
 from vector_index.segment import Part, Segment, search_parts
 
 DEFAULT_EF: Final = 64
@@ -142,8 +142,8 @@ class SegmentedView:
         )
         matches = search_parts(self._searched, queries, ask)
         counts = matches.counts.tolist()
-        if counts and min(counts) < 0:
-            refuse_queries(queries)
+        if -1 in counts:
+            refuse_query(queries[counts.index(-1)], counts.index(-1))
         return [
             Neighbours(labels=labels[:found], similarities=similarities[:found])
             for labels, similarities, found in zip(matches.labels, matches.similarities, counts, strict=True)

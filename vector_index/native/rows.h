@@ -41,6 +41,32 @@ struct Rows {
   const uint8_t* code(uint64_t position) const { return codes + position * code_size(dimension); }
 };
 
+// The square of a vector's length, summed in one order on every processor.
+FOR_EACH_PROCESSOR
+inline double square_of(const double* vector, uint32_t dimension) {
+  Doubles sums{};
+  uint32_t i = 0;
+  for (; i + 8 <= dimension; i += 8) {
+    const DoublesAnywhere eight = *reinterpret_cast<const DoublesAnywhere*>(vector + i);
+    sums += eight * eight;
+  }
+  double sum = 0;
+  for (int lane = 0; lane < 8; ++lane) sum += sums[lane];
+  for (; i < dimension; ++i) sum += vector[i] * vector[i];
+  return sum;
+}
+
+// A vector with norm 1; false if it has no direction or a component that is not finite.
+FOR_EACH_PROCESSOR
+inline bool unit_of(const double* vector, uint32_t dimension, double* unit) {
+  constexpr double kLeastLength = 1e-12;
+  const double square = square_of(vector, dimension);
+  const double length = std::sqrt(square);
+  if (!std::isfinite(square) || length <= kLeastLength) return false;
+  for (uint32_t i = 0; i < dimension; ++i) unit[i] = vector[i] / length;
+  return true;
+}
+
 // The code of a vector: whole steps plus `zero`, which is 128 for rows and 0 for queries.
 template <typename Number, typename Byte>
 inline CodeScale encode(const Number* vector, uint32_t dimension, int zero, Byte* code) {

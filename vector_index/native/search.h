@@ -139,7 +139,8 @@ class Search {
 
   // Answers one query; false if it has no direction or a component that is not finite.
   bool answer(const double* query, const Answer& answer, Workspace& work) const {
-    if (!normalise(query, work.unit)) return false;
+    work.unit.resize(dimension_);
+    if (!unit_of(query, dimension_, work.unit.data())) return false;
     work.scratch.query.set(work.unit.data(), dimension_);
     work.finalists.begin(ask_.wanted());
     *answer.walks = 0;
@@ -149,17 +150,6 @@ class Search {
   }
 
  private:
-  bool normalise(const double* query, std::vector<double>& unit) const {
-    unit.resize(dimension_);
-    double squares[8] = {}, square = 0;
-    for (uint32_t i = 0; i < dimension_; ++i) squares[i % 8] += query[i] * query[i];
-    for (double each : squares) square += each;
-    const double length = std::sqrt(square);
-    if (!std::isfinite(square) || length <= kLeastLength) return false;
-    for (uint32_t i = 0; i < dimension_; ++i) unit[i] = query[i] / length;
-    return true;
-  }
-
   // Whether the graph of the part was walked.
   bool search(uint32_t number, Workspace& work) const {
     const Part& part = parts_[number];
@@ -201,7 +191,6 @@ class Search {
     }
   }
 
-  static constexpr double kLeastLength = 1e-12;
   static constexpr size_t kAhead = 6;
   const Part* parts_;
   uint32_t part_count_, dimension_;
