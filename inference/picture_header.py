@@ -86,7 +86,7 @@ def _jpeg_frame(data: bytes, kind: int, position: int) -> PictureHeader:
     height, width, components = struct.unpack_from(">HHB", data, position + 3)
     samples = [data[position + 9 + 3 * n] for n in range(components)]
     areas = [(sample >> 4) * (sample & 15) for sample in samples]
-    held = _COEFFICIENT * sum(areas) / max(*areas, 1) if kind in _SOF_PROGRESSIVE else 0.0
+    held = _COEFFICIENT * sum(areas) / max([*areas, 1]) if kind in _SOF_PROGRESSIVE else 0.0
     return PictureHeader(
         format="JPEG",
         width=width,

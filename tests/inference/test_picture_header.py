@@ -88,6 +88,16 @@ def test_a_jpeg_of_two_frame_headers_is_refused() -> None:
         decode_image(bad, GRAPH)
 
 
+def test_a_progressive_frame_without_components_holds_nothing() -> None:
+    """A header that names no component, or samples of no area, is read like any other (S-5)."""
+    for components in (b"\x00", b"\x01\x01\x00\x00"):
+        body = struct.pack(">HBHH", 6 + len(components) + 1, 8, 9, 9) + components
+        header = read_header(b"\xff\xd8\xff\xc2" + body + b"\xff\xd9")
+
+        assert header is not None
+        assert (header.width, header.height, header.whole_bytes) == (9, 9, 0)
+
+
 @pytest.mark.parametrize(
     "data",
     [

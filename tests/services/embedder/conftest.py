@@ -36,8 +36,8 @@ WORDS = ("니트", "스커트", "코트", "셔츠")
 PICTURES, ATTRIBUTES, HEAD = "fashion-image", "fashion-attributes", "artwork-head"
 
 
-def image_graph(seed: int, width: int = 32, repeats: int = 1) -> onnx.ModelProto:
-    """uint8 image_BHWC → unit vector_BD; a black picture gives a vector of norm zero.
+def image_graph(seed: int, width: int = 32, repeats: int = 1, bias: float = 0.0) -> onnx.ModelProto:
+    """uint8 image_BHWC → unit vector_BD; without a bias a black picture gives a vector of norm zero.
 
     One square layer of `width` is applied `repeats` times: as slow as a test needs, in a small file.
     """
@@ -52,8 +52,10 @@ def image_graph(seed: int, width: int = 32, repeats: int = 1) -> onnx.ModelProto
         helper.make_node("Cast", ["image_BHWC"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["float", "flat"], ["layer0"]),
         *(helper.make_node("MatMul", [f"layer{n}", w], [f"layer{n + 1}"]) for n, w in enumerate(layers)),
-        helper.make_node("LpNormalization", [f"layer{len(layers)}"], ["vector_BD"], axis=-1, p=2),
+        helper.make_node("Add", [f"layer{len(layers)}", "bias"], ["sum"]),
+        helper.make_node("LpNormalization", ["sum"], ["vector_BD"], axis=-1, p=2),
     ]
+    weights["bias"] = np.array([bias], np.float32)
     weights["flat"] = np.array([-1, inner], np.int64)
     return _model(nodes, {"image_BHWC": (TensorProto.UINT8, ["B", SIDE, SIDE, 3])}, weights)
 
