@@ -1,4 +1,4 @@
-"""Training runs as trainers leave them, with drawn curves: one done, one to compare, one that failed."""
+"""Training runs as trainers leave them, with made-up curves: two to compare, an artwork run, a failed one."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -14,6 +14,7 @@ from dashboard.document import (
     Hyperparameters,
     ItemCounts,
     NormFigures,
+    ReliabilityFigures,
     SearchExample,
     SearchMatch,
     SearchQuery,
@@ -26,6 +27,7 @@ from dashboard.recorder import RunRecorder, recording
 
 DONE = "fashion/2026-11-20"
 OTHER = "fashion/2026-11-18"
+ARTWORK = "artwork/2026-11-16"
 FAILED = "artwork/2026-11-15"
 EPOCHS = 60
 _SETTINGS = {"fit.max_epochs": EPOCHS, "fit.batch_size": 64, "loss.temperature": 0.1, "seed": 42}
@@ -37,6 +39,8 @@ def write_runs(folder: Path, garments: Sequence[Path]) -> None:
     with recording(folder / FAILED, "artwork", {"seed": 42, "fit.max_epochs": 100}) as failed:
         failed.begin("reading", 100)
     failed.end(failure)
+    with recording(folder / ARTWORK, "artwork", {"seed": 42, "fit.max_epochs": 20}) as artwork:
+        _judge(artwork)
     with recording(folder / OTHER, "fashion", {**_SETTINGS, "optimizer.learning_rate": 3e-4}) as other:
         _train(other, rate=3e-4, speed=9.0)
     with recording(folder / DONE, "fashion", {**_SETTINGS, "optimizer.learning_rate": 1e-4}) as run:
@@ -71,6 +75,24 @@ def _train(run: RunRecorder, *, rate: float, speed: float) -> None:
         similarity=SimilarityFigures(positive=0.74, negative=0.08),
         norm=NormFigures(mean=1.0, std=2e-7, min=1.0, max=1.0, state="unit"),
         breakdowns={"top_5_by_category": {"레트로": 0.86, "로맨틱": 0.81, "리조트": 0.82}},
+    )
+
+
+def _judge(run: RunRecorder) -> None:
+    counts = ItemCounts(items=960, categories={"S": 240, "A": 240, "B": 240, "C": 240})
+    run.begin("fit", 20, counts)
+    for epoch in range(1, 21):
+        loss = 0.1 + 0.9 * float(np.exp(-epoch / 4))
+        run.record(
+            epoch, {"train_loss": loss, "val_loss": loss * 1.1}, Headline(name="val/accuracy", value=0.91)
+        )
+    stated = [0.55, 0.65, 0.75, 0.85, 0.95]
+    run.show(
+        metrics={"pair_accuracy": 0.91},
+        breakdowns={"pair_accuracy_by_gap": {"S-A": 0.82, "S-B": 0.93, "S-C": 0.99}},
+        calibration=ReliabilityFigures(
+            temperature=2.4, error=0.025, stated=stated, actual=[0.53, 0.66, 0.78, 0.86, 0.97], count=[90] * 5
+        ),
     )
 
 

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from cli.samples import draw_samples
 from tests.services.gateway.page.browser import DESKTOP, PHONE, open_context, running_browser
 from tests.services.gateway.page.shop import running_shop
 
+_DOCS: Final = Path(__file__).resolve().parents[4] / "docs" / "pictures"
+_PUBLISHED: Final = (("recommend", "light"), ("rank", "light"), ("overview", "light"), ("training", "dark"))
+_GAP: Final = 24
 _LOOKS: Final = (
     ("light", "light", DESKTOP, "en-GB"),
     ("dark", "dark", DESKTOP, "en-GB"),
@@ -35,12 +39,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("var/page"), help="Folder of the pictures.")
     parser.add_argument("--url", default="", help="Address of a running page. Default: start one.")
+    parser.add_argument("--docs", action="store_true", help="Also write the pictures of the README.")
     parser.add_argument("--view", choices=list(_VIEWS), action="append", help="Default: every view.")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     with _opened(asked.url, asked.out) as pictures, running_browser() as browser:
         for name, theme, size, locale in _LOOKS:
             _take(browser, pictures, asked.out, (name, theme, size, locale), asked.view or list(_VIEWS))
+    if asked.docs:
+        _publish(asked.out)
 
 
 @contextmanager
@@ -84,11 +91,29 @@ def _load_pictures(page: Page) -> None:
     )
 
 
+def _publish(out: Path) -> None:
+    """Write the README's pictures: the top of some views, and three phones beside each other."""
+    _DOCS.mkdir(parents=True, exist_ok=True)
+    for view, look in (
+        ("recommend", "light"),
+        ("rank", "light"),
+        ("overview", "light"),
+        ("training", "dark"),
+    ):
+        picture = Image.open(out / f"{view}-{look}.png").convert("RGB")
+        picture.crop((0, 0, *DESKTOP)).save(_DOCS / f"{view}.webp", quality=76, method=6)
+    phones = [Image.open(out / f"{view}-phone.png") for view in ("overview", "rank", "catalog")]
+    strip = Image.new("RGB", (3 * PHONE[0] + 2 * _GAP, PHONE[1]), "white")
+    for place, phone in enumerate(phones):
+        strip.paste(phone, (place * (PHONE[0] + _GAP), 0))
+    strip.save(_DOCS / "phone.webp", quality=76, method=6)
+
+
 def _overview(page: Page, pictures: Pictures) -> None:
     page.goto(pictures.url)
     expect(page.locator(".stat")).to_have_count(6)
+    expect(page.locator("main .skeleton")).to_have_count(0)
     page.locator("article.model summary").nth(1).click()
-    expect(page.locator(".uplot")).to_be_visible()
 
 
 def _recommend(page: Page, pictures: Pictures) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from services.messages.contents import write_record
 from tests.services.gateway.page.browser import drop_files
 from tests.services.gateway.page.conftest import Visit, cards
-from tests.services.gateway.page.sample_runs import DONE, OTHER
+from tests.services.gateway.page.sample_runs import ARTWORK, DONE, OTHER
 from tests.services.gateway.page.shop import Shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -147,7 +147,7 @@ def test_a_service_that_is_down_is_named_and_the_page_recovers_by_itself(visit: 
 def test_training_runs_are_shown_and_compared(visit: Visit) -> None:
     """Curves, figures, searches and samples of one run; differences of two (D-1)."""
     visit.open("training")
-    expect(visit.page.locator("[data-run]")).to_have_count(3)
+    expect(visit.page.locator("[data-run]")).to_have_count(4)
     expect(visit.page.locator(".uplot")).to_have_count(5)
     expect(visit.page.locator(".found.match")).to_be_visible()
     expect(visit.page.locator(".augmented li")).to_have_count(4)
@@ -156,6 +156,9 @@ def test_training_runs_are_shown_and_compared(visit: Visit) -> None:
 
     expect(visit.page.get_by_role("columnheader", name=DONE).first).to_be_visible()
     expect(visit.page.locator("tr.differs")).to_contain_text("optimizer.learning_rate")
+    visit.page.locator(f"[data-run='{ARTWORK}'] a").click()
+    expect(visit.page.get_by_text("Pair accuracy by gap")).to_be_visible()
+    expect(visit.page.get_by_text("Expected error 0.025 at temperature 2.4")).to_be_visible()
 
 
 def test_the_catalog_is_turned_page_by_page_and_filtered(visit: Visit) -> None:

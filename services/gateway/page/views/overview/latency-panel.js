@@ -1,4 +1,4 @@
-import { html, useEffect, useMemo, useState } from '../../html.js';
+import { html, useEffect, useMemo, useRef, useState } from '../../html.js';
 import { milliseconds, number, t } from '../../i18n/index.js';
 import { api } from '../../api.js';
 import { Chart } from '../../components/chart.js';
@@ -9,48 +9,52 @@ import { useResource } from '../../state/resource.js';
 const EVERY_MS = 2000;
 const KEPT = 300;
 const SHOWN_S = 60;
+const SHOWN_ROUTES = 8;
 
-/** Latency as it is now: a curve that grows, and the routes behind it. */
+// What the page itself asks all the time, and its files.
+const OWN = ['GET /api/services', 'GET /api/latency', 'GET /api/models', 'GET /api/index', 'GET /api/kpis'];
+
+/** Routes that people and shops call, the busiest first. */
+const callsOf = (data) =>
+  (data.routes || []).filter(({ route }) => route.includes(' /api/') && !OWN.includes(route)).sort((a, b) => b.count - a.count);
+
+/** Latency as it is now: the curve of the busiest route, which grows, and all routes. */
 export function LatencyPanel() {
   const resource = useResource((signal) => api.latency(signal), [], { every: EVERY_MS });
-  const points = useSamples(resource.data);
+  const [busiest, points] = useSamples(resource.data);
   return html`<${Panel} title=${t('latency.title')}>
     <${Loaded} resource=${resource} skeleton=${html`<${Skeleton} kind="chart" />`}>${(data) =>
-      data.routes?.length
-        ? html`<div><${Curves} points=${points} /><${Routes} routes=${data.routes} /></div>`
+      busiest
+        ? html`<div><${Curves} route=${busiest} points=${points} /><${Routes} routes=${callsOf(data)} /></div>`
         : html`<${Empty} icon="training" title=${t('latency.empty')} hint=${t('latency.empty_hint')} />`}<//>
   <//>`;
 }
 
-/** The gateway's own series, or one sample an answer. */
+/** A sample an answer, of the route that was the busiest at first. */
 function useSamples(data) {
   const [samples, setSamples] = useState([]);
+  const route = useRef('');
   useEffect(() => {
-    if (!data || data.series?.length) return;
-    const busiest = [...(data.routes || [])].sort((a, b) => b.count - a.count)[0];
-    if (busiest) setSamples((list) => [...list.slice(1 - KEPT), { at: Date.now() / 1000, ...busiest }]);
+    if (!data) return;
+    route.current ||= callsOf(data)[0]?.route || '';
+    const figures = data.routes.find((each) => each.route === route.current);
+    if (figures) setSamples((list) => [...list.slice(1 - KEPT), { at: Date.now() / 1000, ...figures }]);
   }, [data]);
-  return data?.series?.length ? data.series.map((each) => ({ ...each, at: seconds(each.at) })) : samples;
+  return [route.current, samples];
 }
 
-const seconds = (at) => (typeof at === 'number' ? at : Date.parse(at) / 1000);
-
-function Curves({ points }) {
+function Curves({ route, points }) {
   const columns = useMemo(() => {
-    const series = ['p50_ms', 'p95_ms', 'p99_ms'].map((name) => ({
-      label: name.slice(0, 3),
-      values: points.map((point) => point[name] ?? null),
-    }));
+    const series = ['p50_ms', 'p95_ms', 'p99_ms'].map((name) => ({ label: name.slice(0, 3), values: points.map((point) => point[name]) }));
     return { x: points.map((point) => point.at), series };
   }, [points]);
-  return html`<${Chart} title=${t('latency.chart')} x=${columns.x} xLabel=${t('chart.time')} series=${columns.series} isTime leastSpan=${SHOWN_S} height=${180} />`;
+  return html`<${Chart} title=${t('latency.chart', { route })} x=${columns.x} xLabel=${t('chart.time')} series=${columns.series} isTime leastSpan=${SHOWN_S} height=${180} />`;
 }
 
 function Routes({ routes }) {
-  const busiest = [...routes].sort((a, b) => b.count - a.count).slice(0, 6);
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${t('latency.routes')}><table>
     <thead><tr><th>${t('latency.route')}</th><th class="end">${t('latency.calls')}</th><th class="end">p50</th><th class="end">p95</th></tr></thead>
-    <tbody>${busiest.map((each) => html`<tr key=${each.route}>
+    <tbody>${routes.slice(0, SHOWN_ROUTES).map((each) => html`<tr key=${each.route}>
       <td><code>${each.route}</code></td><td class="end">${number(each.count)}</td>
       <td class="end">${milliseconds(each.p50_ms)}</td><td class="end">${milliseconds(each.p95_ms)}</td>
     </tr>`)}</tbody>

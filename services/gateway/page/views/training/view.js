@@ -8,7 +8,7 @@ import { useResource } from '../../state/resource.js';
 import { addressOf, go, route } from '../../state/route.js';
 import { Augmentation } from './augmentation.js';
 import { Curves } from './curves.js';
-import { RunKpis } from './kpis.js';
+import { Groups, RunKpis } from './kpis.js';
 import { RunList } from './run-list.js';
 import { Searches } from './searches.js';
 import { Settings, Tuning } from './settings.js';
@@ -75,6 +75,7 @@ function Documents({ loaded }) {
     ${loaded.filter(({ error }) => error).map(({ runId, error }) => html`<div key=${runId}><p class="small strong">${runId}</p><${Failure} error=${error} /></div>`)}
     ${readable.length > 0 && html`<${RunKpis} runs=${readable} />`}
     ${readable.length > 0 && html`<${Curves} runs=${readable} />`}
+    ${readable.length === 1 && html`<${Groups} document=${first.document} />`}
     ${readable.length > 0 && html`<${Settings} runs=${readable} />`}
     ${readable.length === 1 && html`<${Tuning} tuning=${first.document.hyperparams.tuning} />`}
     ${readable.length === 1 && html`<${Searches} runId=${first.runId} searches=${first.document.top_k_images} />`}
