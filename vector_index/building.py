@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import hnswlib
 import numpy as np
 
+from vector_index.rows import Rows
 from vector_index.segment import GraphSettings, Part
 
 GRAPH_FILE: Final = "graph.hnsw"
@@ -26,63 +27,70 @@ _NICE: Final = 10
 # Rows are normalised once, by us; hnswlib's own "cosine" would do it again and change the last bits.
 _SPACE: Final = "ip"
 # Gathered at once, with the interpreter's lock held.
-_CHUNK_BYTES: Final = 256 << 10
+_PIECE_BYTES: Final = 256 << 10
 
 
 class Stopped(Exception):
     """The build was abandoned because the index closes."""
 
 
-class LiveRows:
-    """The live rows of some parts in the order of their labels, gathered piece by piece.
-
-    labels: int64 (N,), ascending. contents: uint64 (N,).
-    """
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._matrices = [part.segment.rows.vector_ND for part in parts]
-        live = [np.flatnonzero(part.live_N) for part in parts]
-        labels = np.concatenate([part.segment.rows.labels[at] for part, at in zip(parts, live, strict=True)])
-        order = np.argsort(labels, kind="stable")
-        contents = [part.segment.rows.contents[at] for part, at in zip(parts, live, strict=True)]
-        self.labels, self.contents = labels[order], np.concatenate(contents)[order]
-        self._part_N = np.repeat(np.arange(len(parts)), [len(at) for at in live])[order]
-        self._position_N = np.concatenate(live)[order]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and dimensions."""
-        return len(self), self._matrices[0].shape[1]
-
-    def vectors(self, start: int, stop: int) -> np.ndarray:
-        """float32, shape (stop - start, D)."""
-        part_N, position_N = self._part_N[start:stop], self._position_N[start:stop]
-        vector_ND = np.empty((len(part_N), self.shape[1]), np.float32)
-        for number, matrix in enumerate(self._matrices):
-            here = part_N == number
-            vector_ND[here] = matrix[position_N[here]]
-        return vector_ND
-
-    def pieces(self) -> Iterator[np.ndarray]:
-        """Every row once, a few at a time."""
-        size = max(1, _CHUNK_BYTES // (self.shape[1] * 4))
-        for start in range(0, len(self), size):
-            yield self.vectors(start, start + size)
+def live_rows(parts: Sequence[Part]) -> Iterator[Rows]:
+    """The live rows of some parts in the order of their labels, a few at a time."""
+    rows = [part.segment.rows for part in parts]
+    live = [np.flatnonzero(part.live_N) for part in parts]
+    order = np.argsort(
+        np.concatenate([each.labels[at] for each, at in zip(rows, live, strict=True)]), kind="stable"
+    )
+    part_N = np.repeat(np.arange(len(parts)), [len(at) for at in live])[order]
+    position_N = np.concatenate(live)[order]
+    dimension = rows[0].vector_ND.shape[1]
+    size = max(1, _PIECE_BYTES // (dimension * 4))
+    for start in range(0, len(order), size):
+        places = slice(start, start + size)
+        yield _gathered(rows, part_N[places], position_N[places], dimension)
 
 
-def build_graph(rows: LiveRows, staging: Path, settings: GraphSettings, stopped: threading.Event) -> Path:
-    """Write the graph over some rows into a directory; the file, whole but not synced.
+def _gathered(rows: Sequence[Rows], part_N: np.ndarray, position_N: np.ndarray, dimension: int) -> Rows:
+    """The rows at these positions of these parts."""
+    count = len(part_N)
+    labels, contents = np.empty(count, np.int64), np.empty(count, np.uint64)
+    vector_ND = np.empty((count, dimension), np.float32)
+    for number, each in enumerate(rows):
+        here = part_N == number
+        at = position_N[here]
+        labels[here], contents[here], vector_ND[here] = each.labels[at], each.contents[at], each.vector_ND[at]
+    return Rows(labels=labels, vector_ND=vector_ND, contents=contents)
 
+
+def build_graph(
+    pieces: Iterable[Rows], staging: Path, settings: GraphSettings, stopped: threading.Event
+) -> tuple[Path, np.ndarray]:
+    """Write the graph over some rows, of which there is at least one, into a directory.
+
+    Returns its file, whole but not synced, and the contents of its rows. pieces: in the order of labels.
     Raises Stopped. Raises OSError: if it cannot be written.
     """
-    if rows.shape[0] * rows.shape[1] * 4 > LARGE_BYTES:
-        _build_in_child(rows, staging, settings, stopped)
+    shape, contents = _write_rows(pieces, staging)
+    if shape[0] * shape[1] * 4 > LARGE_BYTES:
+        _build_in_child(shape, staging, settings, stopped)
     else:
-        _write(_graph(rows.labels, rows.vectors(0, len(rows)), settings), staging / GRAPH_FILE)
-    return staging / GRAPH_FILE
+        _build(staging, shape, settings)
+    return staging / GRAPH_FILE, contents
+
+
+def _write_rows(pieces: Iterable[Rows], staging: Path) -> tuple[tuple[int, int], np.ndarray]:
+    """Write labels and vectors to files; rows and dimensions, and the contents."""
+    contents, dimension = [], 0
+    with (
+        (staging / _LABELS).open("wb", buffering=0) as labels,
+        (staging / _ROWS).open("wb", buffering=0) as vectors,
+    ):
+        for piece in pieces:
+            piece.labels.tofile(labels)
+            piece.vector_ND.tofile(vectors)
+            contents.append(piece.contents)
+            dimension = piece.vector_ND.shape[1]
+    return (sum(map(len, contents)), dimension), np.concatenate(contents)
 
 
 def _graph(labels: np.ndarray, vector_ND: np.ndarray, settings: GraphSettings) -> Any:
@@ -105,13 +113,17 @@ def _write(graph: Any, path: Path) -> None:
         raise OSError(0, f"{path.name} has {written} bytes, expected {expected}")
 
 
-def _build_in_child(rows: LiveRows, staging: Path, settings: GraphSettings, stopped: threading.Event) -> None:
-    rows.labels.tofile(staging / _LABELS)
-    with (staging / _ROWS).open("wb", buffering=0) as stream:
-        for vector_ND in rows.pieces():
-            vector_ND.tofile(stream)
+def _build(staging: Path, shape: tuple[int, int], settings: GraphSettings) -> None:
+    vector_ND = np.memmap(staging / _ROWS, np.float32, "r", shape=shape)
+    labels = np.fromfile(staging / _LABELS, np.int64)
+    _write(_graph(labels, vector_ND, settings), staging / GRAPH_FILE)
+
+
+def _build_in_child(
+    shape: tuple[int, int], staging: Path, settings: GraphSettings, stopped: threading.Event
+) -> None:
     command = [sys.executable, "-m", "vector_index.building", str(staging)]
-    command += map(str, (*rows.shape, settings.M, settings.ef_construction))
+    command += map(str, (*shape, settings.M, settings.ef_construction))
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
         while child.poll() is None:
             if stopped.wait(0.05):
@@ -122,13 +134,8 @@ def _build_in_child(rows: LiveRows, staging: Path, settings: GraphSettings, stop
         raise OSError(0, f"the child that builds a graph ended with {child.returncode}")
 
 
-def _child(staging: Path, shape: tuple[int, int], settings: GraphSettings) -> None:
-    os.nice(_NICE)
-    vector_ND = np.memmap(staging / _ROWS, np.float32, "r", shape=shape)
-    labels = np.fromfile(staging / _LABELS, np.int64)
-    _write(_graph(labels, vector_ND, settings), staging / GRAPH_FILE)
-
-
 if __name__ == "__main__":
+    os.nice(_NICE)
     _count, _dimension, _m, _ef_construction = map(int, sys.argv[2:])
-    _child(Path(sys.argv[1]), (_count, _dimension), GraphSettings(M=_m, ef_construction=_ef_construction))
+    _settings = GraphSettings(M=_m, ef_construction=_ef_construction)
+    _build(Path(sys.argv[1]), (_count, _dimension), _settings)

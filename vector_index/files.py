@@ -12,7 +12,7 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_store.durable import checkpoint, hash_file, rename, write_bytes
-from vector_index.building import LiveRows, build_graph
+from vector_index.building import build_graph, live_rows
 from vector_index.errors import DamagedFile
 from vector_index.native import MappedGraph
 from vector_index.rows import Rows
@@ -130,16 +130,19 @@ class SegmentDirectory:
 
         Raises Stopped: if the index closes. Raises OSError: if the file cannot be written.
         """
-        rows = LiveRows(parts)
+        return self.create_of(live_rows(parts))
+
+    def create_of(self, pieces: Iterable[Rows]) -> Segment:
+        """As `create`, of rows that come a few at a time in the order of their labels."""
         self._path.mkdir(parents=True, exist_ok=True)
         staging = self._path / f"{_STAGING}{uuid.uuid4().hex}"
         self._building.add(staging.name)
         staging.mkdir()
         try:
             checkpoint("segment begun")
-            graph = build_graph(rows, staging, self._graph, self._stopped)
+            graph, contents = build_graph(pieces, staging, self._graph, self._stopped)
             checkpoint("segment built")
-            return self._open(self._publish(graph, rows))
+            return self._open(self._publish(graph, contents))
         except DamagedFile as error:
             raise OSError(0, f"a segment was not written as it was built: {error}") from error
         finally:
@@ -207,14 +210,14 @@ class SegmentDirectory:
             )
         return manifest
 
-    def _publish(self, graph: Path, rows: LiveRows) -> _File:
+    def _publish(self, graph: Path, contents_N: np.ndarray) -> _File:
         """Move finished files to their names."""
         digest = hash_file(graph)
         contents = graph.with_suffix(_CONTENTS)
-        contents.write_bytes(rows.contents.astype("<u8").tobytes())
+        contents.write_bytes(contents_N.astype("<u8").tobytes())
         file = _File(
             name=digest[:32],
-            rows=len(rows),
+            rows=len(contents_N),
             size=graph.stat().st_size,
             sha256=digest,
             contents_sha256=hash_file(contents),

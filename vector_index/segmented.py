@@ -10,7 +10,7 @@ readers never do.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -170,16 +170,15 @@ class SegmentedIndex:
             )
         return wanted
 
-    def rebuild(self, labels: np.ndarray, vector_ND: np.ndarray, contents: np.ndarray | None = None) -> None:
-        """Build every segment anew from these rows while the present ones serve; returns once they are
-        swapped.
+    def rebuild(self, pieces: Iterable[Rows]) -> None:
+        """Build every segment anew while the present ones serve; returns once they are swapped.
 
-        Rows that were removed meanwhile stay removed; rows that were added stay.
-        Raises DimensionMismatch, InvalidVector, InvalidLabels. Raises OSError: if a file cannot be written.
-        Raises Stopped: if the index closes.
+        pieces: the rows, a few at a time, in the order of their labels. They are asked for on
+        another thread, and whatever that raises is raised here. Rows that were removed meanwhile stay
+        removed; rows that were added stay.
+        Raises OSError: if a file cannot be written. Raises Stopped: if the index closes.
         """
-        rows = new_rows(labels, vector_ND, self.dimension, contents)
-        self._request(lambda: self._rebuild(rows))
+        self._request(lambda: self._rebuild(pieces))
 
     def settle(self) -> None:
         """Return once nothing waits to be sealed or merged, segments are compact and the files are
@@ -289,17 +288,27 @@ class SegmentedIndex:
             self._replace(parts)
         self._write_down()
 
-    def _rebuild(self, rows: Rows) -> None:
-        slices = [_sliced(rows, start) for start in range(0, len(rows), MOST_ROWS)]
-        segments = [self._files.create([Part.whole(Segment(rows=each))]) for each in slices]
+    def _rebuild(self, pieces: Iterable[Rows]) -> None:
+        segments = self._built(pieces)
+        built = np.concatenate([_NO_LABELS, *(segment.rows.labels for segment in segments)])
         with self._changed:
             view = self._view
             alive = view.live_labels()
-            old = [part.keeping(np.setdiff1d(alive, rows.labels)).live_rows() for part in view.parts]
-            delta = Rows.joined([view.delta.only(~rows.holds(view.delta.labels)), *old])
+            old = [part.keeping(np.setdiff1d(alive, built)).live_rows() for part in view.parts]
+            delta = Rows.joined([view.delta.only(~contains(built, view.delta.labels)), *old])
             parts = [Part.whole(segment).keeping(alive) for segment in segments]
             self._swap(replace(view, parts=tuple(parts), delta=delta))
         self._write_down()
+
+    def _built(self, pieces: Iterable[Rows]) -> list[Segment]:
+        segments: list[Segment] = []
+        try:
+            segments.extend(self._files.create_of(group) for group in _groups(pieces, MOST_ROWS))
+        except BaseException:
+            for segment in segments:
+                self._files.discard(segment)
+            raise
+        return segments
 
     def _replace(self, parts: Sequence[Part]) -> None:
         """Put one segment in the place of some parts, with the removals that came while it was built."""
@@ -358,6 +367,17 @@ def _sealed(view: SegmentedView) -> tuple[Part, ...]:
     return tuple(part for part in view.parts if part.segment.graph is not None)
 
 
-def _sliced(rows: Rows, start: int) -> Rows:
-    piece = slice(start, start + MOST_ROWS)
-    return Rows(labels=rows.labels[piece], vector_ND=rows.vector_ND[piece], contents=rows.contents[piece])
+def _groups(pieces: Iterable[Rows], most_rows: int) -> Iterator[Iterator[Rows]]:
+    """The pieces in groups of so many rows, each to be used up before the next; nothing is kept."""
+    left = iter(pieces)
+    held = [next(left, None)]
+    while held[0] is not None:
+        yield _group(held, left, most_rows)
+
+
+def _group(held: list[Rows | None], left: Iterator[Rows], most_rows: int) -> Iterator[Rows]:
+    rows = 0
+    while (piece := held[0]) is not None and (not rows or rows + len(piece) <= most_rows):
+        rows += len(piece)
+        yield piece
+        held[0] = next(left, None)

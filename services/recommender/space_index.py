@@ -24,11 +24,13 @@ from services.recommender.revisions import RevisionWaiters
 from services.recommender.view.view import CatalogView
 from services.recommender.wire.items import MESSAGES
 from vector_index.files import IndexIdentity, SegmentDirectory
+from vector_index.rows import Rows, new_rows
 from vector_index.segmented import SegmentedIndex
 from vector_index.view import SegmentedView
 
 NAME_LENGTH: Final = 16
 _ENTRIES: Final = 4_096
+_PIECE: Final = 1_024
 
 Vectors = Mapping[str, np.ndarray]
 
@@ -132,13 +134,7 @@ class SpaceIndex:
 
     def rebuild(self) -> int:
         """Build every graph anew from the catalog while the present ones serve; the number of live rows."""
-        contents = self._catalog.contents(self.collection)
-        vectors = self._catalog.vectors_of(contents.sources, self.space_id)
-        here = np.array([source in vectors for source in contents.sources], dtype=bool)
-        sources = [source for source in contents.sources if source in vectors]
-        rows = _matrix([vectors[source] for source in sources], self.dimension)
-        del vectors
-        self._index.rebuild(contents.labels[here], rows, content_digests(sources))
+        self._index.rebuild(self._pieces())
         self.reconcile()
         return self.view().counts.live
 
@@ -149,6 +145,18 @@ class SpaceIndex:
     def close(self) -> None:
         """Stop working in the background; views go on answering."""
         self._index.close()
+
+    def _pieces(self) -> Iterator[Rows]:
+        """The rows of every item that has a readable vector, a few at a time."""
+        contents = self._catalog.contents(self.collection)
+        for start in range(0, len(contents.sources), _PIECE):
+            labels, sources = contents.labels[start:][:_PIECE], contents.sources[start : start + _PIECE]
+            vectors = self._catalog.vectors_of(sources, self.space_id)
+            here = np.array([source in vectors for source in sources], dtype=bool)
+            sources = [source for source in sources if source in vectors]
+            if sources:
+                rows = _matrix([vectors[source] for source in sources], self.dimension)
+                yield new_rows(labels[here], rows, self.dimension, content_digests(sources))
 
     def _catalogue(self) -> CatalogView:
         catalogue: CatalogView = self._index.view().attached

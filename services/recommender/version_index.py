@@ -7,7 +7,7 @@ version, which gives the view its revision and generation. Legend: N items, D di
 
 import bisect
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +27,14 @@ from services.recommender.space_index import NAME_LENGTH, ItemReader, Vectors, w
 from services.recommender.view.view import CatalogView
 from services.recommender.wire.items import MESSAGES
 from vector_index.files import IndexIdentity, SegmentDirectory
+from vector_index.rows import Rows, new_rows
 from vector_index.segmented import SegmentedIndex
 from vector_index.tiers import MOST_ROWS
 from vector_index.view import SegmentedView
 
 # Segments hold a version's rows whatever the catalog's log says: they fit every revision.
 _EVERY_REVISION: Final = 2**62
+_PIECE: Final = 1_024
 
 
 class VersionItems(Sequence[Item]):
@@ -178,7 +180,7 @@ class VersionIndex:
 
     def rebuild(self) -> int:
         """Build every graph anew from the version's vectors; the number of rows."""
-        self._index.rebuild(self._labels(), self._rows.vector_ND, self._contents())
+        self._index.rebuild(self._pieces())
         return self.view().counts.live
 
     async def reached(self, revision: int) -> None:
@@ -188,6 +190,12 @@ class VersionIndex:
     def close(self) -> None:
         """Stop working in the background; views go on answering."""
         self._index.close()
+
+    def _pieces(self) -> Iterator[Rows]:
+        labels, contents, dimension = self._labels(), self._contents(), self._index.dimension
+        for start in range(0, len(labels), _PIECE):
+            places = slice(start, start + _PIECE)
+            yield new_rows(labels[places], self._rows.vector_ND[places], dimension, contents[places])
 
     def _labels(self) -> np.ndarray:
         return np.arange(1, len(self._rows) + 1, dtype=np.int64)

@@ -17,6 +17,7 @@ from tests.vector_index.drawing import (
     mask,
     sealed,
 )
+from vector_index.rows import new_rows
 from vector_index.segmented import IndexSettings, SegmentedIndex
 
 
@@ -253,26 +254,59 @@ def test_files_ahead_of_the_catalog_are_not_read(make, caplog):
     assert "goes through revision 20, the catalog through 10" in caplog.records[-1].problem
 
 
-def test_rebuild_swaps_segments_under_writes(make, monkeypatch):
+def test_rebuild_swaps_segments_under_writes(make):
     """What was removed during a rebuild stays removed and what was added stays (R-6)."""
     index = make()
     rows = draw(40)
     add(index, 1, rows)
     sealed(index)
-    create = index._files.create
 
-    def write_meanwhile(parts):
-        monkeypatch.setattr(index._files, "create", create)
+    def pieces():
+        yield new_rows(np.arange(1, 21), rows[:20], DIMENSION)
         add(index, 41, draw(3, seed=5), removed=np.array([4, 5]))
-        return create(parts)
+        yield new_rows(np.arange(21, 41), rows[20:], DIMENSION)
 
-    monkeypatch.setattr(index._files, "create", write_meanwhile)
-
-    index.rebuild(np.arange(1, 41), rows)
+    index.rebuild(pieces())
 
     assert index.view().live_labels().tolist() == [1, 2, 3, *range(6, 44)]
     assert index.view().counts.delta == 3
     assert len(index.view().parts) == 1
+
+
+@pytest.mark.parametrize(("most_rows", "rows_a_segment"), [(250_000, [40]), (16, [16, 16, 8]), (3, [8] * 5)])
+def test_a_rebuild_makes_segments_of_bounded_size(make, monkeypatch, most_rows, rows_a_segment):
+    """Pieces go into a segment until the next would be too many; a piece is never split."""
+    monkeypatch.setattr("vector_index.segmented.MOST_ROWS", most_rows)
+    index, rows = make(), draw(40)
+
+    index.rebuild(new_rows(np.arange(at, at + 8), rows[at - 1 :][:8], DIMENSION) for at in range(1, 41, 8))
+
+    assert index.view().live_labels().tolist() == []
+    assert [len(part.segment) for part in index.view().parts] == []
+    add(index, 1, rows)
+    sealed(index)
+    index.rebuild(new_rows(np.arange(at, at + 8), rows[at - 1 :][:8], DIMENSION) for at in range(1, 41, 8))
+    assert [len(part.segment) for part in index.view().parts] == rows_a_segment
+    assert index.view().live_labels().tolist() == list(range(1, 41))
+
+
+def test_a_rebuild_whose_rows_cannot_be_read_changes_nothing(make, tmp_path):
+    """Its error reaches the caller, the present segments serve on, and the files of its own go."""
+    index, rows = make(), draw(20)
+    add(index, 1, rows)
+    index.settle()
+    before = index.view()
+
+    def pieces():
+        yield new_rows(np.arange(1, 11), rows[:10], DIMENSION)
+        raise OSError(5, "the catalog cannot be read")
+
+    with pytest.raises(OSError, match="the catalog cannot be read"):
+        index.rebuild(pieces())
+
+    assert index.view() is before
+    index.settle()
+    assert len([*(tmp_path / "index").glob("*.hnsw")]) == 1
 
 
 def test_equal_rows_give_equal_files(make):
