@@ -2,6 +2,7 @@ import { classes, html, useState } from '../../html.js';
 import { compact, moment, number, t } from '../../i18n/index.js';
 import { Icon } from '../../components/icons.js';
 import { Panel, Pill } from '../../components/stat.js';
+import { metricName } from './kpis.js';
 
 const TONES = { running: 'calm', done: 'good', failed: 'bad', interrupted: 'warn' };
 
@@ -32,7 +33,7 @@ function Row({ run, isChosen, onToggle, href }) {
     <a href=${href} aria-current=${isChosen ? 'true' : undefined}>
       <span class="row between"><span class="strong clip">${id}</span><${Pill} tone=${TONES[state] || 'calm'}>${t(`run.${state}`)}<//></span>
       <span class="muted small">${t(`run.kind_${run.kind}`)} · ${moment(run.started_at)}</span>
-      <span class="small">${last > 0 && t('training.epoch', { epoch: number(epoch), last: number(last) })}${headline && ` · ${headline.name} ${compact(headline.value)}`}</span>
+      <span class="small">${last > 0 && t('training.epoch', { epoch: number(epoch), last: number(last) })}${headline && ` · ${metricName(headline.name)} ${compact(headline.value)}`}</span>
       ${(failure || problem) && html`<span class="small bad">${failure || problem}</span>`}
     </a>
   </li>`;
