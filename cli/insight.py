@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,7 +14,9 @@ from cli.command import Json
 from cli.errors import USAGE, CommandError
 from cli.output import print_answer, print_json, print_line, print_table
 from cli.recommend import CollectionAddress, Results, print_recommendation
+from inference.item_table import ITEM
 
+UNITS: Final = "units"
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 
 
@@ -46,12 +48,12 @@ def bestsellers(
     elif image:
         request.pictures.images.extend(path.read_bytes() for path in image)
     elif sales:
-        request.sales.rows.extend(_sales(sales))
+        request.sales.rows.extend(read_sales(sales))
     else:
         request.use_proxy = True
     with target.client() as recommender:
         answer = recommender.recommend_from_bestsellers(request)
-    print_answer(answer, _print_bestsellers, as_json=as_json)
+    print_answer(answer, print_bestsellers, as_json=as_json)
 
 
 def feedback(
@@ -91,17 +93,24 @@ def trends(
     print_answer(answer, _print_trends, as_json=as_json)
 
 
-def _sales(path: Path) -> Iterator[recommender_pb2.SalesRow]:
+def read_sales(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[recommender_pb2.SalesRow]:
+    """The rows of a table of units sold; columns: as in `read_item_table`, those that the table lacks aside.
+
+    Raises CommandError: for a table without `item_id` and `units`, and for units that are no number.
+    """
     with path.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
-        if not {"item_id", "units"} <= set(reader.fieldnames or ()):
+        reader.fieldnames = [
+            (columns or {}).get(name.strip(), name.strip()) for name in reader.fieldnames or ()
+        ]
+        if not {ITEM, UNITS} <= set(reader.fieldnames or ()):
             raise CommandError(f"{path} has no columns item_id and units", code=USAGE)
         for row in reader:
             try:
-                yield recommender_pb2.SalesRow(item_id=row["item_id"], units=float(row["units"]))
+                yield recommender_pb2.SalesRow(item_id=row[ITEM], units=float(row[UNITS]))
             except (TypeError, ValueError) as error:
                 raise CommandError(
-                    f"{path}, line {reader.line_num}: units {row['units']!r} is not a number", code=USAGE
+                    f"{path}, line {reader.line_num}: units {row[UNITS]!r} is not a number", code=USAGE
                 ) from error
 
 
@@ -117,7 +126,8 @@ def _events(path: Path) -> Iterator[insight_pb2.FeedbackEvent]:
             raise CommandError(f"{path}, line {number} is not an event: {error}", code=USAGE) from error
 
 
-def _print_bestsellers(answer: recommender_pb2.RecommendFromBestsellersResponse) -> None:
+def print_bestsellers(answer: recommender_pb2.RecommendFromBestsellersResponse) -> None:
+    """What is recommended beside which bestsellers, and how their words differ."""
     print_recommendation(answer)
     source = recommender_pb2.BestsellerSource.Name(answer.source).removeprefix("BESTSELLER_SOURCE_").lower()
     print_line(f"bestsellers: {answer.bestseller_count}, by {source}")

@@ -50,10 +50,15 @@ class ItemRow:
 
 
 def read_item_table(
-    path: Path, *, other: Collection[str] = (), instead_of_image: str = ""
+    path: Path,
+    *,
+    other: Collection[str] = (),
+    instead_of_image: str = "",
+    columns: Mapping[str, str] | None = None,
 ) -> Iterator[ItemRow]:
     """The rows of a table in order.
 
+    columns: what columns of the table are called here, by their names there; "" leaves a column out.
     other: columns that are no attributes. instead_of_image: that of them which a row with an `item_id` may
     have in place of a picture.
 
@@ -67,7 +72,8 @@ def read_item_table(
     """
     problems: list[str] = []
     pictures: list[str] = []
-    for line, row in _rows(path):
+    renamed = columns or {}
+    for line, row in _rows(path, renamed):
         if isinstance(row, str):
             problems.append(f"line {line}: {row}")
         elif _text(row, IMAGE):
@@ -81,7 +87,7 @@ def read_item_table(
         listed = "\n  ".join(problems[:_SHOWN])
         raise InvalidTable(f"{path}: bad rows: {len(problems)}\n  {listed}{more}")
     defaults = default_item_ids(pictures)
-    return (_item(line, row, defaults, other) for line, row in _rows(path) if isinstance(row, dict))
+    return (_item(line, row, defaults, other) for line, row in _rows(path, renamed) if isinstance(row, dict))
 
 
 def default_item_ids(names: Sequence[str]) -> dict[str, str]:
@@ -129,26 +135,41 @@ def _item(line: int, row: Mapping[str, Any], defaults: Mapping[str, str], other:
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Line and row, or what is wrong with it."""
-    read = _json_lines if path.suffix.lower() in JSON_SUFFIXES else _csv
     try:
-        yield from read(path)
+        if path.suffix.lower() in JSON_SUFFIXES:
+            for line, row in _json_lines(path):
+                yield line, row if isinstance(row, str) else _renamed(row, columns)
+        else:
+            yield from _csv(path, columns)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidTable(f"{path}: cannot be read as a table ({error})") from error
 
 
-def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _csv(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
     with path.open(newline="", encoding=_encoding(path)) as stream:
         reader = csv.DictReader(stream)
-        if IMAGE not in (reader.fieldnames or ()):
-            columns = ", ".join(reader.fieldnames or ()) or "none"
-            raise InvalidTable(f"{path}: no column {IMAGE}; the columns are {columns}")
+        names = [name.strip() for name in reader.fieldnames or ()]
+        listed = ", ".join(names) or "none"
+        reader.fieldnames = [columns.get(name, name) for name in names]
+        for name, here in columns.items():
+            if here and here not in reader.fieldnames:
+                raise InvalidTable(f"{path}: no column {name} to call {here}; the columns are {listed}")
+        if IMAGE not in reader.fieldnames:
+            raise InvalidTable(f"{path}: no column {IMAGE}; the columns are {listed}")
+        twice = [name for name, count in Counter(filter(None, reader.fieldnames)).items() if count > 1]
+        if twice and columns:
+            raise InvalidTable(f"{path}: two columns are called {twice[0]}; the columns are {listed}")
         for row in reader:
             if None in row:
                 yield reader.line_num, "more cells than columns"
             else:
                 yield reader.line_num, {name: _cell(text or "") for name, text in row.items()}
+
+
+def _renamed(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    return {columns.get(name, name): value for name, value in row.items() if columns.get(name, name)}
 
 
 def _encoding(path: Path) -> str:

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from atelier.recommender.v1 import catalog_pb2, resources_pb2
+from atelier.recommender.v1 import catalog_pb2, recommender_pb2, resources_pb2
 from rich.progress import track
 from typer import Argument, Option
 
 from cli.catalog.options import app
-from cli.catalog.rows import ImportRow, read_rows
+from cli.catalog.rows import ImportRow
+from cli.catalog.source import TableSource
 from cli.command import Json, command
 from cli.errors import CommandError
+from cli.insight import print_bestsellers
 from cli.output import print_json, print_line, print_notice, progress_console
 from cli.recommend import CollectionAddress
 from model_store.durable import hash_file
@@ -45,6 +47,10 @@ class ImportChoices:
         ),
     ] = False
     yes: Annotated[bool, Option("--yes", help="Remove items without asking.")] = False
+    dry_run: Annotated[
+        bool,
+        Option("--dry-run", help="Print which items are new, changed, unchanged and gone; send nothing."),
+    ] = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +91,7 @@ def import_items(
         ),
     ],
     target: CollectionAddress,
+    source: TableSource,
     choices: ImportChoices,
     attributes: Annotated[
         Path | None,
@@ -94,6 +101,13 @@ def import_items(
             "values of a list. Default: every picture of the folder, without attributes."
         ),
     ] = None,
+    sales: Annotated[
+        Path | None,
+        Option(
+            help="CSV of units sold, with columns `item_id` and `units`, or renamed to them: print what to "
+            "recommend beside the bestsellers once the items are imported. Default: no table."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Upsert every picture of a folder, or the items of a table.
@@ -101,13 +115,16 @@ def import_items(
     An item's identifier is its `item_id`, by default the path of its picture below the folder without suffix.
     An import that was cut short goes on when it is given again: what is in the catalog already is not sent.
     """
-    rows = read_rows(path, attributes)
+    rows, sold = source.rows(path, attributes), [] if sales is None else source.sales(sales)
     with target.client() as recommender:
         present = {
             item.item_id: item
             for item in recommender.list_items(collection=target.collection, page_size=_PAGE)
         }
         vanished = sorted(present.keys() - {row.message.item_id for row in rows})
+        if choices.dry_run:
+            _print_difference(_difference(rows, present, vanished), as_json=as_json)
+            return
         if vanished:
             _announce(len(vanished), len(present), target.collection, choices)
         counts = _send(recommender, rows, {} if choices.resend else present, present, target, as_json=as_json)
@@ -116,7 +133,37 @@ def import_items(
         if counts.removed or not counts.revision:
             status = recommender.get_status(collection=target.collection)
             counts.revision = status.catalogue_revision
-    _report(counts, len(rows), len(vanished), as_json=as_json)
+        beside = _beside_bestsellers(recommender, sold, target.collection) if sold else None
+    _report(counts, len(rows), len(vanished), beside, as_json=as_json)
+
+
+def _difference(rows: Sequence[ImportRow], present: Present, vanished: list[str]) -> dict[str, list[str]]:
+    """Identifiers of items by what an import would do. Words in another spelling count as changed."""
+    groups: dict[str, list[str]] = {"new": [], "changed": [], "unchanged": [], "gone": vanished}
+    for row in rows:
+        item = present.get(row.message.item_id)
+        group = "new" if item is None else "unchanged" if _is_same(row, item) else "changed"
+        groups[group].append(row.message.item_id)
+    return groups
+
+
+def _print_difference(groups: dict[str, list[str]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(groups)
+        return
+    for group, item_ids in groups.items():
+        shown = ", ".join(item_ids[:_SHOWN]) if group != "unchanged" else ""
+        more = f" and {len(item_ids) - _SHOWN} more" if shown and len(item_ids) > _SHOWN else ""
+        print_line(f"{group}: {len(item_ids)}" + (f": {shown}{more}" if shown else ""))
+    print_line("nothing was sent: leave out --dry-run to import")
+
+
+def _beside_bestsellers(
+    recommender: RecommenderClient, sold: Sequence[recommender_pb2.SalesRow], collection: str
+) -> recommender_pb2.RecommendFromBestsellersResponse:
+    request = recommender_pb2.RecommendFromBestsellersRequest(collection=collection)
+    request.sales.rows.extend(sold)
+    return recommender.recommend_from_bestsellers(request)
 
 
 def _announce(vanished: int, present: int, collection: str, choices: ImportChoices) -> None:
@@ -188,9 +235,17 @@ def _written(rows: Sequence[ImportRow]) -> Iterator[catalog_pb2.UpsertItem]:
     return (row.write() for row in rows)
 
 
-def _report(counts: _Counts, count: int, vanished: int, *, as_json: bool) -> None:
+def _report(
+    counts: _Counts,
+    count: int,
+    vanished: int,
+    beside: recommender_pb2.RecommendFromBestsellersResponse | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
-        print_json(_body(counts, count, vanished))
+        body = _body(counts, count, vanished)
+        print_json(body if beside is None else body | {"beside_bestsellers": beside})
     else:
         for failure in counts.failed[:_SHOWN]:
             print_line(f"not imported: {failure.item_id}: {failure.error.message}")
@@ -200,6 +255,8 @@ def _report(counts: _Counts, count: int, vanished: int, *, as_json: bool) -> Non
         print_line(f"imported {counts.imported} of {count}: {parts}; catalog revision {counts.revision}")
         if counts.removed:
             print_line(f"removed {counts.removed} items that were not in the import")
+        if beside is not None:
+            print_bestsellers(beside)
     if counts.failed:
         raise CommandError(f"{len(counts.failed)} of {count} items were not imported")
 

@@ -5,8 +5,8 @@ of `space_id` and `values`; `attributes`; `released_at`; `in_stock`; `product_id
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ import numpy as np
 from atelier.recommender.v1 import catalog_pb2, resources_pb2
 from atelier.types.v1 import types_pb2
 
+from cli.catalog.downloads import SCHEMES, DownloadRules, RefusedDownload, download_all
 from cli.errors import USAGE, CommandError
 from cli.images import find_images, item_ids
 from inference.errors import InvalidTable
@@ -45,17 +46,31 @@ class ImportRow:
         return whole
 
 
-def read_rows(path: Path, table: Path | None) -> list[ImportRow]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableReading:
+    """How a table is read. columns: as in `read_item_table`. rules: of pictures that a row has an address of.
+
+    downloads: folder of such pictures. again: download also what was downloaded before.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    rules: DownloadRules = field(default_factory=DownloadRules)
+    downloads: Path = Path("var/downloads")
+    again: bool = False
+
+
+def read_rows(path: Path, table: Path | None, reading: TableReading | None = None) -> list[ImportRow]:
     """The items of a table whose pictures lie in `path`, of the table `path`, of an export, or of a folder.
 
-    Raises CommandError: for a path of another kind, and naming every row that is no item.
+    Pictures that a table has web addresses of are downloaded. Raises CommandError: for a path of another
+    kind, and naming every row that is no item.
     """
     if table is None and path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
         path, table = path.parent, path
     if table is None and (path / TABLE).is_file():
         table = path / TABLE
     if table is not None:
-        return _read_table(table, path)
+        return _read_table(table, path, reading or TableReading())
     if path.is_file():
         raise CommandError(
             f"{path} is neither a folder nor a table: the suffix of a table is "
@@ -83,18 +98,15 @@ def write_row(item: resources_pb2.Item, image: str, vector: types_pb2.SpaceVecto
     return json.dumps(body, ensure_ascii=False)
 
 
-def _read_table(table: Path, images: Path) -> list[ImportRow]:
-    try:
-        lines = list(
-            read_item_table(table, other=(_STOCK, _RELEASED, _PRODUCT, _VECTOR), instead_of_image=_VECTOR)
-        )
-    except InvalidTable as error:
-        raise CommandError(str(error), code=USAGE) from error
+def _read_table(table: Path, images: Path, reading: TableReading) -> list[ImportRow]:
+    lines = _lines(table, reading.columns)
+    urls = [line.image for line in lines if line.image.startswith(SCHEMES)]
+    places = download_all(urls, reading.downloads, reading.rules, again=reading.again)
     rows, problems, root, seen = [], [], images.resolve(), dict[str, int]()
     for line in lines:
         try:
-            rows.append(_item_of(line, images, root))
-        except ValueError as error:
+            rows.append(_item_of(line, _picture(line.image, images, root, places)))
+        except (ValueError, RefusedDownload) as error:
             problems.append(f"line {line.line}: {error}")
         first = seen.setdefault(line.item_id, line.line)
         if first != line.line:
@@ -105,14 +117,37 @@ def _read_table(table: Path, images: Path) -> list[ImportRow]:
     return rows
 
 
-def _item_of(line: ItemRow, images: Path, root: Path) -> ImportRow:
-    """The item of a row. Raises ValueError: saying what is wrong with it."""
-    if not line.image:
-        return _row(line.item_id, None, line.attributes, **_columns(line.other), vector=_vector(line.other))
-    path = images / line.image
+def _lines(table: Path, columns: Mapping[str, str]) -> Sequence[ItemRow]:
+    other = (_STOCK, _RELEASED, _PRODUCT, _VECTOR)
+    try:
+        return list(read_item_table(table, other=other, instead_of_image=_VECTOR, columns=columns))
+    except InvalidTable as error:
+        raise CommandError(str(error), code=USAGE) from error
+
+
+def _picture(
+    image: str, images: Path, root: Path, places: Mapping[str, Path | RefusedDownload]
+) -> Path | None:
+    """The file of a picture. Raises ValueError, RefusedDownload: saying why there is none."""
+    if not image:
+        return None
+    if image in places:
+        place = places[image]
+        if isinstance(place, RefusedDownload):
+            raise place
+        return place
+    path = images / image
     if not (path.resolve().is_relative_to(root) and path.is_file()):
-        raise ValueError(f"no picture {line.image} in {images}")
-    return _row(line.item_id, path, line.attributes, **_columns(line.other))
+        raise ValueError(f"no picture {image} in {images}")
+    return path
+
+
+def _item_of(line: ItemRow, picture: Path | None) -> ImportRow:
+    """The item of a row. Raises ValueError: saying what is wrong with it."""
+    fields = _columns(line.other)
+    if picture is None:
+        fields["vector"] = _vector(line.other)
+    return _row(line.item_id, picture, line.attributes, **fields)
 
 
 def _row(item_id: str, picture: Path | None, attributes: Mapping[str, Any], **fields: Any) -> ImportRow:
@@ -124,15 +159,22 @@ def _columns(other: Mapping[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if _STOCK in other:
         value = other[_STOCK]
-        known = _TRUTH.get(str(value).strip().lower())
-        if known is None:
-            raise ValueError(f"{_STOCK} is {value!r}, not true or false")
-        fields[_STOCK] = known
+        fields[_STOCK] = _stock(value)
     if _RELEASED in other:
         fields[_RELEASED] = _time(str(other[_RELEASED]))
     if _PRODUCT in other:
         fields[_PRODUCT] = str(other[_PRODUCT])
     return fields
+
+
+def _stock(value: Any) -> bool:
+    """Whether an item can be bought: said, or as a number of pieces. Raises ValueError: for anything else."""
+    text = str(value).strip().lower()
+    if text in _TRUTH:
+        return _TRUTH[text]
+    if text.isascii() and text.isdigit():
+        return int(text) > 0
+    raise ValueError(f"{_STOCK} is {value!r}, not true or false and no number of pieces")
 
 
 def _time(text: str) -> datetime:

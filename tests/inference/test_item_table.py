@@ -203,3 +203,17 @@ def test_another_column_can_stand_for_the_picture(tmp_path: Path):
         read_item_table(bad, other=("vector",), instead_of_image="vector")
     with pytest.raises(InvalidTable, match="line 1: no image"):
         read_item_table(path)
+
+
+def test_columns_are_called_otherwise(tmp_path: Path) -> None:
+    """A table with names of its own is read by ours; a column without a name here is left out. (F-6)"""
+    columns = {"photo": "image", "sku": "item_id", "note": "", "kind": "category"}
+    text = {"t.csv": "photo,sku,note,kind\na.jpg,one,x,bag\n",
+            "t.jsonl": '{"photo": "a.jpg", "sku": "one", "note": "x", "kind": "bag"}\n'}  # fmt: skip
+    rows = [
+        list(read_item_table(_write(tmp_path / name, body), columns=columns)) for name, body in text.items()
+    ]
+
+    assert [[(row.image, row.item_id, row.attributes) for row in table] for table in rows] == [
+        [("a.jpg", "one", {"category": "bag"})]
+    ] * 2
