@@ -84,7 +84,7 @@ class Codes:
             np.concatenate([part.scale_N2 for part in parts]),
         )
 
-    def at(self, places: np.ndarray) -> "Codes":
+    def at(self, places: np.ndarray | slice) -> "Codes":
         """The codes at some places, or those that a mask keeps."""
         return Codes(self.bytes_NC[places], self.scale_N2[places])
 

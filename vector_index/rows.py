@@ -15,6 +15,8 @@ from vector_index.errors import DimensionMismatch, InvalidCount, InvalidLabels, 
 from vector_index.native import Codes, unit_rows
 
 _PIECE: Final = 4096
+# Rows that a write may add beyond those at which a buffer is put aside.
+_ROOM: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,60 @@ class Rows:
             kept = rows if mask_N is None else rows[mask_N[start : start + _PIECE]]
             total_D += kept.sum(axis=0, dtype=np.float64)
         return total_D
+
+
+class RowBuffer:
+    """Rows that grow in place: a writer appends behind those that readers hold.
+
+    most_rows: rows at which what grew is put aside. One thread writes.
+    """
+
+    def __init__(self, most_rows: int) -> None:
+        self._most_rows = most_rows
+        self._rows = self._last = Rows.empty(1)
+
+    def joined(self, rows: Rows, added: Rows) -> Rows:
+        """The rows of both, without a copy of `rows` where they are what this returned last."""
+        if len(rows) and not rows.labels[-1] < added.labels[0]:
+            self._last = Rows.joined([rows, added])
+            return self._last
+        stop = len(rows) + len(added)
+        if rows is not self._last or stop > len(self._rows):
+            self._rows = self._with_room(rows, stop)
+        _write(self._rows, len(rows), added)
+        self._last = _first(self._rows, stop)
+        return self._last
+
+    def _with_room(self, rows: Rows, stop: int) -> Rows:
+        capacity = max(stop, min(2 * stop, self._most_rows) + _ROOM)
+        codes = rows.codes
+        larger = Rows(
+            labels=np.empty(capacity, np.int64),
+            vector_ND=np.empty((capacity, rows.vector_ND.shape[1]), np.float32),
+            contents=np.empty(capacity, np.uint64),
+            encoded=Codes(
+                np.empty((capacity, codes.bytes_NC.shape[1]), np.uint8), np.empty((capacity, 2), np.float32)
+            ),
+        )
+        _write(larger, 0, rows)
+        return larger
+
+
+def _write(rows: Rows, start: int, added: Rows) -> None:
+    places = slice(start, start + len(added))
+    rows.labels[places], rows.vector_ND[places] = added.labels, added.vector_ND
+    rows.contents[places] = added.contents
+    rows.codes.bytes_NC[places], rows.codes.scale_N2[places] = added.codes.bytes_NC, added.codes.scale_N2
+
+
+def _first(rows: Rows, count: int) -> Rows:
+    places = slice(count)
+    return Rows(
+        labels=rows.labels[places],
+        vector_ND=rows.vector_ND[places],
+        contents=rows.contents[places],
+        encoded=rows.codes.at(places),
+    )
 
 
 def new_rows(

@@ -20,7 +20,7 @@ import numpy as np
 from vector_index.building import Stopped
 from vector_index.errors import InvalidLabels
 from vector_index.files import SegmentDirectory
-from vector_index.rows import Rows, contains, new_rows
+from vector_index.rows import RowBuffer, Rows, contains, new_rows
 from vector_index.segment import Part, Segment
 from vector_index.tiers import MOST_ROWS, compact_next, merge_next
 from vector_index.view import SegmentedView
@@ -63,6 +63,7 @@ class SegmentedIndex:
     def __init__(self, files: SegmentDirectory, settings: IndexSettings | None = None) -> None:
         self._files = files
         self._settings = settings or IndexSettings()
+        self._buffer = RowBuffer(self._settings.delta_rows)
         self._changed = threading.Condition()
         self._keeping = threading.Lock()
         self._requests: list[_Request] = []
@@ -128,7 +129,7 @@ class SegmentedIndex:
             self._check_new(added.labels)
             parts = tuple(part.without(gone) for part in before.parts)
             kept = before.delta.only(~contains(gone, before.delta.labels))
-            delta = Rows.joined([kept, added]) if len(added) else kept
+            delta = self._buffer.joined(kept, added) if len(added) else kept
             lost_ND = before.vectors(gone[before.holds(gone)])
             total_D = before.total_D + added.total() - lost_ND.sum(axis=0, dtype=np.float64)
             after = replace(before, revision=revision, parts=parts, delta=delta, total_D=total_D)

@@ -6,7 +6,7 @@ import pytest
 from tests.vector_index.drawing import brute, draw
 from vector_index.errors import InvalidCount, InvalidVector
 from vector_index.native import Ask
-from vector_index.rows import Rows, contains, float_queries, new_rows
+from vector_index.rows import RowBuffer, Rows, contains, float_queries, new_rows
 from vector_index.segment import Part, Segment, search_parts
 
 
@@ -46,6 +46,30 @@ def test_joined_rows_are_sorted_again():
     assert np.array_equal(
         joined.only(np.array([1, 0, 1, 1], bool)).codes.scale_N2, whole.codes.scale_N2[[0, 2, 3]]
     )
+
+
+def test_a_buffer_grows_behind_what_readers_hold():
+    """Appending copies nothing while there is room, and no block that was returned before ever changes; rows
+    that begin elsewhere, or labels that do not ascend, are copied."""
+    vectors, buffer = draw(1200), RowBuffer(1000)
+    held, rows = [], Rows.empty(16)
+
+    for label in range(1, 601, 3):
+        rows = buffer.joined(rows, new_rows(np.arange(label, label + 3), vectors[label - 1 : label + 2], 16))
+        held.append(rows)
+    less = rows.only(rows.labels != 5)
+    other = buffer.joined(less, new_rows(np.array([601]), vectors[600:601], 16))
+    late = buffer.joined(other, new_rows(np.array([5]), vectors[4:5], 16))
+
+    whole = new_rows(np.arange(1, 602), vectors[:601], 16)
+    for each in held:
+        assert np.array_equal(each.labels, whole.labels[: len(each)])
+        assert np.array_equal(each.vector_ND, whole.vector_ND[: len(each)])
+        assert np.array_equal(each.codes.bytes_NC, whole.codes.bytes_NC[: len(each)])
+    assert np.shares_memory(held[-1].vector_ND, held[-2].vector_ND)
+    assert other.labels.tolist() == [*range(1, 5), *range(6, 602)]
+    assert np.array_equal(late.vector_ND, whole.vector_ND)
+    assert np.array_equal(late.codes.scale_N2, whole.codes.scale_N2)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
