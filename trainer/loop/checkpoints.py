@@ -6,6 +6,7 @@
 import os
 import shutil
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,15 +52,19 @@ def copy_checkpoint(source: Path, target: Path) -> None:
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     """A checkpoint of `kind`, on the CPU.
 
-    Raises InvalidCheckpoint: when it is not there, holds more than data, or is of another kind or schema.
+    Raises InvalidCheckpoint: when it is not there, is damaged, holds more than data, or is of another kind or
+    schema.
     """
     try:
+        _check_bytes(path)
         with warnings.catch_warnings():
             # torch warns at length of a pickle of another protocol before it refuses it.
             warnings.simplefilter("ignore")
             body = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InvalidCheckpoint(f"{path}: not a checkpoint, there is no such file") from error
+    except InvalidCheckpoint:
+        raise
     except Exception as error:
         raise InvalidCheckpoint(f"{path}: not a checkpoint ({type(error).__name__})") from error
     if not isinstance(body, dict):
@@ -71,6 +76,18 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     if body.get("kind") != kind:
         raise InvalidCheckpoint(f"{path}: of kind {body.get('kind')}, expected {kind}")
     return body
+
+
+def _check_bytes(path: Path) -> None:
+    """Compare every member of the archive with its checksum, which torch writes and does not read.
+
+    A member whose attributes make it a folder torch would leave as the memory happens to be.
+    """
+    with zipfile.ZipFile(path) as archive:
+        folders = (member.filename for member in archive.infolist() if member.external_attr)
+        damaged = next(folders, None) or archive.testzip()
+    if damaged is not None:
+        raise InvalidCheckpoint(f"{path}: damaged, {damaged} is not what was written")
 
 
 @contextmanager

@@ -22,6 +22,26 @@ def test_saved_is_loaded(tmp_path: Path):
     assert [p.name for p in path.parent.iterdir()] == ["best.pt"]
 
 
+@pytest.mark.parametrize("bits", [0x55, 0x10, 0x01])
+def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path, bits: int):
+    """Every byte in turn: the file is refused, or what it holds is read as it was written (A-14)."""
+    path, weights = tmp_path / "last.pt", torch.arange(32.0)
+    save_checkpoint(path, {"kind": "head", "epoch": 3, "weights": weights})
+    whole, refused = path.read_bytes(), 0
+    for position in range(len(whole)):
+        changed = bytearray(whole)
+        changed[position] ^= bits
+        path.write_bytes(changed)
+        try:
+            body = load_checkpoint(path, "head")
+        except InvalidCheckpoint:
+            refused += 1
+        else:
+            assert (body["epoch"], torch.equal(body["weights"], weights)) == (3, True), position
+
+    assert refused > len(whole) // 3
+
+
 def test_pickled_code_is_not_run(tmp_path: Path):
     """A checkpoint that unpickles to a call is refused, and the call does not happen (A-22)."""
     witness = tmp_path / "witness"
