@@ -68,5 +68,8 @@ export function askNow() {
   return poll();
 }
 
-token.subscribe(askNow);
+token.subscribe(() => {
+  connection.set((last) => ({ ...last, needsToken: false })); // a wrong one is asked for again
+  askNow();
+});
 document.addEventListener('visibilitychange', () => !document.hidden && askNow());

@@ -70,12 +70,15 @@ def test_it_works_by_keyboard_and_keeps_its_settings(visit: Visit) -> None:
 def test_a_token_is_asked_for_where_the_gateway_wants_one(
     shop: Shop, browser: Browser, tmp_path: Path
 ) -> None:
-    """Without a token the page asks; with it, everything loads, pictures included (S-11)."""
+    """Without a token the page asks, after a wrong one again; then pictures load with the right one (S-11)."""
     with guarded_gateway(shop, tmp_path) as (url, secret), visiting(browser, url) as visit:
         visit.expects_refusals = True
         visit.open("catalog")
-        visit.page.get_by_label("Token", exact=True).fill(secret)
-        visit.page.get_by_role("button", name="Use this token").click()
+        token = visit.page.get_by_label("Token", exact=True)
+        for attempt in ("wrong", secret):
+            expect(token).to_have_value("")
+            token.fill(attempt)
+            visit.page.get_by_role("button", name="Use this token").click()
         expect(visit.page.locator(".item-card img").first).to_have_attribute("src", re.compile("^blob:"))
 
 

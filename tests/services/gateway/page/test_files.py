@@ -11,6 +11,7 @@ from tests.services.gateway.page.vendor import MANIFEST, PACKAGES, VENDOR, sha25
 PAGE = VENDOR.parent
 OWN = sorted(path for path in PAGE.rglob("*.js") if VENDOR not in path.parents)
 STYLES = sorted((PAGE / "styles").glob("*.css"))
+STATIC_IMPORT = re.compile(r"^(?:import|export)\b[^;]*?from ?['\"](\.[^'\"]+)['\"]", re.MULTILINE)
 MARKUP_FROM_TEXT = (
     "innerHTML",
     "outerHTML",
@@ -63,6 +64,22 @@ def test_every_text_that_is_used_exists_and_every_text_is_used() -> None:
     plain = {key for key in set(TEXT_USE.findall(source)) if "${" not in key}
     assert plain <= known, plain - known
     assert not {key for key in known if key not in used and not key.startswith(tuple(families))}
+
+
+def imported(path: Path, known: set[Path]) -> set[Path]:
+    """A module's imports and theirs, without what is loaded later."""
+    for name in STATIC_IMPORT.findall(path.read_text(encoding="utf-8")):
+        module = (path.parent / name).resolve()
+        if module not in known:
+            known |= imported(module, known | {module}) | {module}
+    return known
+
+
+def test_the_document_names_what_the_frame_needs() -> None:
+    """Every module of the frame is fetched at once, instead of one import after the other."""
+    named = re.findall(r'rel="modulepreload" href="/page/(.+?)"', (PAGE / "index.html").read_text())
+
+    assert named == sorted(str(path.relative_to(PAGE)) for path in imported(PAGE / "app.js", set()))
 
 
 @pytest.mark.parametrize("path", [*OWN, *STYLES, PAGE / "index.html"], ids=lambda path: path.name)
