@@ -47,6 +47,10 @@ class HalvingEncoder:
         """One input ready to run."""
         return self._encoder.decode(content)
 
+    def blank(self) -> Prepared:
+        """An input without content."""
+        return self._encoder.blank()
+
     def run(self, batch: Sequence[Prepared]) -> np.ndarray:
         """float32 vector_BD in the order of `batch`. Raises OutOfMemory: when one picture is too much."""
         rows: list[np.ndarray] = []
