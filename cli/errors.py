@@ -1,5 +1,6 @@
 """Errors of the command line, and the one place that turns errors into a line and an exit code."""
 
+import errno
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,13 @@ from rich.markup import escape
 FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
+# What to do where a file cannot be written.
+_REMEDIES = {
+    errno.ENOSPC: "free some space there, or name another folder",
+    errno.EDQUOT: "free some space there, or name another folder",
+    errno.EROFS: "name a folder that can be written to; the options of the command say which folders it uses",
+    errno.EACCES: "name a folder that you may use; the options of the command say which folders it uses",
+}
 # EX_SOFTWARE of sysexits.h.
 DEFECT = 70
 
@@ -92,7 +100,9 @@ def _exit(error: Exception, hint: str = "", code: int = FAILED, prefix: str = ""
         traceback.print_exception(error)
     message = f"{prefix}{error}"
     if isinstance(error, OSError) and error.filename is not None:
-        message = f"{error.filename}: {error.strerror}"
+        # Of a copy the second is what could not be written.
+        message = f"{error.filename2 or error.filename}: {error.strerror}"
+        hint = hint or _REMEDIES.get(error.errno or 0, "")
     console = Console(stderr=True, soft_wrap=True)
     console.print(f"[red]error:[/red] {escape(message)}", highlight=False)
     if hint:

@@ -47,6 +47,8 @@ class _Child:
     spec: ServiceSpec
     process: subprocess.Popen[bytes]
     started_at: float
+    # Where its part of the log begins, which is that of every start.
+    log_offset: int = 0
     restarts: int = 0
     address: Address | None = None
     not_before: float = 0.0
@@ -143,6 +145,7 @@ class Supervisor:
         if pinned:  # a restarted service must come back where its clients look for it
             environment[f"ATELIER_{spec.name.upper()}_PORT"] = pinned.grpc.rpartition(":")[2]
         with self.log(spec.name).open("ab") as log:
+            offset = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{spec.name}"],
                 env=environment,
@@ -152,7 +155,9 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops them in order
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
-        return _Child(spec=spec, process=process, started_at=time.monotonic(), address=pinned)
+        return _Child(
+            spec=spec, process=process, started_at=time.monotonic(), log_offset=offset, address=pinned
+        )
 
     def _await_address(self, child: _Child, deadline: float) -> Address:
         if child.address is not None:
@@ -161,7 +166,7 @@ class Supervisor:
         ready = self._ready(name)
         while not ready.exists():
             if child.process.poll() is not None:
-                raise CommandError(f"{name} exited with {child.process.returncode}", self._tail(name))
+                raise self._failure(child)
             if time.monotonic() > deadline:
                 raise CommandError(f"{name} did not listen in time", self._tail(name))
             time.sleep(0.02)  # between two looks for a file, not for an event to have happened
@@ -172,9 +177,32 @@ class Supervisor:
     def _ready(self, name: str) -> Path:
         return self._directory / f"{name}.ready.json"
 
+    def _failure(self, child: _Child) -> CommandError:
+        """Why a service did not start: the reason that it logged, else the end of its log."""
+        name, code = child.spec.name, child.process.returncode
+        for line in self.log(name).read_bytes()[child.log_offset :].decode(errors="replace").splitlines():
+            reason = _logged_reason(line)
+            if reason:
+                hint = f"its log is {self.log(name)}"
+                if "may be in use" in reason:
+                    hint = f"stop what listens there, or let `--any-port` choose; {hint}"
+                return CommandError(f"{name} cannot start: {reason}", hint)
+        return CommandError(f"{name} exited with {code}", self._tail(name))
+
     def _tail(self, name: str) -> str:
         lines = self.log(name).read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         return f"the end of {self.log(name)}:\n" + "\n".join(lines)
+
+
+def _logged_reason(line: str) -> str:
+    """The reason in a service's critical log line; empty for any other line."""
+    try:
+        body = json.loads(line)
+    except ValueError:
+        return ""
+    if not isinstance(body, dict) or body.get("level") != "critical":
+        return ""
+    return str(body.get("reason", ""))
 
 
 def _reachable(address: str) -> str:

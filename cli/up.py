@@ -24,6 +24,7 @@ from inference.runtimes.device import SessionSettings, cuda_devices
 from inference.runtimes.onnx import built_with_cuda
 from inference.session import open_session
 from inference.signature import graph_file
+from model_store.durable import write_text
 from model_store.store import ModelStore
 from services.client.health import await_serving
 from services.runtime.errors import ServiceError
@@ -31,6 +32,7 @@ from services.runtime.settings import unknown_variables
 
 SERVICES = ("embedder", "ranker", "recommender")
 GATEWAY = "gateway"
+_SAMPLES_WANTED = ".samples-wanted"
 
 
 def specs(store: Path, data: Path, *, any_port: bool = False, has_gateway: bool = True) -> list[ServiceSpec]:
@@ -71,20 +73,24 @@ def up(
 ) -> None:
     """Run embedder, ranker, recommender and the gateway until Ctrl-C; restart a service that dies.
 
-    The models that come with Atelier are published into a store that is empty.
+    The models that come with Atelier are published into a store that is empty or not there yet.
     """
     unknown = unknown_variables(os.environ)
     if unknown:
         raise CommandError("; ".join(unknown), "unset it, or correct its name", USAGE)
-    fresh = _publish_into_empty(store, print_notice)
+    # Kept until the catalog is filled: this start may be interrupted, or a port be in use.
+    wanted = data / _SAMPLES_WANTED
+    if _publish_into_empty(store, print_notice) and fill:
+        write_text(wanted, "", sync=False)
     supervisor = Supervisor(specs(store, data, any_port=any_port), data / "run")
     stopping = _stop_on_signal()
     addresses = supervisor.start()
     try:
         body = {name: {**asdict(each), "log": str(supervisor.log(name))} for name, each in addresses.items()}
         print_answer(body, _print_addresses, as_json=as_json)
-        if fresh and fill:
+        if fill and wanted.exists():
             _fill(addresses["recommender"].grpc, data / "samples", print_notice)
+            wanted.unlink()
         while not stopping.wait(0.5):
             supervisor.watch(print_line)
     finally:
@@ -96,18 +102,11 @@ def up(
 
 
 def _publish_into_empty(store: Path, notify: Callable[[str], None]) -> bool:
-    """Whether the packaged models were published: into a store without any model, or where none is yet.
-
-    Raises CommandError: for a directory that was named and is missing, which is a misspelt one.
-    """
-    if not store.is_dir() and store != DEFAULT_STORE:
-        raise CommandError(
-            f"no model store at {store}",
-            f"`atelier models defaults --store {store}` makes one with the models that come with Atelier",
-        )
+    """Whether the packaged models were published: into a store without any model, or where none is yet."""
     if store.is_dir() and ModelStore.at(store).names():
         return False
-    notify(f"{store} is empty: publishing the models that come with Atelier")
+    state = "is empty" if store.is_dir() else "is not there yet"
+    notify(f"{store} {state}: publishing the models that come with Atelier")
     return bool(publish_missing(store, notify))
 
 

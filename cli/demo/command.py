@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,13 +88,21 @@ def demo(
         with timed(seconds, "all"), training_extra():
             summary |= _run(images, out, limit, seconds, since=since, train=train)
             summary["ok"] = True
+    except BaseException:
+        # The reason of the failure is what counts, not that a full disk takes no summary either.
+        with suppress(OSError):
+            _write_summary(out, summary, seconds)
+        raise
     finally:
         console.quiet = False
-        summary["seconds"] = seconds
-        text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-        write_text(out / "summary.json", text, sync=False)
+    _write_summary(out, summary, seconds)
     line = f"\n{out / 'summary.json'}: ok, {seconds['all']:.0f} s"
-    print_answer(summary, lambda _: print_line(line), as_json=as_json)
+    print_answer({**summary, "seconds": seconds}, lambda _: print_line(line), as_json=as_json)
+
+
+def _write_summary(out: Path, summary: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
+    text = json.dumps({**summary, "seconds": seconds}, indent=2, ensure_ascii=False) + "\n"
+    write_text(out / "summary.json", text, sync=False)
 
 
 def _run(

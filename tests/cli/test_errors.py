@@ -67,11 +67,21 @@ def test_a_remedy_is_a_hint(error: Exception, hint: str, capsys: pytest.CaptureF
 
 
 def test_a_file_error_names_the_file_first(capsys: pytest.CaptureFixture[str]) -> None:
-    """An error of the operating system names the path and the reason, without its number."""
+    """An error of the operating system names the path, the reason without its number, and the remedy."""
     with pytest.raises(typer.Exit), reported():
         raise PermissionError(errno.EACCES, "Permission denied", "/models/x")
 
-    assert capsys.readouterr().err == "error: /models/x: Permission denied\n"
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "error: /models/x: Permission denied"
+    assert hint.startswith("hint: name a folder that you may use")
+
+
+def test_of_a_copy_the_target_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """What could not be written is the second file; the first one is whole."""
+    with pytest.raises(typer.Exit), reported():
+        raise OSError(errno.ENOSPC, "No space left on device", "source", None, "target")
+
+    assert capsys.readouterr().err.splitlines()[0] == "error: target: No space left on device"
 
 
 def test_brackets_in_a_message_are_kept(capsys: pytest.CaptureFixture[str]) -> None:

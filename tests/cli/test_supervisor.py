@@ -41,6 +41,10 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("embedder", "ranker"):
         (package / f"{name}.py").write_text(SERVICE)
     (package / "broken.py").write_text("raise SystemExit(3)")
+    (package / "refused.py").write_text(
+        'print(\'{"level": "critical", "reason": "cannot listen on 1: it may be in use"}\')\n'
+        "raise SystemExit(1)"
+    )
     (package / "silent.py").write_text(
         "print('waiting for nothing', flush=True)\nimport time; time.sleep(60)"
     )
@@ -104,6 +108,17 @@ def test_a_service_that_does_not_listen_is_named(notes: Path, tmp_path: Path) ->
     assert caught.value.hint.endswith("waiting for nothing")
     with pytest.raises(ProcessLookupError):
         os.kill(running.process_id("embedder"), 0)
+
+
+def test_the_reason_that_a_service_logs_is_the_error(notes: Path, tmp_path: Path) -> None:
+    """A port in use is one line with the remedy; the reason of an earlier start does not count."""
+    with pytest.raises(CommandError, match="refused cannot start: cannot listen on 1: it may be") as caught:
+        Supervisor([spec("refused", notes)], tmp_path / "run").start()
+
+    assert "`--any-port`" in caught.value.hint
+    (tmp_path / "run" / "broken.log").write_text('{"level": "critical", "reason": "long ago"}\n')
+    with pytest.raises(CommandError, match="broken exited with 3"):
+        Supervisor([spec("broken", notes)], tmp_path / "run").start()
 
 
 def test_a_directory_is_free_again_after_a_failed_start(notes: Path, tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from typer.testing import CliRunner
 
 from cli import up
+from cli.default_models import ARTWORK_MODELS, FASHION_MODELS
+from cli.errors import CommandError
 from cli.main import app
+from cli.supervisor import Supervisor
 from cli.up import SERVICES, specs
 from model_store.store import ModelStore
 from tests.cli.fakes import FakeServices
@@ -65,17 +68,23 @@ def test_up_with_an_unknown_setting_starts_nothing(
     assert not (tmp_path / "data").exists()
 
 
-def test_up_without_a_store_starts_nothing(runner: CliRunner, tmp_path: Path) -> None:
-    """It exits with 1 and says what publishes models; no folder is made."""
-    words = ["up", "--store", str(tmp_path / "none"), "--data", str(tmp_path / "data")]
+def test_a_store_that_is_not_there_is_made(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that fails after that leaves a note that the catalog still wants its samples."""
+    store, data = tmp_path / "none", tmp_path / "data"
+    monkeypatch.setattr(Supervisor, "start", _refuse)
 
-    run = runner.invoke(app, words)
+    run = runner.invoke(app, ["up", "--store", str(store), "--data", str(data)])
 
     assert run.exit_code == 1
-    error, hint = run.stderr.splitlines()
-    assert error == f"error: no model store at {tmp_path / 'none'}"
-    assert hint.startswith(f"hint: `atelier models defaults --store {tmp_path / 'none'}` makes one")
-    assert list(tmp_path.iterdir()) == []
+    assert f"{store} is not there yet: publishing the models that come with Atelier" in run.stderr
+    assert set(ModelStore.at(store).names()) == {*ARTWORK_MODELS, *FASHION_MODELS}
+    assert (data / ".samples-wanted").exists()
+
+
+def _refuse(_supervisor: Supervisor) -> None:
+    raise CommandError("ranker cannot start: its port is in use")
 
 
 def test_only_an_empty_store_gets_the_packaged_models(

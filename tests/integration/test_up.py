@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -87,21 +86,3 @@ def test_children_do_not_outlive_a_killed_supervisor(published: Path, tmp_path: 
         up.wait(5)
 
         assert wait_until(lambda: not any(alive(child) for child in children.values()), 20)
-
-
-def test_a_missing_store_is_one_line_with_a_hint(tmp_path: Path) -> None:
-    """Without models `up` exits 1 at once and says what publishes them."""
-    started = time.monotonic()
-    run = subprocess.run(
-        [sys.executable, "-m", "cli.main", "up", "--store", str(tmp_path / "none")],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert run.returncode == 1
-    error, hint = run.stderr.splitlines()
-    assert error == f"error: no model store at {tmp_path / 'none'}"
-    assert hint.startswith(f"hint: `atelier models defaults --store {tmp_path / 'none'}` makes one")
-    assert time.monotonic() - started < 20

@@ -1,5 +1,6 @@
 """`atelier demo`: its summary, written whatever happens. The whole road is in tests/integration."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,26 @@ def test_a_failure_is_in_the_summary(
     assert summary["ok"] is False
     assert "all" in summary["seconds"]
     assert not console.quiet
+
+
+def test_a_full_disk_does_not_hide_the_reason(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not even the summary can be written, the error is still the first one, with its remedy."""
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "samples/a.png")
+
+    monkeypatch.setattr(command, "_run", fail)
+    (tmp_path / "file").touch()
+
+    run = runner.invoke(app, ["demo", "--out", str(tmp_path / "file" / "out")])
+
+    assert run.exit_code == 1
+    assert run.stderr.splitlines() == [
+        "error: samples/a.png: No space left on device",
+        "hint: free some space there, or name another folder",
+    ]
 
 
 def test_the_summary_is_printed_as_it_is_kept(
