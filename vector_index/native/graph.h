@@ -86,7 +86,17 @@ class Graph {
       if (labels_[i] < 1 || (i && labels_[i] <= labels_[i - 1])) return "the labels do not ascend from 1";
     }
     rows_ = {level0_ + h.data_offset, h.element_size, h.count, dimension, labels_.data(), nullptr, nullptr};
+    copy_lowest_links();
     return nullptr;
+  }
+
+  // The lists of level 0 lie between the vectors, each on a page of its own; a walk reads many of them.
+  void copy_lowest_links() {
+    const uint64_t size = header_.max_links0 * 4 + 4;
+    lowest_stride_ = (size + 63) / 64 * 64;
+    lowest_ = Pages(rows_.count * lowest_stride_);
+    for (uint64_t i = 0; i < rows_.count; ++i)
+      std::memcpy(lowest_.get() + i * lowest_stride_, level0_ + i * header_.element_size, size);
   }
 
   const char* read_upper_levels() {
@@ -125,13 +135,16 @@ class Graph {
   }
 
   void encode_rows() {
-    codes_ = Codes(rows_.count, rows_.dimension);
-    for (uint64_t i = 0; i < rows_.count; ++i) codes_.set(i, rows_.row(i));
-    rows_.codes = codes_.bytes(), rows_.scales = codes_.scales();
+    const uint64_t size = code_size(rows_.dimension);
+    codes_ = Pages(rows_.count * size);
+    scales_.resize(rows_.count);
+    for (uint64_t i = 0; i < rows_.count; ++i)
+      scales_[i] = encode_row(rows_.row(i), rows_.dimension, codes_.get() + i * size);
+    rows_.codes = codes_.get(), rows_.scales = scales_.data();
   }
 
   const uint8_t* links(uint64_t position, int level) const {
-    if (!level) return level0_ + position * header_.element_size;
+    if (!level) return lowest_.get() + position * lowest_stride_;
     return bytes_ + upper_[position] + (level - 1) * (header_.max_links * 4 + 4);
   }
   static uint32_t link_count(const uint8_t* list) {
@@ -196,12 +209,12 @@ class Graph {
         std::push_heap(frontier.begin(), frontier.end());
         keep(scored);
       }
-      if (!frontier.empty()) prefetch_lines(links(frontier.front().second, 0), 320);
+      if (!frontier.empty()) prefetch_lines(links(frontier.front().second, 0), static_cast<uint32_t>(lowest_stride_));
     }
     return true;
   }
 
-  static constexpr size_t kAhead = 4;
+  static constexpr size_t kAhead = 8;
   void prefetch(uint32_t position) const {
     prefetch_lines(rows_.code(position), std::min<uint32_t>(code_size(rows_.dimension), 1024));
   }
@@ -214,7 +227,9 @@ class Graph {
   std::vector<int64_t> labels_;
   std::vector<uint64_t> upper_;
   std::vector<uint8_t> levels_;
-  Codes codes_;
+  uint64_t lowest_stride_ = 0;
+  Pages lowest_, codes_;
+  std::vector<CodeScale> scales_;
   const char* error_ = nullptr;
 };
 

@@ -95,31 +95,24 @@ inline CodeScale encode_row(const float* row, uint32_t dimension, uint8_t* code)
   return encode(row, dimension, kZero, code);
 }
 
-// The codes of rows, on lines of their own, in pages as large as the system gives.
-class Codes {
+// Memory on lines of its own, in pages as large as the system gives.
+class Pages {
  public:
-  Codes() = default;
-  Codes(uint64_t rows, uint32_t dimension) : dimension_(dimension), scales_(rows) {
-    const uint64_t size = (std::max<uint64_t>(rows * code_size(dimension), 1) + kPage - 1) / kPage * kPage;
+  Pages() = default;
+  explicit Pages(uint64_t size) {
+    size = (std::max<uint64_t>(size, 1) + kPage - 1) / kPage * kPage;
     bytes_.reset(static_cast<uint8_t*>(std::aligned_alloc(kPage, size)));
     if (!bytes_) throw std::bad_alloc();
     if (size >= kHugePage) madvise(bytes_.get(), size, MADV_HUGEPAGE);
   }
-
-  void set(uint64_t position, const float* row) {
-    scales_[position] = encode_row(row, dimension_, bytes_.get() + position * code_size(dimension_));
-  }
-  const uint8_t* bytes() const { return bytes_.get(); }
-  const CodeScale* scales() const { return scales_.data(); }
+  uint8_t* get() const { return bytes_.get(); }
 
  private:
   static constexpr uint64_t kPage = 4096, kHugePage = uint64_t{2} << 20;
   struct Free {
     void operator()(uint8_t* bytes) const { std::free(bytes); }
   };
-  uint32_t dimension_ = 0;
   std::unique_ptr<uint8_t, Free> bytes_;
-  std::vector<CodeScale> scales_;
 };
 
 // A unit query as float64 and as a code.

@@ -173,8 +173,9 @@ class Search {
         ask_.share >= 1 ? UINT64_MAX : static_cast<uint64_t>(ask_.share * static_cast<double>(part.live_count)) / 2;
     part.graph->walk(ask_.kept(), budget, mask, work.scratch);
     if (work.scratch.nearest.size() < std::min<uint64_t>(ask_.wanted(), part.live_count)) return false;
+    const float likely = std::min(1.0f, kDeviations / std::sqrt(static_cast<float>(dimension_)));
     for (const Scored& each : work.scratch.nearest)
-      work.finalists.add(each.first, work.scratch.query.error(part.rows, each.second), number, each.second);
+      work.finalists.add(each.first, likely * work.scratch.query.error(part.rows, each.second), number, each.second);
     return true;
   }
 
@@ -191,7 +192,10 @@ class Search {
     }
   }
 
-  static constexpr size_t kAhead = 6;
+  // A walk is not exact, so of its rows those are left out that the codes rule out by so many deviations of their error;
+  // in many dimensions that is far from its bound.
+  static constexpr float kDeviations = 8.0f;
+  static constexpr size_t kAhead = 8;
   const Part* parts_;
   uint32_t part_count_, dimension_;
   const Ask& ask_;
