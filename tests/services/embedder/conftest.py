@@ -305,3 +305,9 @@ def place(published, tmp_path):
     shutil.copytree(published / "cache", tmp_path / "cache")
     yield Place(store=ModelStore.at(tmp_path / "store"), root=tmp_path / "store", cache=tmp_path / "cache")
     shutil.copytree(tmp_path / "cache" / "stamps", published / "cache" / "stamps", dirs_exist_ok=True)
+
+
+def publish_slow(place: Place, seconds_an_input: float = 0.03) -> Version:
+    """Publish a picture model that takes a while."""
+    graph = image_graph(5, width=1024, repeats=round(seconds_an_input / 0.0003))
+    return publish(place.store, "slow-image", graph, IMAGE_FIELDS, place.cache / "slow")

@@ -20,17 +20,15 @@ from tests.services.embedder.conftest import (
     ATTRIBUTES,
     DIMENSION,
     HEAD,
-    IMAGE_FIELDS,
     PICTURES,
     SIDE,
     Failure,
     attribute_input,
     encoded,
     failure,
-    image_graph,
     image_input,
     picture,
-    publish,
+    publish_slow,
     request,
 )
 
@@ -446,112 +444,6 @@ def test_a_bad_output_is_withheld_counted_and_never_cached(place):
     assert counted == 2
 
 
-def slow(place, seconds_an_input=0.03):
-    """Publish a picture model that takes a while."""
-    graph = image_graph(5, width=1024, repeats=round(seconds_an_input / 0.0003))
-    return publish(place.store, "slow-image", graph, IMAGE_FIELDS, place.cache / "slow")
-
-
-@pytest.mark.slow
-def test_overload_is_refused_quickly_and_accepted_work_is_finished(place):
-    """Beyond the queue's bound calls get RESOURCE_EXHAUSTED and a retry time, each of them before the first
-    accepted call is answered; health stays SERVING (S-4)."""
-    slow(place)
-    ended = []
-
-    async def scene():
-        async with place.serving(embedder_queue_cost=24) as served:
-            await served.serving()
-            await served.stub.Embed(request("slow-image", [image_input(GOOD)], no_store=True))
-
-            async def call(n):
-                inputs = [image_input(picture(100 * n + k, (SIDE, SIDE), "PNG")) for k in range(4)]
-                try:
-                    answer = await served.stub.Embed(request("slow-image", inputs))
-                except grpc.aio.AioRpcError as error:
-                    answer = error
-                ended.append(answer)
-                return answer
-
-            calls = [asyncio.create_task(call(n)) for n in range(12)]
-            await asyncio.sleep(0.05)
-            healthy = await served.health()
-            return await asyncio.gather(*calls), healthy
-
-    answers, healthy = asyncio.run(scene())
-    refused = [a for a in answers if isinstance(a, grpc.aio.AioRpcError)]
-    answered = [a for a in answers if not isinstance(a, grpc.aio.AioRpcError)]
-
-    assert healthy == SERVING
-    assert refused
-    assert answered
-    assert {e.code() for e in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-    assert ended[: len(refused)] == refused
-    assert all(len(reply.results) == 4 and reply.results[3].HasField("vector") for reply in answered)
-
-
-def test_a_request_dearer_than_the_queue_names_the_bound(place):
-    """What could never be accepted is INVALID_ARGUMENT rather than worth a retry (S-4)."""
-
-    async def scene():
-        async with place.serving(embedder_queue_cost=7) as served:
-            inputs = [image_input(picture(n)) for n in range(4)]
-            return await failure(served.stub.Embed(request(PICTURES, inputs)))
-
-    failed = asyncio.run(scene())
-
-    assert (failed.code, failed.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_TOO_DEAR")
-    assert "costs 8 patch tokens, the whole interactive queue takes 7" in failed.message
-
-
-@pytest.mark.slow
-def test_what_a_caller_abandons_is_not_computed(place):
-    """After a cancelled call the engine drops what was not yet running, and the queue is free again (S-7)."""
-    slow(place)
-
-    async def scene():
-        async with place.serving(embedder_batch_cost=2) as served:
-            await served.stub.Embed(request("slow-image", [image_input(GOOD)], no_store=True))
-            inputs = [image_input(picture(n, (SIDE, SIDE), "PNG")) for n in range(128)]
-            call = served.stub.Embed(request("slow-image", inputs, no_store=True))
-            await asyncio.sleep(0.3)
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call
-            await served.stub.Embed(request("slow-image", [image_input(picture(500))], no_store=True))
-            computed = served.metric("atelier_engine_batch_size_sum", engine="compute")
-            await asyncio.sleep(0.3)
-            later = served.metric("atelier_engine_batch_size_sum", engine="compute")
-            held = served.metric("atelier_accepted_cost"), served.metric("atelier_accepted_bytes")
-            return computed, later, held
-
-    computed, later, held = asyncio.run(scene())
-
-    assert computed == later < 128
-    assert held == (0, 0)
-
-
-@pytest.mark.slow
-def test_a_deadline_that_cannot_be_met_is_refused_at_once(place):
-    """With the speed measured, 128 slow inputs in half a second are refused before any is computed (S-7)."""
-    slow(place)
-
-    async def scene():
-        async with place.serving(embedder_batch_cost=2) as served:
-            for n in range(3):
-                warm = [image_input(picture(n * 10 + k, (SIDE, SIDE), "PNG")) for k in range(4)]
-                await served.stub.Embed(request("slow-image", warm))
-            before = served.metric("atelier_engine_batch_size_sum", engine="compute")
-            inputs = [image_input(picture(1000 + n, (SIDE, SIDE), "PNG")) for n in range(128)]
-            failed = await failure(served.stub.Embed(request("slow-image", inputs), timeout=0.5))
-            return failed, served.metric("atelier_engine_batch_size_sum", engine="compute") - before
-
-    failed, computed = asyncio.run(scene())
-
-    assert (failed.code, failed.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNMEETABLE")
-    assert computed == 0
-
-
 def stream(inputs, target=None):
     async def messages():
         for n, one in enumerate(inputs):
@@ -586,7 +478,7 @@ def test_a_stream_answers_every_input_with_its_index(place):
 @pytest.mark.slow
 def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
     """After a cancelled stream nothing of it is computed any more, and the queue is empty (S-7)."""
-    slow(place)
+    publish_slow(place)
 
     async def scene():
         async with place.serving(embedder_batch_cost=2) as served:
@@ -611,7 +503,7 @@ def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
 @pytest.mark.slow
 def test_a_stream_counts_what_it_has_not_answered(place):
     """Messages that a stream reads ahead are held: it stops at the bytes, not at its window (S-4)."""
-    slow(place)
+    publish_slow(place)
     large = image_input(picture(1, (SIDE, SIDE), "PNG") + bytes(1 << 20))
 
     async def scene():
