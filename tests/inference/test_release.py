@@ -358,6 +358,26 @@ def test_a_passing_failure_is_tried_again_until_it_heals(
     play(story)
 
 
+def test_a_version_that_stays_refused_is_logged_once(
+    play: Any, workshop: Any, versions: list[Version], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Attempt after attempt one line, and another for another version (S-11)."""
+
+    def lines() -> int:
+        return sum(record.message == "version refused" for record in caplog.records)
+
+    async def story(keeper: Keeper, consumer: Consumer) -> None:
+        consumer.failure = RefusedModel("no")
+        workshop.promote(versions[0])
+        await until(lambda: len(consumer.prepared) >= 4, "attempts")
+        assert lines() == 1
+        workshop.promote(versions[1])
+        await until(lambda: consumer.prepared.count(2) >= 2, "attempts at the next")
+        assert lines() == 2
+
+    play(story)
+
+
 def test_back_off_doubles_up_to_its_longest() -> None:
     """Delays grow by two and stop growing, however often it fails."""
     backoff = Backoff(first=0.25, longest=1.0)

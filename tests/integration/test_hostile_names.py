@@ -1,7 +1,13 @@
-"""Hostile names in every text field of every request: refused, and nothing on disk is touched (S-5, S-11)."""
+"""Hostile names in every text field of every request, and requests drawn at random (S-5, S-11).
 
+`ATELIER_TEST_HOSTILE=100000` for the long form of the last test, which draws 2,000 in `make test`.
+"""
+
+import asyncio
 import os
 import pkgutil
+import time
+from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +20,9 @@ from google.protobuf.descriptor import FieldDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from services.client.ranker import picture
 from tests.integration.conftest import House, drawing
+from tests.integration.drawn_messages import Drawing
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +49,17 @@ FREE_CODES = {"OK", "INVALID_ARGUMENT"}
 # Names of attribute fields are a shop's own words too; an empty collection has no bestsellers.
 OWN_FIELDS = ("fields", "field", "trend_fields", "missing_fields", "key")
 OWN_FIELD_CODES = {*FREE_CODES, "FAILED_PRECONDITION"}
+
+
+DRAWN = int(os.environ.get("ATELIER_TEST_HOSTILE", "2000"))
+SEED = int(os.environ.get("ATELIER_TEST_HOSTILE_SEED", "1"))
+AT_ONCE = 16
+GROWTH_MB = 200.0
+# What a caller may be answered with; INTERNAL, UNKNOWN and DATA_LOSS say that a service is broken.
+CANONICAL = {
+    "OK", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND", "OUT_OF_RANGE", "ALREADY_EXISTS", "ABORTED",
+    "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "DEADLINE_EXCEEDED", "UNAVAILABLE",
+}  # fmt: skip
 
 
 def methods() -> Iterator[tuple[ServiceDescriptor, Any]]:
@@ -163,3 +182,80 @@ def call(channel: Any, service: Any, method: Any, request: Message) -> None:
     answer = stub(iter([request]) if method.client_streaming else request, timeout=20)
     if method.server_streaming:
         list(answer)
+
+
+@pytest.mark.timeout(600 + DRAWN // 20)
+def test_requests_drawn_at_random_break_nothing(house: House) -> None:
+    """Every method, random fields, depth and size, and damaged bytes: canonical statuses without a trace of
+    the code, good neighbours answered all along, and memory that does not grow (S-5, S-12)."""
+    spaces = tuple(house.store.resolve(name).space_id for name in ("artwork-backbone", "fashion-image"))
+    drawn = Drawing(SEED, spaces=spaces, pictures=(drawing(1), drawing(2, "PNG")))
+    requests = [drawn.random.choice(METHODS) for _ in range(DRAWN)]
+    warm, began = len(requests) // 4, time.monotonic()
+
+    outcomes = asyncio.run(send_all(house, requests[:warm], drawn))
+    before = memory_mb(house)
+    outcomes += asyncio.run(send_all(house, requests[warm:], drawn))
+    grown = {name: mb - before[name] for name, mb in memory_mb(house).items()}
+
+    codes = Counter(code for code, _, _ in outcomes)
+    seconds = time.monotonic() - began
+    print(f"{len(outcomes)} requests in {seconds:.0f} s: {dict(codes)}; grown by MB {grown}")
+    assert {(code, path, text) for code, path, text in outcomes if code not in CANONICAL} == set()
+    assert not [
+        text for _, _, text in outcomes if any(word in text for word in ("Traceback", ".py", "/site-"))
+    ]
+    assert len([code for code in codes if codes[code] > DRAWN // 1_000]) >= 4
+    assert max(grown.values()) < GROWTH_MB
+    with house.ranker() as ranker, house.recommender() as recommender:
+        assert len(ranker.rank([picture(drawing(1), "a"), picture(drawing(2), "b")]).placements) == 2
+        assert recommender.get_status().space_id
+
+
+METHODS = [*methods()]
+
+
+def memory_mb(house: House) -> dict[str, float]:
+    """What each service has in memory."""
+    sizes = {}
+    for name in house.addresses:
+        status = Path(f"/proc/{house.supervisor.process_id(name)}/status").read_text()
+        sizes[name] = next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS")) / 1024
+    return sizes
+
+
+async def send_all(house: House, requests: list[Any], drawn: Drawing) -> list[tuple[str, str, str]]:
+    """The code, method and message of every request; now and then a good one, which must be answered."""
+    waiting, outcomes = iter(requests), []
+    channels = {name: grpc.aio.insecure_channel(address.grpc) for name, address in house.addresses.items()}
+    good = next(each for each in METHODS if each[1].name == "GetLimits" and "ranker" in each[0].full_name)
+
+    async def worker() -> None:
+        for number, (service, method) in enumerate(waiting):
+            channel = channels[service.full_name.split(".")[1]]
+            outcomes.append(await send(channel, service, method, drawn.request(method)))
+            if number % 8 == 0:
+                code, _, text = await send(channels["ranker"], *good, b"")
+                assert code == "OK", text
+
+    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+    for channel in channels.values():
+        await channel.close()
+    return outcomes
+
+
+async def send(channel: Any, service: Any, method: Any, data: bytes) -> tuple[str, str, str]:
+    """The code, method and message of a call with one message of these bytes."""
+    path = f"/{service.full_name}/{method.name}"
+    shape = "_".join("stream" if it else "unary" for it in (method.client_streaming, method.server_streaming))
+    stub = getattr(channel, shape)(path)
+    answer = stub(iter([data]) if method.client_streaming else data, timeout=30)
+    try:
+        if method.server_streaming:
+            async for _ in answer:
+                pass
+        else:
+            await answer
+    except grpc.aio.AioRpcError as error:
+        return error.code().name, path, error.details() or ""
+    return "OK", path, ""

@@ -49,6 +49,13 @@ def test_rollback_means_the_version_before_and_can_be_repeated(published: ModelS
         published.aliases.rollback("fashion-image", "production")
 
 
+def test_rollback_of_an_alias_that_was_never_set_names_it(published: ModelStore) -> None:
+    """Nothing is created by asking (M-3)."""
+    with pytest.raises(NotInStore, match="no alias fashion-image@never"):
+        published.aliases.rollback("fashion-image", "never")
+    assert published.aliases.names("fashion-image") == []
+
+
 def test_an_expectation_that_does_not_hold_changes_nothing(published: ModelStore) -> None:
     """`expect` names both versions when it fails; 0 expects an unset alias (M-7)."""
     published.aliases.move("fashion-image", "production", 1, DIGEST, expect=0)

@@ -41,3 +41,11 @@ def test_an_option_out_of_range_is_refused(options: dict[str, float], field: str
         wire.read_options(ranker_pb2.RankOptions(**options))
 
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("probability", [0.5, 1.0])
+def test_both_ends_of_a_probability_are_allowed(probability: float) -> None:
+    """Half never abstains, and one always does unless a comparison is certain."""
+    options = wire.read_options(ranker_pb2.RankOptions(min_probability=probability))
+
+    assert options.min_probability == probability
