@@ -7,13 +7,13 @@ bound is refused, and what is still on its way is thrown away as it comes.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from typing import Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from services.gateway.web.forms import Body, Form, too_large
 from services.gateway.web.problems import Problem
@@ -23,10 +23,12 @@ from services.runtime.limits import MIB, Limits
 JSON_TYPE: Final = "application/json"
 FORM_TYPE: Final = "multipart/form-data"
 SMALL_BYTES: Final = 64 << 10
-COPIES: Final = 3  # of a body at once: as it came, in a message, and as gRPC sends it
+COPIES: Final = 4  # of a body at once: as it came, in a message, and as gRPC sends it
 _FORM_FRAMING: Final = MIB
 _DISCARDED_BYTES: Final = 256 * MIB
 _DISCARDED_S: Final = 10.0
+
+Take = Callable[[bytes], object]  # of a piece of a body
 
 
 class UploadMemory:
@@ -99,45 +101,44 @@ class BodyReader:
         parts: names of the parts that may hold pictures and how many each; none for JSON alone.
         Raises Problem: 408, 413, 415, 429, or 400 for a form that is malformed.
         """
+        incoming = _Incoming(request)
         kind, options = parse_options_header(request.headers.get("content-type", ""))
         kind_name = kind.decode("latin-1").lower()
         if kind_name == FORM_TYPE and parts:
             form = Form(options.get(b"boundary", b""), parts, self._limits)
             most = self._limits.message_bytes + _FORM_FRAMING
-            async with self._receiving(request, most, form.feed):
-                yield form.finish()
+            with closing(form):
+                async with self._receiving(incoming, most, form.feed):
+                    yield form.finish()
         elif kind_name == JSON_TYPE:
             data = bytearray()
-            async with self._receiving(request, self._json_bytes, data.extend):
+            async with self._receiving(incoming, self._json_bytes, data.extend):
                 yield Body(json=bytes(data))
         else:
             accepted = f"{JSON_TYPE} or {FORM_TYPE}" if parts else JSON_TYPE
             error = InvalidArgument(f"the content type must be {accepted}", reason="UNSUPPORTED_MEDIA_TYPE")
-            raise await self._refusal(request, Problem(415, error))
+            raise await incoming.refusal(Problem(415, error))
 
     @asynccontextmanager
-    async def _receiving(self, request: Request, most: int, take: Any) -> AsyncIterator[None]:
-        length = request.headers.get("content-length", "")
+    async def _receiving(self, incoming: "_Incoming", most: int, take: Take) -> AsyncIterator[None]:
+        length = incoming.headers.get("content-length", "")
         expected = int(length) if length.isascii() and length.isdigit() else most
         if expected > most:
-            raise await self._refusal(
-                request, too_large(f"the body has {expected} bytes, the bound is {most}")
-            )
+            raise await incoming.refusal(too_large(f"the body has {expected} bytes, the bound is {most}"))
         if expected <= SMALL_BYTES:
-            await self._receive(request, most, take)
+            await self._receive(incoming, most, take)
             yield
             return
         async with self._memory.hold(COPIES * expected, self._patience_s):
-            await self._receive(request, most, take)
+            await self._receive(incoming, most, take)
             yield
 
-    async def _receive(self, request: Request, most: int, take: Any) -> None:
-        count = 0
+    async def _receive(self, incoming: "_Incoming", most: int, take: Take) -> None:
         try:
             async with asyncio.timeout(self._patience_s):
-                async for piece in request.stream():
-                    count += len(piece)
-                    if count > most:
+                while not incoming.has_ended:
+                    piece = await incoming.next()
+                    if incoming.count > most:
                         raise too_large(f"the body has more than {most} bytes")
                     take(piece)
         except TimeoutError:
@@ -145,28 +146,43 @@ class BodyReader:
                 f"the body did not arrive within {self._patience_s:g} s", reason="BODY_TIMEOUT"
             )
             raise Problem(408, error, closing=True) from None
-        except ClientDisconnect:
-            raise Problem.of(Cancelled("the caller went away")) from None
         except FormParserError:
             malformed = InvalidArgument("the form is malformed", reason="MALFORMED_FORM")
-            raise await self._refusal(request, Problem(400, malformed)) from None
+            raise await incoming.refusal(Problem(400, malformed)) from None
         except Problem as problem:
-            raise await self._refusal(request, problem) from None
+            raise await incoming.refusal(problem) from None
 
-    async def _refusal(self, request: Request, problem: Problem) -> Problem:
-        """The problem, once what was sent has been thrown away: most senders read no answer before."""
-        if request.headers.get("expect", "").lower() == "100-continue":
+
+class _Incoming:
+    """A body as it comes in. count: its bytes so far. has_ended: whether that is all of it."""
+
+    def __init__(self, request: Request) -> None:
+        self.headers = request.headers
+        self.count = 0
+        self.has_ended = False
+        self._receive = request.receive
+
+    async def next(self) -> bytes:
+        """The next piece. Raises Problem: if the caller went away."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.has_ended = True
+            raise Problem.of(Cancelled("the caller went away"))
+        piece: bytes = message.get("body", b"")
+        self.count += len(piece)
+        self.has_ended = not message.get("more_body", False)
+        return piece
+
+    async def refusal(self, problem: Problem) -> Problem:
+        """The problem, once what is sent has been thrown away: most senders read no answer before."""
+        if self.headers.get("expect", "").lower() == "100-continue" and not self.count:
             problem.closing = True  # such a sender waits for the answer
             return problem
-        count = 0
         try:
             async with asyncio.timeout(_DISCARDED_S):
-                while count < _DISCARDED_BYTES:
-                    message = await request.receive()
-                    count += len(message.get("body", b""))
-                    if not message.get("more_body"):
-                        return problem
+                while not self.has_ended and self.count < _DISCARDED_BYTES:
+                    await self.next()
         except TimeoutError:
-            pass  # the connection ends below
-        problem.closing = True
+            pass  # the connection ends with the answer
+        problem.closing = not self.has_ended
         return problem

@@ -69,6 +69,12 @@ class Form:
         """Take what came. Raises Problem, FormParserError."""
         self._parser.write(piece)
 
+    def close(self) -> None:
+        """Let go of everything, which would otherwise wait for a collection of cycles."""
+        self._parser.callbacks.clear()
+        self._body.pictures.clear()
+        self._data.clear()
+
     def finish(self) -> Body:
         """The whole form. Raises Problem: if it ended early."""
         if not self._ended:

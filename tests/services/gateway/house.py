@@ -1,4 +1,4 @@
-"""The gateway in front of the real services with the packaged models, all in this process, each on its own loop."""
+"""The gateway before the real services with the packaged models, in this process, each on its own loop."""
 
 import asyncio
 import io
@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import numpy as np
+from atelier.recommender.v1 import catalog_pb2
 from PIL import Image
 
 import defaults
-from atelier.recommender.v1 import catalog_pb2
 from services.client.recommender import RecommenderClient
 from services.embedder.__main__ import embedder_service
 from services.embedder.settings import EmbedderSettings
