@@ -143,10 +143,8 @@ audit: $(INSTALLED)  ## Look for known vulnerabilities in what is pinned for a c
 	done
 
 sbom: $(INSTALLED)  ## Write what the images hold as CycloneDX, in var/sbom
-	@mkdir -p var/sbom
 	@for lock in serve serve-gpu train; do \
-	  $(BIN)/pip-audit --require-hashes --disable-pip -r requirements/$$lock.txt \
-	    --format cyclonedx-json --output var/sbom/$$lock.json || exit 1; \
+	  $(BIN)/python -m tests.sbom requirements/$$lock.txt var/sbom/$$lock.json || exit 1; \
 	done
 
 crash: $(INSTALLED)  ## The kill -9 tests with their figures; KILLS=1000 for more

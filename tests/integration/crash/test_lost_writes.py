@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_store.store import Draft, ModelStore
 from tests.integration.crash.lossy_disk import LossyDisk
 from tests.services.recommender.conftest import until
 from tests.services.recommender.world import (
@@ -83,3 +84,53 @@ def test_the_double_forgets_what_was_not_synced(tmp_path: Path, monkeypatch: pyt
     left = {path.name: path.read_bytes() for path in (tmp_path / "left" / "folder").iterdir()}
     assert left == {"whole": b"synced", "content": b""}
     assert {path.name for path in lost} == {"name", "content"}
+
+
+def test_a_published_version_and_its_alias_survive_lost_unsynced_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once `publish` and `move` have returned, a power failure leaves both whole; what is half done of the
+    next version is not seen (M-1, M-3)."""
+    shelf = Shelf(tmp_path)
+    disk = LossyDisk(tmp_path, monkeypatch)
+    first = shelf.image("tower")
+    second = shelf.image("steeple")
+
+    def killed(*_: object) -> None:
+        disk.fail(tmp_path.with_name(f"{tmp_path.name}-left"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shelf.store.publish(
+            Draft(manifest=first.manifest.model_dump(exclude={"files"}), graph={}, golden={}, payload={}),
+            killed,
+        )
+
+    left = ModelStore.at(tmp_path.with_name(f"{tmp_path.name}-left") / "store")
+    assert left.numbers("fashion-image") == [first.number, second.number]
+    for version in (first, second):
+        left.verify(left.open("fashion-image", version.number))
+    assert left.resolve("fashion-image").digest == second.digest
+
+
+@pytest.mark.slow
+def test_a_saved_checkpoint_survives_lost_unsynced_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one that was saved is there and whole, also where it replaced another (A-14)."""
+    import torch
+
+    from trainer.loop.checkpoints import load_checkpoint, save_checkpoint
+
+    folder = tmp_path / "disk" / "run"
+    folder.mkdir(parents=True)
+    disk = LossyDisk(tmp_path / "disk", monkeypatch)
+    for epoch in (1, 2):
+        save_checkpoint(
+            folder / "last.pt", {"kind": "test", "epoch": epoch, "weights": torch.ones(100) * epoch}
+        )
+
+    disk.fail(tmp_path / "left")
+
+    body = load_checkpoint(tmp_path / "left" / "run" / "last.pt", "test")
+    assert (body["epoch"], torch.equal(body["weights"], torch.full((100,), 2.0))) == (2, True)
