@@ -4,6 +4,7 @@ Shapes: S series, N epochs, K points that are kept.
 """
 
 import logging
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -157,12 +158,15 @@ def recording(
     """Record a run in `folder` until the block ends; how it ends is recorded too.
 
     The caller holds the folder: two runs in it would wait for each other here. settings: by dotted name.
-    resumed: keep the time at which the run began.
+    resumed: keep the time at which the run began, and its pictures.
     Raises OSError: if a file cannot be written.
     """
     lock = lock_path(folder)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with locked(lock):
+        pictures = folder / RESULTS / PICTURE_FOLDER
+        if not resumed and pictures.is_dir():
+            shutil.rmtree(pictures)
         started = (_started(folder) if resumed else None) or datetime.now(UTC)
         recorder = RunRecorder(folder, kind, Hyperparameters(settings=dict(settings)), started)
         recorder.begin("preparing", 0)

@@ -104,10 +104,10 @@ def train_fashion(
         run.clear()
         board = TrainingBoard(recorder, config, split, standing_of)
         samples = take_samples(split.train, config)
-        if config.augmentation.views:
-            draw_samples(samples, space.out / SAMPLES)
         board.show_samples(samples)
         train, val = open_parts(config, split, image, space)
+        if config.augmentation.views:
+            draw_samples(samples, space.out / SAMPLES)
         training = EncoderTraining(
             config=config,
             train=train,

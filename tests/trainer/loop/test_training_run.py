@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dashboard.runs import RunCatalogue
 from trainer.configuration import TrainingSettings
 from trainer.errors import FolderInUse, InvalidCheckpoint, RunExists
 from trainer.loop.checkpoints import save_checkpoint
@@ -71,6 +73,23 @@ def test_results_go_before_their_checkpoints_change(tmp_path: Path):
     _run(tmp_path).clear()
 
     assert [path.name for path in tmp_path.iterdir()] == ["notes.md"]
+
+
+def test_what_a_run_shows_is_no_result(tmp_path: Path):
+    """A run that failed before its first checkpoint can be started again: its dashboard is replaced (D-1)."""
+    run = replace(_run(tmp_path), results=("results/*.json",))
+
+    with (
+        pytest.raises(ValueError, match="broken picture"),
+        run.claim(resume=False) as last,
+        run.record("fashion", last),
+    ):
+        raise ValueError("broken picture")
+    with run.claim(resume=False) as last, run.record("fashion", last):
+        run.clear()
+        assert RunCatalogue(tmp_path.parent).read(tmp_path.name).run.state == "running"
+
+    assert RunCatalogue(tmp_path.parent).read(tmp_path.name).run.state == "done"
 
 
 def test_events_of_a_replaced_run_are_gone(tmp_path: Path):
