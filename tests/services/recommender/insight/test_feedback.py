@@ -61,6 +61,24 @@ def test_sums_are_by_day_kind_item_and_lead(store):
     assert {each.count for each in store.days("fashion", TODAY - 9, TODAY)} == {1}
 
 
+def test_an_acknowledged_event_is_synced(tmp_path, monkeypatch):
+    """The connection that acknowledges waits for the disk at each commit (R-5)."""
+    opened = []
+    connect = sqlite3.connect
+
+    def remembering(*arguments, **options):
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", remembering)
+    store = FeedbackStore(tmp_path)
+
+    (connection,) = opened
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    store.close()
+
+
 def test_forgotten_identifiers_leave_their_sums(store):
     """After the retention an event's identifier is gone; the sums of its day stay."""
     store.record([("fashion", [event(1, day=TODAY - 91), event(2)])])

@@ -98,7 +98,9 @@ def test_a_recall_below_the_floor_raises_the_effort_of_its_group_alone(world, ca
     assert measured[ATTRIBUTES].recall >= 0.97
     assert measured[ATTRIBUTES].effort == raised
     assert world.efforts.of(*VECTORS) == Effort(200)
-    assert world.sampler.detail("fashion") == f"recall of attributes queries was below 0.97: ef is {raised.ef}"
+    assert (
+        world.sampler.detail("fashion") == f"recall of attributes queries was below 0.97: ef is {raised.ef}"
+    )
     (record,) = caplog.records
     assert (record.query_kind, record.ef) == ("attributes", raised.ef)
     assert not any(isinstance(value, np.ndarray) for value in vars(record).values())
