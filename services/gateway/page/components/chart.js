@@ -56,7 +56,7 @@ function appearance(series, xLabel, isTime, leastSpan) {
     hooks: { setCursor: [markHover] },
     cursor: { points: { size: 6 }, drag: { x: true, y: false } },
     scales: { x: leastSpan ? { time: isTime, range } : { time: isTime } },
-    axes: [isTime ? { ...axis, space: 80, values: (_, splits, __, ___, step) => splits.map((at) => tick(at, step)) } : axis, { ...axis, size: 50, values: (_, splits) => splits.map((each) => (each === null ? '' : compact(each))) }],
+    axes: [isTime ? { ...axis, space: 80, values: (_, splits, __, ___, step) => splits.map((at) => tick(at, step)) } : axis, { ...axis, size: 58, values: (_, splits) => splits.map((each) => (each === null ? '' : compact(each))) }],
     series: [{ label: xLabel, value: (_, value) => (value === null ? '–' : label(value)) }, ...series.map(curve)],
   };
 }

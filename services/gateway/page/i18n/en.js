@@ -328,7 +328,7 @@ export default {
   'trends.bestsellers': 'Bestsellers',
   'trends.field': 'Field',
   'trends.lead': 'What the bestsellers have in common, and how far the recommended and all new products share it.',
-  'trends.new': 'All new products',
+  'trends.new': 'New products',
   'trends.no_time': 'No trend yet',
   'trends.no_time_hint': 'Trends grow out of likes, clicks and purchases, and of what is released.',
   'trends.results': 'Recommended',

@@ -328,7 +328,7 @@ export default {
   'trends.bestsellers': '베스트셀러',
   'trends.field': '속성',
   'trends.lead': '베스트셀러의 공통점과, 추천 상품·전체 신상품이 이를 얼마나 함께하는지 봅니다.',
-  'trends.new': '전체 신상품',
+  'trends.new': '신상품',
   'trends.no_time': '아직 추세가 없습니다',
   'trends.no_time_hint': '좋아요, 클릭, 구매와 출시가 쌓이면 추세가 됩니다.',
   'trends.results': '추천 상품',

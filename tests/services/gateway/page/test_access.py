@@ -70,7 +70,7 @@ def test_it_works_by_keyboard_and_keeps_its_settings(visit: Visit) -> None:
 def test_a_token_is_asked_for_where_the_gateway_wants_one(
     shop: Shop, browser: Browser, tmp_path: Path
 ) -> None:
-    """Without a token the page asks, after a wrong one again; then pictures load with the right one (S-11)."""
+    """The page asks for a token, after a wrong one again; with the right one pictures load too (S-11)."""
     with guarded_gateway(shop, tmp_path) as (url, secret), visiting(browser, url) as visit:
         visit.expects_refusals = True
         visit.open("catalog")
