@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from atelier.recommender.v1 import catalog_pb2
 
+from cli.default_models import publish_missing
 from services.messages.contents import write_record
-from tests.integration.conftest import House, drawing
+from tests.integration.conftest import House, drawing, running_house
 from trainer.synthetic.artworks import write_artworks
 
 pytestmark = pytest.mark.slow
@@ -30,11 +31,28 @@ def test_the_notebook_is_committed_without_outputs() -> None:
 
 
 def test_the_notebook_ranks_and_recommends(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the samples that `make up` draws every cell runs; places and items are printed. (R-2, R-3)"""
-    for name in ("ranker", "recommender"):
-        monkeypatch.setenv(f"ATELIER_{name.upper()}_ADDRESS", house.addresses[name].grpc)
+    """With the packaged models and pictures like those of `make up` every cell runs and prints. (R-2, R-3)"""
+    (tmp_path / "models").mkdir()
+    publish_missing(tmp_path / "models", lambda _line: None)
+    with running_house(tmp_path / "models", tmp_path) as house:
+        for name in ("ranker", "recommender"):
+            monkeypatch.setenv(f"ATELIER_{name.upper()}_ADDRESS", house.addresses[name].grpc)
+        _fill(house, tmp_path)
+        monkeypatch.chdir(tmp_path)
+        capsys.readouterr()
+        printed = _run(capsys)
+
+    assert [line.split()[0] for line in printed[1][:4]] == ["1", "2", "3", "4"]
+    assert "with probability" in printed[2][0]
+    assert [len(lines) for lines in printed[3:6]] == [5, 5, 5]
+    assert printed[6][0].endswith("bestsellers")
+    assert printed[7] == ["5 of 5 were new"]
+
+
+def _fill(house: House, tmp_path: Path) -> None:
+    """Pictures to rank, and a catalog of garments."""
     write_artworks(tmp_path / "var" / "samples" / "graded", 4)
     garments = tmp_path / "var" / "samples" / "garments"
     garments.mkdir()
@@ -47,17 +65,14 @@ def test_the_notebook_ranks_and_recommends(
             catalog_pb2.UpsertItem(item_id=name, image=content, attributes=record)
             for name, content in pictures.items()
         )
-    monkeypatch.chdir(tmp_path)
 
+
+def _run(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """The lines that each cell of code prints, run one after the other."""
     namespace: dict[str, Any] = {}
     printed = []
     for cell in cells():
         if cell["cell_type"] == "code":
             exec(compile("".join(cell["source"]), f"{NOTEBOOK.name} {cell['id']}", "exec"), namespace)
             printed.append(capsys.readouterr().out.splitlines())
-
-    assert [line.split()[0] for line in printed[1][:8]] == [str(place) for place in range(1, 9)]
-    assert "with probability" in printed[2][0]
-    assert [len(lines) for lines in printed[3:6]] == [5, 5, 5]
-    assert printed[6][0].endswith("bestsellers")
-    assert printed[7] == ["5 of 5 were new"]
+    return printed
