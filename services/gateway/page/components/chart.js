@@ -49,7 +49,11 @@ export function Chart({ title, x, xLabel, series, isTime = false, leastSpan = 0,
 }
 
 function appearance(series, xLabel, isTime, leastSpan) {
-  const range = (_, min, max) => (min === null ? [0, 1] : [Math.min(min, max - leastSpan), max]);
+  const range = (plot, min, max) => {
+    const [x] = plot.data;
+    const end = x.length === 1 ? x[0] : max; // of a lone point uPlot makes an axis of years
+    return min === null ? [0, 1] : [Math.min(min, end - leastSpan), end];
+  };
   const axis = { stroke: variable('--muted'), grid: { stroke: variable('--line'), width: 1 }, ticks: { stroke: variable('--line'), width: 1 }, font: '12px Inter, system-ui, sans-serif' };
   const label = isTime ? instant : compact;
   return {

@@ -11,12 +11,13 @@ const KEPT = 300;
 const SHOWN_S = 60;
 const SHOWN_ROUTES = 8;
 
-// What the page itself asks all the time, and its files.
-const OWN = ['GET /api/services', 'GET /api/latency', 'GET /api/models', 'GET /api/index', 'GET /api/kpis'];
+// What the page itself asks all the time, and what takes a model.
+const OWN = /^GET \/api\/(services|latency|models|index|kpis)/;
+const ANSWERS = /^POST \/api\/(recommend|rank|search|compare|embed)/;
 
 /** Routes that people and shops call, the busiest first. */
 const callsOf = (data) =>
-  (data.routes || []).filter(({ route }) => route.includes(' /api/') && !OWN.includes(route)).sort((a, b) => b.count - a.count);
+  (data.routes || []).filter(({ route }) => route.includes(' /api/') && !OWN.test(route)).sort((a, b) => b.count - a.count);
 
 /** Latency as it is now: the curve of the busiest route, which grows, and all routes. */
 export function LatencyPanel() {
@@ -30,13 +31,13 @@ export function LatencyPanel() {
   <//>`;
 }
 
-/** A sample an answer, of the route that was the busiest at first. */
+/** A sample an answer, of the busiest route that takes a model, as it was at first. */
 function useSamples(data) {
   const [samples, setSamples] = useState([]);
   const route = useRef('');
   useEffect(() => {
     if (!data) return;
-    route.current ||= callsOf(data)[0]?.route || '';
+    route.current ||= (callsOf(data).find((each) => ANSWERS.test(each.route)) || callsOf(data)[0])?.route || '';
     const figures = data.routes.find((each) => each.route === route.current);
     if (figures) setSamples((list) => [...list.slice(1 - KEPT), { at: Date.now() / 1000, ...figures }]);
   }, [data]);
