@@ -5,7 +5,9 @@ processor while it holds that lock. So graphs are built and written by a child w
 `python -m vector_index.building DIRECTORY ROWS DIMENSION M EF_CONSTRUCTION`.
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +26,7 @@ LARGE_BYTES: Final = 1 << 20
 _LABELS, _ROWS = "labels", "rows"
 _SEED: Final = 42
 _NICE: Final = 10
+_PR_SET_PDEATHSIG: Final = 1
 # Rows are normalised once, by us; hnswlib's own "cosine" would do it again and change the last bits.
 _SPACE: Final = "ip"
 # Gathered at once, with the interpreter's lock held.
@@ -134,7 +137,14 @@ def _build_in_child(
         raise OSError(0, f"the child that builds a graph ended with {child.returncode}")
 
 
+def die_with_parent() -> None:
+    """Let the system kill this process when its parent ends, so that no graph is built for nobody."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    die_with_parent()
     os.nice(_NICE)
     _count, _dimension, _m, _ef_construction = map(int, sys.argv[2:])
     _settings = GraphSettings(M=_m, ef_construction=_ef_construction)

@@ -1,6 +1,8 @@
 """Segments on disk: what is read back, what is refused, what a crash leaves."""
 
 import json
+import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -357,3 +359,28 @@ def test_kill_while_keeping_leaves_whole_files_or_none(path, delay_ms, caplog):
 
     assert caplog.records == []
     assert all(len(segment) == 200 for segment in loaded)
+
+
+def test_a_child_that_builds_ends_with_its_parent():
+    """A process that is killed leaves no child that builds on for minutes."""
+    child = (
+        "import signal; from vector_index.building import die_with_parent as d; d(); print(); signal.pause()"
+    )
+    parent = (
+        "import subprocess, sys\n"
+        f"with subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE) as child:\n"
+        "    child.stdout.readline()\n"
+        "    print(child.pid, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        pid = int(process.stdout.readline())
+        child_ends = os.pidfd_open(pid)
+        process.kill()
+
+        ended, _, _ = select.select([child_ends], [], [], 30)
+
+    os.close(child_ends)
+    assert ended
