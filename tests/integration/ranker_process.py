@@ -47,6 +47,9 @@ class RankerProcess:
             "ATELIER_EMBEDDER_ADDRESS": embedder_address,
             "ATELIER_READY_FILE": str(self._ready),
             "ATELIER_POLL_S": "0.05",
+            "ATELIER_RANKER_RECENT_BYTES": str(
+                1 << 20
+            ),  # full within seconds, so that nothing grows by rights
             "OMP_NUM_THREADS": "1",
         }
 

@@ -22,7 +22,7 @@ def test_saved_is_loaded(tmp_path: Path):
     assert [p.name for p in path.parent.iterdir()] == ["best.pt"]
 
 
-@pytest.mark.parametrize("bits", [0x55, 0x10, 0x01])
+@pytest.mark.parametrize("bits", [0x55, 0x10])
 def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path, bits: int):
     """Every byte in turn: the file is refused, or what it holds is read as it was written (A-14)."""
     path, weights = tmp_path / "last.pt", torch.arange(32.0)
