@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dashboard.recorder import recording
 from model_store.store import Version
 from trainer.configuration import change_settings
 from trainer.errors import Diverged, InvalidConfig
 from trainer.fashion.config import FashionConfig
 from trainer.fashion.data.prepared_data import GarmentRecord, data_version
 from trainer.fashion.studies.trial_training import TrialData, deciding_settings, open_trial_data, train_trial
+from trainer.fashion.studies.tuning_board import StudyBoard
 from trainer.fashion.studies.tuning_optuna import STUDY_FILE, OptunaSearcher, open_searcher
 from trainer.fashion.studies.tuning_plan import (
     PHASES,
@@ -25,6 +27,7 @@ from trainer.fashion.studies.tuning_plan import (
     finished,
 )
 from trainer.fashion.studies.tuning_results import (
+    RESULTS_FILE,
     Findings,
     PhaseFindings,
     Sweep,
@@ -33,6 +36,7 @@ from trainer.fashion.studies.tuning_results import (
     write_summary,
     write_sweeps,
 )
+from trainer.loop.board import dotted
 from trainer.loop.run_folder import claimed
 from trainer.loop.tracking import Tracker, tracking
 from trainer.workspace import Workspace
@@ -132,9 +136,15 @@ def tune_fashion(
         identity = study_identity(config, garments, image, tuning.figure)
         with open_searcher(space.out / STUDY_FILE, config.training.seed, identity) as searcher:
             data = open_trial_data(config, garments, image, space)
-            with tracking(config.training, space.out, settings, run_id) as tracker:
+            shown = dotted({name: body for name, body in settings.items() if name != "attributes"})
+            resumed = (space.out / RESULTS_FILE).exists()
+            with (
+                recording(space.out, "fashion_tuning", shown, resumed=resumed) as recorder,
+                tracking(config.training, space.out, settings, run_id) as tracker,
+            ):
+                board = StudyBoard(recorder, shown, sum(phase.target for phase in tuning.phases))
                 return _Study(
-                    config=config, data=data, tuning=tuning, searcher=searcher, tracker=tracker
+                    config=config, data=data, tuning=tuning, searcher=searcher, tracker=tracker, board=board
                 ).run()
 
 
@@ -171,6 +181,7 @@ class _Study:
     tuning: Tuning
     searcher: OptunaSearcher
     tracker: Tracker
+    board: StudyBoard
     started: float = field(default_factory=time.monotonic)
 
     def run(self) -> dict[str, Any]:
@@ -202,7 +213,9 @@ class _Study:
         self.tracker.log(figures | tried, step)
 
     def _write(self) -> dict[str, Any]:
-        return write_results(self.data.space.out, self._findings())
+        findings = self._findings()
+        self.board.show(findings)
+        return write_results(self.data.space.out, findings)
 
     def _findings(self) -> Findings:
         return Findings(

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from dashboard.runs import RunCatalogue
 from trainer.configuration import change_settings
 from trainer.errors import FolderInUse, InvalidConfig, InvalidStudy
 from trainer.fashion.config import read_fashion_config
@@ -54,6 +55,10 @@ def test_each_phase_starts_from_the_best_so_far(gallery, fashion_config, garment
     assert body["best"]["value"] == third["best_so_far"]["value"] == max(values)
     assert json.loads((space.out / "tuning_results.json").read_text()) == body
     assert {"created_at", "schema_version"} <= body.keys()
+    shown = RunCatalogue(space.out.parent).read(space.out.name)
+    assert (shown.run.kind, shown.run.state, shown.run.epoch) == ("fashion_tuning", "done", 6)
+    assert [trial.value for trial in shown.hyperparams.tuning.trials] == values
+    assert shown.hyperparams.tuning.best.value == shown.loss_curve.series["best_value"][-1] == max(values)
     assert "## Phase 3" in (space.out / "tuning_results.md").read_text()
     with Image.open(space.out / "tuning.png") as chart:
         assert chart.info["Creation Time"]
