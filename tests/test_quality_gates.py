@@ -58,4 +58,4 @@ def test_dependencies_are_locked_with_hashes(lock: str) -> None:
     assert pins
     assert all("--hash=sha256:" in pin for pin in pins)
     assert "://" not in text
-    assert "pip-audit --require-hashes" in recipe("audit")
+    assert "pip-audit --strict --require-hashes" in recipe("audit")

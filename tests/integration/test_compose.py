@@ -56,8 +56,10 @@ def house(engine: Engine) -> Iterator[Composition]:
         check=True,
     ).stdout
     print(f"\nserve: {int(size) / 1e6:.0f} MB, built in {seconds:.0f} s")
+    started = time.monotonic()
     with composed(engine, IMAGE) as composition:
-        print(f"healthy {composition.await_healthy():.0f} s after up, models published on the way")
+        composition.await_healthy()
+        print(f"healthy {time.monotonic() - started:.0f} s after up, models published on the way")
         yield composition
 
 
