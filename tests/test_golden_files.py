@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference import vector_cache
+from inference import vector_file
 from inference.vector_cache import VectorCache
 from model_store import manifest as manifests
 from model_store.errors import UnsupportedSchema
@@ -82,7 +82,7 @@ def test_a_cache(copied: Path) -> None:
     cache = VectorCache.open(copied, 1 << 20, RUNTIME)
     found = cache.get_many(wanted)
     cache.close()
-    if copied.name.endswith(str(vector_cache.SCHEMA)) or found:
+    if copied.name.endswith(str(vector_file.SCHEMA)) or found:
         assert found.keys() == wanted.keys()
         assert all(np.array_equal(found[key], wanted[key]) for key in wanted)
 

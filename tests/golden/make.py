@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference import vector_cache
+from inference import vector_file
 from inference.vector_cache import VectorCache
 from model_store import manifest as manifests
 from model_store.store import Draft, ModelStore
@@ -49,7 +49,7 @@ def main() -> None:
         with next_schema():
             _keep(_next_store(work / "next"), "next-store-2")
         _keep(_catalog(work), f"catalogue-{_revision(work / 'catalogue' / database.FILE)}")
-        _keep(_cache(work), f"cache-{vector_cache.SCHEMA}")
+        _keep(_cache(work), f"cache-{vector_file.SCHEMA}")
         _keep(_index(work), f"index-{segments.SCHEMA_VERSION}")
         path = work / "checkpoint" / "head.pt"
         save_checkpoint(path, {"kind": "golden", "weights": {"w": torch.arange(3)}, "epoch": 4})

@@ -79,13 +79,13 @@ def test_another_runtime_is_another_cache(tmp_path: Path) -> None:
 def test_a_later_vector_replaces_an_earlier_one(cache: VectorCache) -> None:
     """A key holds one vector, and the byte count does not drift."""
     cache.put_many(vectors(1))
-    before = cache._bytes
+    before = cache._file.byte_count
     new = {"key-0": np.ones(16, np.float32)}
 
     cache.put_many(new)
 
     assert same(cache.get_many(new), new)
-    assert cache._bytes == before
+    assert cache._file.byte_count == before
 
 
 def test_vectors_that_are_not_finite_are_never_kept(cache: VectorCache) -> None:
@@ -96,8 +96,8 @@ def test_vectors_that_are_not_finite_are_never_kept(cache: VectorCache) -> None:
     cache.put_many({**bad, **good})
 
     assert same(cache.get_many([*bad, *good]), good)
-    assert cache._connection is not None
-    assert cache._connection.execute("SELECT count(*) FROM entry").fetchone() == (1,)
+    assert cache._file.connection is not None
+    assert cache._file.connection.execute("SELECT count(*) FROM entry").fetchone() == (1,)
 
 
 def test_the_unused_for_longest_are_dropped_at_the_bound(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_unused_for_longest_are_dropped_at_the_bound(tmp_path: Path) -> None
     assert {"key-0", "key-1", "key-20"} <= held.keys()
     assert {"key-2", "key-3"}.isdisjoint(held)
     assert len(held) == 18
-    assert cache._bytes == 18 * entry
+    assert cache._file.byte_count == 18 * entry
     cache.close()
 
 
@@ -201,13 +201,13 @@ def test_a_damaged_entry_is_dropped_and_made_again(cache: VectorCache) -> None:
     """An entry whose checksum does not hold is a miss, is removed, and may be put anew."""
     put = vectors(3)
     cache.put_many(put)
-    assert cache._connection is not None
-    cache._connection.execute("UPDATE entry SET vector = zeroblob(64) WHERE rowid = 2")
+    assert cache._file.connection is not None
+    cache._file.connection.execute("UPDATE entry SET vector = zeroblob(64) WHERE rowid = 2")
 
     found = cache.get_many(put)
 
     assert len(found) == 2
-    assert cache._connection.execute("SELECT count(*) FROM entry").fetchone() == (2,)
+    assert cache._file.connection.execute("SELECT count(*) FROM entry").fetchone() == (2,)
     cache.put_many(put)
     assert same(cache.get_many(put), put)
 
@@ -290,17 +290,38 @@ def test_a_full_disk_is_a_miss_not_an_error(cache: VectorCache, caplog: pytest.L
     """When SQLite cannot write, what is held is still read and the failure is logged."""
     put = vectors(3)
     cache.put_many(put)
-    assert cache._connection is not None
-    (pages,) = cache._connection.execute("PRAGMA page_count").fetchone()
-    cache._connection.execute(f"PRAGMA max_page_count = {pages}")
+    assert cache._file.connection is not None
+    (pages,) = cache._file.connection.execute("PRAGMA page_count").fetchone()
+    cache._file.connection.execute(f"PRAGMA max_page_count = {pages}")
 
     cache.put_many(vectors(400, 512, start=10))
 
     assert same(cache.get_many(put), put)
     assert "vector cache failed" in caplog.text
-    cache._connection.execute("PRAGMA max_page_count = 100000")
+    cache._file.connection.execute("PRAGMA max_page_count = 100000")
     cache.put_many(vectors(1, start=10))
     assert len(cache.get_many(["key-10"])) == 1
+
+
+def test_a_disk_that_stays_full_is_logged_once_and_its_recovery_too(
+    cache: VectorCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service that computes on while its disk is full does not fill its log with that (S-8)."""
+    caplog.set_level("INFO")
+    cache.put_many(vectors(3))
+    assert cache._file.connection is not None
+    (pages,) = cache._file.connection.execute("PRAGMA page_count").fetchone()
+    cache._file.connection.execute(f"PRAGMA max_page_count = {pages}")
+    for start in range(10, 4_010, 400):
+        cache.put_many(vectors(400, 512, start=start))
+    cache._file.connection.execute("PRAGMA max_page_count = 100000")
+    cache.put_many(vectors(1, start=10))
+    cache.put_many(vectors(1, start=11))
+
+    assert [record.message for record in caplog.records] == [
+        "vector cache failed",
+        "vector cache can be written again",
+    ]
 
 
 def test_a_closed_cache_answers_nothing(tmp_path: Path) -> None:
