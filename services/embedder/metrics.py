@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 from services.embedder.loaded_space import LoadedSpace
 from services.embedder.models import LoadedModels
 from services.embedder.scheduling.admission import Admission
-from services.embedder.scheduling.engine import Engine, RunReport
+from services.embedder.scheduling.engine import Engine
+from services.embedder.scheduling.reports import RunReport
 from services.embedder.scheduling.schedule import Priority
 
 _DIGEST: Final = 12  # letters of it, enough to tell two versions apart

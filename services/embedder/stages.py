@@ -15,7 +15,8 @@ from services.embedder.errors import EmbedderError
 from services.embedder.known_vectors import Vector
 from services.embedder.loaded_space import Content, Decoding, LoadedSpace
 from services.embedder.scheduling.accepted_work import Load, Reservation
-from services.embedder.scheduling.engine import Engine, Run, RunReport
+from services.embedder.scheduling.engine import Engine, Run
+from services.embedder.scheduling.reports import RunReport
 from services.embedder.scheduling.schedule import Request, Task, TaskOutcome
 from services.messages.replies import StageTimes
 

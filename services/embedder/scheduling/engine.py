@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from services.embedder.errors import Abandoned, Expired
 from services.embedder.scheduling.batch_budget import BatchBudgets
+from services.embedder.scheduling.reports import Failing, RunReport, Stuck
 from services.embedder.scheduling.schedule import NextBatch, Priority, Schedule, Task, TaskOutcome
 from services.embedder.scheduling.speed import Speed
 
@@ -32,42 +33,11 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunReport:
-    """What one batch took, for metrics."""
-
-    engine: str
-    priority: Priority
-    count: int
-    cost: int
-    waited_s: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stuck:
-    """A run that has taken far longer than it should."""
-
-    engine: str
-    count: int
-    seconds: float
-    allowed_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
     started_at: float
     expected_s: float | None
     count: int
     large_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failing:
-    """Runs that failed one after the other, of whatever lane, and what the last of them raised."""
-
-    engine: str
-    count: int
-    error: Exception
 
 
 class Engine:
