@@ -22,8 +22,11 @@ _FEW_EXCLUDED: Final = 64
 # the interpreter's lock.
 _CANDIDATE_ROWS: Final = 75
 _BRIEF_ROWS: Final = 12_000
-# That a search of several queries takes.
-THREADS: Final = len(os.sched_getaffinity(0))
+# That a search of several queries takes: one a core, unless there are many.
+_MOST_THREADS: Final = 8
+THREADS: Final = min(
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_THREADS
+)
 # Below it the mean of unit rows is what rounding left.
 _LEAST_CENTRE: Final = 1e-6
 

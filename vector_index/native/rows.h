@@ -103,7 +103,9 @@ class Pages {
     size = (std::max<uint64_t>(size, 1) + kPage - 1) / kPage * kPage;
     bytes_.reset(static_cast<uint8_t*>(std::aligned_alloc(kPage, size)));
     if (!bytes_) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
     if (size >= kHugePage) madvise(bytes_.get(), size, MADV_HUGEPAGE);
+#endif
   }
   uint8_t* get() const { return bytes_.get(); }
 
