@@ -13,7 +13,7 @@ from services.gateway.api import bestsellers, insight, items, models, rank, reco
 from services.gateway.api.requests import path
 from services.gateway.document import openapi_document
 from services.gateway.gateway import Gateway
-from services.gateway.web.problems import Problem
+from services.gateway.web.problems import HttpProblem
 from services.gateway.web.replies import encode
 from services.gateway.web.ring import Ring, problem_response
 from services.runtime.context import present_call
@@ -52,7 +52,7 @@ def routed_app() -> FastAPI:
 
     app.add_route("/openapi.json", get_document)
     app.add_exception_handler(ServiceError, _answer_problem)
-    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(HttpProblem, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_problem)
     app.add_exception_handler(HTTPException, _answer_problem)
     return app
@@ -63,24 +63,24 @@ async def _answer_problem(_request: Request, error: Exception) -> Response:
     return problem_response(_problem(error), call.request_id if call else "")
 
 
-def _problem(error: Exception) -> Problem:
+def _problem(error: Exception) -> HttpProblem:
     match error:
-        case Problem():
+        case HttpProblem():
             return error
         case ServiceError():
-            return Problem.of(error)
+            return HttpProblem.of(error)
         case RequestValidationError():
             return _wrong_parameters(error)
         case HTTPException(status_code=404):
-            return Problem.of(NotFound("there is no such route", reason="NO_ROUTE"))
+            return HttpProblem.of(NotFound("there is no such route", reason="NO_ROUTE"))
         case HTTPException(status_code=405):
-            return Problem(405, Unimplemented("the route takes other methods", reason="NO_METHOD"))
+            return HttpProblem(405, Unimplemented("the route takes other methods", reason="NO_METHOD"))
         case _:
             raise error
 
 
-def _wrong_parameters(error: RequestValidationError) -> Problem:
+def _wrong_parameters(error: RequestValidationError) -> HttpProblem:
     """Parameters of the path and the query that are missing, of a wrong type or out of range."""
     faults = [(path(tuple(fault["loc"][1:])), str(fault["msg"])[:300]) for fault in error.errors()]
     text = f"{faults[0][0]}: {faults[0][1]}"
-    return Problem(400, InvalidArgument(text, reason="INVALID_REQUEST"), faults)
+    return HttpProblem(400, InvalidArgument(text, reason="INVALID_REQUEST"), faults)

@@ -15,7 +15,7 @@ from dashboard.runs import RunCatalogue
 from services.client.relay import RelayedService
 from services.gateway.model_shelf import ModelShelf
 from services.gateway.settings import GatewaySettings
-from services.gateway.thumbnails import Thumbnails
+from services.gateway.thumbnails import ThumbnailCache
 from services.gateway.web.bodies import BodyReader, UploadMemory
 from services.gateway.web.route_figures import RouteFigures
 from services.runtime.authorization import Authorization, open_authorization
@@ -35,7 +35,7 @@ class Gateway:
     bodies: BodyReader
     models: ModelShelf
     runs: RunCatalogue
-    thumbnails: Thumbnails
+    thumbnails: ThumbnailCache
     figures: RouteFigures
     authorization: Authorization | None
     reading: ThreadPoolExecutor
@@ -65,7 +65,7 @@ class Gateway:
             stack.push_async_callback(services[name].close)
         memory = UploadMemory(settings.gateway_upload_bytes)
         figures = RouteFigures(registry, memory)
-        thumbnails = Thumbnails(settings.limits, settings.gateway_thumbnail_bytes)
+        thumbnails = ThumbnailCache(settings.limits, settings.gateway_thumbnail_bytes)
         stack.callback(thumbnails.close)
         return cls(
             settings=settings,

@@ -18,7 +18,7 @@ _QUALITY: Final = 80
 Key = tuple[str, int, str]
 
 
-class Thumbnails:
+class ThumbnailCache:
     """Makes and keeps thumbnails. byte_count: of those that are kept; 0 keeps none."""
 
     def __init__(self, limits: Limits, byte_count: int) -> None:

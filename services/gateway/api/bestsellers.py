@@ -23,7 +23,7 @@ from services.gateway.api.requests import (
 )
 from services.gateway.api.routing import Named, answer, gateway_of, route
 from services.gateway.gateway import Gateway
-from services.gateway.web.forms import Picture
+from services.gateway.web.forms import Upload
 from services.gateway.web.replies import reference, write
 from services.runtime.authorization import Scope
 from services.runtime.errors import ServiceError
@@ -112,7 +112,7 @@ async def _item(gateway: Gateway, collection: str, item_id: str) -> resources_pb
 
 
 def _bestsellers_message(
-    body: BestsellersBody, pictures: Sequence[Picture]
+    body: BestsellersBody, pictures: Sequence[Upload]
 ) -> recommender_pb2.RecommendFromBestsellersRequest:
     after = body.released_after
     if body.new_days is not None:
@@ -129,8 +129,8 @@ def _bestsellers_message(
     )
 
 
-def _source(body: BestsellersBody, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """What sells best, as the one field of its kind. Raises Problem: for two kinds at once."""
+def _source(body: BestsellersBody, pictures: Sequence[Upload]) -> dict[str, Any]:
+    """What sells best, as the one field of its kind. Raises HttpProblem: for two kinds at once."""
     if pictures:
         if body.item_ids is not None or body.sales is not None or body.use_proxy:
             raise invalid("pictures exclude item_ids, sales and use_proxy", "images")

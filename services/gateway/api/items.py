@@ -33,7 +33,7 @@ from services.gateway.api.routing import (
 )
 from services.gateway.gateway import Gateway
 from services.gateway.thumbnails import SIZES
-from services.gateway.web.forms import Picture
+from services.gateway.web.forms import Upload
 from services.gateway.web.replies import write
 from services.runtime.authorization import Scope
 from services.runtime.errors import InvalidArgument, NotFound, from_status
@@ -289,7 +289,7 @@ async def _changed(
     )
 
 
-def _new_items(body: UpsertBody, pictures: list[Picture]) -> list[catalog_pb2.UpsertItem]:
+def _new_items(body: UpsertBody, pictures: list[Upload]) -> list[catalog_pb2.UpsertItem]:
     wanted = sum(item.vector is None for item in body.items)
     if wanted != len(pictures):
         raise invalid(

@@ -15,7 +15,7 @@ from services.client.embedder import NOT_LOADED, attributes_input, image_input
 from services.gateway.api.requests import Name, Record, Strict, invalid, read
 from services.gateway.api.routing import Named, answer, gateway_of, route
 from services.gateway.gateway import Gateway
-from services.gateway.web.forms import Picture
+from services.gateway.web.forms import Upload
 from services.gateway.web.replies import reference, write
 from services.runtime.authorization import Scope
 from services.runtime.errors import FailedPrecondition
@@ -197,7 +197,7 @@ async def _embedded(gateway: Gateway, message: embedder_pb2.EmbedRequest) -> emb
     return reply
 
 
-def _embed_message(body: EmbedBody, pictures: Sequence[Picture]) -> embedder_pb2.EmbedRequest:
+def _embed_message(body: EmbedBody, pictures: Sequence[Upload]) -> embedder_pb2.EmbedRequest:
     inputs = [
         image_input(picture.data, name)
         for name, picture in zip(unique_names(pictures), pictures, strict=True)
@@ -214,7 +214,7 @@ def _embed_message(body: EmbedBody, pictures: Sequence[Picture]) -> embedder_pb2
     return embedder_pb2.EmbedRequest(model=model, inputs=inputs, no_store=True)
 
 
-def unique_names(pictures: Sequence[Picture]) -> list[str]:
+def unique_names(pictures: Sequence[Upload]) -> list[str]:
     """A name a picture, in order: that of its file, numbered where several have it; `picture` without one."""
     taken = {picture.name for picture in pictures}
     seen: Counter[str] = Counter()

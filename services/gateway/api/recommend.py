@@ -12,7 +12,7 @@ from services.gateway.api.requests import (
     Example,
     Moment,
     Name,
-    Query,
+    QueryBody,
     Record,
     Revision,
     Searched,
@@ -25,7 +25,7 @@ from services.gateway.api.requests import (
 )
 from services.gateway.api.routing import answer, gateway_of, route
 from services.gateway.gateway import Gateway
-from services.gateway.web.forms import Picture
+from services.gateway.web.forms import Upload
 from services.gateway.web.replies import write
 from services.runtime.authorization import Scope
 
@@ -37,7 +37,7 @@ _EXAMPLE_PARTS: Final = {"image": 1, "positive": _MOST_PICTURES, "negative": _MO
 class RecommendBody(Searched):
     """A search by a query, by examples, or by both."""
 
-    query: Query | None = None
+    query: QueryBody | None = None
     positive: Annotated[tuple[Example, ...], Field(max_length=128)] = ()
     negative: Annotated[tuple[Example, ...], Field(max_length=128)] = ()
     exclude_item_ids: Annotated[tuple[Name, ...], Field(max_length=10_000)] = ()
@@ -177,11 +177,11 @@ async def _records_near(gateway: Gateway, body: SearchBody) -> recommender_pb2.F
     )
 
 
-def _examples(pictures: Sequence[Picture]) -> list[resources_pb2.Example]:
+def _examples(pictures: Sequence[Upload]) -> list[resources_pb2.Example]:
     return [resources_pb2.Example(image=picture.data) for picture in pictures]
 
 
-def query_fields(query: Query | None) -> dict[str, Any]:
+def query_fields(query: QueryBody | None) -> dict[str, Any]:
     """The query as fields of a `RecommendRequest`."""
     if query is None:
         return {}

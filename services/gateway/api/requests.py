@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.client.recommender import FASHION
-from services.gateway.web.problems import Problem
+from services.gateway.web.problems import HttpProblem
 from services.messages.contents import write_record
 from services.runtime.errors import InvalidArgument
 
@@ -42,24 +42,24 @@ RequestT = TypeVar("RequestT", bound=Strict)
 
 
 def read(kind: type[RequestT], data: bytes) -> RequestT:
-    """The request in a JSON text. Raises Problem: 400, naming every member that is wrong."""
+    """The request in a JSON text. Raises HttpProblem: 400, naming every member that is wrong."""
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
         raise _invalid(error) from None
 
 
-def _invalid(error: ValidationError) -> Problem:
+def _invalid(error: ValidationError) -> HttpProblem:
     faults = error.errors(include_url=False, include_input=False, include_context=False)
     violations = [(path(fault["loc"]), fault["msg"][:300]) for fault in faults]
     first = violations[0]
     text = f"{first[0]}: {first[1]}" if first[0] else first[1]
-    return Problem(400, InvalidArgument(text, reason="INVALID_REQUEST"), violations)
+    return HttpProblem(400, InvalidArgument(text, reason="INVALID_REQUEST"), violations)
 
 
-def invalid(text: str, field: str) -> Problem:
+def invalid(text: str, field: str) -> HttpProblem:
     """The problem of a request whose members do not go together."""
-    return Problem(400, InvalidArgument(text, reason="INVALID_REQUEST"), [(field, text)])
+    return HttpProblem(400, InvalidArgument(text, reason="INVALID_REQUEST"), [(field, text)])
 
 
 def path(place: tuple[int | str, ...]) -> str:
@@ -111,7 +111,7 @@ class NumberRange(Strict):
         return self
 
 
-class Filter(Strict):
+class FilterBody(Strict):
     """What items must satisfy; every condition given must hold."""
 
     any_of: Words = {}
@@ -136,12 +136,12 @@ class Filter(Strict):
 
 
 def filter_message(
-    held: Filter | None, released_after: datetime | None = None
+    held: FilterBody | None, released_after: datetime | None = None
 ) -> resources_pb2.ItemFilter | None:
     """A filter as a message, with a bound of release beside it; None without either."""
     if held is None and released_after is None:
         return None
-    message = (held or Filter()).message()
+    message = (held or FilterBody()).message()
     if released_after is not None:
         message.released_after.CopyFrom(timestamp(released_after))  # type: ignore[arg-type]  # not None here
     return message
@@ -169,7 +169,7 @@ class Example(Strict):
         )
 
 
-class Query(Strict):
+class QueryBody(Strict):
     """What to look for: exactly one of its members. A picture comes in the part `image` instead."""
 
     item_id: Name | None = None
@@ -178,7 +178,7 @@ class Query(Strict):
     vector: Vector | None = None
 
     @model_validator(mode="after")
-    def _check_one(self) -> "Query":
+    def _check_one(self) -> "QueryBody":
         given = [self.item_id, self.item_ids, self.attributes, self.vector]
         if sum(member is not None for member in given) != 1:
             raise ValueError("exactly one of item_id, item_ids, attributes and vector is required")
@@ -190,13 +190,13 @@ class Searched(Strict):
 
     collection: Name = FASHION
     item_count: Count | None = Field(None, description="Results to return. Default: 10.")
-    filter: Filter | None = None
+    filter: FilterBody | None = None
 
 
 def record(attributes: dict[str, Any]) -> Any:
-    """A record as a message. Raises Problem: for a value that no record holds."""
+    """A record as a message. Raises HttpProblem: for a value that no record holds."""
     try:
         return write_record(attributes)
     except (ValueError, TypeError):
         error = InvalidArgument("attributes hold a value that is no text, list, number, truth value or null")
-        raise Problem(400, error, [("attributes", error.message)]) from None
+        raise HttpProblem(400, error, [("attributes", error.message)]) from None

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from services.client.relay import UNREACHABLE, RelayedService
 from services.gateway.api.routing import DEFAULT_COLLECTION, Collection, Named, answer, gateway_of, route
-from services.gateway.web.problems import Problem
+from services.gateway.web.problems import HttpProblem
 from services.gateway.web.replies import Json, reference, write
 from services.runtime.authorization import Scope
 from services.runtime.errors import ServiceError, Unavailable
@@ -91,13 +91,13 @@ async def healthz() -> Response:
 
 @probes.get("/readyz", include_in_schema=False)
 async def readyz(request: Request) -> Response:
-    """Answer once every service can be reached. Raises Problem: 503, naming those that cannot."""
+    """Answer once every service can be reached. Raises HttpProblem: 503, naming those that cannot."""
     states = await asyncio.gather(*(each.state("") for each in _services(request)))
     missing = [
         each.name for each, state in zip(_services(request), states, strict=True) if state == UNREACHABLE
     ]
     if missing:
-        raise Problem.of(
+        raise HttpProblem.of(
             Unavailable(f"not reached: {', '.join(missing)}", reason="SERVICES_AWAY", retry_after_s=1.0)
         )
     return answer({"status": "ready"})

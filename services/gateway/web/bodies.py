@@ -16,7 +16,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from services.gateway.web.forms import Body, Form, too_large
-from services.gateway.web.problems import Problem
+from services.gateway.web.problems import HttpProblem
 from services.runtime.errors import Cancelled, DeadlineExceeded, InvalidArgument, ResourceExhausted
 from services.runtime.limits import MIB, Limits
 
@@ -99,7 +99,7 @@ class BodyReader:
         """The body, whose memory is held until the context ends.
 
         parts: names of the parts that may hold pictures and how many each; none for JSON alone.
-        Raises Problem: 408, 413, 415, 429, or 400 for a form that is malformed.
+        Raises HttpProblem: 408, 413, 415, 429, or 400 for a form that is malformed.
         """
         incoming = _Incoming(request)
         kind, options = parse_options_header(request.headers.get("content-type", ""))
@@ -117,7 +117,7 @@ class BodyReader:
         else:
             accepted = f"{JSON_TYPE} or {FORM_TYPE}" if parts else JSON_TYPE
             error = InvalidArgument(f"the content type must be {accepted}", reason="UNSUPPORTED_MEDIA_TYPE")
-            raise await incoming.refusal(Problem(415, error))
+            raise await incoming.refusal(HttpProblem(415, error))
 
     @asynccontextmanager
     async def _receiving(self, incoming: "_Incoming", most: int, take: Take) -> AsyncIterator[None]:
@@ -145,11 +145,11 @@ class BodyReader:
             error = DeadlineExceeded(
                 f"the body did not arrive within {self._patience_s:g} s", reason="BODY_TIMEOUT"
             )
-            raise Problem(408, error, closing=True) from None
+            raise HttpProblem(408, error, closing=True) from None
         except FormParserError:
             malformed = InvalidArgument("the form is malformed", reason="MALFORMED_FORM")
-            raise await incoming.refusal(Problem(400, malformed)) from None
-        except Problem as problem:
+            raise await incoming.refusal(HttpProblem(400, malformed)) from None
+        except HttpProblem as problem:
             raise await incoming.refusal(problem) from None
 
 
@@ -163,17 +163,17 @@ class _Incoming:
         self._receive = request.receive
 
     async def next(self) -> bytes:
-        """The next piece. Raises Problem: if the caller went away."""
+        """The next piece. Raises HttpProblem: if the caller went away."""
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.has_ended = True
-            raise Problem.of(Cancelled("the caller went away"))
+            raise HttpProblem.of(Cancelled("the caller went away"))
         piece: bytes = message.get("body", b"")
         self.count += len(piece)
         self.has_ended = not message.get("more_body", False)
         return piece
 
-    async def refusal(self, problem: Problem) -> Problem:
+    async def refusal(self, problem: HttpProblem) -> HttpProblem:
         """The problem, once what is sent has been thrown away: most senders read no answer before."""
         if self.headers.get("expect", "").lower() == "100-continue" and not self.count:
             problem.closing = True  # such a sender waits for the answer

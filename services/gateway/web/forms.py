@@ -8,7 +8,7 @@ from typing import Any, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from services.gateway.web.problems import Problem
+from services.gateway.web.problems import HttpProblem
 from services.runtime.errors import InvalidArgument, ResourceExhausted
 from services.runtime.limits import MIB, Limits
 
@@ -19,7 +19,7 @@ _UNPRINTABLE: Final = re.compile(r"[^\w .,()+@%&=~^$#!\[\]{}-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class Upload:
     """An uploaded picture. name: of the sender's file, without folders; for answers, never a path."""
 
     data: bytes
@@ -31,14 +31,14 @@ class Body:
     """What a request holds: its JSON, `{}` if it has none, and its pictures by the name of their part."""
 
     json: bytes = b"{}"
-    pictures: dict[str, list[Picture]] = field(default_factory=dict)
+    pictures: dict[str, list[Upload]] = field(default_factory=dict)
 
     def only(self, part: str) -> bytes | None:
         """The one picture of a part; None without one."""
         held = self.pictures.get(part)
         return held[0].data if held else None
 
-    def all(self, part: str) -> list[Picture]:
+    def all(self, part: str) -> list[Upload]:
         """The pictures of a part."""
         return self.pictures.get(part, [])
 
@@ -48,7 +48,7 @@ class Form:
 
     def __init__(self, boundary: bytes, parts: Mapping[str, int], limits: Limits) -> None:
         if not boundary:
-            raise Problem(400, InvalidArgument("the form has no boundary", reason="MALFORMED_FORM"))
+            raise HttpProblem(400, InvalidArgument("the form has no boundary", reason="MALFORMED_FORM"))
         self._parts = parts
         self._limits = limits
         self._body = Body()
@@ -58,27 +58,28 @@ class Form:
         self._header, self._value = bytearray(), bytearray()
         self._headers: dict[bytes, bytes] = {}
         self._ended = False
+        self._hooks = self._callbacks()
         try:
-            self._parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type]
+            self._parser = MultipartParser(boundary, self._hooks)  # type: ignore[arg-type]
         except FormParserError:
-            raise Problem(
+            raise HttpProblem(
                 400, InvalidArgument("the form's boundary is malformed", reason="MALFORMED_FORM")
             ) from None
 
     def feed(self, piece: bytes) -> None:
-        """Take what came. Raises Problem, FormParserError."""
+        """Take what came. Raises HttpProblem, FormParserError."""
         self._parser.write(piece)
 
     def close(self) -> None:
         """Let go of everything, which would otherwise wait for a collection of cycles."""
-        self._parser.callbacks.clear()
+        self._hooks.clear()
         self._body.pictures.clear()
         self._data.clear()
 
     def finish(self) -> Body:
-        """The whole form. Raises Problem: if it ended early."""
+        """The whole form. Raises HttpProblem: if it ended early."""
         if not self._ended:
-            raise Problem(400, InvalidArgument("the form is cut off", reason="MALFORMED_FORM"))
+            raise HttpProblem(400, InvalidArgument("the form is cut off", reason="MALFORMED_FORM"))
         return self._body
 
     def _callbacks(self) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class Form:
         else:
             known = ", ".join((REQUEST_PART, *self._parts))
             text = f"the form has a part of another name than {known}"
-            raise Problem(400, InvalidArgument(text, reason="UNKNOWN_PART"))
+            raise HttpProblem(400, InvalidArgument(text, reason="UNKNOWN_PART"))
         self._name = name
 
     def _check_count(self, name: str) -> None:
@@ -134,7 +135,7 @@ class Form:
         if self._name == REQUEST_PART:
             self._body.json = data
         else:
-            picture = Picture(data=data, name=shown_name(self._file))
+            picture = Upload(data=data, name=shown_name(self._file))
             self._body.pictures.setdefault(self._name, []).append(picture)
 
     def _end_form(self) -> None:
@@ -147,6 +148,6 @@ def shown_name(file: str) -> str:
     return _UNPRINTABLE.sub("_", last)[:_LONGEST_NAME]
 
 
-def too_large(text: str, reason: str = "BODY_TOO_LARGE") -> Problem:
+def too_large(text: str, reason: str = "BODY_TOO_LARGE") -> HttpProblem:
     """The problem of a body that exceeds a bound."""
-    return Problem(413, ResourceExhausted(text, reason=reason))
+    return HttpProblem(413, ResourceExhausted(text, reason=reason))

@@ -30,7 +30,7 @@ _TITLES: Final = {499: "Client Closed Request"}
 _MOST_VIOLATIONS: Final = 20
 
 
-class Problem(Exception):  # RFC 9457's word
+class HttpProblem(Exception):  # RFC 9457's word
     """An answer other than success. status: of HTTP. error: what a gRPC caller would have read.
 
     violations: fields of the request, and what is wrong with each. closing: the connection ends as well.
@@ -51,7 +51,7 @@ class Problem(Exception):  # RFC 9457's word
         self.closing = closing
 
     @classmethod
-    def of(cls, error: ServiceError) -> "Problem":
+    def of(cls, error: ServiceError) -> "HttpProblem":
         """The problem of a failed call."""
         violations = [(error.field, error.message)] if error.field else []
         return cls(STATUSES.get(error.code, 500), error, violations)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.client.relay import token_of_caller
 from services.gateway.settings import GatewaySettings
-from services.gateway.web.problems import MEDIA_TYPE, Problem
+from services.gateway.web.problems import MEDIA_TYPE, HttpProblem
 from services.gateway.web.replies import encode
 from services.gateway.web.route_figures import UNMATCHED, RouteFigures
 from services.runtime.context import REQUEST_ID, Call, entered, open_call
@@ -45,7 +45,7 @@ CLIENT_CLOSED: Final = 499
 _WATCH_AFTER_S: Final = 0.1  # most answers are there by then
 
 
-def problem_response(problem: Problem, request_id: str) -> Response:
+def problem_response(problem: HttpProblem, request_id: str) -> Response:
     """The problem as an answer."""
     return Response(
         encode(problem.body(request_id)),
@@ -78,7 +78,7 @@ class Ring:
         answer = _Answer(send, call, (*self._security, *self._cors(headers)))
         started = time.perf_counter()
         self._figures.in_flight += 1
-        caller = Caller(receive, answer, is_read=scope["method"] not in _WITH_BODY)
+        caller = CallerWatch(receive, answer, is_read=scope["method"] not in _WITH_BODY)
         try:
             with entered(call), token_of_caller(bearer(headers)), caller:
                 await self._answer(scope, caller.receive, answer, headers)
@@ -98,26 +98,26 @@ class Ring:
             else:
                 await self._app(scope, receive, answer.send)
         except Exception as error:  # whatever it is, the caller reads a problem
-            problem = error if isinstance(error, Problem) else Problem.of(to_service_error(error, {}))
+            problem = error if isinstance(error, HttpProblem) else HttpProblem.of(to_service_error(error, {}))
             if answer.status:
                 raise  # what was sent so far cannot be taken back; the connection ends
             await problem_response(problem, answer.call.request_id)(scope, receive, answer.send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
-        """Raises Problem: for a request that no page of this gateway, and no program, sends."""
+        """Raises HttpProblem: for a request that no page of this gateway, and no program, sends."""
         host = headers.get("host", "")
         if self._hosts is not None and _name(host) not in self._hosts:
             error = PermissionDenied(
                 "this host name is not one of the gateway's: add it to ATELIER_GATEWAY_HOSTS",
                 reason="UNKNOWN_HOST",
             )
-            raise Problem(421, error)
+            raise HttpProblem(421, error)
         if scope["method"] in _CHANGING and self._is_foreign(headers, host):
             error = PermissionDenied(
                 "pages of this origin may not call the gateway: add it to ATELIER_GATEWAY_ORIGINS",
                 reason="FOREIGN_ORIGIN",
             )
-            raise Problem.of(error)
+            raise HttpProblem.of(error)
 
     def _is_foreign(self, headers: Headers, host: str) -> bool:
         origin = headers.get("origin")
@@ -141,7 +141,7 @@ class Ring:
         log_call(f"{scope['method']} {route}", str(status), seconds, call)
 
 
-class Caller:
+class CallerWatch:
     """Whoever sent a request: ends the work on it, in whatever service, once they are gone.
 
     A context of the present task, which ends without an error where the caller is gone.
@@ -224,7 +224,7 @@ class _Answer:
 def bearer(headers: Mapping[str, str]) -> str:
     """The token of a request; empty without one.
 
-    Raises Problem: for a token that no header to a service could hold.
+    Raises HttpProblem: for a token that no header to a service could hold.
     """
     value = headers.get("authorization", "")
     if value[: len(_BEARER)].lower() != _BEARER:

@@ -28,7 +28,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 6
+EXAMPLES = 12
 # A request that waits for a catalog revision that never comes is given up then.
 DEADLINE_S = 1.0
 FAULTS = (500, 502)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.web.forms import Form, shown_name
-from services.gateway.web.problems import Problem
+from services.gateway.web.problems import HttpProblem
 from services.runtime.limits import Limits
 
 LIMITS = Limits(image_bytes=64, message_images=3)
@@ -56,7 +56,7 @@ def test_pieces_make_no_difference(pictures, cuts):
 )
 def test_a_form_beyond_its_bounds_is_refused(data, status, reason):
     """Too many, too large, unknown or missing parts are named, and the rest is not read. (S-5)"""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HttpProblem) as caught:
         read(data)
 
     assert (caught.value.status, caught.value.error.reason) == (status, reason)
@@ -64,7 +64,7 @@ def test_a_form_beyond_its_bounds_is_refused(data, status, reason):
 
 def test_a_form_without_a_boundary_is_refused():
     """A content type without its boundary is the caller's mistake."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HttpProblem) as caught:
         Form(b"", {"images": 1}, LIMITS)
 
     assert caught.value.status == 400
