@@ -22,8 +22,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from inference.errors import InvalidImage
-from inference.picture_header import PictureHeader, read_header
-from inference.resizing import TURNS, Size, fit, upright
+from inference.pictures.header import PictureHeader, read_header
+from inference.pictures.resizing import TURNS, Size, fit, upright
 from model_store.manifest import ImagePreprocessing
 
 PIXEL_PATH: Final = 1

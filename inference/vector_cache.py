@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from inference.errors import InvalidAttributes
-from inference.vector_file import OVERHEAD, VectorFile
+from inference.vectors.file import OVERHEAD, VectorFile
 from model_store.durable import Lock, LockHeld, acquire
 
 _log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from inference import vector_file
 from inference.vector_cache import VectorCache
+from inference.vectors import file as vector_file
 from model_store import manifest as manifests
 from model_store.errors import UnsupportedSchema
 from model_store.store import ModelStore

@@ -17,10 +17,10 @@ from typing import Any, Final
 from atelier.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 
 from inference.pixels import ImageLimits
-from inference.recent_vectors import RecentVectors
 from inference.runtimes.device import SessionSettings
 from inference.session import runtime_version
 from inference.vector_cache import VectorCache
+from inference.vectors.recent import RecentVectors
 from model_store.store import ModelStore
 from services.embedder.device import Device, choose_device
 from services.embedder.health import UsedSpaces, become_ready, watch_device, watch_runs

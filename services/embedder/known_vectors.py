@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from inference.recent_vectors import RecentVectors
 from inference.vector_cache import VectorCache
+from inference.vectors.recent import RecentVectors
 
 _MOST_WRITES: Final = 64
 

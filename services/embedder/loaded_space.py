@@ -9,7 +9,7 @@ from typing import Final
 from inference.encoder import Encoder, open_encoder
 from inference.errors import InvalidImage
 from inference.loading import LoadedModel, load_model
-from inference.picture_header import read_header
+from inference.pictures.header import read_header
 from inference.pixels import DEFAULT_LIMITS, ImageLimits, decode_bytes
 from inference.runtimes.device import CPU, SessionSettings
 from inference.session import Session, open_session, runtime_key, runtime_version

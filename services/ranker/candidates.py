@@ -13,7 +13,7 @@ import numpy as np
 
 from inference.errors import BadOutput
 from inference.head import Head
-from inference.recent_vectors import RecentVectors
+from inference.vectors.recent import RecentVectors
 from model_store.store import Version
 from services.client.embedder import EmbeddedInputs
 from services.messages.contents import CallerVector

@@ -11,9 +11,9 @@ from atelier.types.v1 import types_pb2
 from inference.errors import RefusedModel
 from inference.head import Head
 from inference.loading import load_model
-from inference.recent_vectors import RecentVectors
 from inference.release import ReleaseKeeper
 from inference.runtimes.device import SessionSettings
+from inference.vectors.recent import RecentVectors
 from model_store.store import ModelStore, Version
 from services.client.embedder import AsyncEmbedderClient
 from services.runtime.errors import ServiceError

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from inference import vector_file
 from inference.vector_cache import VectorCache
+from inference.vectors import file as vector_file
 from model_store import manifest as manifests
 from model_store.store import Draft, ModelStore
 from services.recommender.catalog import database

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inference.errors import InvalidImage
-from inference.picture_header import read_header
+from inference.pictures.header import read_header
 from inference.pixels import decode_image
 from model_store.manifest import ImagePreprocessing
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference import resizing
-from inference.resizing import TURNS, upright
+from inference.pictures import resizing
+from inference.pictures.resizing import TURNS, upright
 
 MODES = ("RGB", "L", "I;16", "P", "RGBA", "LA", "CMYK")
 
@@ -53,7 +53,7 @@ MEASURE = """
 import io, re, struct, sys, zlib
 from pathlib import Path
 from PIL import Image
-from inference.picture_header import read_header
+from inference.pictures.header import read_header
 from inference.pixels import decode_bytes, decode_image
 from model_store.manifest import ImagePreprocessing
 

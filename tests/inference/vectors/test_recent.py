@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.recent_vectors import RecentVectors
+from inference.vectors.recent import RecentVectors
 
 
 def vector(number: int, dimension: int = 100) -> np.ndarray:
