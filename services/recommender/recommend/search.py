@@ -44,16 +44,20 @@ class SearchTarget:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plan:
-    """How a target is searched."""
+    """How a target is searched.
+
+    wanted: of how many distinct products the results are picked. fetched: how many neighbours at first.
+    """
 
     target: SearchTarget
     mask: FilterMask | None
     effort: Effort
-    is_varied: bool  # products or diversity decide, not similarity alone
+    wanted: int
+    fetched: int
 
     def group(self, index: int) -> tuple[int, Effort, int]:
-        """Equal for plans that are searched together; -1 stands for plain ones with few rows left out."""
-        alone = self.is_varied or len(self.target.left_out) > _FEW
+        """Equal for plans that are searched together; -1 stands for those with few rows left out."""
+        alone = len(self.target.left_out) > _FEW
         return id(self.mask), self.effort, index if alone else -1
 
 
@@ -83,61 +87,67 @@ class Searcher:
 
     def search(self, view: SegmentedView, target: SearchTarget) -> Neighbours:
         """The items nearest to a target, of distinct products (R-10), at most as many as it asks for."""
-        return _search_one(view, self._plan(view, target))
+        plan = self._plan(view, target)
+        return _picked(view, plan, _nearest(view, plan, plan.fetched))
 
     def search_batch(self, view: SegmentedView, targets: Sequence[SearchTarget]) -> list[Neighbours]:
         """As `search`, for several targets; those that are searched alike are searched together."""
+        if len(targets) == 1:
+            return [self.search(view, targets[0])]
         plans = [self._plan(view, target) for target in targets]
-        if len(plans) == 1:
-            return [_search_one(view, plans[0])]
         groups: dict[tuple[int, Effort, int], list[int]] = {}
         for index, plan in enumerate(plans):
             groups.setdefault(plan.group(index), []).append(index)
         results: dict[int, Neighbours] = {}
         for members in groups.values():
-            chosen = [plans[index] for index in members]
-            together = [_search_one(view, chosen[0])] if len(chosen) == 1 else _search_together(view, chosen)
-            results.update(zip(members, together, strict=True))
+            fetched = _nearest_of_each(view, [plans[index] for index in members])
+            for index, neighbours in zip(members, fetched, strict=True):
+                results[index] = _picked(view, plans[index], neighbours)
         return [results[index] for index in range(len(plans))]
 
     def _plan(self, view: SegmentedView, target: SearchTarget) -> _Plan:
         catalogue: CatalogView = view.attached
         mask = catalogue.allowed(target.conditions)
         selectivity = Selectivity.ALL if mask is None else Selectivity.of(mask.count / max(len(catalogue), 1))
+        wanted = target.count
+        if target.diversity:
+            wanted = min(wanted * _CANDIDATES, wanted + _MOST_MORE_CANDIDATES)
         return _Plan(
             target,
             mask,
             self._efforts.of(target.kind, selectivity),
-            is_varied=target.diversity > 0 or catalogue.has_products,
+            wanted,
+            fetched=wanted * _VIEWS_A_PRODUCT if catalogue.has_products else wanted,
         )
 
 
-def _search_one(view: SegmentedView, plan: _Plan) -> Neighbours:
-    count, diversity = plan.target.count, plan.target.diversity
-    if not diversity:
-        return _distinct(view, plan, count)
-    candidates = _distinct(view, plan, min(count * _CANDIDATES, count + _MOST_MORE_CANDIDATES))
-    return diversify(candidates, view.vectors(candidates.labels), count, diversity)
+def _picked(view: SegmentedView, plan: _Plan, neighbours: Neighbours) -> Neighbours:
+    """The results of a plan among its nearest neighbours, of which more are fetched if they are too few."""
+    catalogue: CatalogView = view.attached
+    if catalogue.has_products:
+        neighbours = _distinct(view, plan, neighbours)
+    if not plan.target.diversity:
+        return neighbours
+    vector_ND = view.vectors(neighbours.labels)
+    return diversify(neighbours, vector_ND, plan.target.count, plan.target.diversity)
 
 
-def _distinct(view: SegmentedView, plan: _Plan, wanted: int) -> Neighbours:
+def _distinct(view: SegmentedView, plan: _Plan, neighbours: Neighbours) -> Neighbours:
     """The nearest item of each of the nearest products, but those of which an item is left out.
 
     More neighbours are fetched until there are enough products, or none is left.
     """
     catalogue: CatalogView = view.attached
-    if not catalogue.has_products:
-        return _nearest(view, plan, wanted)
     left_out = catalogue.products_of(plan.target.left_out)
-    fetched = wanted * _VIEWS_A_PRODUCT
+    wanted, fetched = plan.wanted, plan.fetched
     while True:
-        neighbours = _nearest(view, plan, fetched)
         product_N = catalogue.products_of(neighbours.labels)
         _, first_N = np.unique(product_N, return_index=True)
         places = np.sort(first_N[~np.isin(product_N[first_N], left_out)])[:wanted]
         if len(places) == wanted or len(neighbours.labels) < fetched:
             return Neighbours(labels=neighbours.labels[places], similarities=neighbours.similarities[places])
         fetched *= 4
+        neighbours = _nearest(view, plan, fetched)
 
 
 def _nearest(view: SegmentedView, plan: _Plan, count: int) -> Neighbours:
@@ -152,12 +162,14 @@ def _nearest(view: SegmentedView, plan: _Plan, count: int) -> Neighbours:
     )
 
 
-def _search_together(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighbours]:
-    """Plans of one mask and effort, each with a few more neighbours in place of those left out."""
+def _nearest_of_each(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighbours]:
+    """As `_nearest`, for plans of one mask and effort: a few more in place of those that each leaves out."""
     first = plans[0]
+    if len(plans) == 1:
+        return [_nearest(view, first, first.fetched)]
     neighbours = view.search_batch(
         np.stack([plan.target.direction_D for plan in plans]),
-        max(plan.target.count + len(plan.target.left_out) for plan in plans),
+        max(plan.fetched + len(plan.target.left_out) for plan in plans),
         allowed=None if first.mask is None else first.mask.allowed_L,
         allowed_count=None if first.mask is None else first.mask.count,
         ef=first.effort.ef,
@@ -167,7 +179,7 @@ def _search_together(view: SegmentedView, plans: Sequence[_Plan]) -> list[Neighb
 
 
 def _without(neighbours: Neighbours, plan: _Plan) -> Neighbours:
-    labels, similarities, count = neighbours.labels, neighbours.similarities, plan.target.count
+    labels, similarities, count = neighbours.labels, neighbours.similarities, plan.fetched
     for label in plan.target.left_out:
         kept = labels != label
         labels, similarities = labels[kept], similarities[kept]

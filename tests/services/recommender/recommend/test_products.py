@@ -121,6 +121,29 @@ def test_answers_are_never_short_and_never_repeat(shop):
 
 
 @pytest.mark.slow
+def test_a_batch_answers_as_its_questions_alone(shop):
+    """Products, diversity, filters and items left out included (R-10, R-11)."""
+    rng = np.random.default_rng(19)
+    searcher, view = Searcher(EffortTable()), shop.index.view()
+    targets = [
+        SearchTarget(
+            direction_D=shop.vector_ND[number],
+            count=int(rng.choice([1, 5, 10])),
+            kind=QueryKind.VECTOR,
+            conditions=Filter(in_stock=True) if rng.random() < 0.5 else Filter(),
+            left_out=rng.integers(1, ITEMS, size=rng.choice([0, 1, 3, 40])),
+            diversity=float(rng.choice([0.0, 0.5])),
+        )
+        for number in rng.integers(ITEMS, size=64)
+    ]
+
+    together = searcher.search_batch(view, targets)
+
+    for target, neighbours in zip(targets, together, strict=True):
+        assert neighbours.labels.tolist() == searcher.search(view, target).labels.tolist()
+
+
+@pytest.mark.slow
 def test_the_nearest_view_stands_for_its_product(shop):
     """Searched exactly, products and views are those of brute force."""
     rng = np.random.default_rng(17)
