@@ -28,7 +28,7 @@ from trainer.artwork.data.splits import PARTS, Split
 from trainer.artwork.module import standing_of
 from trainer.loop.board import EpochBoard
 from trainer.pictures import read_picture
-from trainer.reports.thumbnails import Thumbnails
+from trainer.reports.run_pictures import RunPictures
 from trainer.views import augment_picture, view_seed
 
 # Cards of the best epoch, by the figure that each shows.
@@ -48,7 +48,7 @@ class RankingBoard:
     def __init__(self, recorder: RunRecorder, config: ArtworkConfig, split: Split) -> None:
         self._recorder, self._config, self._split = recorder, config, split
         self._epochs = EpochBoard(recorder, standing_of, CARDS, HEADLINE_CARD)
-        self._thumbnails = Thumbnails(recorder, config.pictures.limits())
+        self._pictures = RunPictures(recorder, config.pictures.limits())
         seed, count = config.training.seed, len(split.val)
         self._ordered: list[int] = np.random.default_rng(seed).permutation(count)[:_ORDERED].tolist()
         recorder.begin("pictures", config.training.max_epochs, count_artworks(split))
@@ -77,7 +77,7 @@ class RankingBoard:
         results = [
             SearchMatch(
                 item_id=works[place].image_id,
-                image=self._thumbnails.keep_file(works[place].path),
+                image=self._pictures.keep_file(works[place].path),
                 label=works[place].tier,
                 score=float(score_N[place]),
                 is_match=works[place].tier == tier,
@@ -114,10 +114,10 @@ class RankingBoard:
         settings, limits = self._config.augmentation, self._config.pictures.limits()
         picture, seed = read_picture(artwork.path, limits), view_seed(artwork.picture_digest, view)
         with Image.open(io.BytesIO(augment_picture(picture, settings, seed, limits))) as changed:
-            image = self._thumbnails.keep(changed)
+            image = self._pictures.keep(changed)
         return AugmentedSample(
             image=image,
-            original_image=self._thumbnails.keep_file(artwork.path),
+            original_image=self._pictures.keep_file(artwork.path),
             note=f"{artwork.image_id}, view {view + 1}",
         )
 

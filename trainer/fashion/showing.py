@@ -31,7 +31,7 @@ from trainer.fashion.module import GarmentTensors
 from trainer.loop.board import EpochBoard
 from trainer.loop.checkpoints import Standing
 from trainer.loop.module import Figures
-from trainer.reports.thumbnails import Thumbnails
+from trainer.reports.run_pictures import RunPictures
 
 # Cards of the best epoch, by the figure that each shows.
 CARDS: Final = {
@@ -59,12 +59,12 @@ class TrainingBoard:
     ) -> None:
         self._recorder, self._split, self._training = recorder, split, config.training
         self._epochs = EpochBoard(recorder, standing, CARDS, HEADLINE_CARD)
-        self._thumbnails = Thumbnails(recorder, config.pictures.limits())
+        self._pictures = RunPictures(recorder, config.pictures.limits())
         recorder.begin("pictures", config.training.max_epochs, count_garments(split))
 
     def show_samples(self, samples: Sequence[Sample]) -> None:
         """Show what augmentation does."""
-        self._recorder.show_part(augmented_samples=augmented(samples, self._thumbnails))
+        self._recorder.show_part(augmented_samples=augmented(samples, self._pictures))
 
     def begin(self, stage: str, history: Sequence[Mapping[str, float]]) -> None:
         """Enter a stage, with the epochs before it."""
@@ -83,7 +83,7 @@ class TrainingBoard:
 
     def show_searches(self, encoder: RecordEncoder, part: GarmentTensors, epoch: int) -> None:
         """Show what an encoder finds for garments of each style."""
-        searches = search_by_style(encoder, self._split.val, part, self._thumbnails, epoch)
+        searches = search_by_style(encoder, self._split.val, part, self._pictures, epoch)
         self._recorder.show_part(top_k_images=searches)
 
     def show_results(self, body: Mapping[str, Any], part: str) -> None:
@@ -111,7 +111,7 @@ def search_by_style(
     encoder: RecordEncoder,
     garments: Sequence[GarmentRecord],
     part: GarmentTensors,
-    thumbnails: Thumbnails,
+    pictures: RunPictures,
     epoch: int,
 ) -> TopImages:
     """The pictures nearest to the records of two garments of each style, the same garments every time.
@@ -127,7 +127,7 @@ def search_by_style(
         results = [
             SearchMatch(
                 item_id=garments[near].item_id,
-                image=thumbnails.keep_file(garments[near].path),
+                image=pictures.keep_file(garments[near].path),
                 score=float(picture_ND[near] @ record_D),
                 # Records that are equal to the encoder are the same query.
                 is_match=part.keys[near] == part.keys[row],
@@ -136,7 +136,7 @@ def search_by_style(
         ]
         query = SearchQuery(
             label=garments[row].item_id,
-            image=thumbnails.keep_file(garments[row].path),
+            image=pictures.keep_file(garments[row].path),
             attributes={name: list(words) for name, words in garments[row].attributes.items() if words},
         )
         examples.setdefault(style_of(garments[row]), []).append(SearchExample(query=query, results=results))
@@ -144,13 +144,13 @@ def search_by_style(
     return TopImages(epoch=epoch, categories=categories)
 
 
-def augmented(samples: Sequence[Sample], thumbnails: Thumbnails) -> list[AugmentedSample]:
+def augmented(samples: Sequence[Sample], pictures: RunPictures) -> list[AugmentedSample]:
     """Each view of the sampled garments, or the garment itself where there are no views."""
     return [
         AugmentedSample(
-            image=thumbnails.keep(picture),
+            image=pictures.keep(picture),
             attributes=dict(sample.after),
-            original_image=thumbnails.keep(sample.pictures[0]),
+            original_image=pictures.keep(sample.pictures[0]),
             original_attributes=dict(sample.before),
             note=f"{sample.item_id}, view {number}" if number else sample.item_id,
         )

@@ -1,4 +1,4 @@
-"""Small copies of pictures that a run shows: kept with the run, each once (D-1)."""
+"""Small copies of the pictures that a run shows: kept with the run, each once (D-1)."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from trainer.pictures import open_thumbnail
 SIDE: Final = 192
 
 
-class Thumbnails:
+class RunPictures:
     """Keeps pictures, at most 192 pixels wide and high, with the run of a recorder."""
 
     def __init__(self, recorder: RunRecorder, limits: ImageLimits = DEFAULT_LIMITS) -> None:
