@@ -3,7 +3,6 @@
 import asyncio
 import math
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -17,7 +16,6 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.head import Head, Judgement
 from services.client.ranker import feature, picture
 
 from .conftest import EMBEDDING, WIDTH, Gallery, Ranking, Serve, expected_score, vector_of
@@ -280,43 +278,6 @@ def test_a_finite_feature_that_no_backbone_makes_is_the_callers_error(
     assert (code, other) == (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL)
     assert "artwork-backbone/1 have 0 to 100" in text
     assert counted == 1
-
-
-def test_large_requests_that_would_be_late_are_rejected_at_once(
-    serve: Serve, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each takes the head 0.2 s: of sixteen with a deadline of 2 s those that cannot be done get QUEUE_FULL
-    with a time to retry, every accepted one is answered, and a small call meanwhile (S-4, S-12)."""
-    judge, space_id = Head.judge, gallery.backbone.space_id
-
-    def slow(self: Head, feature_ND: np.ndarray) -> Judgement:
-        time.sleep(0.2)
-        return judge(self, feature_ND)
-
-    monkeypatch.setattr(Head, "judge", slow)
-    candidates = [feature(space_id, [0.1] * WIDTH, f"{n:04}{'x' * 300}") for n in range(900)]
-    request = ranker_pb2.RankRequest(candidates=candidates)
-
-    async def fate(call: Any) -> tuple[str, bool]:
-        """The reason of its rejection, if it was rejected, and whether a time to retry came with that."""
-        if await call.code() is grpc.StatusCode.OK:
-            return "answered", True
-        trailer = dict(await call.trailing_metadata())
-        status = status_pb2.Status.FromString(trailer.get("grpc-status-details-bin", b""))
-        (info,) = unpacked(status, error_details_pb2.ErrorInfo)
-        return info.reason, len(unpacked(status, error_details_pb2.RetryInfo)) == 1
-
-    async def question(it: Ranking) -> list[tuple[str, bool]]:
-        await it.stub.Rank(request)
-        many = [fate(it.stub.Rank(request, timeout=2.0)) for _ in range(16)]
-        small = it.stub.Score(ranker_pb2.ScoreRequest(candidates=pictures(1)), timeout=2.0)
-        *fates, _ = await asyncio.gather(*many, small)
-        return fates
-
-    fates = ask(serve, question)
-
-    assert set(fates) == {("answered", True), ("QUEUE_FULL", True)}
-    assert fates.count(("answered", True)) >= 2
 
 
 def test_a_feature_that_is_not_finite_fails_alone(serve: Serve) -> None:
