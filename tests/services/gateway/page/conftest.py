@@ -49,16 +49,19 @@ def cards(page: Page) -> Locator:
     return page.locator(".results .item-card")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """A browser without a window; without one installed the tests are skipped."""
+    """A browser without a window; without one installed the tests are skipped.
+
+    Closed with the package: while it is open, an event loop of its own runs in this thread.
+    """
     if not chromium():
         pytest.skip("no Chromium on this machine: `make browser` installs it")
     with running_browser() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The services with a filled catalog, started once."""
     assert browser.is_connected()
