@@ -26,7 +26,13 @@ def test_the_import_rules_hold() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
-    ["services.embedder.__main__", "services.ranker.__main__", "services.recommender.__main__", "cli.main"],
+    [
+        "services.embedder.__main__",
+        "services.ranker.__main__",
+        "services.recommender.__main__",
+        "services.gateway.__main__",
+        "cli.main",
+    ],
 )
 def test_serving_imports_nothing_of_training(module: str) -> None:
     """Importing a service or the console brings in no training framework, directly or indirectly."""

@@ -40,6 +40,10 @@ _PATH_FORM: Final = re.compile(
     r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*){0,5}", re.ASCII | re.IGNORECASE
 )
 _ASSETS: Final = ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js")
+_FOREIGN_LOGO: Final = (
+    b"https://cdn.redoc.ly/redoc/logo-mini.svg",
+    b"/page/icon.svg",
+)  # and what stands for it
 _SWAGGER_START: Final = (
     b'SwaggerUIBundle({url: "/openapi.json", dom_id: "#api", deepLinking: true, docExpansion: "list",'
     b" validatorUrl: null, presets: [SwaggerUIBundle.presets.apis]});\n"
@@ -128,7 +132,7 @@ def _asset(name: str) -> PageFile:
         own = {"docs.js": _SWAGGER_START, "redoc.js": _REDOC_START}.get(name)
         if own is None and name not in _ASSETS:
             raise NotFound("no such file of the documentation")
-        content = own or (files("fastapi_offline") / "static" / name).read_bytes()
+        content = own or (files("fastapi_offline") / "static" / name).read_bytes().replace(*_FOREIGN_LOGO)
         known = _cache[f"/{name}"] = PageFile.of(content, Path(name).suffix)
     return known
 

@@ -1,6 +1,7 @@
 """One process, one HTTP server: start, ready file, metrics, drain, stop."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -14,11 +15,14 @@ from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
 from services.gateway.web.protocol import BoundedHttp
 from services.runtime.credentials import open_certificate
+from services.runtime.security import is_loopback
 from services.runtime.server import CannotListen, ReadyState, exposing_metrics, ready_file
 from services.runtime.telemetry import register_build
 
 NAME: Final = "gateway"
 _BACKLOG: Final = 2_048
+
+_log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -40,7 +44,8 @@ async def running(
     GCCollector(registry=registry)
     register_build(registry, NAME)
     async with AsyncExitStack() as stack:
-        open_certificate(settings, registry)
+        if open_certificate(settings, registry) is None and not is_loopback(settings.host):
+            _log.warning("listening beyond this machine without TLS", extra={"host": settings.host})
         gateway = Gateway.opened(settings, registry, stack)
         metrics = await stack.enter_async_context(
             exposing_metrics(registry, settings.host, settings.gateway_metrics_port)
@@ -51,6 +56,7 @@ async def running(
         state = ReadyState(service=NAME, address=f"{settings.host}:{port}", metrics_address=metrics)
         await stack.enter_async_context(_serving(server, listening, end_drain or asyncio.Event()))
         stack.enter_context(ready_file(settings.ready_file, state))
+        _log.info("listening", extra={"address": state.address, "metrics": metrics})
         yield state
 
 
@@ -97,6 +103,7 @@ def _config(settings: GatewaySettings, gateway: Gateway) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         date_header=False,

@@ -25,6 +25,7 @@ def test_the_documentations_assets_are_local(client, name):
 
     assert answer.status_code == 200
     assert answer.headers["content-type"].split(";")[0] in ("text/javascript", "text/css")
+    assert "//cdn." not in answer.text
 
 
 def test_a_file_is_sent_once(client):

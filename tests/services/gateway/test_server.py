@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,9 +15,11 @@ from typing import Any
 import httpx
 import pytest
 from atelier.ranker.v1 import ranker_pb2, ranker_pb2_grpc
+from typer.testing import CliRunner
 
+from cli.main import app
 from tests.services.client.conftest import serving
-from tests.services.gateway.house import upload
+from tests.services.gateway.house import House, upload
 
 
 class Slow(ranker_pb2_grpc.RankerServiceServicer):
@@ -41,8 +44,8 @@ def start(folder: Path, **variables: str) -> subprocess.Popen[bytes]:
         "ATELIER_GATEWAY_METRICS_PORT": "0",
         **variables,
     }
-    log = (folder / "log").open("wb")
-    return subprocess.Popen([sys.executable, "-m", "services.gateway"], env=environment, stderr=log)
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen([sys.executable, "-m", "services.gateway"], env=environment, stderr=log)
 
 
 def ready(process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:
@@ -106,3 +109,27 @@ def test_an_unknown_setting_ends_it(tmp_path: Path) -> None:
 
     assert process.wait(60) == 2
     assert "did you mean ATELIER_GATEWAY_PORT?" in (tmp_path / "log").read_text()
+
+
+def test_tls_and_mutual_tls(house: House, tmp_path: Path) -> None:
+    """A certificate makes the port speak TLS; an authority of callers asks for theirs. (S-1, S-11)"""
+    folder = tmp_path / "certificates"
+    assert CliRunner().invoke(app, ["certificates", "create", str(folder)]).exit_code == 0
+    files = {"tls_certificate": folder / "server.pem", "tls_key": folder / "server.key"}
+    trusted = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    own = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    own.load_cert_chain(folder / "client.pem", folder / "client.key")
+
+    gateway = house.gateway(**files)
+    url = gateway.url.replace("http://", "https://")
+    assert httpx.get(f"{url}/healthz", verify=trusted).status_code == 200
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"{gateway.url}/healthz")
+    gateway.close()
+
+    mutual = house.gateway(**files, tls_client_ca=folder / "ca.pem")
+    url = mutual.url.replace("http://", "https://")
+    assert httpx.get(f"{url}/healthz", verify=own).status_code == 200
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"{url}/healthz", verify=trusted)
+    mutual.close()
