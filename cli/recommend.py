@@ -190,6 +190,11 @@ def save_recommendation(
         for result in answer.recommendations[:MOST_RESULTS]
     ]
     rows = [row for tiles in (asked, results) for row in rows_of_tiles([t for t in tiles if t.picture])]
+    if not answer.recommendations:
+        raise CommandError(
+            "nothing was recommended, so there is nothing to save",
+            "`atelier catalog list` shows what the collection holds",
+        )
     if not rows:
         raise CommandError("neither query nor results have a picture to save")
     if not request.HasField("attributes"):

@@ -185,6 +185,17 @@ def test_results_without_pictures_cannot_be_saved(
     assert not (tmp_path / "sheet.png").exists()
 
 
+def test_an_empty_answer_is_not_saved(runner: CliRunner, services: FakeServices, tmp_path: Path) -> None:
+    """A collection without items: the error says so, and no file is made."""
+    words = ["recommend", "--attributes", "{}", "--save", str(tmp_path / "sheet.png")]
+
+    run = runner.invoke(app, words)
+
+    assert run.exit_code == 1
+    assert run.stderr.startswith("error: nothing was recommended, so there is nothing to save\n")
+    assert not (tmp_path / "sheet.png").exists()
+
+
 @pytest.mark.slow
 def test_a_recommender_that_is_away_is_named(runner: CliRunner) -> None:
     """Exit code 3, and a hint that says what starts the services."""
