@@ -117,8 +117,8 @@ class RowBuffer:
     def joined(self, rows: Rows, added: Rows) -> Rows:
         """The rows of both, without a copy of `rows` where they are what this returned last."""
         if len(rows) and not rows.labels[-1] < added.labels[0]:
-            self._last = Rows.joined([rows, added])
-            return self._last
+            # They do not lie in the buffer, so the next call begins another.
+            return Rows.joined([rows, added])
         stop = len(rows) + len(added)
         if rows is not self._last or stop > len(self._rows):
             self._rows = self._with_room(rows, stop)

@@ -60,6 +60,7 @@ def test_a_buffer_grows_behind_what_readers_hold():
     less = rows.only(rows.labels != 5)
     other = buffer.joined(less, new_rows(np.array([601]), vectors[600:601], 16))
     late = buffer.joined(other, new_rows(np.array([5]), vectors[4:5], 16))
+    next_rows = buffer.joined(late, new_rows(np.array([602]), vectors[601:602], 16))
 
     whole = new_rows(np.arange(1, 602), vectors[:601], 16)
     for each in held:
@@ -68,8 +69,10 @@ def test_a_buffer_grows_behind_what_readers_hold():
         assert np.array_equal(each.codes.bytes_NC, whole.codes.bytes_NC[: len(each)])
     assert np.shares_memory(held[-1].vector_ND, held[-2].vector_ND)
     assert other.labels.tolist() == [*range(1, 5), *range(6, 602)]
-    assert np.array_equal(late.vector_ND, whole.vector_ND)
-    assert np.array_equal(late.codes.scale_N2, whole.codes.scale_N2)
+    assert np.array_equal(late.vector_ND, whole.vector_ND[:601])
+    assert np.array_equal(late.codes.scale_N2, whole.codes.scale_N2[:601])
+    assert next_rows.labels.tolist() == list(range(1, 603))
+    assert np.array_equal(next_rows.vector_ND[:601], whole.vector_ND)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
