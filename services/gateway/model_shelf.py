@@ -104,12 +104,18 @@ class ModelShelf:
         return _asked(change)
 
     def _model(self, name: str) -> dict[str, Any]:
-        aliases = self._store.aliases.list(name)
-        return {
+        """A model's versions and aliases; of an alias that cannot be read, what is wrong with it."""
+        body: dict[str, Any] = {
             "name": name,
             "versions": [self._version(name, number) for number in self._store.numbers(name)],
-            "aliases": {alias: _alias(state) for alias, state in aliases.items()},
+            "aliases": {},
         }
+        for alias in self._store.aliases.names(name):
+            try:
+                body["aliases"][alias] = _alias(self._store.aliases.read(name, alias))
+            except StoreError as error:
+                body["problem"] = str(error)
+        return body
 
     def _version(self, name: str, number: int) -> dict[str, Any]:
         """A version's figures; of a damaged one, what is wrong with it."""

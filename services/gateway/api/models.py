@@ -79,7 +79,7 @@ MODELS: Final = Named(
                         "name": {"type": "string"},
                         "versions": {"type": "array", "items": named(VERSION.name)},
                         "aliases": {"type": "object", "additionalProperties": named(ALIAS.name)},
-                        "problem": {"type": "string", "description": "Why its aliases cannot be read."},
+                        "problem": {"type": "string", "description": "Why an alias cannot be read."},
                     },
                     "required": ["name", "versions", "aliases"],
                 },

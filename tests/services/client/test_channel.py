@@ -167,7 +167,7 @@ def test_an_inner_call_gets_what_is_left_and_the_ids() -> None:
 
     assert servicer.metadata[0]["x-request-id"] == "outer-1"
     assert servicer.metadata[0]["traceparent"] == trace
-    assert servicer.remaining_s[0] <= 0.48
+    assert servicer.remaining_s[0] <= 0.48 * 1.01  # gRPC rounds the time that it sends up by less than 1 %
     assert len(servicer.calls) == 1
 
 

@@ -90,16 +90,19 @@ def test_a_store_that_is_read_only_says_so(own_models, monkeypatch):
 
 
 def test_a_damaged_version_hides_nothing_else(own_models):
-    """It is listed with what is wrong, and the others as they are. (M-4)"""
+    """A damaged version or alias is listed with what is wrong, and the others as they are. (M-4)"""
     client, store = own_models
     (store / "artwork-head" / "2" / "manifest.json").write_text("{}")
-    (store / "fashion-image" / "aliases").mkdir(exist_ok=True)
+    (store / "fashion-image" / "aliases" / "production.json").write_text("{")
 
     body = client.get("/api/models").json()
 
     head = next(model for model in body["models"] if model["name"] == "artwork-head")
     assert head["versions"][0]["trained"] is True
     assert "manifest" in head["versions"][1]["problem"]
+    image = next(model for model in body["models"] if model["name"] == "fashion-image")
+    assert image["aliases"] == {}
+    assert "fashion-image@production" in image["problem"]
 
 
 def test_the_vocabulary_has_words_in_two_languages(client):
