@@ -71,11 +71,11 @@ RUN ldconfig -p | grep -q 'libgomp\.so\.1' \
  || (apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*)
 COPY --from=build-train /opt/atelier /opt/atelier
 COPY --from=build-train /app /app
-RUN install -d -o atelier -g atelier /app/models /app/logs
+RUN install -d -o atelier -g atelier /app/models /app/logs /app/results
 USER atelier
 WORKDIR /app
 ENV WANDB_MODE=offline HF_HOME=/tmp/huggingface MPLCONFIGDIR=/tmp/matplotlib
-VOLUME ["/app/models", "/app/logs"]
+VOLUME ["/app/models", "/app/logs", "/app/results"]
 # Item vectors of the tables in /app/data; what follows the image's name are further options of that run.
 # Any other training is another entry point: --entrypoint atelier IMAGE artwork train …
 ENTRYPOINT ["python", "-m", "trainer.items", "--config", "config/trainer.yml"]

@@ -23,11 +23,11 @@ def test_the_image_is_a_training_of_items() -> None:
 
 
 def test_its_user_writes_results_and_volumes_keep_them() -> None:
-    """/app/models and /app/logs belong to the unprivileged user, who is the last one set (I-8)."""
+    """models, logs and results belong to the unprivileged user, who is the last one set (I-8)."""
     stage = _stage("train")
 
-    assert "install -d -o atelier -g atelier /app/models /app/logs" in stage
-    assert 'VOLUME ["/app/models", "/app/logs"]' in stage
+    assert "install -d -o atelier -g atelier /app/models /app/logs /app/results" in stage
+    assert 'VOLUME ["/app/models", "/app/logs", "/app/results"]' in stage
     assert [line for line in stage.splitlines() if line.startswith("USER ")][-1] == "USER atelier"
 
 
@@ -38,6 +38,6 @@ def test_compose_bounds_a_training() -> None:
     assert items["cpu_quota"] / items["cpu_period"] == 8
     assert items["mem_limit"] == "${TRAINER_MEMORY:-16g}"
     mounted = {volume.split(":")[1] for volume in items["volumes"] if not volume.startswith("$")}
-    assert mounted == {"/var/lib/atelier/models", "/app/models", "/app/logs"}
+    assert mounted == {"/var/lib/atelier/models", "/app/models", "/app/logs", "/app/results"}
     assert "command" not in items
     assert "entrypoint" not in items
