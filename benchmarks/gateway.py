@@ -19,7 +19,7 @@ from typing import Any
 from atelier.recommender.v1 import recommender_pb2
 
 from benchmarks.calls import CALLERS, METADATA, Target, alternate, started
-from benchmarks.recommend.process import UPSERT, publish_model, recommender
+from benchmarks.recommend.process import UPSERT, Serving, publish_model, recommender
 from benchmarks.recommend.workload import Workload
 from benchmarks.report import Figures, run
 
@@ -79,26 +79,27 @@ def measure(options: argparse.Namespace) -> Figures:
             }
             command = ["-m", "services.gateway"]
             with started(command, folder / "gateway.json", Path.cwd(), environment) as (pid, address):
-                grpc_16 = serving.target(workload.by_item(), callers=CALLERS)
-                over_http = [
-                    http_request("POST", "/api/recommend", as_json(each)) for each in grpc_16.requests
-                ]
-                http_16 = HttpTarget(
-                    address=address, path="", requests=tuple(over_http), processes=(pid, serving.pid)
-                )
-                targets: dict[str, Target] = {
-                    "grpc": serving.target(workload.by_item()),
-                    "http": alone(http_16),
-                    "page": alone(http_16, (http_request("GET", "/page/app.js", b""),)),
-                    "grpc_16": grpc_16,
-                    "http_16": http_16,
-                }
+                targets = _targets(serving, workload, pid, address)
                 figures: dict[str, Any] = dict(alternate(targets, rounds, seconds))
     figures["items"] = count
     figures["added_ms"] = round(figures["http"]["p50_ms"] - figures["grpc"]["p50_ms"], 3)
     rates = figures["http_16"]["calls_a_second"], figures["grpc_16"]["calls_a_second"]
     figures["share_of_grpc"] = round(rates[0] / rates[1], 3)
     return figures
+
+
+def _targets(serving: Serving, workload: Workload, pid: int, address: str) -> dict[str, Target]:
+    """The same queries over gRPC and over HTTP, by one caller and by 16, and a file of the page."""
+    grpc_16 = serving.target(workload.by_item(), callers=CALLERS)
+    over_http = [http_request("POST", "/api/recommend", as_json(each)) for each in grpc_16.requests]
+    http_16 = HttpTarget(address=address, path="", requests=tuple(over_http), processes=(pid, serving.pid))
+    return {
+        "grpc": serving.target(workload.by_item()),
+        "http": alone(http_16),
+        "page": alone(http_16, (http_request("GET", "/page/app.js", b""),)),
+        "grpc_16": grpc_16,
+        "http_16": http_16,
+    }
 
 
 def alone(target: HttpTarget, requests: tuple[bytes, ...] = ()) -> HttpTarget:

@@ -43,26 +43,9 @@ class Gateway:
     @classmethod
     def opened(cls, settings: GatewaySettings, registry: CollectorRegistry, stack: AsyncExitStack) -> Self:
         """A gateway whose parts `stack` closes. Raises BadSecurity: naming the wrong setting."""
-        security = replace(settings.client_security(), token="")
-        hops = HopMetrics(registry)
-        named = (
-            ("embedder", settings.embedder_address, (embedder_pb2_grpc.EmbedderServiceStub,)),
-            ("ranker", settings.ranker_address, (ranker_pb2_grpc.RankerServiceStub,)),
-            (
-                "recommender",
-                settings.recommender_address,
-                (
-                    recommender_pb2_grpc.RecommenderServiceStub,
-                    catalog_pb2_grpc.CatalogServiceStub,
-                    index_pb2_grpc.IndexServiceStub,
-                    insight_pb2_grpc.InsightServiceStub,
-                ),
-            ),
-        )
-        services = {}
-        for name, address, stubs in named:
-            services[name] = RelayedService(name, address, stubs, security, hops)
-            stack.push_async_callback(services[name].close)
+        services = _services(settings, HopMetrics(registry))
+        for service in services.values():
+            stack.push_async_callback(service.close)
         memory = UploadMemory(settings.gateway_upload_bytes)
         figures = RouteFigures(registry, memory)
         thumbnails = ThumbnailCache(settings.limits, settings.gateway_thumbnail_bytes)
@@ -78,3 +61,20 @@ class Gateway:
             authorization=open_authorization(settings, registry),
             reading=stack.enter_context(ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="read")),
         )
+
+
+def _services(settings: GatewaySettings, hops: HopMetrics) -> dict[str, RelayedService]:
+    """The services by name. Raises BadSecurity: naming the wrong setting."""
+    security = replace(settings.client_security(), token="")  # each call has its caller's
+    recommender = (
+        recommender_pb2_grpc.RecommenderServiceStub,
+        catalog_pb2_grpc.CatalogServiceStub,
+        index_pb2_grpc.IndexServiceStub,
+        insight_pb2_grpc.InsightServiceStub,
+    )
+    named = (
+        ("embedder", settings.embedder_address, (embedder_pb2_grpc.EmbedderServiceStub,)),
+        ("ranker", settings.ranker_address, (ranker_pb2_grpc.RankerServiceStub,)),
+        ("recommender", settings.recommender_address, recommender),
+    )
+    return {name: RelayedService(name, address, stubs, security, hops) for name, address, stubs in named}

@@ -1,6 +1,17 @@
+from pathlib import Path
+
 import pytest
 
 from tests.services.gateway.house import House, start_house, stop_house
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the running services is slow: they take seconds to start."""
+    for item in items:
+        if HERE in item.path.parents and "house" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
