@@ -185,7 +185,7 @@ def save_recommendation(
             picture=picture(result.item.item_id),
             caption=result.item.item_id,
             detail=f"similarity {result.similarity:.3f}",
-            words=_words(result.item.attributes, language, first=tuple(record)),
+            words=_words(result.item.attributes, language, first=tuple(record)).replace(" ·", ","),
         )
         for result in answer.recommendations[:MOST_RESULTS]
     ]

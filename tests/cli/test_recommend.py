@@ -148,7 +148,7 @@ def test_a_saved_sheet_shows_record_and_attributes(
     asked, results = sheets
     assert (asked.tiles, asked.notes) == ((), ("print: dots",))
     assert results.tiles[0].caption == "a"
-    assert results.tiles[0].words == "dots stripes · skirt"
+    assert results.tiles[0].words == "dots stripes, skirt"
 
 
 @pytest.mark.parametrize(
