@@ -106,7 +106,8 @@ def test_help_needs_no_service_and_no_store(runner: CliRunner, words: str) -> No
 
 def test_a_shell_completes_nouns_and_verbs(runner: CliRunner) -> None:
     """What typer installs for a shell completes commands; it needs no service."""
-    script = runner.invoke(app, ["--show-completion", "bash"], prog_name="atelier")
+    # As `--install-completion` reads it, without asking which shell runs the tests.
+    script = runner.invoke(app, [], prog_name="atelier", env={"_ATELIER_COMPLETE": "source_bash"})
     words = {"COMP_WORDS": "atelier catalog im", "COMP_CWORD": "2", "_ATELIER_COMPLETE": "complete_bash"}
     run = runner.invoke(app, [], prog_name="atelier", env=words)
 
