@@ -141,10 +141,13 @@ class LoadedModels:
 
     async def close(self) -> None:
         """Cancel what is being prepared and end the threads, the loading one once its load is done."""
-        for task in self._preparing.values():
+        preparing = tuple(self._preparing.values())
+        for task in preparing:
             task.cancel()
+        await asyncio.gather(*preparing, return_exceptions=True)
         self.store.close()
-        self._loading.shutdown(wait=True, cancel_futures=True)
+        # Not `cancel_futures`: what was in memory last is still to be remembered.
+        self._loading.shutdown(wait=True)
         self._loaded.clear()
 
     async def _loaded_by(self, space_id: str, find: Callable[[], Awaitable[Version]]) -> LoadedSpace:
