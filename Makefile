@@ -81,7 +81,7 @@ fuzz: $(INSTALLED)  ## The property tests with new examples; ROUNDS=20 for more
 # What imports torch is left out: the import alone takes seconds.
 FAST := tests/benchmarks tests/cli tests/dashboard tests/inference tests/model_store tests/services tests/vector_index $(wildcard tests/test_*.py)
 
-test-fast: $(INSTALLED)  ## The tests that take about a second or less each, in under 30 s
+test-fast: $(INSTALLED)  ## The quick tests, without torch, in under 30 s
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not timed" $(FAST)
 
 test-gpu: $(INSTALLED)  ## What only a CUDA device can prove; ATELIER_STORE=dir adds published models

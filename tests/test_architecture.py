@@ -42,6 +42,7 @@ def test_serving_imports_nothing_of_training(module: str) -> None:
     assert run.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_public_class_name_exists_once() -> None:
     """No two modules of the product define a public class of one name; generated stubs aside."""
     assert recurring_classes(read_modules(ROOT)) == {}

@@ -40,6 +40,7 @@ def test_make_targets_exist(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", lines_of(".venv/bin/atelier", PAGES[0]) + lines_of("atelier", *PAGES))
+@pytest.mark.slow
 def test_atelier_commands_exist_with_their_options(line: str) -> None:
     """Each command's help names every option that the page gives it."""
     words = shlex.split(line)[1:]

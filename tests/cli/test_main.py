@@ -86,6 +86,7 @@ def test_an_option_without_a_default_says_what_happens_without_it() -> None:
 
 
 @pytest.mark.parametrize("words", VERBS)
+@pytest.mark.slow
 def test_an_unknown_option_is_a_usage_error(runner: CliRunner, words: str) -> None:
     """It exits with 2 and one line that names the option; nothing is on stdout."""
     run = runner.invoke(app, [*words.split(), "--nonsense"], env=PLAIN)
@@ -96,6 +97,7 @@ def test_an_unknown_option_is_a_usage_error(runner: CliRunner, words: str) -> No
 
 
 @pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.slow
 def test_help_needs_no_service_and_no_store(runner: CliRunner, words: str) -> None:
     """`--help` exits with 0 and shows how the command is typed."""
     run = runner.invoke(app, [*words.split(), "--help"], env=PLAIN)

@@ -224,6 +224,7 @@ def test_the_store_is_taken_from_the_environment(
         (["copy", "artwork-head", "--to", "x", "--version", "0"], "--version"),
     ],
 )
+@pytest.mark.slow
 def test_half_a_command_is_a_usage_error(
     runner: CliRunner, options: list[str], words: list[str], missing: str
 ) -> None:

@@ -68,6 +68,7 @@ def test_up_with_an_unknown_setting_starts_nothing(
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_made(
     runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

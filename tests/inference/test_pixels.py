@@ -265,6 +265,7 @@ def test_extreme_shapes_cost_no_more_than_their_pixels(
     assert set(decoded.ravel().tolist()) == {9}
 
 
+@pytest.mark.slow
 def test_a_large_jpeg_is_decoded_near_the_wanted_size(draw: Draw, encode_as: Encode) -> None:
     """Decoding at a fraction of the size changes pixels by about a level."""
     image = draw(1600, 1200).resize((800, 600), Image.Resampling.BICUBIC)

@@ -85,6 +85,7 @@ def test_any_json_is_a_manifest_or_is_refused(body: Any) -> None:
 
 
 @given(key=st.sampled_from(sorted(json.loads(MANIFEST))), value=json_values)
+@pytest.mark.slow
 def test_a_manifest_with_any_other_value_is_refused(key: str, value: Any) -> None:
     """One field of a good manifest replaced (S-5)."""
     body = json.loads(MANIFEST)

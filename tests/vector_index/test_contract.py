@@ -248,6 +248,7 @@ STEP = st.tuples(st.sampled_from(["add", "remove", "replace"]), st.integers(0, 1
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=st.lists(STEP, min_size=1, max_size=60))
+@pytest.mark.slow
 def test_any_sequence_of_changes_leaves_the_oracle_s_rows(kind, steps):
     """After any sequence of additions, removals and replacements a search is that of brute force."""
     index, rows, pool = make_index(kind), {}, draw(80, seed=8)

@@ -276,7 +276,8 @@ def test_rebuild_swaps_segments_under_writes(make):
 @pytest.mark.parametrize(("most_rows", "rows_a_segment"), [(250_000, [40]), (16, [16, 16, 8]), (3, [8] * 5)])
 def test_a_rebuild_makes_segments_of_bounded_size(make, monkeypatch, most_rows, rows_a_segment):
     """Pieces go into a segment until the next would be too many; a piece is never split."""
-    monkeypatch.setattr("vector_index.segmented.MOST_ROWS", most_rows)
+    for module in ("segmented", "tiers"):  # else they are merged again
+        monkeypatch.setattr(f"vector_index.{module}.MOST_ROWS", most_rows)
     index, rows = make(), draw(40)
 
     index.rebuild(new_rows(np.arange(at, at + 8), rows[at - 1 :][:8], DIMENSION) for at in range(1, 41, 8))

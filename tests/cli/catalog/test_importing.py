@@ -190,6 +190,7 @@ def test_items_can_be_sent_again(runner: CliRunner, services: FakeServices, pict
     assert sum(map(len, services.shop.sent)) == 2
 
 
+@pytest.mark.slow
 def test_when_every_item_is_refused_each_is_named(
     runner: CliRunner, services: FakeServices, tmp_path: Path, jpeg: Callable[..., bytes]
 ) -> None:

@@ -158,6 +158,7 @@ def test_a_running_gateway_is_fine() -> None:
     assert detail == f"another program uses {other}: /healthz answers 404"
 
 
+@pytest.mark.slow
 def test_a_stranger_on_a_port_fails() -> None:
     """A program that does not answer as the service fails, on the metrics port too."""
     with listening() as port, listening() as metrics:

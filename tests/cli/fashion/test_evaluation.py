@@ -127,6 +127,7 @@ def test_a_failed_check_is_named_below_the_table(capsys: pytest.CaptureFixture[s
     assert out.endswith("written: out/results.json\nSANITY CHECK FAIL: loss\n")
 
 
+@pytest.mark.slow
 def test_samples_show_their_nearest_and_a_query_all(capsys: pytest.CaptureFixture[str]) -> None:
     """A sample is a row with the place of its own picture; a record of one's own lists what it finds."""
     found = [{"item_id": "a", "similarity": 0.9}, {"item_id": "b", "similarity": 0.8}]

@@ -53,6 +53,7 @@ def placed(ids: list[str]) -> ranker_pb2.RankResponse:
     ],
     ids=["one message", "features", "many pictures", "large pictures"],
 )
+@pytest.mark.slow
 def test_rank_streams_what_one_message_cannot_hold(
     candidates: list[ranker_pb2.Candidate], messages: list[int]
 ) -> None:
@@ -67,6 +68,7 @@ def test_rank_streams_what_one_message_cannot_hold(
     assert [placement.id for placement in reply.placements] == [candidate.id for candidate in candidates]
 
 
+@pytest.mark.slow
 def test_a_stream_is_retried_whole() -> None:
     """A retry sends every message anew (S-7)."""
     servicer = Counting()

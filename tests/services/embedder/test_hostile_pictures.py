@@ -45,6 +45,7 @@ def place(place):
     return place
 
 
+@pytest.mark.slow
 def test_the_seeds_of_the_mutants_are_good_pictures(place):
     """What is mutated is answered as it is: a mutant fails for what was changed in it."""
     good = [data for pictures in seeds().values() for data in pictures]

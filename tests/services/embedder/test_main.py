@@ -19,6 +19,7 @@ from tests.services.embedder.conftest import PICTURES, failure, image_input, pic
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+@pytest.mark.slow
 def test_the_service_serves_as_soon_as_the_store_can_be_read(place, caplog):
     """Without a store the process lives, names it in the log and waits; when it comes, it serves (S-8)."""
     gone = place.root.with_name("gone")

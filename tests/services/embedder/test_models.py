@@ -210,6 +210,7 @@ def test_calls_that_wait_for_the_store_are_bounded(place, listing):
     assert len(asyncio.run(scene())) == bound
 
 
+@pytest.mark.slow
 def test_an_alias_that_moves_back_finds_the_earlier_version_again(place):
     """After promotion and rollback, within the poll, calls are answered by what the alias means (S-3)."""
     publish(place.store, PICTURES, image_graph(2), IMAGE_FIELDS, place.cache / "new")

@@ -565,6 +565,7 @@ def test_a_first_message_may_only_name_the_model(place):
     assert (result.index, result.id) == (0, "only")
 
 
+@pytest.mark.slow
 def test_an_interactive_call_is_answered_while_a_stream_runs(place):
     """A long stream does not keep a person waiting for its end (S-4)."""
 

@@ -181,6 +181,7 @@ def test_a_new_head_judges_every_picture_itself(serve: Serve, gallery: Gallery) 
 
 
 @pytest.mark.parametrize("change", ["provider", "away"])
+@pytest.mark.slow
 def test_outputs_are_forgotten_when_the_backbone_may_run_elsewhere(serve: Serve, change: str) -> None:
     """Another provider, or an embedder that was away, may compute other bits: pictures go to it again."""
 
@@ -282,6 +283,7 @@ def test_the_first_call_after_a_restart_of_the_embedder_keeps_its_good_items(
     assert [(error.index, error.id) for error in reply.errors] == [(1, "bad")]
 
 
+@pytest.mark.slow
 def test_without_a_release_calls_get_a_time_to_retry(serve: Serve, gallery: Gallery) -> None:
     """Alive and NOT_SERVING until a store is there; serving then, also when it goes (S-8)."""
     elsewhere = gallery.root / "elsewhere"
@@ -357,6 +359,7 @@ def test_the_embedder_may_come_late_go_and_come_back(serve: Serve, gallery: Gall
     assert max(asyncio.run(scenario())) < 2.0
 
 
+@pytest.mark.slow
 def test_a_release_whose_backbone_finds_no_room_waits(serve: Serve, gallery: Gallery) -> None:
     """The embedder is full: the present release serves on and says what it waits for (S-8)."""
 

@@ -16,6 +16,7 @@ from tests.services.ranker.conftest import WIDTH, Gallery, Ranking, Serve
 from tests.services.ranker.test_servicer import ask, pictures, unpacked
 
 
+@pytest.mark.slow
 def test_large_requests_that_would_be_late_are_rejected_at_once(
     serve: Serve, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

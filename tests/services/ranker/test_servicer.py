@@ -341,6 +341,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
 ]
 
 
+@pytest.mark.slow
 def test_a_request_out_of_bounds_is_refused_by_name(serve: Serve) -> None:
     """Both numbers, or the field, are in the message; nothing is embedded (S-5)."""
 

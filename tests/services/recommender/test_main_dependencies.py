@@ -59,6 +59,7 @@ def test_a_model_that_the_embedder_dropped_is_prepared_at_once(stocked, embedder
     assert ids(stocked.recommend(image=b"knit retro red"))[0] == "knit-retro"
 
 
+@pytest.mark.slow
 def test_what_is_pinned_is_prepared_again_and_again(models, serve, embedder):
     """Every interval the embedder is asked to keep the lead and the image model."""
     serve(prepare_every_s=0.05)

@@ -234,6 +234,7 @@ def test_a_call_without_a_deadline_gets_one(serve: Serve) -> None:
     assert took_s < 2
 
 
+@pytest.mark.slow
 def test_the_callers_deadline_cancels_the_handler(serve: Serve) -> None:
     """A handler does not go on for a caller who no longer waits (S-1)."""
 
@@ -330,6 +331,7 @@ ENDINGS = [
 ]
 
 
+@pytest.mark.slow
 def test_every_way_to_end_a_call_is_one_log_line(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """Answered, refused, malformed, too large, unknown, cancelled, late, streamed, broken off: one each; a
     health probe none."""

@@ -92,6 +92,7 @@ def test_reflection_lists_every_service(serve: Serve) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_ready_file_is_there_while_the_port_listens(
     descriptor: ServiceDescriptor, tmp_path: Path
 ) -> None:
@@ -210,6 +211,7 @@ def test_draining_finishes_accepted_calls_and_refuses_new_ones(descriptor: Servi
 
 
 @pytest.mark.parametrize("hurried", [False, True])
+@pytest.mark.slow
 def test_a_drain_ends_by_its_time_or_by_a_second_signal(descriptor: ServiceDescriptor, hurried: bool) -> None:
     """A call that never ends does not keep the process: `drain_s`, or `end_drain`, ends it."""
     entered = asyncio.Event()

@@ -89,6 +89,7 @@ def best(pictures):
 @pytest.mark.parametrize("slowness", [1.0, 1.2])
 @pytest.mark.parametrize("times", [1.5, 4.0])
 @pytest.mark.parametrize("pictures", [1, 2, 8])
+@pytest.mark.slow
 def test_what_is_answered_in_time_stays_near_the_best(pictures, times, slowness):
     """Calls of any size, beyond the engine's speed, also where that is less than was measured (S-12)."""
     engine = Engine(slowness)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -157,6 +158,7 @@ def test_bulk_in_a_trickle_gets_no_more_than_its_share():
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["live", "expired", "abandoned"]), min_size=1, max_size=20))
+@pytest.mark.slow
 def test_dead_work_is_handed_out_as_dropped(fates):
     """Work past its deadline or abandoned by its caller never enters a batch, and is told apart."""
     schedule = Schedule()

@@ -33,6 +33,7 @@ def test_blend_refuses_what_has_no_direction():
 
 
 @given(positives=st.integers(1, 5), negatives=st.integers(0, 5), seed=st.integers(0, 1000))
+@pytest.mark.slow
 def test_shares_add_up_to_the_similarity(positives, negatives, seed):
     """Their sum is the cosine to the direction that is searched, within 1e-4 (R-3)."""
     rng = np.random.default_rng(seed)

@@ -125,6 +125,7 @@ def test_without_a_store_the_service_waits(serve, shelf, embedder):
 
 
 @pytest.mark.parametrize("trouble", ["file", "loop"])
+@pytest.mark.slow
 def test_an_unreadable_store_at_start_ends_nothing(models, serve, shelf, trouble):
     """A store that cannot be read leaves the process waiting; once it can, the last release serves (S-8)."""
     first = serve()

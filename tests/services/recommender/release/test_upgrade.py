@@ -136,6 +136,7 @@ def test_bare_vectors_block_an_upgrade(recommender, models, shelf, embedder):
     assert ids(recommender.recommend(image=b"knit")) == ["a"]
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_follow_is_named(recommender, models, shelf, embedder):
     """A picture that the new model refuses keeps the old release in service and is named."""
     image = shelf.image("tower 2")
@@ -151,6 +152,7 @@ def test_a_picture_that_cannot_follow_is_named(recommender, models, shelf, embed
     until(serves(recommender, lead))
 
 
+@pytest.mark.slow
 def test_an_interrupted_upgrade_goes_on(models, serve, embedder, shelf):
     """A process that ends in the middle of an upgrade leaves what it embedded; the next one embeds only the
     rest (S-8)."""
@@ -208,6 +210,7 @@ def test_upserts_go_on_while_an_upgrade_is_blocked(recommender, models, shelf, e
     assert recommender.status().space_id == space_id
 
 
+@pytest.mark.slow
 def test_what_blocks_an_upgrade_is_named_and_dropped(recommender, models, shelf, embedder, caplog):
     """The status names the first bare vectors, the log names none; dropping them lets the upgrade go on
     (S-11)."""
@@ -233,6 +236,7 @@ def test_what_blocks_an_upgrade_is_named_and_dropped(recommender, models, shelf,
     assert "bare-0" not in "".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_a_blocked_upgrade_is_looked_at_again_after_a_write(
     recommender, models, shelf, embedder, monkeypatch
 ):

@@ -135,6 +135,7 @@ def test_a_date_and_a_filter_take_the_place_of_the_setting(shop):
         ({"min_revision": 10**9}, errors.Unavailable, "min_revision is"),
     ],
 )
+@pytest.mark.slow
 def test_bad_requests_have_a_canonical_status(recommender, fields, error, message):
     """The status names what is wrong (S-5)."""
     with pytest.raises(error, match=message):

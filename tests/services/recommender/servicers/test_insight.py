@@ -42,6 +42,7 @@ def test_feedback_is_recorded_once_and_seen_in_figures(recommender, models):
     assert figures.embeddings.item_count == 2
 
 
+@pytest.mark.slow
 def test_feedback_survives_a_restart(recommender, models, serve):
     """An acknowledged event is known to the next process (R-5)."""
     recommender.feedback(event("1"))

@@ -1,6 +1,7 @@
 """The view is a pure fold of the log: however the entries come, it equals a plain dict of the items."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,7 @@ def folded(entries, size):
 
 @settings(max_examples=60)
 @given(history=histories(), size=st.integers(2, 7))
+@pytest.mark.slow
 def test_however_the_log_is_folded_the_view_equals_the_items(history: History, size: int) -> None:
     """Entry by entry, in batches, all at once or from a snapshot: the same view (R-4)."""
     views = [
@@ -149,6 +151,7 @@ def _within(value, within):
 
 @settings(max_examples=150)
 @given(history=histories(), conditions=filters)
+@pytest.mark.slow
 def test_filters_equal_brute_force(history: History, conditions: Filter) -> None:
     """The mask holds the labels of exactly the items that satisfy every condition (R-3)."""
     view = folded(history.entries, 4)
@@ -163,6 +166,7 @@ def test_filters_equal_brute_force(history: History, conditions: Filter) -> None
         assert mask.count == len(wanted)
 
 
+@pytest.mark.slow
 def test_equal_hashes_are_told_apart_by_what_the_labels_show() -> None:
     """Where every identifier has the same hash, each still has its own label, also after thousands."""
     history = stock(2_600)
