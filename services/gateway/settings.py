@@ -38,8 +38,9 @@ class GatewaySettings(ServiceSettings):
 
     gateway_hosts: names under which it may be reached beside this machine's own; `*` for any. Others are
     refused, or a page on another site could make a name of its own mean this machine. gateway_origins: other
-    sites whose pages may call it (CORS). gateway_upload_bytes: memory for bodies at once, three copies of
-    each counted. gateway_json_bytes: of a JSON body. gateway_body_s: for a body to arrive.
+    sites whose pages may call it (CORS). gateway_upload_bytes: memory for bodies at once, four copies of
+    each counted. gateway_json_bytes: the most of a JSON body. gateway_body_s: seconds for a body to get its
+    turn, and again to arrive.
     """
 
     gateway_port: int = Field(default=8000, ge=0, le=65535)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Final
@@ -13,6 +14,7 @@ from services.runtime.limits import Limits
 
 SIZES: Final = (96, 192, 384, 768)
 _THREADS: Final = 2  # a decoded picture of 50 megapixels takes 150 MB
+_FETCHED: Final = 4 * _THREADS  # pictures as received in memory at once
 _QUALITY: Final = 80
 
 Key = tuple[str, int, str]
@@ -29,6 +31,7 @@ class ThumbnailCache:
         self._held = 0
         self._kept: OrderedDict[Key, bytes] = OrderedDict()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="thumbnail")
+        self._turns = asyncio.Semaphore(_FETCHED)
 
     def find(self, key: Key) -> bytes | None:
         """A thumbnail that is kept. key: the picture's digest, the size, and who may see it."""
@@ -37,11 +40,18 @@ class ThumbnailCache:
             self._kept.move_to_end(key)
         return held
 
-    async def make(self, key: Key, data: bytes) -> bytes:
-        """A WEBP of the picture with no side longer than the key's size. Raises InvalidImage."""
-        loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._threads, shrink, data, key[1], self._limits)
-        self._keep(key, made)
+    async def make(self, key: Key, fetch: Callable[[], Awaitable[bytes]]) -> bytes:
+        """A WEBP of the picture with no side longer than the key's size. Raises InvalidImage.
+
+        fetch: the picture as received. It is called in turn, so that of many requests only eight have their
+        picture in memory, and not at all where a request before it made the same thumbnail.
+        """
+        async with self._turns:
+            made = self.find(key)
+            if made is None:
+                data, loop = await fetch(), asyncio.get_running_loop()
+                made = await loop.run_in_executor(self._threads, shrink, data, key[1], self._limits)
+                self._keep(key, made)
         return made
 
     def _keep(self, key: Key, made: bytes) -> None:

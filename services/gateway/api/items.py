@@ -1,6 +1,7 @@
 """The catalog: items, their pictures, and what changes them (R-4)."""
 
 import hashlib
+from functools import partial
 from typing import Annotated, Any, Final
 
 from atelier.recommender.v1 import catalog_pb2
@@ -237,12 +238,11 @@ async def get_picture(
     key = (digest, size or 0, caller)
     made = gateway.thumbnails.find(key)
     if made is None:
-        made = await _picture(gateway, collection, item_id, digest)
-        if size is not None:
-            try:
-                made = await gateway.thumbnails.make(key, made)
-            except InvalidImage as error:
-                raise InvalidArgument(f"the kept picture cannot be read: {error}") from error
+        fetch = partial(_picture, gateway, collection, item_id, digest)
+        try:
+            made = await (fetch() if size is None else gateway.thumbnails.make(key, fetch))
+        except InvalidImage as error:
+            raise InvalidArgument(f"the kept picture cannot be read: {error}") from error
     return Response(made, 200, headers, media_type_of(made))
 
 

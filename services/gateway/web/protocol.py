@@ -10,7 +10,10 @@ HEAD_S: Final = 15.0
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends a connection whose next request's head is too large, or is not there in time."""
+    """Ends a connection whose next request's head is too large, or is not there in time.
+
+    Ended too is a connection on which the body of an answered request keeps coming.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
@@ -53,12 +56,16 @@ class BoundedHttp(HttpToolsProtocol):
             super().data_received(data)
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
-        if not self._refused:
-            super().on_body(body)
+        """Take a part of the body; one that comes after the answer has as long as a head to end."""
+        if self._refused:
+            return
+        if self.cycle.response_complete and self._head_timer.cancelled():
+            self._head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End the request."""
+        self._head_timer.cancel()
         if not self._refused:
             super().on_message_complete()
 

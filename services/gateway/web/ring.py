@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -62,7 +61,8 @@ class Ring:
         self._app = app
         self._figures = figures
         self._deadline_s = settings.default_deadline_s
-        self._hosts = None if "*" in settings.gateway_hosts else {*_OWN_HOSTS, *settings.gateway_hosts}
+        hosts = settings.gateway_hosts
+        self._hosts = None if "*" in hosts else {*_OWN_HOSTS, *map(_name, hosts)}
         self._origins = set(settings.gateway_origins)
         policy = b"cross-origin" if self._origins else b"same-origin"
         self._security = (*_SECURITY, (b"cross-origin-resource-policy", policy))
@@ -123,7 +123,7 @@ class Ring:
         origin = headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site") in ("cross-site", "same-site")
-        return origin not in self._origins and urlsplit(origin).netloc != host
+        return origin not in self._origins and origin.partition("://")[2] != host
 
     def _cors(self, headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
         origin = headers.get("origin", "")
@@ -222,10 +222,7 @@ class _Answer:
 
 
 def bearer(headers: Mapping[str, str]) -> str:
-    """The token of a request; empty without one.
-
-    Raises HttpProblem: for a token that no header to a service could hold.
-    """
+    """The token of a request; empty without one, and for one that no header to a service could hold."""
     value = headers.get("authorization", "")
     if value[: len(_BEARER)].lower() != _BEARER:
         return ""

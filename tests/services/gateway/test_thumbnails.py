@@ -48,9 +48,12 @@ def test_what_is_kept_is_bounded():
     size = len(shrink(drawing(0), 96, DEFAULT_LIMITS))
     thumbnails = ThumbnailCache(Limits(), byte_count=size * 2 + size // 2)
 
+    async def fetch():
+        return drawing(0)
+
     async def fill():
         for number in range(3):
-            await thumbnails.make((str(number), 96, ""), drawing(0))
+            await thumbnails.make((str(number), 96, ""), fetch)
             thumbnails.find(("0", 96, ""))
 
     asyncio.run(fill())
@@ -59,3 +62,27 @@ def test_what_is_kept_is_bounded():
     assert thumbnails.find(("0", 96, "")) is not None
     assert thumbnails.find(("1", 96, "")) is None
     assert thumbnails.find(("2", 96, "")) is not None
+
+
+def test_few_pictures_are_in_memory_at_once():
+    """Requests wait for their turn before their picture is fetched; what is there is not made anew. (S-12)"""
+    thumbnails = ThumbnailCache(Limits(), byte_count=1 << 20)
+    held, most, count = 0, 0, 0
+
+    async def fetch():
+        nonlocal held, most, count
+        held, count = held + 1, count + 1
+        most = max(most, held)
+        await asyncio.sleep(0)
+        held -= 1
+        return drawing(0)
+
+    async def ask():
+        keys = [(str(number % 20), 96, "") for number in range(60)]
+        await asyncio.gather(*(thumbnails.make(key, fetch) for key in keys))
+
+    asyncio.run(ask())
+    thumbnails.close()
+
+    assert most <= 8
+    assert count < 60

@@ -63,3 +63,25 @@ def test_what_is_no_http_is_refused(connect):
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
     assert connection.recv(100).startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_that_drips_after_its_answer_ends_the_connection(connect, monkeypatch):
+    """A request that was refused holds no connection by sending its body byte by byte. (S-12)"""
+    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
+    connection = connect()
+    connection.sendall(b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n")
+    assert connection.recv(4_096).startswith(b"HTTP/1.1 404")
+    connection.settimeout(0.02)
+
+    assert any(has_ended(connection) for _ in range(200))
+
+
+def has_ended(connection):
+    """Whether a connection on which one more byte is sent was closed by the other side."""
+    try:
+        connection.sendall(b"x")
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except (BrokenPipeError, ConnectionResetError):
+        return True

@@ -65,8 +65,8 @@ def test_a_foreign_host_name_is_refused(client, host, status):
 
 
 def test_hosts_of_the_setting_are_served(own_gateway):
-    """ATELIER_GATEWAY_HOSTS adds names; `*` is any. (S-11)"""
-    named = own_gateway(gateway_hosts=("shop.example",)).client
+    """ATELIER_GATEWAY_HOSTS adds names, in any spelling, with or without a port; `*` is any. (S-11)"""
+    named = own_gateway(gateway_hosts=("Shop.example:8443",)).client
 
     assert named.get("/healthz", headers={"host": "shop.example"}).status_code == 200
     assert named.get("/healthz", headers={"host": "other.example"}).status_code == 421
@@ -78,6 +78,7 @@ def test_hosts_of_the_setting_are_served(own_gateway):
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"origin": "https://evil.example", "content-type": "text/plain"},
     ],
