@@ -3,11 +3,13 @@
 import os
 import shutil
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +28,7 @@ from services.recommender.settings import RecommenderSettings
 from services.runtime.errors import ServiceError
 from services.runtime.settings import ServiceSettings, unknown_variables
 
-_ANYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, never bound
+_ANYWHERE: Final = ("0.0.0.0", "::", "[::]")  # noqa: S104 - compared, never bound
 _PATIENCE_S: Final = 2.0
 _MIB: Final = 1 << 20
 # Below the first a model of the size of FashionCLIP cannot be published, below the second nothing is safe.
@@ -88,7 +90,8 @@ def _disks(settings: ReadSettings) -> Iterator[Check]:
 
 def check_disk(name: str, path: Path) -> Check:
     """Room and the right to write where `path` is, or would be made."""
-    present = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    places = (path.absolute(), *path.absolute().parents)
+    present = next(place for place in places if os.access(place, os.F_OK))
     if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
         remedy = f"let this user write to {present}, or name another directory"
         return Check(name=name, state="fail", detail=f"{present} is not writable", remedy=remedy)
@@ -118,7 +121,8 @@ def check_ports(name: str, settings: ServiceSettings, ports: tuple[int, int], *,
     if not taken:
         return Check(name=f"ports of the {name}", state="ok", detail=f"{port} and {metrics} are free")
     host = "127.0.0.1" if settings.host in _ANYWHERE else settings.host
-    reason = f"{port} is free" if port not in taken else _silence(f"{host}:{port}", speaks_grpc=speaks_grpc)
+    silence = _silence if speaks_grpc else partial(_web_silence, has_tls=settings.tls_certificate is not None)
+    reason = f"{port} is free" if port not in taken else silence(f"{host}:{port}")
     if not reason:
         return Check(name=f"ports of the {name}", state="ok", detail=f"it is running at {host}:{port}")
     numbers, variable = " and ".join(map(str, taken)), f"ATELIER_{name.upper()}"
@@ -130,17 +134,29 @@ def check_ports(name: str, settings: ServiceSettings, ports: tuple[int, int], *,
     )
 
 
-def _silence(address: str, *, speaks_grpc: bool) -> str:
+def _silence(address: str) -> str:
     """Why what listens at an address is no service of Atelier; empty where it answers as one."""
     try:
-        if speaks_grpc:
-            await_serving(address, "", timeout_s=0, security=security())
-            return ""
-        host, _, port = address.rpartition(":")
-        with closing(HTTPConnection(host, int(port), timeout=_PATIENCE_S)) as connection:
-            connection.request("GET", "/healthz")
+        await_serving(address, "", timeout_s=0, security=security())
+    except (ServiceError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _web_silence(address: str, *, has_tls: bool) -> str:
+    """Why what listens at an address is no gateway; empty where it answers as one. Nothing secret is sent."""
+    host, _, port = address.rpartition(":")
+    if has_tls:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        opened: HTTPConnection = HTTPSConnection(host, int(port), timeout=_PATIENCE_S, context=context)
+    else:
+        opened = HTTPConnection(host, int(port), timeout=_PATIENCE_S)
+    try:
+        with closing(opened) as connection:
+            connection.request("GET", "/healthz", headers={"Host": "localhost"})  # a name that it always has
             status = connection.getresponse().status
-    except (ServiceError, OSError, HTTPException) as error:
+    except (OSError, HTTPException) as error:
         return str(error)
     return "" if status == HTTPStatus.OK else f"/healthz answers {status}"
 
@@ -151,7 +167,7 @@ def _is_free(host: str, port: int) -> bool:
         # As servers do: a port whose connections are closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((host.strip("[]"), port))
         except OSError:
             return False
     return True

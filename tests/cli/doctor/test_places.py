@@ -3,6 +3,7 @@
 import shutil
 import socket
 import sqlite3
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from cli.doctor.places import (
     check_runs,
     check_store,
 )
+from cli.security import create_certificates
 from dashboard.recorder import recording
 from model_store.store import ModelStore
 from services.embedder.settings import EmbedderSettings
@@ -91,8 +93,13 @@ def test_a_place_that_is_a_file_fails(tmp_path: Path) -> None:
     assert (check.state, check.detail) == ("fail", f"{tmp_path / 'file'} is not writable")
 
 
-def ports(port: int, *, metrics: int = -1, speaks_grpc: bool = True) -> tuple[str, str]:
-    check = check_ports("embedder", EmbedderSettings(), (port, metrics), speaks_grpc=speaks_grpc)
+def test_a_place_that_cannot_even_be_named_fails_no_check(tmp_path: Path) -> None:
+    """Of a path that the system refuses to look at, the next folder above is checked."""
+    assert check_disk("disk", tmp_path / ("x" * 300)).state == "ok"
+
+
+def ports(port: int, *, metrics: int = -1, speaks_grpc: bool = True, **settings: object) -> tuple[str, str]:
+    check = check_ports("embedder", EmbedderSettings(**settings), (port, metrics), speaks_grpc=speaks_grpc)
     return check.state, check.detail
 
 
@@ -104,18 +111,22 @@ def listening() -> Iterator[int]:
 
 
 @contextmanager
-def web(status: int) -> Iterator[int]:
-    """A port behind which a web server answers every path with a status."""
+def web(status: int, certificates: Path | None = None) -> Iterator[int]:
+    """A port behind which a web server answers every path with a status; under another name, 421."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
+            self.send_response(status if self.headers["Host"] == "localhost" else 421)
             self.end_headers()
 
         def log_message(self, *_args: object) -> None:
             """Discard the line."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
+    if certificates is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -159,6 +170,25 @@ def test_a_running_gateway_is_fine() -> None:
 
 
 @pytest.mark.slow
+def test_a_running_gateway_with_tls_is_fine(tmp_path: Path) -> None:
+    """Where the gateway has a certificate it is asked over TLS."""
+    create_certificates(tmp_path)
+    files = {"tls_certificate": tmp_path / "server.pem", "tls_key": tmp_path / "server.key"}
+    with web(200, tmp_path) as port:
+        assert ports(port, speaks_grpc=False, **files) == ("ok", f"it is running at 127.0.0.1:{port}")
+
+
+def test_a_free_port_of_ipv6_is_fine() -> None:
+    """A host in brackets, as addresses have it, is probed without them."""
+    try:
+        with closing(socket.create_server(("::1", 0), family=socket.AF_INET6)) as server:
+            port = server.getsockname()[1]
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+
+    assert ports(port, host="[::1]")[0] == "ok"
+
+
 def test_a_stranger_on_a_port_fails() -> None:
     """A program that does not answer as the service fails, on the metrics port too."""
     with listening() as port, listening() as metrics:
