@@ -10,6 +10,7 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -26,7 +27,8 @@ SCHEMES: Final = ("http://", "https://")
 _PORTS: Final = {"http": 80, "https": 443}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 3
-_PATIENCE_S: Final = 20.0
+_PATIENCE_S: Final = 20.0  # for a connection, and for each piece of an answer
+_LONGEST_S: Final = 120.0  # for the whole of an answer
 _AT_ONCE: Final = 8
 _PIECE: Final = 1 << 16
 # How the pictures that the services decode begin.
@@ -75,7 +77,10 @@ def download(url: str, rules: DownloadRules) -> bytes:
         answer = _get(url, rules)
         if isinstance(answer, bytes):
             return answer
-        url = urljoin(url, answer)
+        try:
+            url = urljoin(url, answer)
+        except ValueError as error:
+            raise RefusedDownload(f"a redirect to {answer[:100]!r}, which is no web address") from error
     raise RefusedDownload(f"more than {_MOST_REDIRECTS} redirects")
 
 
@@ -92,6 +97,9 @@ def _keep(url: str, folder: Path, rules: DownloadRules, *, again: bool) -> Path:
     if not suffix or (suffix == ".webp" and content[8:12] != b"WEBP"):
         raise RefusedDownload("the answer is no JPEG, PNG or WEBP")
     write_bytes(folder / f"{stem}{suffix}", content, sync=False)
+    for other in _SIGNS.values():
+        if other != suffix:
+            (folder / f"{stem}{other}").unlink(missing_ok=True)  # the picture before, of another format
     return folder / f"{stem}{suffix}"
 
 
@@ -137,12 +145,18 @@ def _get(url: str, rules: DownloadRules) -> bytes | str:
 
 
 def _body(response: http.client.HTTPResponse, most: int) -> bytes:
-    pieces, count = [], 0
-    while piece := response.read(_PIECE):
+    """The whole body. Raises RefusedDownload: if it is too large, takes too long or is cut off."""
+    pieces, count, length = [], 0, response.length
+    end = time.monotonic() + _LONGEST_S
+    while (length is None or count < length) and (piece := response.read1(_PIECE)):
         count += len(piece)
         if count > most:
             raise RefusedDownload(f"the answer is larger than {most} bytes")
+        if time.monotonic() > end:
+            raise RefusedDownload(f"the answer took longer than {_LONGEST_S:g} s")
         pieces.append(piece)
+    if length is not None and count < length:
+        raise RefusedDownload(f"the answer ended after {count} of {length} bytes")
     return b"".join(pieces)
 
 

@@ -116,6 +116,11 @@ def import_items(
     An import that was cut short goes on when it is given again: what is in the catalog already is not sent.
     """
     rows, sold = source.rows(path, attributes), [] if sales is None else source.sales(sales)
+    if choices.remove_vanished and not rows:
+        raise CommandError(
+            f"{attributes or path} has no items: --remove-vanished would remove all of {target.collection}",
+            "`atelier catalog delete` removes items by name",
+        )
     with target.client() as recommender:
         present = {
             item.item_id: item

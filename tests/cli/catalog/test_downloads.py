@@ -76,6 +76,20 @@ def test_a_picture_is_downloaded_once(shop: Shop, tmp_path: Path, jpeg: Callable
     assert len(shop.asked) == 2
 
 
+def test_a_picture_of_another_format_replaces_the_one_before(
+    shop: Shop, tmp_path: Path, jpeg: Callable[..., bytes]
+) -> None:
+    """What was downloaded again is what later imports take."""
+    url = shop.put("/a", jpeg())
+    download_all([url], tmp_path, shop.rules)
+    shop.put("/a", b"\x89PNG\r\n\x1a\n")
+    download_all([url], tmp_path, shop.rules, again=True)
+    (path,) = download_all([url], tmp_path, shop.rules).values()
+
+    assert isinstance(path, Path)
+    assert path.suffix == ".png"
+
+
 def test_what_is_kept_still_has_to_be_allowed(shop: Shop, tmp_path: Path, jpeg: Callable[..., bytes]) -> None:
     """A host that is no longer on the list is refused, also for a picture that is on disk."""
     url = shop.put("/a.jpg", jpeg())
@@ -154,7 +168,8 @@ def test_a_redirect_is_followed_within_the_list(shop: Shop, jpeg: Callable[..., 
 
 
 @pytest.mark.parametrize(
-    "target", ["https://evil.com/a.jpg", "http://169.254.169.254/meta", "file:///etc/passwd"]
+    "target",
+    ["https://evil.com/a.jpg", "http://169.254.169.254/meta", "file:///etc/passwd", "http://[", "//[x"],
 )
 def test_a_redirect_off_the_list_is_refused(shop: Shop, target: str) -> None:
     """A redirect to another host is checked like an address of the table. (S-5)"""
@@ -180,6 +195,26 @@ def test_a_large_answer_is_cut(shop: Shop) -> None:
 
     with pytest.raises(RefusedDownload, match="larger than 100000 bytes"):
         download(url, rules)
+
+
+def test_an_answer_that_is_cut_off_is_not_kept(
+    shop: Shop, tmp_path: Path, jpeg: Callable[..., bytes]
+) -> None:
+    """A connection that ends early leaves no half of a picture, which every later import would take."""
+    url = shop.put("/a.jpg", jpeg(), **{"Content-Length": "1000000"})
+    (result,) = download_all([url], tmp_path, shop.rules).values()
+
+    assert str(result) == f"the answer ended after {len(jpeg())} of 1000000 bytes"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_that_takes_too_long_is_given_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that sends a byte now and then does not hold an import up for hours."""
+    url = shop.put("/a.jpg", b"\xff\xd8\xff")
+    monkeypatch.setattr(downloads, "_LONGEST_S", -1.0)
+
+    with pytest.raises(RefusedDownload, match="took longer than"):
+        download(url, shop.rules)
 
 
 def test_what_is_no_picture_is_not_kept(shop: Shop, tmp_path: Path) -> None:

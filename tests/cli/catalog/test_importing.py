@@ -242,6 +242,20 @@ def test_nothing_is_removed_after_a_failure(
     assert "red" in services.shop.items
 
 
+def test_an_empty_table_removes_nothing(
+    runner: CliRunner, services: FakeServices, pictures: Path, tmp_path: Path
+) -> None:
+    """A table that was cut off before its first row does not empty the catalog, also with `--yes`."""
+    runner.invoke(app, ["catalog", "import", str(pictures)])
+    table = tmp_path / "shop.csv"
+    table.write_text("image,item_id\n")
+    run = runner.invoke(app, ["catalog", "import", str(table), "--remove-vanished", "--yes"])
+
+    assert run.exit_code == 1
+    assert "--remove-vanished would remove all of fashion" in run.stderr.replace("\n", " ")
+    assert len(services.shop.items) == 2
+
+
 def test_a_file_of_another_kind_is_a_usage_error(runner: CliRunner, pictures: Path) -> None:
     """The suffixes of tables are named."""
     run = runner.invoke(app, ["catalog", "import", str(pictures / "red.jpg")])
