@@ -7,7 +7,7 @@ A number that does not exist (an accuracy without pairs) is null.
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION: Final = 1
 # Points of a curve that a document holds at most.
@@ -106,6 +106,13 @@ class LossCurve(_Part):
 
     epochs: list[int] = []
     series: dict[str, list[float | None]] = {}
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> "LossCurve":
+        for name, values in self.series.items():
+            if len(values) != len(self.epochs):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.epochs)} epochs")
+        return self
 
 
 class SearchQuery(_Part):

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from dashboard.document import MOST_POINTS, SCHEMA_VERSION, DashboardDocument, LossCurve, RunHeader, RunState
 from dashboard.errors import DashboardError, InvalidRunRequest, RunNotFound, UnreadableDashboard
-from dashboard.run_files import HEADER_FILE, RESULTS, document_path, header_path, lock_path
+from dashboard.run_files import HEADER_FILE, LOCK_FILE, RESULTS, document_path, header_path, lock_path
 from dashboard.thinning import thin
 from model_store.durable import is_locked
 
@@ -93,7 +93,7 @@ class RunCatalogue:
             raise InvalidRunRequest(f"points {points}: 2 to {MOST_POINTS}")
         folder = self._folder(run_id)
         document = _read(document_path(folder), DashboardDocument, run_id)
-        state = _state_now(document.run.state, folder)
+        state = _state_now(document.run.state, folder, run_id)
         return document.model_copy(
             update={
                 "run": document.run.model_copy(update={"state": state}),
@@ -136,6 +136,7 @@ class RunCatalogue:
         try:
             folder = self._folder(run_id)
             header = _read(header_path(folder), RunHeader, run_id)
+            state = _state_now(header.state, folder, run_id)
         except DashboardError as error:
             at = datetime.fromtimestamp(written_ns / 1e9, UTC)
             return RunSummary(
@@ -148,8 +149,7 @@ class RunCatalogue:
                 max_epochs=0,
                 problem=str(error),
             )
-        body = header.model_dump() | {"state": _state_now(header.state, folder)}
-        return RunSummary(run_id=run_id, **body)
+        return RunSummary(run_id=run_id, **header.model_dump() | {"state": state})
 
     def _folder(self, run_id: str) -> Path:
         """The folder of a run whose results lie in no link."""
@@ -223,9 +223,16 @@ def _read_plain(path: Path, most: int, what: str) -> tuple[bytes, int]:
         return stream.read(most), status.st_mtime_ns
 
 
-def _state_now(written: RunState, folder: Path) -> RunState:
-    """What a run is doing: one that says "running" without a process behind it was interrupted."""
-    return "interrupted" if written == "running" and not is_locked(lock_path(folder)) else written
+def _state_now(written: RunState, folder: Path, run_id: str) -> RunState:
+    """What a run is doing: one that says "running" without a process behind it was interrupted.
+
+    Raises UnreadableDashboard: if its lock cannot be opened, as a link.
+    """
+    try:
+        return "interrupted" if written == "running" and not is_locked(lock_path(folder)) else written
+    except OSError as error:
+        reason = f"{LOCK_FILE} cannot be opened: {error.strerror}"
+        raise UnreadableDashboard(f"run {run_id!r}: {reason}") from error
 
 
 def _thinned(curve: LossCurve, points: int) -> LossCurve:

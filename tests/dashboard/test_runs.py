@@ -1,5 +1,6 @@
 """Runs below a folder: listed, read and never left (D-1)."""
 
+import json
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from dashboard.document import (
 )
 from dashboard.errors import InvalidRunRequest, RunNotFound, UnreadableDashboard
 from dashboard.recorder import RunRecorder, recording
-from dashboard.run_files import document_path, header_path
+from dashboard.run_files import document_path, header_path, lock_path
 from dashboard.runs import RunCatalogue
 
 
@@ -96,6 +97,35 @@ def test_a_damaged_run_is_listed_with_its_problem(tmp_path: Path, content: str) 
     assert "run 'bad': run.json is not of schema version 1" in (listed["bad"].problem or "")
     with pytest.raises(UnreadableDashboard, match=r"dashboard\.json is not of schema version 1"):
         runs.read("bad")
+
+
+def test_a_lock_that_cannot_be_opened_hides_no_other_run(tmp_path: Path) -> None:
+    """A run whose lock is a link is listed with that problem, the others as they are. (S-10)"""
+    run_in(tmp_path / "good")
+    run_in(tmp_path / "bad")
+    for path in (header_path(tmp_path / "bad"), document_path(tmp_path / "bad")):
+        path.write_text(path.read_text().replace('"state":"done"', '"state":"running"'))
+    lock_path(tmp_path / "bad").unlink()
+    lock_path(tmp_path / "bad").symlink_to(lock_path(tmp_path / "good"))
+    runs = RunCatalogue(tmp_path)
+    listed = {run.run_id: run.problem for run in runs.page().runs}
+
+    assert listed["good"] is None
+    assert (listed["bad"] or "").startswith("run 'bad': .dashboard.lock cannot be opened")
+    with pytest.raises(UnreadableDashboard, match="cannot be opened"):
+        runs.read("bad")
+
+
+def test_a_curve_with_a_series_of_another_length_is_damage(tmp_path: Path) -> None:
+    """It is refused by name, however many points are asked for. (S-10)"""
+    run_in(tmp_path / "run", epochs=50)
+    body = json.loads(document_path(tmp_path / "run").read_text())
+    body["loss_curve"]["series"]["val_loss"].pop()
+    document_path(tmp_path / "run").write_text(json.dumps(body))
+
+    for points in (10, 2_000):
+        with pytest.raises(UnreadableDashboard, match="val_loss has 49 values for 50 epochs"):
+            RunCatalogue(tmp_path).read("run", points=points)
 
 
 def test_a_document_is_read_with_as_many_points_as_asked_for(tmp_path: Path) -> None:
