@@ -79,16 +79,19 @@ class AliasBook:
         history = (before.target, *before.history)[:KEPT_HISTORY] if before else ()
         return self._swap(name, alias, Alias(target=target, history=history), data)
 
-    def rollback(self, name: str, alias: str) -> Alias:
+    def rollback(self, name: str, alias: str, *, expect: int | None = None) -> Alias:
         """Make the alias mean what it meant before; the undone target leaves the history.
 
-        Raises NotInStore: when there is nothing before.
+        Raises NotInStore: when there is nothing before. Raises AliasConflict: as `move`.
         """
         before, data = self._read(name, alias)
         if before is None:
             raise NotInStore(f"no alias {name}@{alias}")
+        current = before.target.version
+        if expect is not None and expect != current:
+            raise AliasConflict(f"alias {name}@{alias} means version {current}, expected {expect}")
         if not before.history:
-            raise NotInStore(f"alias {name}@{alias} has no earlier version than {before.target.version}")
+            raise NotInStore(f"alias {name}@{alias} has no earlier version than {current}")
         earlier, *history = before.history
         target = earlier.model_copy(update={"since": datetime.now(UTC)})
         return self._swap(name, alias, Alias(target=target, history=tuple(history)), data)

@@ -89,12 +89,8 @@ class ModelShelf:
         """The alias once it means what it meant before. Raises as `promote`."""
 
         def move() -> Alias:
-            state = self._store.aliases.read(check_name(name, "model"), check_name(alias, "alias"))
-            if state.target.version != expect:
-                raise AliasConflict(
-                    f"alias {name}@{alias} means version {state.target.version}, expected {expect}"
-                )
-            return self._store.aliases.rollback(name, alias)
+            model, checked = check_name(name, "model"), check_name(alias, "alias")
+            return self._store.aliases.rollback(model, checked, expect=expect)
 
         return _alias(self._changed(move))
 

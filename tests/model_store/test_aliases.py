@@ -65,6 +65,17 @@ def test_an_expectation_that_does_not_hold_changes_nothing(published: ModelStore
     assert published.aliases.read("fashion-image", "production").target.version == 1
 
 
+def test_of_two_rollbacks_with_one_expectation_one_wins(published: ModelStore) -> None:
+    """The second, which saw the same version, does not undo one step more (M-7)."""
+    for version in (1, 2, 3):
+        published.aliases.move("fashion-image", "production", version, DIGEST)
+    published.aliases.rollback("fashion-image", "production", expect=3)
+
+    with pytest.raises(AliasConflict, match="means version 2, expected 3"):
+        published.aliases.rollback("fashion-image", "production", expect=3)
+    assert published.aliases.read("fashion-image", "production").target.version == 2
+
+
 def test_of_many_writers_with_one_expectation_one_wins(published: ModelStore) -> None:
     """Eight concurrent moves that expect version 1: one succeeds, seven conflict (M-7)."""
     published.aliases.move("fashion-image", "production", 1, DIGEST)
