@@ -36,12 +36,15 @@ async function call(method, path, { query, json, form, signal } = {}) {
   const body = json !== undefined ? JSON.stringify(json) : form;
   const answer = await reach(`/api${path}${search(query)}`, { method, headers, body, signal });
   if (!answer.ok) throw await failure(answer);
-  return answer.status === 204 ? null : answer.json();
+  return answer.status === 204 ? null : arrived(answer.json());
 }
 
-async function reach(address, options) {
+const reach = (address, options) => arrived(fetch(address, options));
+
+/** What the network brings; a connection that fails, or ends inside an answer, is an ApiError. @template T @param {Promise<T>} promise */
+async function arrived(promise) {
   try {
-    return await fetch(address, options);
+    return await promise;
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new ApiError(0, { title: 'The gateway does not answer', detail: error.message }, '');
@@ -51,7 +54,7 @@ async function reach(address, options) {
 async function failure(answer) {
   const requestId = answer.headers.get('X-Request-Id') || '';
   const isJson = (answer.headers.get('Content-Type') || '').includes('json');
-  const problem = isJson ? await answer.json() : { title: answer.statusText, detail: `HTTP ${answer.status}` };
+  const problem = isJson ? await arrived(answer.json()) : { title: answer.statusText, detail: `HTTP ${answer.status}` };
   return new ApiError(answer.status, problem, requestId);
 }
 
@@ -88,7 +91,7 @@ export const runFileAddress = (runId, name) =>
 export async function fetchPicture(address, signal) {
   const answer = await reach(address, { headers: authorization(), signal });
   if (!answer.ok) throw await failure(answer);
-  return answer.blob();
+  return arrived(answer.blob());
 }
 
 const alias = (model, name, verb) =>

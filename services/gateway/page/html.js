@@ -1,4 +1,4 @@
-// The one door to the vendored libraries: `html` for markup, hooks for state. Values are always text, never markup.
+// The only module that imports Preact and htm: `html` for markup, hooks for state. Values are always text, never markup.
 import { h, render, Fragment } from './vendor/preact.js';
 import htm from './vendor/htm.js';
 

@@ -4,7 +4,7 @@ import { showDone } from '../state/toasts.js';
 import { Dialog } from './dialog.js';
 import { Icon } from './icons.js';
 
-/** @typedef {{ grpcurl: string, python: string, curl: string }} Snippets  an empty one is not to be had */
+/** @typedef {{ grpcurl: string, python: string, curl: string }} Snippets  '' where there is no such command */
 const KINDS = ['curl', 'python', 'grpcurl'];
 
 /** Shows what the view asks as a command to run elsewhere. @param {{ snippets: () => Snippets }} properties */

@@ -8,9 +8,12 @@ import { Dialog } from './dialog.js';
 /** What waits for a token: the reason, and what to do with it; null while the dialog is closed. */
 const request = signal(/** @type {{ reason: string, resolve: (given: boolean) => void } | null} */ (null));
 
-/** Asks for a token; whether one was given. @param {string} [reason] @returns {Promise<boolean>} */
+/** Asks for a token; whether one was given. An earlier question ends without one. @param {string} [reason] @returns {Promise<boolean>} */
 export function askForToken(reason = '') {
-  return new Promise((resolve) => request.set({ reason, resolve }));
+  return new Promise((resolve) => {
+    request.get()?.resolve(false);
+    request.set({ reason, resolve });
+  });
 }
 
 /**

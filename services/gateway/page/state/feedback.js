@@ -1,9 +1,12 @@
 // What a person does with recommendations, sent to the recommender; a token without the scope for it ends that.
 import { api } from '../api.js';
-import { collection } from './settings.js';
+import { collection, token } from './settings.js';
 import { showError } from './toasts.js';
 
 let isRefused = false;
+token.subscribe(() => {
+  isRefused = false; // another token may have the scope
+});
 
 /**
  * @param {'shown'|'clicked'|'liked'|'disliked'} kind @param {string[]} itemIds

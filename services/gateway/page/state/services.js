@@ -1,7 +1,7 @@
 // Which services answer: polled slowly while all is well, with backoff while something is down.
 import { api } from '../api.js';
 import { signal } from './signal.js';
-import { token } from './settings.js';
+import { collection, token } from './settings.js';
 
 /** @typedef {{ name: string, address: string, state: 'serving'|'not_serving'|'unreachable', detail: string, models: any[] }} Service */
 /** @typedef {{ isKnown: boolean, gatewayDown: boolean, needsToken: boolean, services: Service[], limits: any, collections: string[] }} Connection */
@@ -37,10 +37,16 @@ async function poll() {
   if (mine !== turn) return; // a later question overtook this one
   const now = missing(next);
   connection.set(next);
+  chooseCollection(next.collections);
   if (before.some((name) => !now.includes(name))) recoveries.set((count) => count + 1);
   failures = now.length ? failures + 1 : 0;
   const wait = failures ? Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1)) : CALM_MS;
   timer = setTimeout(poll, document.hidden ? Math.max(wait, CALM_MS) : wait);
+}
+
+/** The first collection instead of one that this gateway does not have. @param {string[]} names */
+function chooseCollection(names) {
+  if (names.length && !names.includes(collection.get())) collection.set(names[0]);
 }
 
 /** @returns {Promise<Connection>} */

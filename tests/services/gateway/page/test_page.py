@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from atelier.recommender.v1 import catalog_pb2
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from services.messages.contents import write_record
 from tests.services.gateway.page.browser import drop_files
@@ -205,6 +205,43 @@ def test_an_item_is_uploaded_edited_and_deleted(visit: Visit, shop: Shop) -> Non
 
     expect(page.get_by_text("uploaded-1 was deleted")).to_be_visible()
     expect(page.locator("[data-role=count]")).to_have_text("240 items")
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(visit: Visit) -> None:
+    """Half of an answer is a failure in its panel alone, and the next answer takes its place."""
+    cut = {"content_type": "application/json", "body": '{"mo'}
+    visit.page.route("**/api/models", lambda route: route.fulfill(**cut))
+    visit.open("overview")
+    failure = visit.page.locator(".failure").first
+    expect(failure).to_contain_text("The gateway does not answer")
+    visit.page.unroute("**/api/models")
+
+    expect(visit.page.locator("[data-model=artwork-head]")).to_be_visible()
+    expect(failure).to_have_count(0)
+
+
+def test_a_gateway_without_the_chosen_collection_shows_its_first(visit: Visit) -> None:
+    """The page asks for a collection that there is, also where it is not called fashion (R-4)."""
+    visit.expects_refusals = True
+
+    def other(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "collections": ["shoes"]})
+
+    visit.page.route("**/api/services", other)
+    with visit.page.expect_request("**/api/index?collection=shoes"):
+        visit.open("overview")
+    visit.page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_suggested_identifier_is_one_that_the_catalog_takes(visit: Visit) -> None:
+    """File names in any script give an identifier of ASCII letters; one of none gives a new one."""
+    visit.open("overview")
+    ask = "names => import('/page/views/catalog/upload-dialog.js').then(m => names.map(m.idFrom))"
+    plain, mixed, other = visit.page.evaluate(ask, ["tee 1.jpg", "치마 red.png", "빨간 치마.jpg"])
+
+    assert (plain, mixed) == ("tee-1", "red")
+    assert re.fullmatch("item-[a-z0-9]+", other)
 
 
 def test_markup_in_attributes_is_shown_as_text(visit: Visit, shop: Shop) -> None:

@@ -13,8 +13,12 @@ import { fieldOf } from '../../state/vocabulary.js';
 const NEIGHBOURS = 5;
 const LEAST_SHARE = 0.3;
 
-/** An identifier that a file's name suggests: letters, digits, `.`, `_`, `:` and `-`. @param {string} name */
-export const idFrom = (name) => name.replace(/\.[^.]+$/, '').replace(/[^\p{L}\p{N}._:-]+/gu, '-').replace(/^[.-]+/, '').slice(0, 128) || 'item';
+/**
+ * An identifier that a file's name suggests, of what the catalog takes: ASCII letters, digits, `.`, `_`, `:` and `-`.
+ * A name without any of them gives one of the time. @param {string} name
+ */
+export const idFrom = (name) =>
+  name.replace(/\.[^.]+$/, '').replace(/[^A-Za-z0-9._:-]+/g, '-').replace(/^[.-]+|[.-]+$/g, '').slice(0, 128) || `item-${Date.now().toString(36)}`;
 
 /** A new item: a picture, an identifier, and attributes that the nearest records suggest. */
 export function UploadDialog({ collection, onClose, onChanged }) {
