@@ -178,9 +178,9 @@ class _Method:
     """One method of a service, with what each of its calls needs."""
 
     def __init__(
-        self, ring: CallInterceptor, path: str, handler: Any, metrics: MethodCounts, *, is_bulk: bool
+        self, interceptor: CallInterceptor, path: str, handler: Any, metrics: MethodCounts, *, is_bulk: bool
     ) -> None:
-        self._ring = ring
+        self._interceptor = interceptor
         self._path = path[:_LONGEST_PATH]
         self._metrics = metrics
         self._behaviour = next(filter(None, (getattr(handler, shape) for shape in _SHAPES)))
@@ -189,7 +189,7 @@ class _Method:
         self._plan = plan_of(kind.DESCRIPTOR) if kind is not None and hasattr(kind, "DESCRIPTOR") else None
         self._request_streaming: bool = handler.request_streaming
         self._bulk = is_bulk
-        self._bodies = ring.reflection if path.startswith(REFLECTION) else ring.bodies
+        self._bodies = interceptor.reflection if path.startswith(REFLECTION) else interceptor.bodies
         self._response_streaming: bool = handler.response_streaming
         self._serializer = handler.response_serializer
 
@@ -197,15 +197,17 @@ class _Method:
         """Answer one call: the handler that gRPC gets. Returns the reply of a method that has one."""
         metadata = _metadata.get()
         given_s = context.time_remaining()
-        call = open_call(metadata, self._ring.default_deadline_s if given_s is None else given_s)
+        call = open_call(metadata, self._interceptor.default_deadline_s if given_s is None else given_s)
         call.given_s = given_s
         call.bulk |= self._bulk
         started, code, task = time.perf_counter(), Code.OK, asyncio.current_task()
         answering = (
-            self._answer_traced if (self._ring.is_exporting or TRACE_PARENT in metadata) else self._answer
+            self._answer_traced
+            if (self._interceptor.is_exporting or TRACE_PARENT in metadata)
+            else self._answer
         )
         self._metrics.started += 1
-        self._ring.enter(task)
+        self._interceptor.enter(task)
         enter(call)  # for as long as gRPC's task of this call
         try:
             code, reply = await answering(call, metadata, context)
@@ -217,7 +219,7 @@ class _Method:
             seconds, name = time.perf_counter() - started, code.name
             self._metrics.handled(name, seconds)
             log_call(self._path, name, seconds, call)
-            self._ring.leave(task)
+            self._interceptor.leave(task)
 
     async def _answer_traced(self, call: Call, metadata: Mapping[str, str], context: Any) -> Answer:
         with server_span(*self._metrics.labels[1:], metadata) as span:
@@ -233,20 +235,20 @@ class _Method:
     async def _answer(self, call: Call, metadata: Mapping[str, str], context: Any) -> Answer:
         """The reply, or the status of what was raised, sent. Returns its code."""
         try:
-            self._ring.admit(self._path, metadata, call)
+            self._interceptor.admit(self._path, metadata, call)
             caller = Caller(context.peer, call.bulk)
             with (HeldStream if self._request_streaming else HeldBody)(self._bodies, caller) as held:
                 run = self._run(held, call, context)
                 # At its caller's deadline gRPC ends a call itself: to answer it once more is an error.
                 return Code.OK, await (within(call, run) if call.given_s is None else run)
         except asyncio.CancelledError:
-            if not self._ring.broken_off:
+            if not self._interceptor.broken_off:
                 raise
             status = to_status(_stopping())
         except Exception as error:  # noqa: BLE001  # every exception becomes a status, here only
             # The error itself gets no second name: its trace holds the request, and a circle of
             # frame, error and trace would keep that in memory until it is collected.
-            status = to_status(to_service_error(error, self._ring.errors))
+            status = to_status(to_service_error(error, self._interceptor.errors))
         await (refuse if self._response_streaming else abort)(context, status, (REQUEST_ID, call.request_id))
         return Code(status.code), None
 
@@ -258,7 +260,7 @@ class _Method:
         else:
             data = [await held.read_only(context)]
             if len(data[0]) > _LONG_STEP_BYTES:
-                await self._ring.long_steps.turn()
+                await self._interceptor.long_steps.turn()
             answering = self._behaviour(self._parse(held, call, data.pop()), context)
         if not self._response_streaming:
             answer = await answering
@@ -288,7 +290,7 @@ class _Method:
             ) from error
 
     def _members_cost(self, data: bytes, plan: Plan) -> int:
-        limit = self._ring.message_fields
+        limit = self._interceptor.message_fields
         try:
             return members_cost(data, plan, limit)
         except TooManyFields as error:
