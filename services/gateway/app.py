@@ -1,4 +1,4 @@
-"""The application: every route, inside the ring."""
+"""The application: every route, inside the middleware."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ from services.gateway.api import bestsellers, insight, items, models, rank, reco
 from services.gateway.api.requests import path
 from services.gateway.document import openapi_document
 from services.gateway.gateway import Gateway
+from services.gateway.web.middleware import GatewayMiddleware, problem_response
 from services.gateway.web.problems import HttpProblem
 from services.gateway.web.replies import encode
-from services.gateway.web.ring import Ring, problem_response
 from services.runtime.context import present_call
 from services.runtime.errors import InvalidArgument, NotFound, ServiceError, Unimplemented
 
@@ -37,7 +37,7 @@ def gateway_app(gateway: Gateway) -> ASGIApp:
     """The application of a gateway."""
     app = routed_app()
     app.state.gateway = gateway
-    return Ring(app, gateway.settings, gateway.figures)
+    return GatewayMiddleware(app, gateway.settings, gateway.figures)
 
 
 def routed_app() -> FastAPI:

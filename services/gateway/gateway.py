@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from dashboard.runs import RunCatalogue
 from services.client.relay import RelayedService
-from services.gateway.model_shelf import ModelShelf
+from services.gateway.published_models import PublishedModels
 from services.gateway.settings import GatewaySettings
 from services.gateway.thumbnails import ThumbnailCache
 from services.gateway.web.bodies import BodyReader, UploadMemory
@@ -33,7 +33,7 @@ class Gateway:
     ranker: RelayedService
     recommender: RelayedService
     bodies: BodyReader
-    models: ModelShelf
+    models: PublishedModels
     runs: RunCatalogue
     thumbnails: ThumbnailCache
     figures: RouteFigures
@@ -54,7 +54,7 @@ class Gateway:
             settings=settings,
             **services,
             bodies=BodyReader(settings.limits, settings.gateway_json_bytes, memory, settings.gateway_body_s),
-            models=ModelShelf(settings.store),
+            models=PublishedModels(settings.store),
             runs=RunCatalogue(settings.runs),
             thumbnails=thumbnails,
             figures=figures,

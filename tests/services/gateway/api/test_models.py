@@ -79,7 +79,7 @@ def test_an_alias_moves_only_as_it_was_seen(own_models, path, body, status, code
 def test_a_store_that_is_read_only_says_so(own_models, monkeypatch):
     """501 says what to use instead, and the list that nothing can be changed. (M-5)"""
     client, _ = own_models
-    monkeypatch.setattr("services.gateway.model_shelf.os.access", lambda *_: False)
+    monkeypatch.setattr("services.gateway.published_models.os.access", lambda *_: False)
 
     answer = client.post(
         "/api/models/artwork-head/aliases/production/promote", json={"version": 2, "expect": 1}

@@ -54,8 +54,8 @@ def problem_response(problem: HttpProblem, request_id: str) -> Response:
     )
 
 
-class Ring:
-    """Wraps the application; see the module."""
+class GatewayMiddleware:
+    """ASGI middleware around the application; see the module."""
 
     def __init__(self, app: ASGIApp, settings: GatewaySettings, figures: RouteFigures) -> None:
         self._app = app

@@ -31,7 +31,7 @@ _ERRORS: Final[Mapping[type[StoreError], type[ServiceError]]] = {
 T = TypeVar("T")
 
 
-class ModelShelf:
+class PublishedModels:
     """The models of a store, read anew at each call; versions are immutable and remembered. Blocks."""
 
     def __init__(self, root: Path) -> None:
