@@ -1,4 +1,4 @@
-"""`native.cpp` through ctypes: searches that run on raw rows without the interpreter's lock.
+"""`native.cpp` through ctypes: searches of raw rows; all but brief ones run without the interpreter's lock.
 
 Legend: B queries, K neighbours asked for, N rows, D dimensions, C bytes of a code.
 """
