@@ -1,7 +1,7 @@
 """Bodies of requests: limited before they are read, and while they arrive (S-4, S-5).
 
 The headers say how large a body is, so it waits outside this process, in the sender's buffers, until there is
-memory for it; a small one never waits. One without a length counts as the largest. A body that exceeds a
+memory for it; a small one never waits. One in chunks counts as the largest. A body that exceeds a
 bound is refused, and what is still on its way is thrown away as it comes.
 """
 
@@ -122,7 +122,8 @@ class BodyReader:
     @asynccontextmanager
     async def _receiving(self, incoming: "_Incoming", most: int, take: Take) -> AsyncIterator[None]:
         length = incoming.headers.get("content-length", "")
-        expected = int(length) if length.isascii() and length.isdigit() else most
+        unknown = most if "transfer-encoding" in incoming.headers else 0  # without either there is no body
+        expected = int(length) if length.isascii() and length.isdigit() else unknown
         if expected > most:
             raise await incoming.refusal(too_large(f"the body has {expected} bytes, the bound is {most}"))
         if expected <= SMALL_BYTES:

@@ -1,9 +1,11 @@
 import asyncio
 
 import pytest
+from starlette.requests import Request
 
-from services.gateway.web.bodies import UploadMemory
+from services.gateway.web.bodies import BodyReader, UploadMemory
 from services.runtime.errors import ResourceExhausted
+from services.runtime.limits import Limits
 
 
 def test_memory_is_given_in_the_order_of_asking():
@@ -85,3 +87,22 @@ def test_more_than_there_is_counts_as_all_of_it():
             return memory.held
 
     assert asyncio.run(scenario()) == 10
+
+
+@pytest.mark.parametrize(
+    ("headers", "held"), [({}, 0), ({"content-length": "0"}, 0), ({"transfer-encoding": "chunked"}, 4 << 20)]
+)
+def test_a_request_without_a_body_holds_no_memory(headers, held):
+    """Only a body in chunks, whose length is unknown, counts as the largest. (S-4)"""
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def scenario():
+        memory = UploadMemory(8 << 20)
+        named = {"content-type": "application/json", **headers}
+        scope = {"type": "http", "headers": [(k.encode(), v.encode()) for k, v in named.items()]}
+        async with BodyReader(Limits(), 1 << 20, memory, 1.0).open(Request(scope, receive)):
+            return memory.held
+
+    assert asyncio.run(scenario()) == held
