@@ -116,11 +116,6 @@ def import_items(
     An import that was cut short goes on when it is given again: what is in the catalog already is not sent.
     """
     rows, sold = source.rows(path, attributes), [] if sales is None else source.sales(sales)
-    if choices.remove_vanished and not rows:
-        raise CommandError(
-            f"{attributes or path} has no items: --remove-vanished would remove all of {target.collection}",
-            "`atelier catalog delete` removes items by name",
-        )
     with target.client() as recommender:
         present = {
             item.item_id: item
@@ -130,6 +125,12 @@ def import_items(
         if choices.dry_run:
             _print_difference(_difference(rows, present, vanished), as_json=as_json)
             return
+        if choices.remove_vanished and len(vanished) == len(present) > 0:
+            raise CommandError(
+                f"{attributes or path} has no item of {target.collection}: "
+                f"--remove-vanished would remove all {len(present)} of them",
+                "import without it; `atelier catalog delete` removes items by name",
+            )
         if vanished:
             _announce(len(vanished), len(present), target.collection, choices)
         counts = _send(recommender, rows, {} if choices.resend else present, present, target, as_json=as_json)

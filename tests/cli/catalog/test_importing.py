@@ -252,8 +252,26 @@ def test_an_empty_table_removes_nothing(
     run = runner.invoke(app, ["catalog", "import", str(table), "--remove-vanished", "--yes"])
 
     assert run.exit_code == 1
-    assert "--remove-vanished would remove all of fashion" in run.stderr.replace("\n", " ")
+    assert "--remove-vanished would remove all 2 of them" in " ".join(run.stderr.split())
     assert len(services.shop.items) == 2
+
+
+def test_a_table_of_another_catalog_removes_nothing(
+    runner: CliRunner, services: FakeServices, pictures: Path, tmp_path: Path
+) -> None:
+    """Where no item of the catalog is in the table, it is another one's, also with `--yes`."""
+    runner.invoke(app, ["catalog", "import", str(pictures)])
+    table = tmp_path / "shop.csv"
+    table.write_text("image,item_id\nred.jpg,other\n")
+    arguments = ["catalog", "import", str(pictures), "--attributes", str(table), "--remove-vanished", "--yes"]
+
+    run = runner.invoke(app, arguments)
+    difference = runner.invoke(app, [*arguments, "--dry-run"])
+
+    assert run.exit_code == 1
+    assert "--remove-vanished would remove all 2 of them" in " ".join(run.stderr.split())
+    assert len(services.shop.items) == 2
+    assert "gone: 2" in difference.stdout
 
 
 def test_a_file_of_another_kind_is_a_usage_error(runner: CliRunner, pictures: Path) -> None:

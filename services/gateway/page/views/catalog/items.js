@@ -50,7 +50,7 @@ export function FilteredItems({ collection, filter, changes }) {
  * @param {string} collection @param {any} filter @param {number} count
  */
 export function searchFor(collection, filter, count) {
-  const [first] = vocabulary.get().fields;
+  const first = vocabulary.get().fields.find(({ words }) => words.length);
   const known = Object.entries(filter.any_of || {}).map(([field, words]) => [field, listed(words).slice(0, 1)]);
   const attributes = Object.fromEntries(known.length ? known : first ? [[first.name, [first.words[0].word]]] : []);
   return { collection, query: { attributes: singles(attributes) }, filter, item_count: count };

@@ -16,16 +16,18 @@ import { Settings, Tuning } from './settings.js';
 const MOST_COMPARED = 4;
 const POINTS = 500;
 const LIVE_MS = 3000;
+// Between identifiers in the address: they are paths, in which it does not occur.
+const BETWEEN = '//';
 
 /** Runs below the runs' folder: one in full, or up to four beside each other. */
 export function Training() {
   const { parameters } = route.use();
   const [token, setToken] = useState('');
   const runs = useResource((signal) => api.runs({ page_size: 25, page_token: token }, signal), [token], { every: LIVE_MS });
-  const chosen = (parameters.runs || runs.data?.runs[0]?.run_id || '').split(',').filter(Boolean);
+  const chosen = (parameters.runs || runs.data?.runs[0]?.run_id || '').split(BETWEEN).filter(Boolean);
   const toggle = (runId) => {
     const next = chosen.includes(runId) ? chosen.filter((each) => each !== runId) : [...chosen, runId].slice(-MOST_COMPARED);
-    go('training', { runs: next.join(',') });
+    go('training', { runs: next.join(BETWEEN) });
   };
   return html`<${Fragment}>
     <div class="view-head">
