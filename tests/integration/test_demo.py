@@ -74,7 +74,7 @@ def test_the_demo_on_photographs(tmp_path: Path) -> None:
 
     assert summary["ok"]
     assert summary["images"] == {"source": str(folder), "photographs": 2}
-    assert summary["counts"] == {"ranked": 8, "catalogue_items": 1 + 239, "services": 3}
+    assert summary["counts"] == {"ranked": 8, "catalogue_items": 1 + 239, "services": 4}
 
 
 def test_heads_of_ones_own(tmp_path: Path) -> None:
