@@ -59,6 +59,22 @@ def wrong_headers() -> list[str]:
     return [*cut, *longer, *flipped, *schemes, *others]
 
 
+async def refusal(channel: grpc.aio.Channel, name: str, value: str) -> tuple[grpc.StatusCode, str]:
+    """What the method of a shape answers to a value of `authorization`.
+
+    Where a refusal overtakes the end of what the client sends, the client may report its own send as failed
+    and lose the answer; then it asks again.
+    """
+    method = getattr(channel, SHAPES[name])(f"/{SERVICE}/{name}")
+    for _ in range(5):
+        sent = iter([b""]) if name.startswith("Stream") else b""
+        call = method(sent, metadata=(("authorization", value),), timeout=20)
+        answer = await outcome(call if name.endswith("Unary") else call.read())
+        if await call.details() != "Internal error from Core":
+            break
+    return answer
+
+
 def test_only_the_whole_token_gets_in(descriptor: Any, tmp_path: Path) -> None:
     """About 400 tries at every shape of method end as UNAUTHENTICATED, and no handler runs (S-11)."""
     (tmp_path / "tokens").write_text(f"shop admin {digest_token(TOKEN)}\n")
@@ -76,10 +92,7 @@ def test_only_the_whole_token_gets_in(descriptor: Any, tmp_path: Path) -> None:
         ):
             outcomes: Counter[Any] = Counter()
             for value, name in itertools.product(wrong_headers(), SHAPES):
-                method = getattr(channel, SHAPES[name])(f"/{SERVICE}/{name}")
-                sent = iter([b""]) if name.startswith("Stream") else b""
-                call = method(sent, metadata=(("authorization", value),), timeout=20)
-                outcomes[await outcome(call if name.endswith("Unary") else call.read())] += 1
+                outcomes[await refusal(channel, name, value)] += 1
             right = channel.unary_unary(f"/{SERVICE}/UnaryUnary")
             return outcomes, await outcome(right(b"", metadata=(("authorization", f"Bearer {TOKEN}"),)))
 
