@@ -14,10 +14,11 @@ from services.embedder.scheduling.schedule import Request, Task
 from services.embedder.stages import run
 from tests.services.embedder.conftest import ATTRIBUTES, PICTURES, image_input, picture, request
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-@pytest.mark.slow
 def test_a_first_start_serves_once_what_is_in_production_answers(place):
     """SERVING means that a space in production is embedded at once, without PrepareModel (S-8)."""
     space_id = place.version(PICTURES).space_id
@@ -114,7 +115,6 @@ def test_a_device_that_fails_every_run_is_not_serving_until_it_computes_again(pl
     assert reasons == ["the device fell off the bus"]
 
 
-@pytest.mark.slow
 def test_inputs_that_fail_do_not_turn_health_while_the_device_computes(place):
     """Pictures on which a graph fails, however many in a row, are not a failing device (S-9)."""
 

@@ -32,6 +32,8 @@ from tests.services.embedder.conftest import (
     request,
 )
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 GOOD = picture(1)
 BLACK = encoded(Image.new("RGB", (SIDE, SIDE)), "PNG")
@@ -475,7 +477,6 @@ def test_a_stream_answers_every_input_with_its_index(place):
     assert {response.model.name for response in responses} == {PICTURES}
 
 
-@pytest.mark.slow
 def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
     """After a cancelled stream nothing of it is computed any more, and the queue is empty (S-7)."""
     publish_slow(place)
@@ -500,7 +501,6 @@ def test_a_stream_that_is_abandoned_leaves_no_work_behind(place):
     assert held == (0, 0)
 
 
-@pytest.mark.slow
 def test_a_stream_counts_what_it_has_not_answered(place):
     """Messages that a stream reads ahead are held: it stops at the bytes, not at its window (S-4)."""
     publish_slow(place)
@@ -565,7 +565,6 @@ def test_a_first_message_may_only_name_the_model(place):
     assert (result.index, result.id) == (0, "only")
 
 
-@pytest.mark.slow
 def test_an_interactive_call_is_answered_while_a_stream_runs(place):
     """A long stream does not keep a person waiting for its end (S-4)."""
 

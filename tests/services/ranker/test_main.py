@@ -40,6 +40,8 @@ from .conftest import (
     vector_of,
 )
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PICTURE = ranker_pb2.RankRequest(candidates=[picture(b"one"), picture(b"two")])
@@ -94,7 +96,6 @@ async def load(it: Ranking, stop: asyncio.Event, replies: list[ranker_pb2.RankRe
         replies.append(await it.stub.Rank(ranker_pb2.RankRequest(candidates=candidates), timeout=20))
 
 
-@pytest.mark.slow
 def test_promotion_and_rollback_under_load_fail_no_request(serve: Serve, gallery: Gallery) -> None:
     """Callers see the new head, then the old one; every answer is of one head throughout (S-3)."""
 
@@ -181,7 +182,6 @@ def test_a_new_head_judges_every_picture_itself(serve: Serve, gallery: Gallery) 
 
 
 @pytest.mark.parametrize("change", ["provider", "away"])
-@pytest.mark.slow
 def test_outputs_are_forgotten_when_the_backbone_may_run_elsewhere(serve: Serve, change: str) -> None:
     """Another provider, or an embedder that was away, may compute other bits: pictures go to it again."""
 
@@ -283,7 +283,6 @@ def test_the_first_call_after_a_restart_of_the_embedder_keeps_its_good_items(
     assert [(error.index, error.id) for error in reply.errors] == [(1, "bad")]
 
 
-@pytest.mark.slow
 def test_without_a_release_calls_get_a_time_to_retry(serve: Serve, gallery: Gallery) -> None:
     """Alive and NOT_SERVING until a store is there; serving then, also when it goes (S-8)."""
     elsewhere = gallery.root / "elsewhere"
@@ -311,7 +310,6 @@ def test_without_a_release_calls_get_a_time_to_retry(serve: Serve, gallery: Gall
     asyncio.run(scenario())
 
 
-@pytest.mark.slow
 def test_the_embedder_may_come_late_go_and_come_back(serve: Serve, gallery: Gallery) -> None:
     """Features and known pictures are ranked throughout; others fail in 1 s and work again in 2 s (S-8)."""
     numbers = itertools.count()
@@ -359,7 +357,6 @@ def test_the_embedder_may_come_late_go_and_come_back(serve: Serve, gallery: Gall
     assert max(asyncio.run(scenario())) < 2.0
 
 
-@pytest.mark.slow
 def test_a_release_whose_backbone_finds_no_room_waits(serve: Serve, gallery: Gallery) -> None:
     """The embedder is full: the present release serves on and says what it waits for (S-8)."""
 
@@ -395,7 +392,6 @@ def test_the_pinned_backbone_is_kept_in_memory(serve: Serve) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.slow
 def test_as_a_process_it_starts_alone_and_stops_at_sigterm(gallery: Gallery, tmp_path: Path) -> None:
     """Without an embedder it serves features; SIGTERM ends it with 0 (S-8)."""
     ready = tmp_path / "ready.json"

@@ -20,6 +20,8 @@ from services.client.ranker import feature, picture
 
 from .conftest import EMBEDDING, WIDTH, Gallery, Ranking, Serve, expected_score, vector_of
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 PICTURES = [f"picture {n}".encode() for n in range(40)]
 MARGIN, TEMPERATURE = 0.25, 0.5
 
@@ -341,7 +343,6 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.slow
 def test_a_request_out_of_bounds_is_refused_by_name(serve: Serve) -> None:
     """Both numbers, or the field, are in the message; nothing is embedded (S-5)."""
 

@@ -17,6 +17,8 @@ from services.recommender.errors import CatalogError, CatalogHeld, DamagedCatalo
 from tests.services.recommender.conftest import until
 from tests.services.recommender.world import DIMENSION, item
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 QUERIES = (b"knit retro", b"skirt resort white", b"boots")
 
 

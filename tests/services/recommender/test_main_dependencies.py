@@ -12,6 +12,8 @@ from services.recommender.__main__ import SWITCH_S
 from services.runtime import errors
 from tests.services.recommender.world import example, ids, item, vector_of
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 
 @pytest.fixture
 def stocked(recommender):
@@ -59,7 +61,6 @@ def test_a_model_that_the_embedder_dropped_is_prepared_at_once(stocked, embedder
     assert ids(stocked.recommend(image=b"knit retro red"))[0] == "knit-retro"
 
 
-@pytest.mark.slow
 def test_what_is_pinned_is_prepared_again_and_again(models, serve, embedder):
     """Every interval the embedder is asked to keep the lead and the image model."""
     serve(prepare_every_s=0.05)

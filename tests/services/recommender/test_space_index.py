@@ -13,6 +13,8 @@ from services.recommender.catalog.writes import Destination
 from services.recommender.space_index import SpaceIndex, forget_indexes
 from vector_index.protocol import Filter
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 SPACE = "a" * 64
 
 
@@ -162,7 +164,6 @@ def test_a_call_waits_for_a_revision(catalog, open_index):
 
 
 @pytest.mark.parametrize("written", ["before the start", "after the start"])
-@pytest.mark.slow
 def test_a_backup_beside_newer_files_finds_its_own_items(tmp_path, written):
     """Labels that the restored catalog gives to other contents are not those of the files (600 of 600)."""
     catalog = Catalog(tmp_path / "catalogue")
@@ -223,7 +224,6 @@ def test_kept_segments_are_loaded_and_the_rest_is_taken_from_the_catalog(catalog
 
 
 @pytest.mark.parametrize("damage", ["flip", "lose", "other"])
-@pytest.mark.slow
 def test_damaged_files_are_made_again(catalog, open_index, tmp_path, damage):
     """A flipped bit, a lost file or one of another build costs time and no answer (S-10)."""
     fill(catalog, 1500)

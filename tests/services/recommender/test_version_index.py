@@ -14,6 +14,8 @@ from tests.services.recommender.conftest import until
 from tests.services.recommender.world import call, example, ids, item, vector_of
 from vector_index.building import Stopped
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 ROWS = {
     "shaft-1": ("steel long thin", {"kind": "shaft", "length": 120.0, "alloys": ["steel"]}),
     "shaft-2": ("steel long thick", {"kind": "shaft", "length": 125.0}),
@@ -151,7 +153,6 @@ def test_status_and_models_name_the_version(parts, version):
     assert ids(nearest(parts)) == ["shaft-2", "cover"]
 
 
-@pytest.mark.slow
 def test_a_rollback_is_a_load(parts, shelf, tmp_path):
     """Versions of one space replace each other; the segments of each stay, and revisions only grow (S-3)."""
     version = shelf.items({**ROWS, **MANY})
@@ -204,7 +205,6 @@ def test_no_call_fails_while_versions_change(parts, version, shelf):
     assert set(answers) == {(1, False), (2, True)}
 
 
-@pytest.mark.slow
 def test_a_restart_serves_without_the_embedder(parts, serve, embedder, shelf):
     """The last version answers after a restart, in the same generation and from the same files (S-8)."""
     version = shelf.items({**ROWS, **MANY})
@@ -262,7 +262,6 @@ def test_a_record_that_is_no_attribute_record_is_refused(parts, shelf):
     assert nearest(parts).models[0].version == 1
 
 
-@pytest.mark.slow
 def test_a_collection_with_items_of_its_own_does_not_move(models, shelf, serve):
     """Items that calls wrote are not hidden: the move is refused until they are deleted."""
     recommender = serve(collections={"fashion": ("items", "fashion-attributes", "fashion-image")})

@@ -12,6 +12,8 @@ from tests.services.recommender.conftest import until
 from tests.services.recommender.release.conftest import health, next_models, serves
 from tests.services.recommender.world import ids, item, vector_of
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 
 def test_a_lead_of_the_same_space_is_taken_up_without_re_embedding(recommender, models, shelf, embedder):
     """A promoted attribute encoder serves within seconds; no picture is embedded again (S-3)."""
@@ -26,7 +28,6 @@ def test_a_lead_of_the_same_space_is_taken_up_without_re_embedding(recommender, 
     assert ids(recommender.recommend(attributes=write_record({"style": "knit"}))) == ["a"]
 
 
-@pytest.mark.slow
 def test_no_request_fails_while_releases_change_under_load(recommender, models, shelf, embedder):
     """Under constant writing and asking, an upgrade and a rollback lose no item and fail no call (S-3)."""
     recommender.upsert(*(item(f"base-{n}", f"knit base-{n}") for n in range(50)))
@@ -125,7 +126,6 @@ def test_without_a_store_the_service_waits(serve, shelf, embedder):
 
 
 @pytest.mark.parametrize("trouble", ["file", "loop"])
-@pytest.mark.slow
 def test_an_unreadable_store_at_start_ends_nothing(models, serve, shelf, trouble):
     """A store that cannot be read leaves the process waiting; once it can, the last release serves (S-8)."""
     first = serve()

@@ -1,8 +1,12 @@
 """The space that a collection left is fed for a while, so that a rollback is a load, and then removed."""
 
+import pytest
+
 from tests.services.recommender.conftest import until
 from tests.services.recommender.release.conftest import next_models, serves
 from tests.services.recommender.world import ids, item
+
+pytestmark = pytest.mark.slow  # servers with models and catalogs
 
 
 def spaces(recommender, *names):

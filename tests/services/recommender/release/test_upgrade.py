@@ -14,8 +14,9 @@ from tests.services.recommender.conftest import until
 from tests.services.recommender.release.conftest import next_lead, next_models, serves
 from tests.services.recommender.world import ids, item, vector_of
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
 
-@pytest.mark.slow
+
 def test_upgrade_to_another_space(recommender, models, shelf, embedder):
     """A lead of another space re-embeds every kept picture; then every answer is of the new space (S-2,
     S-3)."""
@@ -35,7 +36,6 @@ def test_upgrade_to_another_space(recommender, models, shelf, embedder):
         recommender.recommend(vector={"space_id": models[1].space_id, "values": old})
 
 
-@pytest.mark.slow
 def test_during_an_upgrade_everything_goes_on(recommender, models, shelf, embedder):
     """Until the last picture is embedded the old release answers; upserts and deletes of that time count
     (S-3, S-8)."""
@@ -119,7 +119,6 @@ def test_an_upsert_that_was_embedded_before_the_move_is_embedded_again(
     assert again[:2] == [models[1].space_id, image.space_id]
 
 
-@pytest.mark.slow
 def test_bare_vectors_block_an_upgrade(recommender, models, shelf, embedder):
     """The status counts the items that cannot follow; without them the upgrade goes on by itself."""
     space_id = models[1].space_id
@@ -136,7 +135,6 @@ def test_bare_vectors_block_an_upgrade(recommender, models, shelf, embedder):
     assert ids(recommender.recommend(image=b"knit")) == ["a"]
 
 
-@pytest.mark.slow
 def test_a_picture_that_cannot_follow_is_named(recommender, models, shelf, embedder):
     """A picture that the new model refuses keeps the old release in service and is named."""
     image = shelf.image("tower 2")
@@ -152,7 +150,6 @@ def test_a_picture_that_cannot_follow_is_named(recommender, models, shelf, embed
     until(serves(recommender, lead))
 
 
-@pytest.mark.slow
 def test_an_interrupted_upgrade_goes_on(models, serve, embedder, shelf):
     """A process that ends in the middle of an upgrade leaves what it embedded; the next one embeds only the
     rest (S-8)."""
@@ -210,7 +207,6 @@ def test_upserts_go_on_while_an_upgrade_is_blocked(recommender, models, shelf, e
     assert recommender.status().space_id == space_id
 
 
-@pytest.mark.slow
 def test_what_blocks_an_upgrade_is_named_and_dropped(recommender, models, shelf, embedder, caplog):
     """The status names the first bare vectors, the log names none; dropping them lets the upgrade go on
     (S-11)."""
@@ -236,7 +232,6 @@ def test_what_blocks_an_upgrade_is_named_and_dropped(recommender, models, shelf,
     assert "bare-0" not in "".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
 
 
-@pytest.mark.slow
 def test_a_blocked_upgrade_is_looked_at_again_after_a_write(
     recommender, models, shelf, embedder, monkeypatch
 ):

@@ -10,6 +10,8 @@ from services.messages.contents import write_record
 from services.runtime import errors
 from tests.services.recommender.world import call, example, ids, item, vector_of
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 Request = recommender_pb2.RecommendRequest
 
 
@@ -96,7 +98,6 @@ def test_replies_name_the_state_that_they_come_from(recommender):
     assert reply.manifest_digest == ""
 
 
-@pytest.mark.slow
 def test_a_call_waits_for_a_revision_within_its_deadline(recommender):
     """It is answered once that is written; otherwise STALE_REVISION names both revisions."""
     revision = recommender.upsert(item("a", "knit"), item("b", "knit")).catalogue_revision

@@ -9,6 +9,8 @@ from google.protobuf import timestamp_pb2
 from services.runtime import errors
 from tests.services.recommender.world import DIMENSION, ids, item
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 DAY_S = 86_400
 OLD, NEW = 400, 2
 
@@ -135,7 +137,6 @@ def test_a_date_and_a_filter_take_the_place_of_the_setting(shop):
         ({"min_revision": 10**9}, errors.Unavailable, "min_revision is"),
     ],
 )
-@pytest.mark.slow
 def test_bad_requests_have_a_canonical_status(recommender, fields, error, message):
     """The status names what is wrong (S-5)."""
     with pytest.raises(error, match=message):

@@ -12,6 +12,8 @@ from services.messages.contents import write_record
 from services.runtime import errors
 from tests.services.recommender.world import DIMENSION, ids, item, vector_of
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 
 def test_an_upserted_item_is_found_at_once(recommender, models):
     """What is acknowledged can be recommended, fetched and listed (R-4, R-6)."""
@@ -329,7 +331,6 @@ def test_without_the_embedder_pictures_are_not_written(recommender, embedder, mo
     assert recommender.list().total_count == 1
 
 
-@pytest.mark.slow
 def test_an_oversized_message_is_refused_with_both_sizes(recommender):
     """A message beyond 64 MiB is INVALID_ARGUMENT naming both sizes (S-7)."""
     items = [item(f"a{n}", "x" * (10 << 20) if n else "x" * ((4 << 20) + 1000)) for n in range(7)]
@@ -354,7 +355,6 @@ def test_a_caller_who_leaves_does_not_break_a_write(recommender, embedder, model
     assert recommender.list().total_count == recommender.status().live_count
 
 
-@pytest.mark.slow
 def test_many_items_go_through_segments(recommender, models):
     """Three thousand items in messages of 128 are all there; a filter and a large answer are complete
     (R-6)."""

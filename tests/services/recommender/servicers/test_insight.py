@@ -8,6 +8,8 @@ from google.protobuf import timestamp_pb2
 from services.runtime import errors
 from tests.services.recommender.world import DIMENSION, item
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 DAY_S = 86_400
 
 
@@ -42,7 +44,6 @@ def test_feedback_is_recorded_once_and_seen_in_figures(recommender, models):
     assert figures.embeddings.item_count == 2
 
 
-@pytest.mark.slow
 def test_feedback_survives_a_restart(recommender, models, serve):
     """An acknowledged event is known to the next process (R-5)."""
     recommender.feedback(event("1"))

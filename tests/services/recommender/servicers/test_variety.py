@@ -10,6 +10,8 @@ from services.messages.contents import read_record
 from services.runtime import errors
 from tests.services.recommender.world import DIMENSION, example, ids, item
 
+pytestmark = pytest.mark.slow  # servers with models and catalogs
+
 DAY_S = 86_400
 
 
