@@ -77,6 +77,18 @@ def run(
     )
 
 
+def add_photographs(parser: argparse.ArgumentParser, variable: str, table: str) -> None:
+    """Add `--photographs DIR`, by default the folder in an environment variable; `table` describes them."""
+    given = os.environ.get(variable)
+    parser.add_argument(
+        "--photographs",
+        type=Path,
+        default=Path(given) if given else None,
+        help=f"Folder of photographs with {table}. Default: {variable}.",
+        metavar="DIR",
+    )
+
+
 def judge(figures: Figures, bounds: Mapping[str, str]) -> list[Goal]:
     """Each bound against its figure. A bound names a figure by its path, `pairs.seconds`."""
     values = dict(flatten(figures))

@@ -10,7 +10,6 @@ Shapes: N photographs, D vector, K directions.
 
 import argparse
 import csv
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 import defaults
-from benchmarks.report import Figures, Skipped, run
+from benchmarks.report import Figures, Skipped, add_photographs, run
 from inference.encoder import encode, open_encoder
 from inference.loading import load_model
 from inference.runtimes.device import SessionSettings
@@ -121,14 +120,7 @@ def _directions(version: Version, store: ModelStore, field: str) -> np.ndarray:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    given = os.environ.get(VARIABLE)
-    parser.add_argument(
-        "--photographs",
-        type=Path,
-        default=Path(given) if given else None,
-        help=f"Folder of photographs with attributes.csv. Default: {VARIABLE}.",
-        metavar="DIR",
-    )
+    add_photographs(parser, VARIABLE, "attributes.csv")
 
 
 if __name__ == "__main__":

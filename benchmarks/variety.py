@@ -9,7 +9,6 @@ search alone, in this process; those of 0 are of the plain flow.
 """
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.report import Figures, Skipped, run
+from benchmarks.report import Figures, Skipped, add_photographs, run
 from model_store.store import ModelStore
 from pretraining.benchmark import leakage_warnings, open_encoder
 from pretraining.corpus import decode_photographs
@@ -178,14 +177,7 @@ def _explanations_off_by(view: SegmentedView, searcher: Searcher, unit_ND: np.nd
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    given = os.environ.get(VARIABLE)
-    parser.add_argument(
-        "--photographs",
-        type=Path,
-        default=Path(given) if given else None,
-        help=f"Folder of photographs with images.csv. Default: {VARIABLE}.",
-        metavar="DIR",
-    )
+    add_photographs(parser, VARIABLE, "images.csv")
 
 
 if __name__ == "__main__":

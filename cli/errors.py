@@ -53,7 +53,7 @@ def reported() -> Iterator[None]:
     """Turn expected errors into `error: …` and `hint: …` on stderr and an exit code.
 
     Exit codes: 1 for a failure, 2 for wrong usage or settings, 3 for a service that cannot be reached, 70 for
-    an error that nobody expected, which is a defect. Traces are printed under `--debug` alone.
+    an unexpected error, which is a defect. Traces are printed under `--debug` alone.
     """
     from inference.errors import InferenceError
     from model_store.errors import StoreError

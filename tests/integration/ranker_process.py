@@ -105,7 +105,7 @@ async def ranker_process(gallery: Gallery, delay_s: float = 0.0) -> AsyncIterato
 class Callers:
     """Callers of one ranker that compare every answer with the head that it says it is of.
 
-    outcomes: how the calls ended. unavailable: when those that found nobody did, in time.monotonic().
+    outcomes: how the calls ended. unavailable: when calls found no server, in time.monotonic().
     """
 
     def __init__(self, gallery: Gallery, address: str) -> None:

@@ -27,7 +27,7 @@ CALLERS = 16
 @pytest.mark.timeout(300 + 3 * int(FLIPS_S))
 def test_flips_under_load_with_kills_mix_nothing(gallery: Gallery) -> None:  # noqa: F811
     """Promotions and rollbacks every second under 16 callers, with SIGKILL: each answer is whole and of one
-    release, and calls fail only while nobody is there, as UNAVAILABLE (S-2, S-3, S-8)."""
+    release, and calls fail only while no ranker runs, as UNAVAILABLE (S-2, S-3, S-8)."""
 
     async def scenario() -> tuple[Callers, list[tuple[float, float]], int]:
         gone: list[tuple[float, float]] = []

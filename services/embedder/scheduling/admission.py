@@ -20,7 +20,7 @@ from services.embedder.scheduling.schedule import BULK_SHARE, Priority, Request,
 _BULK_FILL: Final = 0.5
 _SHORTEST_RETRY_S: Final = 0.05
 _LONGEST_RETRY_S: Final = 30.0
-# What waits ahead counts so many times: measured times vary, and work that ends late was done for nobody.
+# What waits ahead counts so many times: measured times vary, and a late answer is wasted work.
 _CAUTION: Final = 1.25
 _TRIAL_S: Final = 1.0
 

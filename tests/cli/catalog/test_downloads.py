@@ -64,7 +64,7 @@ def shop() -> Iterator[Shop]:
 
 
 def test_a_picture_is_downloaded_once(shop: Shop, tmp_path: Path, jpeg: Callable[..., bytes]) -> None:
-    """Its bytes are kept under a name of their address; a second import asks nobody, unless told to."""
+    """Its bytes are kept under a name of their address; a second import downloads nothing unless asked to."""
     url = shop.put("/a.jpg?size=1", jpeg())
     (path,) = download_all([url, url], tmp_path, shop.rules).values()
     (again,) = download_all([url], tmp_path, shop.rules).values()

@@ -65,7 +65,7 @@ def test_a_place_comes_back_piece_by_piece_and_only_once(load, pieces):
 
 
 def test_a_request_dearer_than_the_whole_queue_is_named_with_the_bound():
-    """One that never fits is told so with both numbers, rather than to try again."""
+    """A request that can never fit is refused with both numbers, without a time to retry."""
     with pytest.raises(RequestTooDear, match="costs 101 patch tokens, the whole interactive queue takes 100"):
         Admission(BOUND).admit(PERSON, Load(cost=101), 0.0)
     with pytest.raises(RequestTooDear, match="holds 501 bytes, the whole bulk queue takes 500"):
